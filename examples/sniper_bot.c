@@ -1,0 +1,47 @@
+/*
+ * Trading bot: reads quotes, and sends an order whenever the mid price moves by a tick or more and the
+ * spread is narrow enough to cross.
+ */
+#include <string.h>
+
+#include "actor.h"
+
+enum { TICK = 100, WIDEST_SPREAD = 3000 };
+
+typedef struct {
+    int64_t last_mid;
+    uint64_t next_order_id;
+} bot_t;
+
+static void on_quote(actor_t *actor, const hermes_message_t *message, void *context)
+{
+    bot_t *bot = context;
+    quote_t quote;
+    if (message->length != sizeof quote)
+        return;
+    memcpy(&quote, message->payload, sizeof quote);
+    if (quote.bid_price == 0 || quote.ask_price == 0)
+        return;
+    int64_t mid = (quote.bid_price + quote.ask_price) / 2, move = mid - bot->last_mid;
+    bot->last_mid = mid;
+    if ((move < TICK && move > -TICK) || quote.ask_price - quote.bid_price > WIDEST_SPREAD)
+        return;
+    order_t order = {.source = "sniper",
+                     .order_id = ++bot->next_order_id,
+                     .quote_sequence = message->sequence,
+                     .price = move > 0 ? quote.ask_price : quote.bid_price,
+                     .size = 100,
+                     .side = move > 0 ? ORDER_BUY : ORDER_SELL};
+    memcpy(order.symbol, quote.symbol, sizeof order.symbol);
+    actor_send_order(actor, &order);
+}
+
+int main(void)
+{
+    static actor_t actor;
+    bot_t bot = {0};
+    actor_open(&actor, TOPIC_QUOTES, TOPIC_ORDERS);
+    actor_run(&actor, on_quote, &bot);
+    actor_close(&actor);
+    return 0;
+}

@@ -1,0 +1,201 @@
+/*
+ * hermes/client.h - publish to and subscribe from a broker on this host.
+ *
+ * A client is a session with a broker. Through it, topics are made and listed, and publishers and
+ * subscribers opened. Messages themselves never pass through the session: publishers write to, and
+ * subscribers read from, shared memory.
+ *
+ *     hermes_client_t *client;
+ *     if (hermes_connect(NULL, &client) < 0) { puts(hermes_last_error(NULL)); ... }
+ *     hermes_publisher_t *publisher;
+ *     hermes_publisher_open(client, "market.quotes", NULL, &publisher);
+ *     hermes_publish(publisher, "hello", 5, NULL);
+ *
+ *     hermes_subscriber_t *subscriber;
+ *     hermes_subscriber_open(client, "market.quotes", &subscriber);
+ *     hermes_message_t message;
+ *     while (hermes_wait(subscriber, &message, 1000000000) > 0)
+ *         fwrite(message.payload, 1, message.length, stdout);
+ *     hermes_disconnect(client);            // closes what was opened through it
+ *
+ * When the broker dies, publishers and subscribers go on through shared memory; when it is back, they
+ * greet it by themselves and go on at their position. What was published counts exactly once.
+ *
+ * Threads: a client and everything opened through it belong to one thread at a time; use one client a
+ * thread. After fork(2) only the parent may go on using them.
+ * Time-outs are in nanoseconds; HERMES_FOREVER waits without end.
+ * Errors: negative enum hermes_error; hermes_last_error(client) is the sentence that goes with the last
+ * one of the client or of anything opened through it; NULL: of the last hermes_connect() of this thread.
+ */
+#ifndef HERMES_CLIENT_H
+#define HERMES_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hermes/log.h"
+#include "hermes/message.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HERMES_FOREVER UINT64_MAX
+
+typedef struct hermes_client hermes_client_t;
+typedef struct hermes_publisher hermes_publisher_t;
+typedef struct hermes_subscriber hermes_subscriber_t;
+
+/* socket: path of the broker's socket; NULL: HERMES_HOME or the default place.
+ * HERMES_EDISCONNECTED: nobody listens there. HERMES_EVERSION: another protocol. */
+HERMES_API int hermes_connect(const char *socket, hermes_client_t **client);
+HERMES_API void hermes_disconnect(hermes_client_t *client);
+HERMES_API int hermes_ping(hermes_client_t *client);
+HERMES_API const char *hermes_last_error(const hermes_client_t *client);
+
+/* ---- topics ---- */
+
+enum hermes_durability {
+    HERMES_DURABILITY_MEMORY = 0, /* kept in shared memory alone; survives any process, not a stop */
+    HERMES_DURABILITY_ASYNC = 1,  /* stored, and synced within the broker's sync interval (10 ms) */
+};
+
+typedef struct hermes_topic_options {
+    size_t size;            /* sizeof(hermes_topic_options_t) */
+    uint32_t durability;    /* enum hermes_durability */
+    uint32_t shared;        /* 0: one publisher at a time, the fastest; 1: up to 256, in one order */
+    uint64_t window_bytes;  /* power of two, 256 KiB to 1 GiB; 0: the broker's default (4 MiB) */
+    uint64_t segment_bytes; /* a multiple of window_bytes; 0: the broker's default (64 MiB) */
+} hermes_topic_options_t;
+
+typedef struct hermes_topic_info {
+    char name[128];
+    uint64_t topic_id;
+    uint32_t durability;
+    uint32_t shared;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint64_t first_position;     /* the oldest that exists */
+    uint64_t committed_position; /* behind the last message */
+    uint64_t persisted_position; /* in files, perhaps still in the page cache */
+    uint64_t durable_position;   /* on disk */
+    uint64_t last_sequence;      /* 0: no message yet */
+    uint32_t epoch;
+    uint32_t publishers;
+    uint32_t subscribers;
+    uint32_t failed;  /* 1: the store refused a write; the topic takes no publisher */
+    uint64_t refused; /* malformed frames */
+} hermes_topic_info_t;
+
+/* options NULL: async, exclusive, the broker's sizes. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID,
+ * HERMES_ELIMIT, HERMES_EFULL. */
+HERMES_API int hermes_topic_create(hermes_client_t *client, const char *topic,
+                                   const hermes_topic_options_t *options);
+/* HERMES_EBUSY: it has a publisher. Subscribers get HERMES_ECLOSED once they have read what there is. */
+HERMES_API int hermes_topic_delete(hermes_client_t *client, const char *topic);
+HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info);
+/* Up to count topics whose names come after `after` ("": from the first), by name; returns how many. */
+HERMES_API int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos,
+                                 size_t count);
+
+/* ---- publishing ---- */
+
+typedef struct hermes_publisher_options {
+    size_t size;    /* sizeof(hermes_publisher_options_t) */
+    uint32_t flags; /* HERMES_PUBLISH_... */
+    uint32_t reserved;
+    uint64_t wait_ns; /* how long publish may wait for room, or for a broker to come back;
+                         0: 10 s */
+} hermes_publisher_options_t;
+
+#define HERMES_PUBLISH_NO_CRC 1u /* messages without checksum: their payload carries one, or needs none */
+
+/* HERMES_ENOTFOUND; HERMES_EBUSY: an exclusive topic has its publisher already. */
+HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
+                                     const hermes_publisher_options_t *options,
+                                     hermes_publisher_t **publisher);
+
+/*
+ * Publishes one message; subscribers see it at once. *sequence (may be NULL): on an exclusive topic its
+ * sequence in the topic; on a shared one this publisher's own count from 1.
+ * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFENCED: another publisher has the
+ * topic now, and this message is not in it; HERMES_EDISCONNECTED: no broker came back within wait_ns;
+ * HERMES_ECLOSED: the topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
+ */
+HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
+                              uint64_t *sequence);
+
+/* Publishes count messages with one time stamp. Returns how many, or the error that stopped the first. */
+HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
+                                        size_t count);
+
+/* Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time. */
+HERMES_API int hermes_claim(hermes_publisher_t *publisher, size_t length, void **payload);
+HERMES_API int hermes_commit(hermes_publisher_t *publisher, uint64_t *sequence);
+HERMES_API void hermes_abort(hermes_publisher_t *publisher);
+
+enum hermes_confirmation {
+    HERMES_COMMITTED = 0, /* in the topic, in its order: at once on exclusive topics */
+    HERMES_DURABLE = 1,   /* on disk */
+};
+
+/* Waits until everything published so far is that. HERMES_ETIMEOUT; HERMES_EIO: the store failed;
+ * HERMES_ENOTSUP: a memory topic is never durable. */
+HERMES_API int hermes_publisher_wait(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
+                                     uint64_t timeout_ns);
+
+/* The sequence in the topic of the last message that is committed, as far as this publisher knows. */
+HERMES_API uint64_t hermes_publisher_sequence(const hermes_publisher_t *publisher);
+
+HERMES_API void hermes_publisher_close(hermes_publisher_t *publisher);
+
+/* ---- subscribing ---- */
+
+/* Opens at the end: the next message is the first published from now on. */
+HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic,
+                                      hermes_subscriber_t **subscriber);
+
+/*
+ * 1: *message is the next message; its payload is valid until the next call with this subscriber.
+ * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten before they were read; reading
+ * goes on with the oldest there is. HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the
+ * next call goes on behind it. HERMES_ECLOSED: the topic was deleted. HERMES_EDISCONNECTED: the store is
+ * needed and no broker is there to open it.
+ * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
+ */
+HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
+
+/* The same, waiting up to timeout_ns: spins for spin_ns (20 us unless set), then sleeps. 0: timed out.
+ * HERMES_EINTERRUPTED: a signal handler ran. */
+HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns);
+
+/* Calls handler for up to most messages that are there; it returns 0 to go on. Returns how many. */
+typedef int (*hermes_handler_t)(void *context, const hermes_message_t *message);
+HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most, hermes_handler_t handler,
+                                    void *context);
+
+HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
+HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
+/* The next message is the first whose sequence (time stamp) is not below the value. */
+HERMES_API int hermes_seek_sequence(hermes_subscriber_t *subscriber, uint64_t sequence);
+HERMES_API int hermes_seek_time(hermes_subscriber_t *subscriber, uint64_t timestamp_ns);
+HERMES_API int hermes_seek_position(hermes_subscriber_t *subscriber, uint64_t position);
+
+/* Off: the checksums of messages read from the window are not checked (from the store they always are). */
+HERMES_API void hermes_subscriber_set_verify(hermes_subscriber_t *subscriber, int on);
+HERMES_API void hermes_subscriber_set_spin(hermes_subscriber_t *subscriber, uint64_t spin_ns);
+
+typedef struct hermes_subscriber_counters {
+    uint64_t position; /* of the next message */
+    uint64_t lost;     /* overwritten before they were read: memory topics only */
+    uint64_t corrupt;  /* frames that were damaged */
+} hermes_subscriber_counters_t;
+
+HERMES_API void hermes_subscriber_counters(const hermes_subscriber_t *subscriber,
+                                           hermes_subscriber_counters_t *counters);
+HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

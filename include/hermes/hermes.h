@@ -1,0 +1,12 @@
+/* hermes/hermes.h - all of Hermes. Each header explains its own part. */
+#ifndef HERMES_HERMES_H
+#define HERMES_HERMES_H
+
+#include "hermes/client.h"
+#include "hermes/clock.h"
+#include "hermes/error.h"
+#include "hermes/log.h"
+#include "hermes/message.h"
+#include "hermes/spsc.h"
+
+#endif

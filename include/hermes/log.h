@@ -1,0 +1,140 @@
+/*
+ * hermes/log.h - a topic log by path, without a broker: one process appends, any number read.
+ *
+ * A log is an endless sequence of messages addressed by position. Its newest bytes stand in the hot
+ * window in shared memory, all of it in segment files under the path. Readers follow the writer through
+ * the window at the speed of one cache line transfer a message; a reader that falls behind, or begins
+ * early, reads the files and changes over to the window by itself, without a gap or a repeat.
+ *
+ *     hermes_log_t *log;                                         // writer
+ *     if (hermes_log_open("/var/lib/feed/quotes", NULL, &log) < 0) ...
+ *     uint64_t sequence;
+ *     hermes_log_append(log, "hello", 5, &sequence);
+ *     hermes_log_close(log);
+ *
+ *     hermes_log_reader_t *reader;                               // reader, in any process of the same user
+ *     if (hermes_log_reader_open("/var/lib/feed/quotes", NULL, &reader) < 0) ...
+ *     hermes_log_reader_seek_first(reader);
+ *     hermes_message_t message;
+ *     while (hermes_log_reader_wait(reader, &message, 1000000000) > 0)
+ *         fwrite(message.payload, 1, message.length, stdout);
+ *     hermes_log_reader_close(reader);
+ *
+ * Durability. What was appended survives the death of the writer at any instruction: the next writer
+ * takes the window up. A background thread copies it into the files and syncs them every sync interval
+ * (10 ms), so a power cut costs at most the last interval. hermes_log_sync() waits for that.
+ *
+ * Threads: a log handle and a reader handle are each for one thread at a time. Different handles are
+ * independent. After fork(2) only the parent may go on using a handle.
+ * Errors: as listed; hermes_log_last_error() and hermes_log_reader_last_error() give the sentence.
+ */
+#ifndef HERMES_LOG_H
+#define HERMES_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hermes/message.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hermes_log hermes_log_t;
+typedef struct hermes_log_reader hermes_log_reader_t;
+
+typedef struct hermes_log_options {
+    size_t size;               /* sizeof(hermes_log_options_t): lets the struct grow */
+    uint64_t window_bytes;     /* power of two, 256 KiB to 1 GiB; 0: 4 MiB */
+    uint64_t segment_bytes;    /* a multiple of window_bytes; 0: 64 MiB */
+    uint32_t sync_interval_ms; /* 0: 10 */
+    uint32_t flags;            /* HERMES_LOG_... */
+} hermes_log_options_t;
+
+#define HERMES_LOG_NO_CRC 1u /* writer: messages without checksum */
+
+typedef struct hermes_slice {
+    const void *data;
+    size_t length;
+} hermes_slice_t;
+
+/* ---- writing ---- */
+
+/*
+ * Opens the log at path for appending; makes it if it is not there. Recovers what a writer left that died.
+ * HERMES_EBUSY: another process writes to it. HERMES_EFULL: no room on disk or in /dev/shm.
+ * HERMES_ECORRUPT: confirmed bytes are damaged; nothing was changed. options: NULL for the defaults.
+ */
+HERMES_API int hermes_log_open(const char *path, const hermes_log_options_t *options, hermes_log_t **log);
+
+/*
+ * Appends one message; visible to readers at once. *sequence may be NULL.
+ * HERMES_ETOOLARGE; HERMES_EAGAIN: the files cannot keep up and the window is full (see
+ * hermes_log_wait_room); HERMES_EIO, HERMES_EFULL: the store failed. Cost: about 25 ns and 0.1 ns a byte.
+ */
+HERMES_API int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence);
+
+/* Appends count messages. Returns how many: fewer only on an error, which the next call reports. */
+HERMES_API int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count);
+
+/*
+ * Zero-copy: room for length bytes inside the log at *payload, 8-byte aligned, valid until commit or
+ * abort. One claim at a time. Commit computes the checksum over what stands there.
+ */
+HERMES_API int hermes_log_claim(hermes_log_t *log, size_t length, void **payload);
+HERMES_API int hermes_log_commit(hermes_log_t *log, uint64_t *sequence);
+HERMES_API void hermes_log_abort(hermes_log_t *log);
+
+/* Waits until the window has room again. HERMES_ETIMEOUT, or why it never will have. */
+HERMES_API int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns);
+
+/* Returns when everything appended so far is on disk (fdatasync). */
+HERMES_API int hermes_log_sync(hermes_log_t *log);
+
+/* The position behind the last message, and its sequence (0: none yet). */
+HERMES_API uint64_t hermes_log_position(const hermes_log_t *log);
+HERMES_API uint64_t hermes_log_sequence(const hermes_log_t *log);
+
+/* Stores and syncs everything, removes what is in shared memory, frees the handle. NULL is allowed. The
+ * first error on the way is returned; the handle is gone all the same, and nothing was thrown away. */
+HERMES_API int hermes_log_close(hermes_log_t *log);
+
+HERMES_API const char *hermes_log_last_error(const hermes_log_t *log);
+
+/* ---- reading ---- */
+
+/*
+ * Opens for reading, at the end. A log without a living writer is read to its end (HERMES_ECLOSED).
+ * HERMES_ENOTFOUND: no log at path.
+ */
+HERMES_API int hermes_log_reader_open(const char *path, const hermes_log_options_t *options,
+                                      hermes_log_reader_t **reader);
+
+/*
+ * 1: *message is the next one, its payload valid until the next call with this reader; 0: none now.
+ * HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it.
+ * HERMES_ECLOSED: the end of a log that nobody writes to any more.
+ * Cost: one cache line transfer from the writer's core, and 2 to 10 ns.
+ */
+HERMES_API int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_message_t *message);
+
+/* The same, waiting up to timeout_ns: spins a little, then sleeps. 0: timed out. */
+HERMES_API int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *message,
+                                      uint64_t timeout_ns);
+
+HERMES_API int hermes_log_reader_seek_first(hermes_log_reader_t *reader);
+HERMES_API int hermes_log_reader_seek_end(hermes_log_reader_t *reader);
+/* The next message will be the first whose sequence (time stamp) is not below the value. */
+HERMES_API int hermes_log_reader_seek_sequence(hermes_log_reader_t *reader, uint64_t sequence);
+HERMES_API int hermes_log_reader_seek_time(hermes_log_reader_t *reader, uint64_t timestamp_ns);
+/* position: that of a message, or hermes_log_reader_position() of an earlier reader. */
+HERMES_API int hermes_log_reader_seek_position(hermes_log_reader_t *reader, uint64_t position);
+HERMES_API uint64_t hermes_log_reader_position(const hermes_log_reader_t *reader);
+
+HERMES_API void hermes_log_reader_close(hermes_log_reader_t *reader);
+HERMES_API const char *hermes_log_reader_last_error(const hermes_log_reader_t *reader);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

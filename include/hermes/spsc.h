@@ -1,0 +1,293 @@
+/*
+ * hermes/spsc.h - lock-free rings between one producer and one consumer.
+ *
+ * Fixed-size elements of any size, a power of two of them, in any memory that both sides see: the
+ * heap of one process or a mapping shared by two. No mutex, no system call, wait-free: every function
+ * finishes in a bounded number of steps whatever the other side does.
+ *
+ * Two rings with one interface:
+ *
+ *   hermes_spsc_*   Lamport's ring: head and tail on cache lines of their own. An element costs its
+ *                   own bytes and nothing more; batches and zero-copy spans are contiguous. Each side
+ *                   keeps a copy of the other's index and looks at the far line only when that copy
+ *                   is used up.
+ *   hermes_slot_*   a commit mark beside each element, so that a message moves in one cache line
+ *                   transfer instead of two. Each slot is 8 bytes larger. For elements of up to some
+ *                   48 bytes handed over one at a time it is the faster one; docs/benchmarks.md says
+ *                   by how much.
+ *
+ *     static _Alignas(128) char memory[65536];
+ *     hermes_spsc_init(memory, sizeof memory, sizeof(quote_t), 1024);
+ *
+ *     hermes_spsc_producer_t producer;                      // in the producing thread
+ *     hermes_spsc_producer_attach(&producer, memory, sizeof memory);
+ *     while (!hermes_spsc_push(&producer, &quote, sizeof quote))
+ *         ;                                                 // full: your policy
+ *
+ *     hermes_spsc_consumer_t consumer;                      // in the consuming thread
+ *     hermes_spsc_consumer_attach(&consumer, memory, sizeof memory);
+ *     if (hermes_spsc_pop(&consumer, &quote, sizeof quote)) ...
+ *
+ * The size given to push and pop must be the element size of the ring: passed as a constant it lets
+ * the compiler turn the copy into one or two instructions.
+ *
+ * Memory: the caller's; it must outlive both handles. Handles are plain values without resources.
+ * Threads: a producer handle is for one thread, a consumer handle for one thread, at the same time.
+ * A process that was killed may be replaced: attach again, and the ring goes on where it stood. (A new
+ * consumer of a hermes_slot_ ring may see again up to an eighth of the ring: see below.)
+ * Trust: a side that scribbles over the shared indices can make the other see wrong elements, never
+ * touch memory outside the ring: sizes are taken once, checked, and kept in the handle.
+ */
+#ifndef HERMES_SPSC_H
+#define HERMES_SPSC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "hermes/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Two lines apart: neighbouring lines are fetched in pairs by common prefetchers. */
+#define HERMES_SPSC_LINE 128
+
+/* What both sides share. Everything else lives in the handles. */
+typedef struct hermes_spsc {
+    uint32_t magic;
+    uint32_t kind;
+    uint64_t element_size;
+    uint64_t capacity;
+    uint8_t pad0[HERMES_SPSC_LINE - 24];
+    uint64_t head; /* next element to be written; written by the producer alone */
+    uint8_t pad1[HERMES_SPSC_LINE - 8];
+    uint64_t tail; /* next element to be read; written by the consumer alone */
+    uint8_t pad2[HERMES_SPSC_LINE - 8];
+} hermes_spsc_t;
+
+typedef struct hermes_spsc_producer {
+    hermes_spsc_t *ring;
+    uint8_t *slots;
+    uint64_t mask;
+    uint64_t element_size;
+    uint64_t head; /* own index */
+    uint64_t tail; /* the consumer's index when last looked at */
+} hermes_spsc_producer_t;
+
+typedef struct hermes_spsc_consumer {
+    hermes_spsc_t *ring;
+    uint8_t *slots;
+    uint64_t mask;
+    uint64_t element_size;
+    uint64_t tail; /* own index */
+    uint64_t head; /* the producer's index when last looked at */
+    uint64_t told; /* hermes_slot_*: own index as last published */
+} hermes_spsc_consumer_t;
+
+/* Bytes of memory for capacity (a power of two, 2 to 2^32) elements; 0 where the arguments are not legal. */
+HERMES_API size_t hermes_spsc_bytes(size_t element_size, size_t capacity);
+HERMES_API size_t hermes_slot_bytes(size_t element_size, size_t capacity);
+
+/* Lays out an empty ring. memory: aligned to 64. HERMES_EINVALID. Not while anybody uses it. */
+HERMES_API int hermes_spsc_init(void *memory, size_t bytes, size_t element_size, size_t capacity);
+HERMES_API int hermes_slot_init(void *memory, size_t bytes, size_t element_size, size_t capacity);
+
+/* HERMES_EMALFORMED: not such a ring, or larger than bytes. */
+HERMES_API int hermes_spsc_producer_attach(hermes_spsc_producer_t *producer, void *memory, size_t bytes);
+HERMES_API int hermes_spsc_consumer_attach(hermes_spsc_consumer_t *consumer, void *memory, size_t bytes);
+HERMES_API int hermes_slot_producer_attach(hermes_spsc_producer_t *producer, void *memory, size_t bytes);
+HERMES_API int hermes_slot_consumer_attach(hermes_spsc_consumer_t *consumer, void *memory, size_t bytes);
+
+#define HERMES_LIKELY_(x) __builtin_expect(!!(x), 1)
+#define HERMES_UNLIKELY_(x) __builtin_expect(!!(x), 0)
+
+/* ---- Lamport's ring ---- */
+
+/* Elements that could be pushed now, at least wanted where there is room. Looks at the far line only
+ * when the copy of the tail does not promise that many. */
+static inline uint64_t hermes_spsc_room(hermes_spsc_producer_t *p, uint64_t wanted)
+{
+    uint64_t room = p->mask + 1 - (p->head - p->tail);
+    if (HERMES_UNLIKELY_(room < wanted)) {
+        /* Acquire pairs with the consumer's release of tail: its reads of the slot are done. */
+        p->tail = __atomic_load_n(&p->ring->tail, __ATOMIC_ACQUIRE);
+        room = p->mask + 1 - (p->head - p->tail);
+        if (HERMES_UNLIKELY_(room > p->mask + 1)) /* a consumer that lies */
+            return 0;
+    }
+    return room;
+}
+
+static inline uint64_t hermes_spsc_ready(hermes_spsc_consumer_t *c, uint64_t wanted)
+{
+    uint64_t ready = c->head - c->tail;
+    if (HERMES_UNLIKELY_(ready < wanted)) {
+        /* Acquire pairs with the producer's release of head: the slots it covers are written. */
+        c->head = __atomic_load_n(&c->ring->head, __ATOMIC_ACQUIRE);
+        ready = c->head - c->tail;
+        if (HERMES_UNLIKELY_(ready > c->mask + 1)) { /* a producer that lies */
+            c->head = c->tail;
+            return 0;
+        }
+    }
+    return ready;
+}
+
+/* false: full. */
+static inline bool hermes_spsc_push(hermes_spsc_producer_t *p, const void *element, size_t size)
+{
+    if (HERMES_UNLIKELY_(hermes_spsc_room(p, 1) == 0))
+        return false;
+    memcpy(p->slots + (p->head & p->mask) * size, element, size);
+    /* Release pairs with the consumer's acquire of head. */
+    __atomic_store_n(&p->ring->head, ++p->head, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* false: empty. */
+static inline bool hermes_spsc_pop(hermes_spsc_consumer_t *c, void *element, size_t size)
+{
+    if (HERMES_UNLIKELY_(hermes_spsc_ready(c, 1) == 0))
+        return false;
+    memcpy(element, c->slots + (c->tail & c->mask) * size, size);
+    /* Release pairs with the producer's acquire of tail. */
+    __atomic_store_n(&c->ring->tail, ++c->tail, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* Zero-copy: up to wanted contiguous free elements at *span; they are written in place and then
+ * committed, all or some, in order. 0: full. Fewer than wanted at the ring's end or when nearly full. */
+static inline uint64_t hermes_spsc_claim(hermes_spsc_producer_t *p, uint64_t wanted, size_t size, void **span)
+{
+    uint64_t room = hermes_spsc_room(p, wanted);
+    uint64_t at = p->head & p->mask, contiguous = p->mask + 1 - at;
+    uint64_t count = wanted < room ? wanted : room;
+    *span = p->slots + at * size;
+    return count < contiguous ? count : contiguous;
+}
+
+/* count: at most what the last claim returned. */
+static inline void hermes_spsc_commit(hermes_spsc_producer_t *p, uint64_t count)
+{
+    p->head += count;
+    __atomic_store_n(&p->ring->head, p->head, __ATOMIC_RELEASE); /* pairs as in push */
+}
+
+/* Zero-copy: up to wanted contiguous elements at *span; valid until released. 0: empty. */
+static inline uint64_t hermes_spsc_peek(hermes_spsc_consumer_t *c, uint64_t wanted, size_t size,
+                                        const void **span)
+{
+    uint64_t ready = hermes_spsc_ready(c, wanted);
+    uint64_t at = c->tail & c->mask, contiguous = c->mask + 1 - at;
+    uint64_t count = wanted < ready ? wanted : ready;
+    *span = c->slots + at * size;
+    return count < contiguous ? count : contiguous;
+}
+
+static inline void hermes_spsc_release(hermes_spsc_consumer_t *c, uint64_t count)
+{
+    c->tail += count;
+    __atomic_store_n(&c->ring->tail, c->tail, __ATOMIC_RELEASE); /* pairs as in pop */
+}
+
+/* Pushes as many of count elements as there is room for, visible all at once; returns how many. */
+static inline uint64_t hermes_spsc_push_many(hermes_spsc_producer_t *p, const void *elements, uint64_t count,
+                                             size_t size)
+{
+    uint64_t room = hermes_spsc_room(p, count), at = p->head & p->mask;
+    if (count > room)
+        count = room;
+    uint64_t first = count < p->mask + 1 - at ? count : p->mask + 1 - at;
+    memcpy(p->slots + at * size, elements, first * size);
+    if (HERMES_UNLIKELY_(first < count))
+        memcpy(p->slots, (const uint8_t *)elements + first * size, (count - first) * size);
+    if (count > 0)
+        hermes_spsc_commit(p, count);
+    return count;
+}
+
+static inline uint64_t hermes_spsc_pop_many(hermes_spsc_consumer_t *c, void *elements, uint64_t count,
+                                            size_t size)
+{
+    uint64_t ready = hermes_spsc_ready(c, count), at = c->tail & c->mask;
+    if (count > ready)
+        count = ready;
+    uint64_t first = count < c->mask + 1 - at ? count : c->mask + 1 - at;
+    memcpy(elements, c->slots + at * size, first * size);
+    if (HERMES_UNLIKELY_(first < count))
+        memcpy((uint8_t *)elements + first * size, c->slots, (count - first) * size);
+    if (count > 0)
+        hermes_spsc_release(c, count);
+    return count;
+}
+
+/* ---- the ring with a mark in each slot ---- */
+
+/*
+ * A slot is the element, padded to 8 bytes, and its mark. The mark of element i is i + 1, so a slot
+ * that was used capacity elements ago never looks like a new one, and nothing has to be cleared. The
+ * consumer spins on the very line that brings the element. It publishes its own index only once an
+ * eighth of the ring: the producer needs it only when the ring looks full.
+ */
+static inline size_t hermes_slot_stride(size_t size)
+{
+    return ((size + 7) & ~(size_t)7) + 8;
+}
+
+static inline bool hermes_slot_push(hermes_spsc_producer_t *p, const void *element, size_t size)
+{
+    if (HERMES_UNLIKELY_(hermes_spsc_room(p, 1) == 0))
+        return false;
+    size_t stride = hermes_slot_stride(size);
+    uint8_t *slot = p->slots + (p->head & p->mask) * stride;
+    memcpy(slot, element, size);
+    /* Release pairs with the consumer's acquire of the mark. */
+    __atomic_store_n((uint64_t *)(void *)(slot + stride - 8), ++p->head, __ATOMIC_RELEASE);
+    return true;
+}
+
+static inline bool hermes_slot_pop(hermes_spsc_consumer_t *c, void *element, size_t size)
+{
+    size_t stride = hermes_slot_stride(size);
+    const uint8_t *slot = c->slots + (c->tail & c->mask) * stride;
+    /* Acquire pairs with the producer's release of the mark: the element is complete. */
+    if (__atomic_load_n((const uint64_t *)(const void *)(slot + stride - 8), __ATOMIC_ACQUIRE) != c->tail + 1)
+        return false;
+    memcpy(element, slot, size);
+    c->tail++;
+    if (HERMES_UNLIKELY_(c->tail - c->told > c->mask >> 3)) {
+        /* Release pairs with the producer's acquire of tail in hermes_spsc_room(). */
+        __atomic_store_n(&c->ring->tail, c->tail, __ATOMIC_RELEASE);
+        c->told = c->tail;
+    }
+    return true;
+}
+
+/* Pushes as many of count elements as there is room for; each becomes visible by itself. */
+static inline uint64_t hermes_slot_push_many(hermes_spsc_producer_t *p, const void *elements, uint64_t count,
+                                             size_t size)
+{
+    uint64_t room = hermes_spsc_room(p, count);
+    if (count > room)
+        count = room;
+    for (uint64_t i = 0; i < count; i++)
+        hermes_slot_push(p, (const uint8_t *)elements + i * size, size);
+    return count;
+}
+
+static inline uint64_t hermes_slot_pop_many(hermes_spsc_consumer_t *c, void *elements, uint64_t count,
+                                            size_t size)
+{
+    uint64_t done = 0;
+    while (done < count && hermes_slot_pop(c, (uint8_t *)elements + done * size, size))
+        done++;
+    return done;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* Clocks inside the library. hermes/clock.h is the one for time stamps; these measure intervals. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "hermes/clock.h"
+
+static inline uint64_t clock_read(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* For time-outs and intervals: never set, never stepped. */
+static inline uint64_t clock_monotonic_ns(void)
+{
+    return clock_read(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t clock_realtime_ns(void)
+{
+    return clock_read(CLOCK_REALTIME);
+}
+
+#endif

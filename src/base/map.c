@@ -1,0 +1,94 @@
+#include "base/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, struct map *map)
+{
+    int protection = access == MAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *address = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    if (address == MAP_FAILED)
+        return error_from_errno(errno);
+    /* Only speed hangs on this; kernels before 5.14 do not know it and fault page by page. */
+    if (pages == MAP_PREFAULT)
+        (void)madvise(address, size, access == MAP_READ ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+    *map = (struct map){address, size};
+    return HERMES_OK;
+}
+
+static int allocate_and_map(int fd, size_t size, struct map *map)
+{
+    int number = posix_fallocate(fd, 0, (off_t)size);
+    if (number != 0)
+        return error_from_errno(number);
+    return map_fd(fd, size, MAP_READ_WRITE, MAP_PREFAULT, map);
+}
+
+int map_create(const char *path, size_t size, struct map *map, int *fd)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0)
+        return error_from_errno(errno);
+    int rc = allocate_and_map(*fd, size, map);
+    if (rc < 0) {
+        close(*fd);
+        unlink(path);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int map_create_memfd(const char *name, size_t size, struct map *map, int *fd)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0)
+        return error_from_errno(errno);
+    int rc = allocate_and_map(*fd, size, map);
+    if (rc == 0 && fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+        rc = error_from_errno(errno);
+        map_release(map);
+    }
+    if (rc < 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int map_seal_future_writes(int fd)
+{
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)
+        return error_from_errno(errno);
+    return HERMES_OK;
+}
+
+int map_file_size(int fd, uint64_t *size)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return error_from_errno(errno);
+    if (!S_ISREG(status.st_mode))
+        return HERMES_EMALFORMED;
+    *size = (uint64_t)status.st_size;
+    return HERMES_OK;
+}
+
+void map_release(struct map *map)
+{
+    if (map->address != NULL)
+        munmap(map->address, map->size);
+    *map = (struct map){0};
+}

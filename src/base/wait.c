@@ -1,0 +1,39 @@
+#include "base/wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+bool barrier_register(void)
+{
+    return syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+void barrier_remote(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0)
+        atomic_thread_fence(memory_order_seq_cst);
+}
+
+int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+    struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+    long rc = syscall(__NR_futex, word, FUTEX_WAIT, expected, timeout_ns == FUTEX_FOREVER ? NULL : &timeout,
+                      NULL, 0);
+    if (rc == 0 || errno == EAGAIN)
+        return HERMES_OK;
+    return errno == EINTR ? HERMES_EINTERRUPTED : HERMES_ETIMEOUT;
+}
+
+void futex_wake_all(const _Atomic uint32_t *word)
+{
+    syscall(__NR_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}

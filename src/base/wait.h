@@ -1,0 +1,44 @@
+/*
+ * Waiting: spin, yield, park. And the asymmetric fence that makes parking free for the other side.
+ *
+ * Who waits raises a flag, calls barrier_remote() and looks once more; who publishes stores the
+ * message and then loads the flag, with no fence between. barrier_remote() makes every registered
+ * process run a full fence at some point during the call (membarrier(2), GLOBAL_EXPEDITED), so one of
+ * the two sees the other. Where membarrier is forbidden the publisher must fence for itself:
+ * barrier_publisher_needs_fence().
+ */
+#ifndef BASE_WAIT_H
+#define BASE_WAIT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FUTEX_FOREVER UINT64_MAX
+
+/* Registers this process once. false: membarrier cannot be had here. */
+bool barrier_register(void);
+void barrier_remote(void);
+
+/* Full fence between this thread's last store and its next load, where the kernel does not help. */
+static inline void barrier_publisher(bool registered)
+{
+    if (!registered)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Sleeps while *word == expected, at most timeout_ns. Works on read-only mappings, across processes.
+ * 0: woken or changed; HERMES_ETIMEOUT; HERMES_EINTERRUPTED. */
+int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void futex_wake_all(const _Atomic uint32_t *word);
+
+#endif

@@ -1,0 +1,282 @@
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "transport/channel.h"
+
+/* How long the loop sleeps when nothing is due: it is woken by what happens, not by time. */
+static const uint64_t longest_sleep_ns = 60000000000u;
+/* While rings are polled, sockets are looked at this often. */
+enum { TURNS_A_LOOK = 64 };
+
+void broker_note(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("hermesd: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+/* On the persister's thread. Windows are replaced by the loop: they are its own. */
+static void trouble(void *context, struct log *log, int error)
+{
+    struct broker *broker = context;
+    static uint64_t last;
+    uint64_t now = clock_monotonic_ns();
+    if (error == HERMES_EMALFORMED || error == HERMES_EVERSION || error == HERMES_ETOOLARGE) {
+        uint64_t one = 1;
+        atomic_store_explicit(&log->malformed, error, memory_order_release);
+        if (write(broker->trouble_fd, &one, sizeof one) != (ssize_t)sizeof one)
+            broker_note("%s: %s", log->directory, hermes_strerror(error));
+    } else if (now - last > 1000000000u) {
+        last = now;
+        broker_note("%s: %s", log->directory, log->error.bytes);
+    }
+}
+
+/* A publisher that writes its window itself and wrote nonsense: its epoch ends before it. */
+static void troubled(struct poller_op *op, int result)
+{
+    struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, trouble_op));
+    (void)result;
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next) {
+        int error = atomic_exchange_explicit(&topic->log.malformed, 0, memory_order_acquire);
+        if (error == 0)
+            continue;
+        struct error_text text;
+        topic->refused++;
+        int rc = topic_replace_window(topic, &text);
+        broker_note("topic '%s': its publisher wrote a malformed frame (%s) and is cut off%s%s", topic->name,
+                    hermes_error_name(error), rc < 0 ? ": " : "", rc < 0 ? text.bytes : "");
+        if (topic->publisher != NULL)
+            session_end(topic->publisher);
+    }
+    if (!broker->stopping)
+        (void)poller_read(broker->poller, op, broker->trouble_fd, &broker->trouble_buffer,
+                          sizeof broker->trouble_buffer);
+}
+
+/* ---- opening ---- */
+
+static int lock_data(struct broker *broker, struct error_text *text)
+{
+    char path[PATH_BYTES];
+    const char *data = broker->config.location.data;
+    int rc = path_make_parents(data, text);
+    if (rc < 0)
+        return rc;
+    snprintf(path, sizeof path, "%.4000s/lock", data);
+    broker->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (broker->lock_fd < 0)
+        return error_set_errno(text, "open", path);
+    if (flock(broker->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(text, HERMES_EBUSY, "another broker serves %s", data);
+    snprintf(broker->topics_path, sizeof broker->topics_path, "%.4000s/topics", data);
+    rc = path_make_parents(broker->topics_path, text);
+    if (rc == 0)
+        rc = path_shm_for(data, broker->shm, text);
+    return rc < 0 ? rc : path_make_private(broker->shm, text);
+}
+
+static int listen_on_socket(struct broker *broker, struct error_text *text)
+{
+    const char *path = broker->config.location.socket;
+    char parent[PATH_BYTES];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL && slash != parent) {
+        *slash = 0;
+        int rc = path_make_parents(parent, text);
+        if (rc < 0)
+            return rc;
+    }
+    struct sockaddr_un address;
+    int directory;
+    int rc = channel_address(path, &address, &directory, text);
+    if (rc < 0)
+        return rc;
+    broker->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (broker->listen_fd < 0) {
+        rc = error_set_errno(text, "make", "a socket");
+    } else {
+        /* We hold the lock of the data directory, so whoever bound this before is dead - unless it is
+         * another broker with other data and the same socket, which still answers. */
+        if (connect(broker->listen_fd, (struct sockaddr *)&address, sizeof address) == 0) {
+            rc = error_set(text, HERMES_EBUSY, "another broker listens on %s", path);
+        } else {
+            unlink(path); /* stale */
+            mode_t before = umask(0777 & ~broker->config.socket_mode);
+            int bound = bind(broker->listen_fd, (struct sockaddr *)&address, sizeof address);
+            umask(before);
+            if (bound != 0 || listen(broker->listen_fd, 128) != 0)
+                rc = error_set_errno(text, "listen on", path);
+            broker->bound = bound == 0;
+        }
+    }
+    if (directory >= 0)
+        close(directory);
+    return rc;
+}
+
+static void accepted(struct poller_op *op, int result)
+{
+    struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, accept_op));
+    if (result >= 0 && !broker->stopping)
+        session_accept(broker, result);
+    else if (result >= 0)
+        close(result);
+    else if (result == -EMFILE || result == -ENFILE)
+        broker_note("out of descriptors (RLIMIT_NOFILE): a connection was refused");
+}
+
+static void signalled(struct poller_op *op, int result)
+{
+    struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, signal_op));
+    (void)result;
+    broker->stopping = true;
+}
+
+static int watch_signals(struct broker *broker, struct error_text *text)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    broker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return broker->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
+}
+
+/* Each session, ring and topic holds a few descriptors. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int broker_open(struct broker *broker, const struct config *config, struct error_text *text)
+{
+    *broker = (struct broker){
+        .config = *config,
+        .lock_fd = -1,
+        .listen_fd = -1,
+        .signal_fd = -1,
+        .trouble_fd = -1,
+        .uid = geteuid(),
+        .instance = (uint32_t)(clock_realtime_ns() >> 10) | 1,
+        .membarrier = barrier_register(),
+    };
+    broker->next_ring_id = clock_realtime_ns();
+    broker->persister.trouble = trouble;
+    broker->persister.context = broker;
+    broker->trouble_fd = eventfd(0, EFD_CLOEXEC);
+    raise_descriptor_limit();
+    int rc = lock_data(broker, text);
+    if (rc == 0)
+        rc = watch_signals(broker, text);
+    if (rc == 0)
+        rc = poller_open(config->backend, &broker->poller, text);
+    if (rc == 0 && (rc = persister_start(&broker->persister, config->sync_interval_ms)) < 0)
+        error_set(text, rc, "cannot start the persister");
+    if (rc == 0)
+        rc = topic_load_all(broker, text);
+    if (rc == 0)
+        rc = listen_on_socket(broker, text);
+    if (rc < 0) {
+        struct error_text ignored;
+        (void)broker_close(broker, &ignored);
+        return rc;
+    }
+    broker->accept_op.done = accepted;
+    broker->signal_op.done = signalled;
+    broker->trouble_op.done = troubled;
+    rc = poller_accept(broker->poller, &broker->accept_op, broker->listen_fd);
+    if (rc == 0)
+        rc = poller_read(broker->poller, &broker->signal_op, broker->signal_fd, broker->signal_buffer,
+                         sizeof broker->signal_buffer);
+    if (rc == 0)
+        rc = poller_read(broker->poller, &broker->trouble_op, broker->trouble_fd, &broker->trouble_buffer,
+                         sizeof broker->trouble_buffer);
+    return rc;
+}
+
+/* ---- running ---- */
+
+/*
+ * Spins while rings are busy, looking at the sockets now and then; after spin_us of nothing it asks to
+ * be woken, looks once more, and sleeps in the poller.
+ */
+void broker_run(struct broker *broker)
+{
+    uint64_t spin_ns = broker->config.spin_us == UINT32_MAX ? UINT64_MAX : broker->config.spin_us * 1000ull;
+    uint64_t idle_since = 0;
+    unsigned turns = 0;
+    while (!broker->stopping) {
+        if (sequencer_turn(broker)) {
+            idle_since = 0;
+            if (++turns % TURNS_A_LOOK == 0)
+                poller_run(broker->poller, 0);
+            continue;
+        }
+        if (broker->sequenced > 0) {
+            if (++turns % TURNS_A_LOOK != 0) {
+                cpu_relax();
+                continue;
+            }
+            uint64_t now = clock_monotonic_ns();
+            if (idle_since == 0)
+                idle_since = now;
+            if (now - idle_since < spin_ns) {
+                poller_run(broker->poller, 0);
+                continue;
+            }
+        }
+        uint64_t sleep_ns = sequencer_park(broker) ? longest_sleep_ns : 0;
+        poller_run(broker->poller, sleep_ns);
+        sequencer_unpark(broker);
+        idle_since = 0;
+    }
+}
+
+int broker_close(struct broker *broker, struct error_text *text)
+{
+    broker->stopping = true;
+    if (broker->bound)
+        unlink(broker->config.location.socket);
+    if (broker->poller != NULL)
+        session_close_all(broker);
+    int rc = topic_close_all(broker, text);
+    persister_stop(&broker->persister);
+    if (broker->poller != NULL)
+        poller_close(broker->poller);
+    if (broker->listen_fd >= 0)
+        close(broker->listen_fd);
+    if (broker->signal_fd >= 0)
+        close(broker->signal_fd);
+    if (broker->trouble_fd >= 0)
+        close(broker->trouble_fd);
+    if (broker->shm[0] != 0)
+        rmdir(broker->shm);
+    if (broker->lock_fd >= 0)
+        close(broker->lock_fd);
+    return rc;
+}

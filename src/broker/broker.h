@@ -1,0 +1,186 @@
+/*
+ * hermesd: one event loop (control, sessions, sequencer) and one persister thread.
+ *
+ *     session   a connected client: reads a request, has it answered, sends the reply (session.c)
+ *     request   what each request does (request.c)
+ *     topic     a topic: its log, who publishes to it, who subscribes (topic.c)
+ *     sequencer producers' rings -> topic logs, in the event loop (sequencer.c)
+ *     persister windows -> stores, in its thread (persister.c)
+ *
+ * All of it belongs to the event loop's thread but what log.h locks and persister.h shares.
+ */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include <stdbool.h>
+
+#include "broker/config.h"
+#include "broker/persister.h"
+#include "core/log.h"
+#include "transport/poller.h"
+#include "transport/wire.h"
+
+enum { SESSION_HANDLES_MAX = 64 };
+
+struct session;
+
+/* A producer's ring of a topic whose log the broker writes. */
+struct ring {
+    struct topic *topic;
+    struct session *session;
+    unsigned index; /* in the status page, and in topic->rings */
+    uint32_t handle;
+    struct map map;
+    int fd;
+    int eventfd;
+    const uint8_t *data;
+    uint64_t mask;
+    uint64_t position;
+    uint64_t sequence; /* of its next message */
+    bool condemned;    /* it sent something malformed */
+    bool closing;      /* its session ends: remove it when it is empty */
+    bool waking;       /* `wake` is under way */
+    struct poller_op wake;
+    uint64_t wake_buffer;
+    struct broker *broker;
+};
+
+enum publishing {
+    PUBLISHING_NONE,     /* nobody holds the window */
+    PUBLISHING_DIRECT,   /* one client writes the window itself */
+    PUBLISHING_SEQUENCED /* the broker writes it, from rings */
+};
+
+struct topic {
+    struct topic *next;
+    char name[WIRE_TOPIC_BYTES];
+    uint64_t id;
+    bool shared;
+    enum log_durability durability;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    struct log log;
+    enum publishing publishing;
+    bool window_used;          /* handed out since it was made: the next publisher gets a new one */
+    struct session *publisher; /* PUBLISHING_DIRECT: NULL while it may come back after a crash of ours */
+    uint32_t publisher_handle;
+    uint64_t grace_until_ns;
+    struct window_writer writer; /* PUBLISHING_SEQUENCED */
+    struct ring *rings[STATUS_RINGS];
+    unsigned ring_count;
+    unsigned subscribers;
+    uint64_t refused;
+};
+
+struct broker {
+    struct config config;
+    struct poller *poller;
+    struct topic *topics;
+    unsigned topic_count;
+    struct session *sessions;
+    unsigned session_count;
+    unsigned sequenced; /* rings in all: is there anything to poll? */
+    bool parked;
+    bool stopping;
+    uint32_t instance;
+    int lock_fd;
+    int listen_fd;
+    int signal_fd;
+    int trouble_fd; /* the persister found something for the loop to do */
+    bool bound;
+    char topics_path[PATH_BYTES];
+    char shm[SHM_PATH_BYTES];
+    bool membarrier;
+    uid_t uid;
+    uint32_t next_handle;
+    uint64_t next_ring_id;
+    struct persister persister;
+    struct poller_op accept_op, signal_op, trouble_op;
+    uint64_t trouble_buffer;
+    uint8_t signal_buffer[128];
+    struct error_text error;
+};
+
+int broker_open(struct broker *broker, const struct config *config, struct error_text *text);
+/* Serves until SIGTERM or SIGINT. */
+void broker_run(struct broker *broker);
+int broker_close(struct broker *broker, struct error_text *text);
+
+/* One line for the operator, on standard error. */
+__attribute__((format(printf, 1, 2))) void broker_note(const char *format, ...);
+
+/* ---- topic.c ---- */
+int topic_create(struct broker *broker, const struct wire_topic_create *request, struct error_text *text);
+int topic_delete(struct broker *broker, const char *name, struct error_text *text);
+struct topic *topic_find(struct broker *broker, const char *name);
+struct topic *topic_by_id(struct broker *broker, uint64_t id);
+/* Opens all topics under the data directory; sweeps from shared memory what belongs to none. */
+int topic_load_all(struct broker *broker, struct error_text *text);
+int topic_close_all(struct broker *broker, struct error_text *text);
+void topic_describe(struct topic *topic, struct wire_topic_info *info);
+/* A publisher that misbehaves, or whose place another takes: its window is replaced. */
+int topic_replace_window(struct topic *topic, struct error_text *text);
+
+/* ---- sequencer.c ---- */
+int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text);
+int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
+                       struct ring **ring, struct error_text *text);
+/* Takes in what the ring still holds, then frees it. */
+void sequencer_remove_ring(struct broker *broker, struct ring *ring);
+/* One turn over all rings; true if anything moved. */
+bool sequencer_turn(struct broker *broker);
+/* Announces that producers must wake us; false: there is something to do after all. */
+bool sequencer_park(struct broker *broker);
+void sequencer_unpark(struct broker *broker);
+/* After a crash: counts as consumed what the log already has of the ring that was being read. */
+void sequencer_repair(struct topic *topic);
+
+/* ---- session.c ---- */
+struct handle {
+    uint32_t id; /* 0: free */
+    enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER } kind;
+    struct topic *topic;
+    struct ring *ring;
+};
+
+struct session {
+    struct session *next, *previous;
+    struct broker *broker;
+    int fd;
+    uid_t uid;
+    pid_t pid;
+    char name[64];
+    bool greeted;
+    bool closing;
+    unsigned in_flight;
+    struct handle handles[SESSION_HANDLES_MAX];
+    struct poller_op receive_op, send_op;
+    size_t received;
+    size_t wanted;
+    struct {
+        hermes_header_t header;
+        uint8_t payload[WIRE_REQUEST_MAX];
+    } request;
+    struct {
+        hermes_header_t header;
+        uint8_t payload[WIRE_REPLY_MAX];
+    } reply;
+    size_t sent;
+    int fds[WIRE_FDS_MAX];
+    unsigned fd_count;
+    struct iovec parts[1];
+    struct msghdr message;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+};
+
+void session_accept(struct broker *broker, int fd);
+void session_close_all(struct broker *broker);
+/* Ends the session at the next turn. */
+void session_end(struct session *session);
+
+/* ---- request.c ---- */
+/* Answers session->request: fills in session->reply and session->fds (which sending closes). */
+void request_answer(struct session *session);
+void request_drop_handle(struct session *session, struct handle *handle);
+
+#endif

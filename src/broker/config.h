@@ -1,0 +1,30 @@
+/* The broker's configuration: hermes.conf (INI, read with libinih); everything has a default. */
+#ifndef BROKER_CONFIG_H
+#define BROKER_CONFIG_H
+
+#include <sys/types.h>
+
+#include "transport/location.h"
+#include "transport/poller.h"
+
+struct config {
+    struct location location;
+    enum poller_backend backend;
+    mode_t socket_mode;
+    uint32_t sync_interval_ms;
+    uint32_t spin_us;  /* before the loop sleeps; UINT32_MAX: never sleeps */
+    uint32_t grace_ms; /* how long after a crash a former publisher may claim its topic before others */
+    uint32_t sessions_max;
+    uint32_t topics_max;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint64_t ring_bytes;
+};
+
+/* path NULL: the default file, which may be missing; a file that was named must exist. */
+int config_load(struct config *config, const char *path, struct error_text *text);
+
+/* "64K", "4MiB", "1G", "65536": bytes. HERMES_EINVALID. */
+int config_parse_size(const char *value, uint64_t *bytes);
+
+#endif

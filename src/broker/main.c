@@ -1,0 +1,125 @@
+/* hermesd: the broker, in the foreground. */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+
+const char *argp_program_version = "hermesd 0.1.0";
+
+static const char documentation[] =
+    "Hermes message broker. Runs in the foreground, prints one line when it serves, and stops in good order "
+    "at SIGTERM or SIGINT."
+    "\vWith HERMES_HOME=DIR in the environment, socket, store and configuration are under DIR, so that any "
+    "number of brokers run side by side. Exit codes: 0 stopped in good order; 1 it could not start or "
+    "something could not be stored; 64 wrong usage.";
+
+static const struct argp_option options[] = {
+    {"config", 'c', "FILE", 0, "Read FILE instead of the default hermes.conf", 0},
+    {"data", 'd', "DIR", 0, "Keep the store under DIR", 0},
+    {"backend", 'b', "NAME", 0, "Event loop: auto, io_uring or epoll", 0},
+    {"wait", 'w', "HOW", 0, "adaptive (sleep when idle) or spin (never sleep: needs a core of its own)", 0},
+    {0},
+};
+
+struct arguments {
+    const char *config;
+    const char *data;
+    const char *backend;
+    const char *wait;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case 'c':
+        arguments->config = value;
+        return 0;
+    case 'd':
+        arguments->data = value;
+        return 0;
+    case 'b':
+        arguments->backend = value;
+        return 0;
+    case 'w':
+        arguments->wait = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", value);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* sd_notify(3), without the library: one datagram to the socket that systemd names. */
+static void notify_systemd(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
+        return;
+    memcpy(address.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        address.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
+    argp_err_exit_status = 64;
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+
+    static struct broker broker;
+    struct config config;
+    struct error_text text = {{0}};
+    int rc = config_load(&config, arguments.config, &text);
+    if (rc == 0 && arguments.data != NULL)
+        snprintf(config.location.data, sizeof config.location.data, "%s", arguments.data);
+    if (rc == 0 && arguments.backend != NULL) {
+        static const char *const names[] = {"auto", "io_uring", "epoll"};
+        int chosen = -1;
+        for (int i = 0; i < 3; i++)
+            if (strcmp(arguments.backend, names[i]) == 0)
+                chosen = i;
+        if (chosen < 0)
+            rc = error_set(&text, HERMES_EINVALID, "--backend %s", arguments.backend);
+        else
+            config.backend = (enum poller_backend)chosen;
+    }
+    if (rc == 0 && arguments.wait != NULL) {
+        if (strcmp(arguments.wait, "spin") == 0)
+            config.spin_us = UINT32_MAX;
+        else if (strcmp(arguments.wait, "adaptive") != 0)
+            rc = error_set(&text, HERMES_EINVALID, "--wait %s", arguments.wait);
+    }
+    if (rc == 0)
+        rc = broker_open(&broker, &config, &text);
+    if (rc < 0) {
+        broker_note("%s", text.bytes);
+        return 1;
+    }
+    printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, broker.topic_count,
+           poller_name(broker.poller));
+    fflush(stdout);
+    notify_systemd("READY=1");
+    broker_run(&broker);
+    notify_systemd("STOPPING=1");
+    rc = broker_close(&broker, &text);
+    if (rc < 0)
+        broker_note("%s", text.bytes);
+    return rc < 0;
+}

@@ -1,0 +1,121 @@
+#include "broker/persister.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Copies everything that stands there now; true if some log is not clean yet. */
+static bool persist_all(struct persister *persister, bool sync)
+{
+    bool pending = false;
+    pthread_mutex_lock(&persister->lock);
+    for (unsigned i = 0; i < persister->count; i++) {
+        struct log *log = persister->logs[i];
+        int64_t done;
+        uint64_t budget = 2 * log->capacity; /* then the others have their turn */
+        do {
+            done = log_persist(log, log->capacity / 4);
+            budget -= done > 0 ? (uint64_t)done : 0;
+        } while (done > 0 && budget <= 2 * log->capacity);
+        int rc = done < 0 ? (int)done : 0;
+        if (sync && rc == 0)
+            rc = log_sync(log);
+        if (rc < 0)
+            persister->trouble(persister->context, log, rc);
+        pending |= done != 0 || log->store.dirty;
+    }
+    pthread_mutex_unlock(&persister->lock);
+    return pending;
+}
+
+static void *persister_main(void *argument)
+{
+    struct persister *persister = argument;
+    uint64_t interval = (uint64_t)persister->interval_ms * 1000000u, last_sync = 0;
+    while (!atomic_load_explicit(&persister->stop, memory_order_acquire)) {
+        /* Acquire pairs with the release in persister_ring(). */
+        uint32_t bell = atomic_load_explicit(persister->bell, memory_order_acquire);
+        uint64_t now = clock_monotonic_ns();
+        bool sync = now - last_sync >= interval;
+        bool pending = persist_all(persister, sync);
+        if (sync)
+            last_sync = now;
+        bool idle = !pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0;
+        futex_wait(persister->bell, bell, idle ? FUTEX_FOREVER : interval);
+    }
+    return NULL;
+}
+
+int persister_start(struct persister *persister, uint32_t interval_ms)
+{
+    pthread_mutex_init(&persister->lock, NULL);
+    persister->interval_ms = interval_ms;
+    int rc = map_create_memfd("hermes-persister", 4096, &persister->bell_map, &persister->bell_fd);
+    if (rc == 0)
+        rc = map_seal_future_writes(persister->bell_fd);
+    if (rc < 0)
+        return rc;
+    persister->bell = persister->bell_map.address;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    persister->running = pthread_create(&persister->thread, NULL, persister_main, persister) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return persister->running ? HERMES_OK : HERMES_ENOMEM;
+}
+
+int persister_add(struct persister *persister, struct log *log)
+{
+    int rc = HERMES_OK;
+    pthread_mutex_lock(&persister->lock);
+    if (persister->count == persister->room) {
+        unsigned room = persister->room == 0 ? 64 : persister->room * 2;
+        struct log **grown = realloc(persister->logs, room * sizeof *grown);
+        if (grown == NULL) {
+            rc = HERMES_ENOMEM;
+        } else {
+            persister->logs = grown;
+            persister->room = room;
+        }
+    }
+    if (rc == 0)
+        persister->logs[persister->count++] = log;
+    pthread_mutex_unlock(&persister->lock);
+    return rc;
+}
+
+void persister_remove(struct persister *persister, struct log *log)
+{
+    pthread_mutex_lock(&persister->lock);
+    for (unsigned i = 0; i < persister->count; i++)
+        if (persister->logs[i] == log) {
+            persister->logs[i] = persister->logs[--persister->count];
+            break;
+        }
+    pthread_mutex_unlock(&persister->lock);
+}
+
+void persister_ring(struct persister *persister)
+{
+    atomic_fetch_add_explicit(persister->bell, 1, memory_order_release);
+    futex_wake_all(persister->bell);
+}
+
+void persister_stop(struct persister *persister)
+{
+    if (persister->running) {
+        atomic_store_explicit(&persister->stop, true, memory_order_release);
+        persister_ring(persister);
+        pthread_join(persister->thread, NULL);
+    }
+    free(persister->logs);
+    persister->logs = NULL;
+    if (persister->bell != NULL) {
+        map_release(&persister->bell_map);
+        close(persister->bell_fd);
+        persister->bell = NULL;
+    }
+    persister->running = false;
+}

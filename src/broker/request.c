@@ -1,0 +1,407 @@
+/* What each control request does. Everything in it comes from a stranger and is checked here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "broker/broker.h"
+
+enum { TOPICS_A_REPLY = 140 };
+_Static_assert(sizeof(struct wire_topics) + TOPICS_A_REPLY * sizeof(struct wire_topic_info) <= WIRE_REPLY_MAX,
+               "a full list fits a reply");
+
+static void reply(struct session *session, enum wire_type type, const void *payload, uint32_t length)
+{
+    wire_header(&session->reply.header, type, session->request.header.sequence, length);
+    if (length > 0 && payload != session->reply.payload)
+        memcpy(session->reply.payload, payload, length);
+}
+
+/* A duplicate of fd goes with the reply. */
+static int attach(struct session *session, int fd, struct error_text *text)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0)
+        return error_set_errno(text, "duplicate", "a descriptor");
+    session->fds[session->fd_count++] = copy;
+    return HERMES_OK;
+}
+
+static struct handle *free_handle(struct session *session, struct error_text *text)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        if (session->handles[i].id == 0)
+            return &session->handles[i];
+    error_set(text, HERMES_ELIMIT, "a session has %d publishers and subscribers", SESSION_HANDLES_MAX);
+    return NULL;
+}
+
+static struct handle *find_handle(struct session *session, uint32_t id)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        if (id != 0 && session->handles[i].id == id)
+            return &session->handles[i];
+    return NULL;
+}
+
+static int find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES], struct topic **topic,
+                      struct error_text *text)
+{
+    int rc = wire_topic_check(name);
+    if (rc < 0)
+        return error_set(text, rc, "topic name");
+    *topic = topic_find(session->broker, name);
+    return *topic == NULL
+               ? error_set(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
+               : HERMES_OK;
+}
+
+/* ---- requests ---- */
+
+static int hello(struct session *session, const struct wire_hello *request, struct error_text *text)
+{
+    if (request->protocol != WIRE_PROTOCOL)
+        return error_set(text, HERMES_EVERSION, "protocol %d; this broker speaks %d", request->protocol,
+                         WIRE_PROTOCOL);
+    snprintf(session->name, sizeof session->name, "%.*s", (int)sizeof request->name - 1, request->name);
+    session->greeted = true;
+    struct wire_welcome welcome = {
+        .protocol = WIRE_PROTOCOL,
+        .instance = session->broker->instance,
+        .payload_max = HERMES_PAYLOAD_MAX,
+        .topics_max = session->broker->config.topics_max,
+        .publishers_max = STATUS_RINGS,
+        .pid = (uint32_t)getpid(),
+    };
+    reply(session, WIRE_WELCOME, &welcome, sizeof welcome);
+    return HERMES_OK;
+}
+
+static int list(struct session *session, const struct wire_list *request)
+{
+    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
+    char after[WIRE_TOPIC_BYTES];
+    snprintf(after, sizeof after, "%.*s", WIRE_TOPIC_BYTES - 1, request->after);
+    *topics = (struct wire_topics){0};
+    for (struct topic *topic = session->broker->topics; topic != NULL; topic = topic->next) {
+        if (strcmp(topic->name, after) <= 0)
+            continue;
+        if (topics->count == TOPICS_A_REPLY) {
+            topics->more = 1;
+            break;
+        }
+        topic_describe(topic, &topics->topics[topics->count++]);
+    }
+    reply(session, WIRE_TOPICS, topics,
+          (uint32_t)(sizeof *topics + topics->count * sizeof(struct wire_topic_info)));
+    return HERMES_OK;
+}
+
+static int describe(struct session *session, const struct wire_topic *request, struct error_text *text)
+{
+    struct topic *topic;
+    int rc = find_topic(session, request->topic, &topic, text);
+    if (rc < 0)
+        return rc;
+    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
+    *topics = (struct wire_topics){.count = 1};
+    topic_describe(topic, &topics->topics[0]);
+    reply(session, WIRE_TOPICS, topics, sizeof *topics + sizeof(struct wire_topic_info));
+    return HERMES_OK;
+}
+
+static void count_publisher(struct broker *broker, const struct topic *topic, bool more)
+{
+    if (topic->durability == DURABILITY_MEMORY)
+        return;
+    if (more) {
+        atomic_fetch_add(&broker->persister.publishers, 1);
+        persister_ring(&broker->persister);
+    } else {
+        atomic_fetch_sub(&broker->persister.publishers, 1);
+        persister_ring(&broker->persister); /* once more: what came last */
+    }
+}
+
+static int open_direct(struct session *session, struct topic *topic,
+                       const struct wire_publisher_open *request, struct handle *handle,
+                       struct wire_publisher *opened, struct error_text *text)
+{
+    struct broker *broker = session->broker;
+    bool resumes = topic->publishing == PUBLISHING_DIRECT && topic->publisher == NULL &&
+                   request->resume_topic_id == topic->id && request->resume_epoch == topic->log.epoch;
+    if (topic->publisher != NULL)
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher, and is not shared", topic->name);
+    if (topic->grace_until_ns != 0 && !resumes && clock_monotonic_ns() < topic->grace_until_ns)
+        return error_set(
+            text, HERMES_EBUSY,
+            "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
+            topic->name);
+    int rc = resumes || !topic->window_used ? HERMES_OK : topic_replace_window(topic, text);
+    if (rc == 0)
+        rc = attach(session, topic->log.status_fd, text);
+    if (rc == 0)
+        rc = attach(session, topic->log.window_fd, text);
+    if (rc == 0)
+        rc = attach(session, topic->log.doorbell_fd, text);
+    if (rc == 0)
+        rc = attach(session, broker->persister.bell_fd, text);
+    if (rc < 0)
+        return rc;
+    topic->publishing = PUBLISHING_DIRECT;
+    topic->window_used = true;
+    topic->grace_until_ns = 0;
+    topic->publisher = session;
+    topic->publisher_handle = handle->id;
+    atomic_store(&topic->log.status->direct, 1);
+    handle->kind = HANDLE_PUBLISHER;
+    const struct window *window = topic->log.window;
+    opened->kind = WIRE_DIRECT;
+    opened->resumed = resumes;
+    opened->position = atomic_load(&window->position);
+    opened->sequence = atomic_load(&window->sequence);
+    return HERMES_OK;
+}
+
+static int open_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
+                     struct handle *handle, struct wire_publisher *opened, struct error_text *text)
+{
+    struct broker *broker = session->broker;
+    if (!topic->shared && (topic->publisher != NULL || topic->ring_count > 0))
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher, and is not shared", topic->name);
+    if (!topic->shared && topic->grace_until_ns > clock_monotonic_ns())
+        return error_set(text, HERMES_EBUSY, "topic '%s' had a publisher before the broker restarted",
+                         topic->name);
+    int rc = topic->publishing == PUBLISHING_SEQUENCED ? HERMES_OK : sequencer_begin(broker, topic, text);
+    struct ring *ring = NULL;
+    if (rc == 0) {
+        uint64_t sequence = request->sequence == 0 ? 1 : request->sequence;
+        rc = sequencer_add_ring(broker, topic, session, sequence, &ring, text);
+    }
+    if (rc < 0)
+        return rc;
+    if ((rc = attach(session, topic->log.status_fd, text)) < 0 ||
+        (rc = attach(session, ring->fd, text)) < 0 || (rc = attach(session, ring->eventfd, text)) < 0) {
+        sequencer_remove_ring(broker, ring);
+        return rc;
+    }
+    topic->grace_until_ns = 0;
+    atomic_store(&topic->log.status->direct, 0);
+    ring->handle = handle->id;
+    handle->kind = HANDLE_RING;
+    handle->ring = ring;
+    opened->kind = WIRE_RING;
+    opened->ring = ring->index;
+    opened->ring_id = atomic_load(&topic->log.status->rings[ring->index].id);
+    opened->sequence = ring->sequence;
+    return HERMES_OK;
+}
+
+static int publisher_open(struct session *session, const struct wire_publisher_open *request,
+                          struct error_text *text)
+{
+    struct topic *topic;
+    int rc = find_topic(session, request->topic, &topic, text);
+    if (rc < 0)
+        return rc;
+    if (atomic_load(&topic->log.status->state) == STATE_FAILED)
+        return error_set(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
+                         topic->log.error.bytes);
+    struct handle *handle = free_handle(session, text);
+    if (handle == NULL)
+        return HERMES_ELIMIT;
+    *handle = (struct handle){.id = ++session->broker->next_handle, .topic = topic};
+    struct wire_publisher opened = {
+        .handle = handle->id, .topic_id = topic->id, .durability = topic->durability};
+    /* A writable window could be cut short under its readers: only for who could harm us anyway. */
+    bool trusted = session->uid == session->broker->uid || session->uid == 0;
+    rc = topic->shared || !trusted ? open_ring(session, topic, request, handle, &opened, text)
+                                   : open_direct(session, topic, request, handle, &opened, text);
+    if (rc < 0) {
+        handle->id = 0;
+        return rc;
+    }
+    opened.epoch = topic->log.epoch;
+    count_publisher(session->broker, topic, true);
+    reply(session, WIRE_PUBLISHER, &opened, sizeof opened);
+    return HERMES_OK;
+}
+
+static int publisher_mapped(struct session *session, const struct wire_handle *request,
+                            struct error_text *text)
+{
+    struct handle *handle = find_handle(session, request->handle);
+    if (handle == NULL || handle->kind != HANDLE_RING)
+        return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is no ring of this session",
+                         request->handle);
+    int rc = map_seal_future_writes(handle->ring->fd);
+    if (rc < 0)
+        return error_set(text, rc, "sealing a ring");
+    reply(session, WIRE_OK, NULL, 0);
+    return HERMES_OK;
+}
+
+static int subscriber_open(struct session *session, const struct wire_topic *request, struct error_text *text)
+{
+    struct topic *topic;
+    int rc = find_topic(session, request->topic, &topic, text);
+    if (rc < 0)
+        return rc;
+    struct handle *handle = free_handle(session, text);
+    if (handle == NULL)
+        return HERMES_ELIMIT;
+    if ((rc = attach(session, topic->log.status_fd, text)) < 0 ||
+        (rc = attach(session, topic->log.doorbell_fd, text)) < 0)
+        return rc;
+    *handle =
+        (struct handle){.id = ++session->broker->next_handle, .kind = HANDLE_SUBSCRIBER, .topic = topic};
+    topic->subscribers++;
+    struct wire_subscriber opened = {handle->id, topic->durability, topic->id};
+    reply(session, WIRE_SUBSCRIBER, &opened, sizeof opened);
+    return HERMES_OK;
+}
+
+static int window_open(struct session *session, const struct wire_window *request, struct error_text *text)
+{
+    struct topic *topic = topic_by_id(session->broker, request->topic_id);
+    if (topic == NULL)
+        return error_set(text, HERMES_ECLOSED, "that topic was deleted");
+    if (request->epoch != topic->log.epoch)
+        return error_set(text, HERMES_EAGAIN, "epoch %" PRIu32 " is over", request->epoch);
+    int fd;
+    int rc = log_window_reader_fd(&topic->log, &fd);
+    if (rc < 0)
+        return error_set(text, rc, "window of topic '%s'", topic->name);
+    session->fds[session->fd_count++] = fd;
+    reply(session, WIRE_OK, NULL, 0);
+    return HERMES_OK;
+}
+
+static int segment_open(struct session *session, const struct wire_segment *request, struct error_text *text)
+{
+    struct topic *topic = topic_by_id(session->broker, request->topic_id);
+    if (topic == NULL)
+        return error_set(text, HERMES_ECLOSED, "that topic was deleted");
+    if (topic->durability == DURABILITY_MEMORY || request->key > STORE_BY_TIME)
+        return error_set(text, HERMES_EINVALID, "topic '%s' has no store, or key %" PRIu32 " is unknown",
+                         topic->name, request->key);
+    int fd;
+    log_lock(&topic->log);
+    int rc = store_find(&topic->log.store, (enum store_key)request->key, request->value, &fd, text);
+    log_unlock(&topic->log);
+    if (rc < 0)
+        return rc;
+    session->fds[session->fd_count++] = fd;
+    reply(session, WIRE_OK, NULL, 0);
+    return HERMES_OK;
+}
+
+/* ---- handles ---- */
+
+void request_drop_handle(struct session *session, struct handle *handle)
+{
+    struct topic *topic = handle->topic;
+    switch (handle->kind) {
+    case HANDLE_PUBLISHER:
+        topic->publisher = NULL;
+        topic->publishing = PUBLISHING_NONE;
+        atomic_store(&topic->log.status->direct, 0);
+        count_publisher(session->broker, topic, false);
+        break;
+    case HANDLE_RING:
+        sequencer_remove_ring(session->broker, handle->ring);
+        count_publisher(session->broker, topic, false);
+        break;
+    case HANDLE_SUBSCRIBER:
+        topic->subscribers--;
+        break;
+    }
+    handle->id = 0;
+}
+
+static int close_handle(struct session *session, const struct wire_handle *request, struct error_text *text)
+{
+    struct handle *handle = find_handle(session, request->handle);
+    if (handle == NULL)
+        return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is not open", request->handle);
+    request_drop_handle(session, handle);
+    reply(session, WIRE_OK, NULL, 0);
+    return HERMES_OK;
+}
+
+static int create(struct session *session, const struct wire_topic_create *request, struct error_text *text)
+{
+    int rc = wire_topic_check(request->topic);
+    if (rc < 0)
+        return error_set(text, rc, "topic name");
+    rc = topic_create(session->broker, request, text);
+    if (rc == 0)
+        reply(session, WIRE_OK, NULL, 0);
+    return rc;
+}
+
+static int delete (struct session *session, const struct wire_topic *request, struct error_text *text)
+{
+    int rc = wire_topic_check(request->topic);
+    if (rc < 0)
+        return error_set(text, rc, "topic name");
+    rc = topic_delete(session->broker, request->topic, text);
+    if (rc == 0)
+        reply(session, WIRE_OK, NULL, 0);
+    return rc;
+}
+
+/* The payload's size was checked against its type (wire_request_bytes) when it was read. */
+static int dispatch(struct session *session, struct error_text *text)
+{
+    const void *payload = session->request.payload;
+    uint8_t type = session->request.header.type;
+    if (!session->greeted && type != WIRE_HELLO)
+        return error_set(text, HERMES_EPROTOCOL, "the first request must be a hello");
+    switch (type) {
+    case WIRE_HELLO:
+        return hello(session, payload, text);
+    case WIRE_TOPIC_CREATE:
+        return create(session, payload, text);
+    case WIRE_TOPIC_DELETE:
+        return delete (session, payload, text);
+    case WIRE_TOPIC_LIST:
+        return list(session, payload);
+    case WIRE_TOPIC_DESCRIBE:
+        return describe(session, payload, text);
+    case WIRE_PUBLISHER_OPEN:
+        return publisher_open(session, payload, text);
+    case WIRE_PUBLISHER_MAPPED:
+        return publisher_mapped(session, payload, text);
+    case WIRE_SUBSCRIBER_OPEN:
+        return subscriber_open(session, payload, text);
+    case WIRE_WINDOW_OPEN:
+        return window_open(session, payload, text);
+    case WIRE_SEGMENT_OPEN:
+        return segment_open(session, payload, text);
+    case WIRE_CLOSE:
+        return close_handle(session, payload, text);
+    case WIRE_PING:
+        reply(session, WIRE_OK, NULL, 0);
+        return HERMES_OK;
+    default:
+        return error_set(text, HERMES_EPROTOCOL, "request of type %d", type);
+    }
+}
+
+void request_answer(struct session *session)
+{
+    struct error_text text = {{0}};
+    int rc = dispatch(session, &text);
+    if (rc == 0)
+        return;
+    for (unsigned i = 0; i < session->fd_count; i++)
+        close(session->fds[i]);
+    session->fd_count = 0;
+    struct wire_error error = {.code = rc};
+    snprintf(error.text, sizeof error.text, "%.*s", (int)sizeof error.text - 1, text.bytes);
+    reply(session, WIRE_ERROR, &error, sizeof error);
+}

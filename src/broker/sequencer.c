@@ -1,0 +1,305 @@
+/*
+ * The sequencer: takes frames from producers' rings, gives each its place in the topic's one order,
+ * and appends it to the log. It runs in the event loop.
+ *
+ * A ring is a window of its own, written by its producer, gated by `consumed` in the status page. What
+ * stands there belongs to a stranger: the header is copied once and checked, the payload copied once,
+ * by a length that no longer changes. Sequence and CRC are put right without reading the payload.
+ *
+ * Exactly once across a crash of the broker. Before a batch the journal names the ring, the end of the
+ * log, and the last message consumed from that ring; after it, the ring's line is stored. If the
+ * broker dies in between, the messages behind the journal's position came from that ring and no other,
+ * so counting them gives the ring's line (sequencer_repair). Its producer, reconnecting, reads that
+ * line and sends again what is not in the log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+
+enum { BATCH = 64 }; /* frames from one ring before the next one has its turn */
+
+static _Atomic uint64_t *gate_of(struct topic *topic)
+{
+    return topic->durability == DURABILITY_MEMORY ? NULL : &topic->log.status->persisted;
+}
+
+int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text)
+{
+    log_lock(&topic->log);
+    int rc = log_new_epoch(&topic->log, text);
+    if (rc == 0) {
+        struct window *window = topic->log.window;
+        window_writer_init(&topic->writer,
+                           &(struct window_writer_options){
+                               .window = window,
+                               .status = topic->log.status,
+                               .gate = gate_of(topic),
+                               .doorbell = topic->log.doorbell,
+                               .persister_bell = broker->persister.bell,
+                               .eventfd = -1,
+                               .epoch = topic->log.epoch,
+                               .membarrier = broker->membarrier,
+                           },
+                           atomic_load(&window->position), atomic_load(&window->sequence));
+        topic->publishing = PUBLISHING_SEQUENCED;
+        topic->window_used = true;
+        atomic_store(&topic->log.status->journal_ring, 0);
+    }
+    log_unlock(&topic->log);
+    return rc;
+}
+
+void sequencer_repair(struct topic *topic)
+{
+    struct status *status = topic->log.status;
+    uint32_t ring = atomic_load(&status->journal_ring);
+    if (ring == 0 || ring > STATUS_RINGS)
+        return;
+    const struct window *window = topic->log.window;
+    uint64_t position = atomic_load(&status->journal_log_position), mask = topic->log.capacity - 1;
+    uint64_t messages = 0, bytes;
+    hermes_header_t header;
+    int rc;
+    while ((rc = window_poll(window->data, mask, position, &header, &bytes)) > 0) {
+        messages += rc == POLL_DATA;
+        position += bytes;
+    }
+    struct status_ring *line = &status->rings[ring - 1];
+    atomic_store(&line->consumed_sequence, atomic_load(&status->journal_sequence) + messages);
+    atomic_store(&status->journal_ring, 0);
+}
+
+/* ---- rings ---- */
+
+static void start_wake(struct ring *ring);
+
+static void woken(struct poller_op *op, int result)
+{
+    struct ring *ring = (struct ring *)(void *)((char *)op - offsetof(struct ring, wake));
+    (void)result; /* that we run again is all that it means */
+    ring->waking = false;
+    if (ring->closing) {
+        close(ring->eventfd);
+        free(ring);
+        return;
+    }
+    start_wake(ring);
+}
+
+static void start_wake(struct ring *ring)
+{
+    ring->wake.done = woken;
+    ring->waking = poller_read(ring->broker->poller, &ring->wake, ring->eventfd, &ring->wake_buffer,
+                               sizeof ring->wake_buffer) == 0;
+}
+
+/* A line of the status page that is free; else one whose producer did not come back after a crash. */
+static int find_line(const struct topic *topic)
+{
+    int orphan = -1;
+    for (int i = 0; i < STATUS_RINGS; i++) {
+        if (topic->rings[i] != NULL)
+            continue;
+        if (atomic_load(&topic->log.status->rings[i].id) == 0)
+            return i;
+        orphan = i;
+    }
+    return orphan;
+}
+
+int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
+                       struct ring **out, struct error_text *text)
+{
+    int line = find_line(topic);
+    if (line < 0)
+        return error_set(text, HERMES_ELIMIT, "topic '%s' has %d publishers", topic->name, STATUS_RINGS);
+    struct ring *ring = calloc(1, sizeof *ring);
+    if (ring == NULL)
+        return error_set(text, HERMES_ENOMEM, "a producer's ring");
+    uint64_t capacity = broker->config.ring_bytes;
+    int rc = map_create_memfd("hermes-ring", WINDOW_HEADER_BYTES + capacity, &ring->map, &ring->fd);
+    if (rc < 0) {
+        free(ring);
+        return error_set(text, rc, "a producer's ring of %" PRIu64 " bytes", capacity);
+    }
+    ring->eventfd = eventfd(0, EFD_CLOEXEC);
+    if (ring->eventfd < 0) {
+        rc = error_set_errno(text, "make", "an eventfd");
+        map_release(&ring->map);
+        close(ring->fd);
+        free(ring);
+        return rc;
+    }
+    ring->broker = broker;
+    ring->topic = topic;
+    ring->session = session;
+    ring->index = (unsigned)line;
+    ring->mask = capacity - 1;
+    ring->sequence = sequence;
+    window_init(ring->map.address, capacity, topic->id, 0, 0, sequence, !broker->membarrier);
+    ring->data = ((struct window *)ring->map.address)->data;
+    struct status_ring *place = &topic->log.status->rings[line];
+    atomic_store(&place->id, 0);
+    atomic_store(&place->consumed, 0);
+    atomic_store(&place->consumed_sequence, sequence - 1);
+    atomic_store(&place->log_position, topic->writer.position);
+    atomic_store(&place->log_sequence, topic->writer.sequence - 1);
+    atomic_store(&place->refused, 0);
+    atomic_store(&place->id, ++broker->next_ring_id);
+    topic->rings[line] = ring;
+    topic->ring_count++;
+    broker->sequenced++;
+    start_wake(ring);
+    *out = ring;
+    return HERMES_OK;
+}
+
+/* ---- turning ---- */
+
+static void condemn(struct ring *ring, int error)
+{
+    ring->condemned = true;
+    ring->topic->refused++;
+    atomic_store(&ring->topic->log.status->rings[ring->index].refused, (uint32_t)-error);
+    broker_note("topic '%s': a publisher sent a malformed frame (%s) and is cut off", ring->topic->name,
+                hermes_error_name(error));
+    if (ring->session != NULL)
+        session_end(ring->session);
+}
+
+/* One frame from the ring to the log. POLL_EMPTY: none, or no room in the log; else a window_poll(). */
+static int take_frame(struct ring *ring)
+{
+    struct window_writer *writer = &ring->topic->writer;
+    hermes_header_t header;
+    uint64_t bytes;
+    int rc = window_poll(ring->data, ring->mask, ring->position, &header, &bytes);
+    if (rc <= POLL_EMPTY)
+        return rc;
+    if (rc == POLL_DATA) {
+        if (header.sequence != ring->sequence)
+            return HERMES_EMALFORMED;
+        uint8_t *frame = window_reserve(writer, bytes, &rc);
+        if (frame == NULL)
+            return POLL_EMPTY; /* the persister is behind: the producer waits at its own gate */
+        uint64_t used = HERMES_HEADER_BYTES + header.length;
+        window_copy_in(frame + HERMES_HEADER_BYTES,
+                       ring->data + (ring->position & ring->mask) + HERMES_HEADER_BYTES, header.length);
+        if (bytes > used)
+            window_zero(frame + used, bytes - used);
+        hermes_message_restamp(&header, writer->sequence, header.timestamp);
+        window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
+        window_commit(writer, hermes_commit_word(HERMES_TYPE_DATA, header.flags), bytes, 1);
+        ring->sequence++;
+        rc = POLL_DATA;
+    }
+    ring->position += bytes;
+    return rc;
+}
+
+static bool drain(struct ring *ring, unsigned most)
+{
+    struct topic *topic = ring->topic;
+    struct status *status = topic->log.status;
+    struct status_ring *line = &status->rings[ring->index];
+    if (ring->condemned ||
+        atomic_load_explicit(
+            (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
+            memory_order_relaxed) == 0)
+        return false;
+    uint64_t before = ring->position;
+    /* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
+    atomic_store_explicit(&status->journal_ring, 0, memory_order_release);
+    atomic_store_explicit(&status->journal_log_position, topic->writer.position, memory_order_release);
+    atomic_store_explicit(&status->journal_sequence, ring->sequence - 1, memory_order_release);
+    atomic_store_explicit(&status->journal_ring, ring->index + 1, memory_order_release);
+    int rc = POLL_DATA;
+    for (unsigned i = 0; i < most && rc > POLL_EMPTY; i++)
+        rc = take_frame(ring);
+    if (rc < 0)
+        condemn(ring, rc);
+    if (ring->position == before)
+        return false;
+    (void)window_after_commit(&topic->writer);
+    atomic_store_explicit(&line->log_position, topic->writer.position, memory_order_relaxed);
+    atomic_store_explicit(&line->log_sequence, topic->writer.sequence - 1, memory_order_relaxed);
+    atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_relaxed);
+    /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
+    atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
+    return true;
+}
+
+void sequencer_remove_ring(struct broker *broker, struct ring *ring)
+{
+    struct topic *topic = ring->topic;
+    /* What the producer committed counts, even if it is dead by now. */
+    while (drain(ring, BATCH))
+        ;
+    atomic_store(&topic->log.status->rings[ring->index].id, 0);
+    topic->rings[ring->index] = NULL;
+    topic->ring_count--;
+    broker->sequenced--;
+    map_release(&ring->map);
+    close(ring->fd);
+    ring->closing = true;
+    ring->session = NULL;
+    if (ring->waking) {
+        uint64_t one = 1; /* ends the read that is under way */
+        if (write(ring->eventfd, &one, sizeof one) == (ssize_t)sizeof one)
+            return; /* woken() frees it */
+    }
+    poller_forget(broker->poller, ring->eventfd);
+    close(ring->eventfd);
+    free(ring);
+}
+
+bool sequencer_turn(struct broker *broker)
+{
+    bool moved = false;
+    if (broker->sequenced == 0)
+        return false;
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        for (unsigned i = 0, seen = 0; seen < topic->ring_count && i < STATUS_RINGS; i++)
+            if (topic->rings[i] != NULL) {
+                seen++;
+                moved |= drain(topic->rings[i], BATCH);
+            }
+    return moved;
+}
+
+static void set_parked(struct broker *broker, uint32_t parked)
+{
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        if (topic->ring_count > 0)
+            atomic_store_explicit(&topic->log.status->sequencer_parked, parked, memory_order_relaxed);
+    broker->parked = parked != 0;
+}
+
+bool sequencer_park(struct broker *broker)
+{
+    if (broker->sequenced == 0)
+        return true;
+    set_parked(broker, 1);
+    barrier_remote(); /* pairs with barrier_publisher() of every producer */
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        for (unsigned i = 0; topic->ring_count > 0 && i < STATUS_RINGS; i++) {
+            const struct ring *ring = topic->rings[i];
+            if (ring != NULL && !ring->condemned &&
+                atomic_load_explicit(
+                    (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
+                    memory_order_relaxed) != 0)
+                return false;
+        }
+    return true;
+}
+
+void sequencer_unpark(struct broker *broker)
+{
+    if (broker->parked)
+        set_parked(broker, 0);
+}

@@ -1,0 +1,357 @@
+/* Topics: made, found, loaded, described, deleted; and what a crash left behind. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "broker/broker.h"
+
+static const char *const durability_names[] = {"memory", "async"};
+
+struct topic *topic_find(struct broker *broker, const char *name)
+{
+    struct topic *topic = broker->topics;
+    while (topic != NULL && strcmp(topic->name, name) != 0)
+        topic = topic->next;
+    return topic;
+}
+
+struct topic *topic_by_id(struct broker *broker, uint64_t id)
+{
+    struct topic *topic = broker->topics;
+    while (topic != NULL && topic->id != id)
+        topic = topic->next;
+    return topic;
+}
+
+static void topic_path(const struct broker *broker, const char *name, const char *file, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%.3800s/%s%s%s", broker->topics_path, name, file[0] != 0 ? "/" : "", file);
+}
+
+/* ---- definition files ---- */
+
+static int write_definition(struct broker *broker, const struct topic *topic, struct error_text *text)
+{
+    char path[PATH_BYTES], temporary[PATH_BYTES], directory[PATH_BYTES];
+    topic_path(broker, topic->name, "", directory);
+    topic_path(broker, topic->name, "topic.conf", path);
+    topic_path(broker, topic->name, "topic.conf.new", temporary);
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(text, "create directory", directory);
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL)
+        return error_set_errno(text, "create", temporary);
+    fprintf(file,
+            "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64
+            "\nsegment = %" PRIu64 "\n",
+            topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
+            topic->segment_bytes);
+    bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
+    written = fclose(file) == 0 && written;
+    if (!written || rename(temporary, path) != 0) {
+        int rc = error_set_errno(text, "write", path);
+        unlink(temporary);
+        return rc;
+    }
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    return HERMES_OK;
+}
+
+static int definition_line(void *user, const char *section, const char *name, const char *value)
+{
+    struct topic *topic = user;
+    uint64_t number = 0;
+    bool is_number = config_parse_size(value, &number) == 0;
+    if (strcmp(section, "topic") != 0)
+        return 0;
+    if (strcmp(name, "id") == 0)
+        topic->id = number;
+    else if (strcmp(name, "shared") == 0)
+        topic->shared = number != 0;
+    else if (strcmp(name, "window") == 0)
+        topic->window_bytes = number;
+    else if (strcmp(name, "segment") == 0)
+        topic->segment_bytes = number;
+    else if (strcmp(name, "durability") == 0 && strcmp(value, "memory") == 0)
+        topic->durability = DURABILITY_MEMORY;
+    else if (strcmp(name, "durability") == 0 && strcmp(value, "async") == 0)
+        topic->durability = DURABILITY_ASYNC;
+    else
+        return 0;
+    return is_number || strcmp(name, "durability") == 0;
+}
+
+/* ---- opening ---- */
+
+static void prefix_of(const struct broker *broker, uint64_t id, char prefix[SHM_PATH_BYTES + 32])
+{
+    snprintf(prefix, SHM_PATH_BYTES + 32, "%s/%016" PRIx64, broker->shm, id);
+}
+
+static int open_log(struct broker *broker, struct topic *topic, struct error_text *text)
+{
+    char prefix[SHM_PATH_BYTES + 32], directory[PATH_BYTES];
+    prefix_of(broker, topic->id, prefix);
+    topic_path(broker, topic->name, "", directory);
+    struct log_options options = {
+        .prefix = prefix,
+        .directory = directory,
+        .topic_id = topic->id,
+        .window_bytes = topic->window_bytes,
+        .segment_bytes = topic->segment_bytes,
+        .durability = topic->durability,
+        .shared = topic->shared,
+        .instance = broker->instance,
+    };
+    int rc = log_open(&topic->log, &options, text);
+    if (rc < 0)
+        return rc;
+    sequencer_repair(topic);
+    if (atomic_load(&topic->log.status->direct) != 0) {
+        /* Its publisher may be alive, and still publish: it gets time to come back. */
+        topic->publishing = PUBLISHING_DIRECT;
+        topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
+    }
+    topic->window_used = true;
+    rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : persister_add(&broker->persister, &topic->log);
+    if (rc < 0)
+        log_abandon(&topic->log);
+    return rc;
+}
+
+static void link_topic(struct broker *broker, struct topic *topic)
+{
+    struct topic **at = &broker->topics;
+    while (*at != NULL && strcmp((*at)->name, topic->name) < 0)
+        at = &(*at)->next;
+    topic->next = *at;
+    *at = topic;
+    broker->topic_count++;
+}
+
+static struct topic *new_topic(const char *name)
+{
+    struct topic *topic = calloc(1, sizeof *topic);
+    if (topic != NULL)
+        snprintf(topic->name, sizeof topic->name, "%s", name);
+    return topic;
+}
+
+int topic_create(struct broker *broker, const struct wire_topic_create *request, struct error_text *text)
+{
+    if (topic_find(broker, request->topic) != NULL)
+        return error_set(text, HERMES_EEXISTS, "topic '%s'", request->topic);
+    if (broker->topic_count >= broker->config.topics_max)
+        return error_set(text, HERMES_ELIMIT, "%u topics ([broker] topics_max)", broker->topic_count);
+    if (request->durability > DURABILITY_ASYNC)
+        return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
+                         request->durability);
+    struct topic *topic = new_topic(request->topic);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOMEM, "topic '%s'", request->topic);
+    topic->durability = (enum log_durability)request->durability;
+    topic->shared = request->shared != 0;
+    topic->window_bytes = request->window_bytes != 0 ? request->window_bytes : broker->config.window_bytes;
+    topic->segment_bytes =
+        request->segment_bytes != 0 ? request->segment_bytes : broker->config.segment_bytes;
+    if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
+        topic->segment_bytes = topic->window_bytes;
+    do
+        topic->id = path_hash(topic->name) ^ (clock_realtime_ns() * 0x9E3779B97F4A7C15u);
+    while (topic->id == 0 || topic_by_id(broker, topic->id) != NULL);
+
+    int rc = HERMES_OK;
+    if (!window_capacity_is_legal(topic->window_bytes))
+        rc = error_set(text, HERMES_EINVALID,
+                       "window of %" PRIu64 " bytes: it must be a power of two from 256K to 1G",
+                       topic->window_bytes);
+    else if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes % topic->window_bytes != 0)
+        rc = error_set(text, HERMES_EINVALID,
+                       "segment of %" PRIu64
+                       " bytes: it must be at least 1M and a multiple of the window's %" PRIu64,
+                       topic->segment_bytes, topic->window_bytes);
+    if (rc == 0)
+        rc = write_definition(broker, topic, text);
+    if (rc == 0 && (rc = open_log(broker, topic, text)) < 0) {
+        char path[PATH_BYTES];
+        topic_path(broker, topic->name, "topic.conf", path);
+        unlink(path);
+        topic_path(broker, topic->name, "", path);
+        store_remove(path);
+        rmdir(path);
+    }
+    if (rc < 0) {
+        free(topic);
+        return rc;
+    }
+    topic->window_used = false;
+    link_topic(broker, topic);
+    return HERMES_OK;
+}
+
+static void free_topic(struct broker *broker, struct topic *topic)
+{
+    struct topic **at = &broker->topics;
+    while (*at != topic)
+        at = &(*at)->next;
+    *at = topic->next;
+    broker->topic_count--;
+    free(topic);
+}
+
+int topic_delete(struct broker *broker, const char *name, struct error_text *text)
+{
+    struct topic *topic = topic_find(broker, name);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOTFOUND, "topic '%s'", name);
+    if (topic->publisher != NULL || topic->ring_count > 0)
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher", name);
+    /* Subscribers read what they have mapped and are then told that it is closed. */
+    for (struct session *session = broker->sessions; session != NULL; session = session->next)
+        for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+            if (session->handles[i].id != 0 && session->handles[i].topic == topic)
+                session->handles[i].id = 0;
+    char path[PATH_BYTES];
+    topic_path(broker, name, "topic.conf", path);
+    if (unlink(path) != 0)
+        return error_set_errno(text, "delete", path);
+    persister_remove(&broker->persister, &topic->log);
+    (void)log_close(&topic->log, STATE_DELETED);
+    topic_path(broker, name, "", path);
+    store_remove(path);
+    rmdir(path);
+    free_topic(broker, topic);
+    return HERMES_OK;
+}
+
+int topic_replace_window(struct topic *topic, struct error_text *text)
+{
+    log_lock(&topic->log);
+    int rc = log_new_epoch(&topic->log, text);
+    log_unlock(&topic->log);
+    if (rc == 0)
+        topic->window_used = false;
+    return rc;
+}
+
+void topic_describe(struct topic *topic, struct wire_topic_info *info)
+{
+    *info = (struct wire_topic_info){0};
+    const struct status *status = topic->log.status;
+    snprintf(info->topic, sizeof info->topic, "%s", topic->name);
+    info->topic_id = topic->id;
+    info->durability = topic->durability;
+    info->shared = topic->shared;
+    info->window_bytes = topic->window_bytes;
+    info->segment_bytes = topic->segment_bytes;
+    info->first_position = atomic_load(&status->first);
+    /* The writer's own word; a hostile one deceives only who asks about its topic. */
+    info->committed_position = atomic_load(&topic->log.window->position);
+    info->last_sequence = atomic_load(&topic->log.window->sequence) - 1;
+    info->persisted_position = atomic_load(&status->persisted);
+    info->durable_position = atomic_load(&status->durable);
+    info->epoch = topic->log.epoch;
+    info->publishers = topic->ring_count + (topic->publisher != NULL);
+    info->subscribers = topic->subscribers;
+    info->state = atomic_load(&status->state);
+    info->refused = topic->refused;
+}
+
+/* ---- start and stop ---- */
+
+static int load_one(struct broker *broker, const char *name, struct error_text *text)
+{
+    char path[PATH_BYTES];
+    topic_path(broker, name, "topic.conf", path);
+    struct topic *topic = new_topic(name);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
+    int line = ini_parse(path, definition_line, topic);
+    int rc = HERMES_OK;
+    if (line == -1) {
+        free(topic);
+        /* A directory without a definition is a creation or a deletion that a crash cut short. */
+        topic_path(broker, name, "", path);
+        store_remove(path);
+        rmdir(path);
+        return HERMES_OK;
+    }
+    if (line != 0 || topic->id == 0)
+        rc = error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
+    else
+        rc = open_log(broker, topic, text);
+    if (rc < 0)
+        free(topic);
+    else
+        link_topic(broker, topic);
+    return rc;
+}
+
+/* Windows, rings and status pages of topics that are no more. */
+static void sweep(struct broker *broker)
+{
+    DIR *directory = opendir(broker->shm);
+    struct dirent *item;
+    while (directory != NULL && (item = readdir(directory)) != NULL) {
+        char *end;
+        uint64_t id = strtoull(item->d_name, &end, 16);
+        if (item->d_name[0] == '.')
+            continue;
+        struct topic *topic = end == item->d_name + 16 && *end == '.' ? topic_by_id(broker, id) : NULL;
+        char window[64];
+        if (topic != NULL)
+            snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", id, topic->log.epoch);
+        if (topic == NULL || (strcmp(end, ".status") != 0 && strcmp(item->d_name, window) != 0))
+            unlinkat(dirfd(directory), item->d_name, 0);
+    }
+    if (directory != NULL)
+        closedir(directory);
+}
+
+int topic_load_all(struct broker *broker, struct error_text *text)
+{
+    DIR *directory = opendir(broker->topics_path);
+    if (directory == NULL)
+        return error_set_errno(text, "list", broker->topics_path);
+    struct dirent *item;
+    while ((item = readdir(directory)) != NULL) {
+        if (hermes_topic_name_check(item->d_name) < 0)
+            continue;
+        /* One damaged topic must not keep the others from being served. */
+        if (load_one(broker, item->d_name, text) < 0)
+            broker_note("topic '%s' is not served: %s", item->d_name, text->bytes);
+    }
+    closedir(directory);
+    sweep(broker);
+    return HERMES_OK;
+}
+
+int topic_close_all(struct broker *broker, struct error_text *text)
+{
+    int first = HERMES_OK;
+    while (broker->topics != NULL) {
+        struct topic *topic = broker->topics;
+        persister_remove(&broker->persister, &topic->log);
+        int rc = log_close(&topic->log, STATE_CLOSED);
+        if (rc < 0) {
+            broker_note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
+                        hermes_strerror(rc));
+            if (first == 0)
+                first = error_set(text, rc, "topic '%s'", topic->name);
+        }
+        free_topic(broker, topic);
+    }
+    return first;
+}

@@ -1,0 +1,48 @@
+/* What the subcommands of `hermes` share. Each is one file and one function. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <argp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "hermes/hermes.h"
+
+/* Exit codes, also in --help: scripts rely on them. */
+enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
+
+int cli_bench(int argc, char **argv);
+int cli_demo(int argc, char **argv);
+int cli_dump(int argc, char **argv);
+int cli_pub(int argc, char **argv);
+int cli_replay(int argc, char **argv);
+int cli_sub(int argc, char **argv);
+int cli_topic(int argc, char **argv);
+
+/* Raised by SIGINT and SIGTERM after cli_catch_signals(). */
+extern volatile sig_atomic_t cli_stop;
+void cli_catch_signals(void);
+
+/* Says what failed on standard error; returns EXIT_FAILED. */
+int cli_fail(const char *what, int error, const char *sentence);
+
+hermes_client_t *cli_connect(void); /* exits with a message when there is no broker */
+
+/* "64K", "4MiB", "1000": argp_error() on nonsense. */
+uint64_t cli_size(struct argp_state *state, const char *option, const char *value);
+double cli_number(struct argp_state *state, const char *option, const char *value);
+
+/* A JSON string with its quotes. */
+void cli_print_json_string(FILE *file, const void *bytes, size_t length);
+bool cli_is_utf8(const void *bytes, size_t length);
+void cli_print_base64(FILE *file, const void *bytes, size_t length);
+
+uint64_t cli_now_ns(void); /* monotonic */
+void cli_sleep_until(uint64_t monotonic_ns);
+
+/* One message as JSON, on one line. */
+void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message);
+
+#endif

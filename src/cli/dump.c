@@ -1,0 +1,138 @@
+/* hermes dump FILE|TOPIC */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "core/segment.h"
+
+static const char documentation[] =
+    "Print the header of every frame of a segment file, or of every message of a topic, and check every "
+    "checksum.\v"
+    "What names an existing file is a file; anything else is a topic, read from its first message to its "
+    "end. "
+    "Exit code 1 where a frame is damaged.";
+
+struct arguments {
+    const char *what;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_usage(state);
+        a->what = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *type_name(uint8_t type)
+{
+    static const char *const names[] = {"PAD", "DATA", "HEARTBEAT"};
+    return type < 3 ? names[type] : "OTHER";
+}
+
+static void print_columns(void)
+{
+    printf("%-20s %-9s %12s %20s %8s %8s\n", "POSITION", "TYPE", "SEQUENCE", "TIMESTAMP", "LENGTH", "CRC");
+}
+
+/* Whole frames up to the first slot that holds none; what stands behind it is not part of the log. */
+static int dump_frames(const struct segment *segment)
+{
+    uint64_t offset = 0, messages = 0, damaged = 0, sequence = segment->header.first_sequence;
+    print_columns();
+    while (offset + HERMES_HEADER_BYTES <= segment->header.size) {
+        hermes_header_t header;
+        memcpy(&header, segment->data + offset, sizeof header);
+        if (header.magic == 0)
+            break;
+        uint64_t position = segment->header.base + offset, room = segment->header.size - offset;
+        int rc = hermes_message_verify(&header, segment->data + offset + HERMES_HEADER_BYTES, (size_t)room);
+        bool whole = rc == 0 || (rc == HERMES_ECHECKSUM && hermes_frame_bytes(header.length) <= room);
+        if (rc == 0 && header.type == HERMES_TYPE_DATA && header.sequence != sequence)
+            rc = HERMES_ECORRUPT;
+        printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %08x%s%s\n", position,
+               type_name(header.type), header.sequence, header.timestamp, header.length, header.crc,
+               rc < 0 ? "  DAMAGED: " : "", rc < 0 ? hermes_strerror(rc) : "");
+        damaged += rc < 0;
+        if (header.type == HERMES_TYPE_DATA && whole) {
+            messages++;
+            sequence = header.sequence + 1;
+        }
+        offset += whole ? hermes_frame_bytes(header.length) : HERMES_FRAME_ALIGNMENT;
+    }
+    printf("%" PRIu64 " messages, %" PRIu64 " damaged\n", messages, damaged);
+    return damaged == 0 ? EXIT_GOOD : EXIT_FAILED;
+}
+
+static int dump_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return cli_fail(path, 0, strerror(errno));
+    struct segment segment;
+    struct error_text text;
+    int rc = segment_map(fd, &segment, &text);
+    close(fd);
+    if (rc < 0)
+        return cli_fail(path, rc, text.bytes);
+    printf("segment base %" PRIu64 " first_sequence %" PRIu64 " size %" PRIu64 " epoch %u topic %016" PRIx64
+           " created %" PRIu64 "\n",
+           segment.header.base, segment.header.first_sequence, segment.header.size, segment.header.epoch,
+           segment.header.topic_id, segment.header.created);
+    int code = dump_frames(&segment);
+    segment_release(&segment);
+    return code;
+}
+
+static int dump_topic(const char *topic)
+{
+    hermes_client_t *client = cli_connect();
+    hermes_subscriber_t *subscriber;
+    uint64_t messages = 0, damaged = 0;
+    int rc = hermes_subscriber_open(client, topic, &subscriber);
+    if (rc == 0)
+        rc = hermes_seek_first(subscriber);
+    if (rc == 0)
+        print_columns();
+    hermes_message_t message;
+    while (rc >= 0 && (rc = hermes_poll(subscriber, &message)) != 0) {
+        if (rc > 0) {
+            messages++;
+            printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %8s\n", message.position, "DATA",
+                   message.sequence, message.timestamp, message.length,
+                   message.flags & HERMES_FLAG_CRC ? "ok" : "none");
+        } else if (rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT || rc == HERMES_EMALFORMED) {
+            damaged++;
+            printf("DAMAGED: %s\n", hermes_last_error(client));
+            rc = 0;
+        }
+    }
+    if (rc < 0)
+        cli_fail(topic, rc, hermes_last_error(client));
+    else
+        printf("%" PRIu64 " messages, %" PRIu64 " damaged\n", messages, damaged);
+    hermes_disconnect(client);
+    return rc < 0 || damaged > 0 ? EXIT_FAILED : EXIT_GOOD;
+}
+
+int cli_dump(int argc, char **argv)
+{
+    struct arguments a = {0};
+    const struct argp argp = {NULL, parse, "FILE|TOPIC", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    struct stat status;
+    return stat(a.what, &status) == 0 ? dump_file(a.what) : dump_topic(a.what);
+}

@@ -1,0 +1,147 @@
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+
+volatile sig_atomic_t cli_stop;
+
+static void raise_stop(int number)
+{
+    (void)number;
+    cli_stop = 1;
+}
+
+void cli_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = raise_stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_fail(const char *what, int error, const char *sentence)
+{
+    fprintf(stderr, "hermes: %s: %s\n", what,
+            sentence != NULL && sentence[0] != 0 ? sentence : hermes_strerror(error));
+    return EXIT_FAILED;
+}
+
+hermes_client_t *cli_connect(void)
+{
+    hermes_client_t *client;
+    int rc = hermes_connect(NULL, &client);
+    if (rc < 0)
+        exit(cli_fail("connect", rc, hermes_last_error(NULL)));
+    return client;
+}
+
+uint64_t cli_size(struct argp_state *state, const char *option, const char *value)
+{
+    static const char units[] = "KMG";
+    char *end;
+    errno = 0;
+    uint64_t number = strtoull(value, &end, 10);
+    const char *unit = *end != 0 ? strchr(units, *end & ~0x20) : NULL;
+    unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+    if (unit != NULL)
+        end++;
+    if (unit != NULL && (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0))
+        end += strlen(end);
+    if (errno != 0 || value[0] < '0' || value[0] > '9' || *end != 0 || number > UINT64_MAX >> shift)
+        argp_error(state, "%s %s: not a size (say 65536, 64K or 4M)", option, value);
+    return number << shift;
+}
+
+double cli_number(struct argp_state *state, const char *option, const char *value)
+{
+    char *end;
+    double number = strtod(value, &end);
+    if (end == value || *end != 0 || !isfinite(number) || number < 0)
+        argp_error(state, "%s %s: not a number", option, value);
+    return number;
+}
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above 10FFFF. */
+bool cli_is_utf8(const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes, *end = p + length;
+    while (p < end) {
+        uint8_t c = *p++;
+        if (c < 0x80)
+            continue;
+        int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+        if (c < 0xC2 || c > 0xF4 || end - p < more)
+            return false;
+        uint8_t low = c == 0xE0   ? 0xA0
+                      : c == 0xF0 ? 0x90
+                                  : 0x80,
+                high = c == 0xED   ? 0x9F
+                       : c == 0xF4 ? 0x8F
+                                   : 0xBF;
+        if (*p < low || *p > high)
+            return false;
+        for (p++; --more > 0; p++)
+            if ((*p & 0xC0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+void cli_print_json_string(FILE *file, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    fputc('"', file);
+    for (size_t i = 0; i < length; i++) {
+        if (p[i] == '"' || p[i] == '\\')
+            fprintf(file, "\\%c", p[i]);
+        else if (p[i] < 0x20 || p[i] == 0x7F)
+            fprintf(file, "\\u%04x", p[i]);
+        else
+            fputc(p[i], file);
+    }
+    fputc('"', file);
+}
+
+void cli_print_base64(FILE *file, const void *bytes, size_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        uint32_t group = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
+                         (left > 2 ? (uint32_t)p[i + 2] : 0);
+        fputc(digits[group >> 18 & 63], file);
+        fputc(digits[group >> 12 & 63], file);
+        fputc(left > 1 ? digits[group >> 6 & 63] : '=', file);
+        fputc(left > 2 ? digits[group & 63] : '=', file);
+    }
+}
+
+void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message)
+{
+    bool text = cli_is_utf8(message->payload, message->length);
+    fprintf(file, "{\"topic\":\"%s\",\"sequence\":%llu,\"timestamp\":%llu,\"length\":%u,", topic,
+            (unsigned long long)message->sequence, (unsigned long long)message->timestamp, message->length);
+    fputs(text ? "\"payload\":" : "\"encoding\":\"base64\",\"payload\":\"", file);
+    if (text) {
+        cli_print_json_string(file, message->payload, message->length);
+    } else {
+        cli_print_base64(file, message->payload, message->length);
+        fputc('"', file);
+    }
+    fputs("}\n", file);
+}
+
+uint64_t cli_now_ns(void)
+{
+    return clock_monotonic_ns();
+}
+
+void cli_sleep_until(uint64_t monotonic_ns)
+{
+    struct timespec until = {(time_t)(monotonic_ns / 1000000000u), (long)(monotonic_ns % 1000000000u)};
+    while (!cli_stop && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+}

@@ -1,0 +1,145 @@
+/* hermes replay FILE --topic T | hermes replay --from-topic S --topic T */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/feed.h"
+
+static const char documentation[] =
+    "Publish a recorded feed with its own timing.\v"
+    "FILE is Nasdaq TotalView-ITCH 5.0 in binary form, or CSV; either may be gzip-compressed. Each ITCH message "
+    "(without its two-byte length) or line becomes one message. Times come from the ITCH time stamp or the CSV's "
+    "time column, in seconds; a feed without times goes as fast as possible. --speed 10 is ten times as fast as "
+    "it happened, --speed max does not wait at all. --from-topic S replays a stored topic from its first "
+    "message.";
+
+static const struct argp_option options[] = {
+    {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
+    {"speed", 's', "X|max", 0, "Factor of the original speed (1)", 0},
+    {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
+    {"time-column", 'c', "N", 0, "The CSV's time column, from 1; 0: none (found by itself)", 0},
+    {0},
+};
+
+struct arguments {
+    const char *file;
+    const char *topic;
+    const char *source;
+    double speed; /* 0: max */
+    int time_column;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 't':
+        a->topic = value;
+        return 0;
+    case 's':
+        a->speed = strcmp(value, "max") == 0 ? 0 : cli_number(state, "--speed", value);
+        if (a->speed == 0 && strcmp(value, "max") != 0)
+            argp_error(state, "--speed %s: a factor above 0, or max", value);
+        return 0;
+    case 'f':
+        a->source = value;
+        return 0;
+    case 'c':
+        a->time_column = (int)cli_number(state, "--time-column", value);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_usage(state);
+        a->file = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->topic == NULL || (a->file == NULL) == (a->source == NULL))
+            argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* Waits until a record of that time is due; the first one is due at once. */
+struct pacer {
+    double speed;
+    bool started;
+    uint64_t start_ns;
+    uint64_t first_time;
+};
+
+static void pace(struct pacer *pacer, uint64_t time_ns)
+{
+    if (pacer->speed == 0)
+        return;
+    if (!pacer->started) {
+        *pacer = (struct pacer){pacer->speed, true, cli_now_ns(), time_ns};
+        return;
+    }
+    if (time_ns > pacer->first_time)
+        cli_sleep_until(pacer->start_ns + (uint64_t)((double)(time_ns - pacer->first_time) / pacer->speed));
+}
+
+static int replay_file(const struct arguments *a, hermes_publisher_t *publisher)
+{
+    struct feed *feed;
+    struct feed_record record;
+    struct pacer pacer = {.speed = a->speed};
+    int rc = feed_open(a->file, a->time_column, 0, &feed);
+    if (rc < 0)
+        return rc;
+    while (!cli_stop && (rc = feed_next(feed, &record)) > 0) {
+        if (record.timed)
+            pace(&pacer, record.time_ns);
+        if ((rc = hermes_publish(publisher, record.bytes, record.length, NULL)) < 0)
+            break;
+    }
+    feed_close(feed);
+    return rc < 0 ? rc : 0;
+}
+
+static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher)
+{
+    hermes_topic_info_t info;
+    hermes_subscriber_t *subscriber;
+    hermes_message_t message;
+    struct pacer pacer = {.speed = a->speed};
+    int rc = hermes_topic_describe(client, a->source, &info);
+    if (rc == 0)
+        rc = hermes_subscriber_open(client, a->source, &subscriber);
+    if (rc == 0)
+        rc = hermes_seek_first(subscriber);
+    /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
+    for (uint64_t last = 0; rc == 0 && !cli_stop && last < info.last_sequence;) {
+        rc = hermes_wait(subscriber, &message, 1000000000);
+        if (rc <= 0)
+            break;
+        last = message.sequence;
+        pace(&pacer, message.timestamp);
+        rc = hermes_publish(publisher, message.payload, message.length, NULL);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int cli_replay(int argc, char **argv)
+{
+    struct arguments a = {.speed = 1, .time_column = -1};
+    const struct argp argp = {options, parse, "[FILE]", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_catch_signals();
+    hermes_client_t *client = cli_connect();
+    hermes_publisher_t *publisher;
+    int rc = hermes_publisher_open(client, a.topic, NULL, &publisher);
+    if (rc == 0) {
+        rc = a.file != NULL ? replay_file(&a, publisher) : replay_topic(&a, client, publisher);
+        int waited = hermes_publisher_wait(publisher, HERMES_COMMITTED, 60000000000u);
+        rc = rc < 0 ? rc : waited;
+        if (rc == 0)
+            printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+    }
+    if (rc < 0)
+        cli_fail(a.topic, rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
+}

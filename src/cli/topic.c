@@ -1,0 +1,160 @@
+/* hermes topic create|list|info|delete */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char documentation[] =
+    "Create, list, describe and delete topics.\v"
+    "create NAME   make a topic: exclusive (one publisher at a time) and async unless told otherwise\n"
+    "list          all topics, one a line\n"
+    "info NAME     everything about one topic\n"
+    "delete NAME   the topic and all it stored; refused while it has a publisher";
+
+static const struct argp_option options[] = {
+    {"shared", 's', NULL, 0, "Any number of publishers, in one order", 0},
+    {"durability", 'd', "KIND", 0, "memory or async (default)", 0},
+    {"window", 'w', "SIZE", 0, "Hot window: a power of two, 256K to 1G (4M)", 0},
+    {"segment", 'g', "SIZE", 0, "Segment file: a multiple of the window (64M)", 0},
+    {"json", 'j', NULL, 0, "list and info as JSON", 0},
+    {0},
+};
+
+struct arguments {
+    const char *action;
+    const char *name;
+    bool json;
+    hermes_topic_options_t topic;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 's':
+        a->topic.shared = 1;
+        return 0;
+    case 'd':
+        if (strcmp(value, "memory") == 0)
+            a->topic.durability = HERMES_DURABILITY_MEMORY;
+        else if (strcmp(value, "async") == 0)
+            a->topic.durability = HERMES_DURABILITY_ASYNC;
+        else
+            argp_error(state, "--durability %s: it is memory or async", value);
+        return 0;
+    case 'w':
+        a->topic.window_bytes = cli_size(state, "--window", value);
+        return 0;
+    case 'g':
+        a->topic.segment_bytes = cli_size(state, "--segment", value);
+        return 0;
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->action = value;
+        else if (state->arg_num == 1)
+            a->name = value;
+        else
+            argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->action == NULL || (strcmp(a->action, "list") != 0 && a->name == NULL))
+            argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *durability(const hermes_topic_info_t *info)
+{
+    return info->durability == HERMES_DURABILITY_MEMORY ? "memory" : "async";
+}
+
+static void print_json(const hermes_topic_info_t *i)
+{
+    printf(
+        "{\"name\":\"%s\",\"shared\":%s,\"durability\":\"%s\",\"window_bytes\":%llu,\"segment_bytes\":%llu,"
+        "\"last_sequence\":%llu,\"first_position\":%llu,\"committed_position\":%llu,"
+        "\"persisted_position\":%llu,\"durable_position\":%llu,\"epoch\":%u,\"publishers\":%u,"
+        "\"subscribers\":%u,\"failed\":%s,\"refused\":%llu}\n",
+        i->name, i->shared ? "true" : "false", durability(i), (unsigned long long)i->window_bytes,
+        (unsigned long long)i->segment_bytes, (unsigned long long)i->last_sequence,
+        (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
+        (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position, i->epoch,
+        i->publishers, i->subscribers, i->failed ? "true" : "false", (unsigned long long)i->refused);
+}
+
+static void print_info(const hermes_topic_info_t *i)
+{
+    printf("topic        %s\nkind         %s, %s\nmessages     %llu\nfirst        position %llu\n"
+           "committed    position %llu\npersisted    position %llu\ndurable      position %llu\n"
+           "window       %llu bytes, epoch %u\nsegment      %llu bytes\npublishers   %u\nsubscribers  %u\n",
+           i->name, i->shared ? "shared" : "exclusive", durability(i), (unsigned long long)i->last_sequence,
+           (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
+           (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position,
+           (unsigned long long)i->window_bytes, i->epoch, (unsigned long long)i->segment_bytes, i->publishers,
+           i->subscribers);
+    if (i->failed)
+        puts("state        FAILED: the store refused a write; see the broker's messages");
+    if (i->refused)
+        printf("refused      %llu malformed frames\n", (unsigned long long)i->refused);
+}
+
+static int list(hermes_client_t *client, bool json)
+{
+    enum { PAGE = 128 };
+    hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
+    char after[128] = "";
+    int count = 0;
+    if (!json)
+        printf("%-32s %-10s %-7s %12s %14s %5s %5s\n", "TOPIC", "KIND", "DURABLE", "MESSAGES", "BYTES",
+               "PUBS", "SUBS");
+    while (infos != NULL && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {
+        for (int i = 0; i < count; i++) {
+            const hermes_topic_info_t *t = &infos[i];
+            if (json)
+                print_json(t);
+            else
+                printf("%-32s %-10s %-7s %12llu %14llu %5u %5u\n", t->name,
+                       t->shared ? "shared" : "exclusive", durability(t),
+                       (unsigned long long)t->last_sequence,
+                       (unsigned long long)(t->committed_position - t->first_position), t->publishers,
+                       t->subscribers);
+        }
+        memcpy(after, infos[count - 1].name, sizeof after);
+    }
+    free(infos);
+    return count;
+}
+
+int cli_topic(int argc, char **argv)
+{
+    struct arguments a = {.topic = {.size = sizeof a.topic, .durability = HERMES_DURABILITY_ASYNC}};
+    const struct argp argp = {options, parse, "ACTION [NAME]", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    hermes_client_t *client = cli_connect();
+    hermes_topic_info_t info;
+    int rc;
+    if (strcmp(a.action, "create") == 0) {
+        rc = hermes_topic_create(client, a.name, &a.topic);
+    } else if (strcmp(a.action, "delete") == 0) {
+        rc = hermes_topic_delete(client, a.name);
+    } else if (strcmp(a.action, "list") == 0) {
+        rc = list(client, a.json);
+    } else if (strcmp(a.action, "info") == 0) {
+        rc = hermes_topic_describe(client, a.name, &info);
+        if (rc == 0)
+            (a.json ? print_json : print_info)(&info);
+    } else {
+        fprintf(stderr, "hermes topic: no action '%s': create, list, info or delete\n", a.action);
+        return EXIT_USAGE;
+    }
+    if (rc < 0)
+        cli_fail(a.name == NULL ? a.action : a.name, rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
+}

@@ -1,0 +1,210 @@
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "transport/location.h"
+
+static const uint64_t request_timeout_ns = 10000000000u;
+static const uint64_t retry_ns = 10000000u;
+
+static __thread struct error_text connect_error;
+
+static int greet(struct hermes_client *client)
+{
+    int rc = channel_connect(&client->channel, client->socket, request_timeout_ns, &client->error);
+    if (rc < 0)
+        return rc;
+    struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
+    snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
+    rc = channel_request(&client->channel, WIRE_HELLO, &hello, sizeof hello, WIRE_WELCOME,
+                         sizeof(struct wire_welcome), &client->error);
+    if (rc < 0)
+        channel_close(&client->channel);
+    return rc;
+}
+
+int hermes_connect(const char *socket, hermes_client_t **out)
+{
+    *out = NULL;
+    struct hermes_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return HERMES_ENOMEM;
+    client->channel.fd = -1;
+    int rc = HERMES_OK;
+    if (socket != NULL) {
+        int used = snprintf(client->socket, sizeof client->socket, "%s", socket);
+        if (used < 0 || (size_t)used >= sizeof client->socket)
+            rc = error_set(&client->error, HERMES_ETOOLARGE, "path of the socket");
+    } else {
+        struct location location;
+        rc = location_find(&location, &client->error);
+        if (rc == 0)
+            snprintf(client->socket, sizeof client->socket, "%s", location.socket);
+    }
+    barrier_register();
+    if (rc == 0)
+        rc = greet(client);
+    if (rc < 0) {
+        connect_error = client->error;
+        free(client);
+        return rc;
+    }
+    *out = client;
+    return HERMES_OK;
+}
+
+void hermes_disconnect(hermes_client_t *client)
+{
+    if (client == NULL)
+        return;
+    while (client->publishers != NULL)
+        hermes_publisher_close(client->publishers);
+    while (client->subscribers != NULL)
+        hermes_subscriber_close(client->subscribers);
+    channel_close(&client->channel);
+    free(client);
+}
+
+const char *hermes_last_error(const hermes_client_t *client)
+{
+    return client == NULL ? connect_error.bytes : client->error.bytes;
+}
+
+int client_ensure(struct hermes_client *client)
+{
+    if (channel_is_up(&client->channel))
+        return HERMES_OK;
+    channel_close(&client->channel);
+    uint64_t now = clock_monotonic_ns();
+    if (now - client->last_attempt_ns < retry_ns)
+        return HERMES_EDISCONNECTED;
+    client->last_attempt_ns = now;
+    return greet(client);
+}
+
+int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
+                   enum wire_type expected, uint32_t expected_bytes)
+{
+    int rc = client_ensure(client);
+    if (rc < 0)
+        return rc;
+    return channel_request(&client->channel, type, payload, length, expected, expected_bytes, &client->error);
+}
+
+int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic)
+{
+    int rc = hermes_topic_name_check(topic);
+    if (rc < 0)
+        return error_set(&client->error, rc, "topic '%.140s'", topic == NULL ? "(null)" : topic);
+    memset(to, 0, WIRE_TOPIC_BYTES);
+    memcpy(to, topic, strlen(topic));
+    return HERMES_OK;
+}
+
+int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
+               struct map *map)
+{
+    int fd = channel_take_fd(&client->channel, index);
+    uint64_t size = 0;
+    int rc = fd < 0 ? HERMES_EPROTOCOL : map_file_size(fd, &size);
+    if (rc == 0 && size < bytes)
+        rc = HERMES_EMALFORMED;
+    if (rc == 0)
+        rc = map_fd(fd, bytes == 0 ? (size_t)size : bytes, access, MAP_PREFAULT, map);
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
+}
+
+int hermes_ping(hermes_client_t *client)
+{
+    return client_request(client, WIRE_PING, NULL, 0, WIRE_OK, 0);
+}
+
+/* ---- topics ---- */
+
+int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes_topic_options_t *given)
+{
+    hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
+    if (given != NULL)
+        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    struct wire_topic_create request = {
+        .durability = options.durability,
+        .shared = options.shared,
+        .window_bytes = options.window_bytes,
+        .segment_bytes = options.segment_bytes,
+    };
+    int rc = client_put_topic(client, request.topic, topic);
+    return rc < 0 ? rc : client_request(client, WIRE_TOPIC_CREATE, &request, sizeof request, WIRE_OK, 0);
+}
+
+int hermes_topic_delete(hermes_client_t *client, const char *topic)
+{
+    struct wire_topic request;
+    int rc = client_put_topic(client, request.topic, topic);
+    return rc < 0 ? rc : client_request(client, WIRE_TOPIC_DELETE, &request, sizeof request, WIRE_OK, 0);
+}
+
+static void read_info(const uint8_t *bytes, hermes_topic_info_t *info)
+{
+    struct wire_topic_info wire;
+    memcpy(&wire, bytes, sizeof wire);
+    *info = (hermes_topic_info_t){
+        .topic_id = wire.topic_id,
+        .durability = wire.durability,
+        .shared = wire.shared,
+        .window_bytes = wire.window_bytes,
+        .segment_bytes = wire.segment_bytes,
+        .first_position = wire.first_position,
+        .committed_position = wire.committed_position,
+        .persisted_position = wire.persisted_position,
+        .durable_position = wire.durable_position,
+        .last_sequence = wire.last_sequence,
+        .epoch = wire.epoch,
+        .publishers = wire.publishers,
+        .subscribers = wire.subscribers,
+        .failed = wire.state == STATE_FAILED,
+        .refused = wire.refused,
+    };
+    snprintf(info->name, sizeof info->name, "%.*s", (int)sizeof wire.topic - 1, wire.topic);
+}
+
+int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info)
+{
+    struct wire_topic request;
+    int rc = client_put_topic(client, request.topic, topic);
+    if (rc == 0)
+        rc = client_request(client, WIRE_TOPIC_DESCRIBE, &request, sizeof request, WIRE_TOPICS,
+                            sizeof(struct wire_topics) + sizeof(struct wire_topic_info));
+    if (rc == 0)
+        read_info(client->channel.reply + sizeof(struct wire_topics), info);
+    return rc;
+}
+
+int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
+{
+    size_t done = 0;
+    struct wire_list request = {{0}};
+    snprintf(request.after, sizeof request.after, "%s", after);
+    for (bool more = true; more && done < count;) {
+        int rc = client_request(client, WIRE_TOPIC_LIST, &request, sizeof request, WIRE_TOPICS,
+                                sizeof(struct wire_topics));
+        if (rc < 0)
+            return rc;
+        struct wire_topics head;
+        memcpy(&head, client->channel.reply, sizeof head);
+        size_t there = (client->channel.header.length - sizeof head) / sizeof(struct wire_topic_info);
+        for (size_t i = 0; i < head.count && i < there && done < count; i++)
+            read_info(client->channel.reply + sizeof head + i * sizeof(struct wire_topic_info),
+                      &infos[done++]);
+        more = head.more != 0 && head.count > 0;
+        if (more)
+            memcpy(request.after, infos[done - 1].name, sizeof request.after);
+    }
+    return (int)done;
+}

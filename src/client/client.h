@@ -1,0 +1,35 @@
+/* What client, publisher and subscriber know of each other. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "base/path.h"
+#include "core/reader.h"
+#include "hermes/client.h"
+#include "transport/channel.h"
+
+struct hermes_client {
+    struct channel channel;
+    char socket[PATH_BYTES];
+    struct hermes_publisher *publishers;
+    struct hermes_subscriber *subscribers;
+    uint64_t last_attempt_ns;
+    struct error_text error;
+};
+
+/* A request, over a new connection if the old one is gone. Publishers and subscribers are opened again
+ * by themselves, when they next need the broker. */
+int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
+                   enum wire_type expected, uint32_t expected_bytes);
+
+/* Connects again if the broker went away. HERMES_EDISCONNECTED: nobody is there (tried at most every
+ * 10 ms). */
+int client_ensure(struct hermes_client *client);
+
+/* A topic name into a wire field. HERMES_ENAME. */
+int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic);
+
+/* Maps descriptor number index of the last reply; checks that the file is as large as it must be. */
+int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
+               struct map *map);
+
+#endif

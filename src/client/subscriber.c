@@ -1,0 +1,274 @@
+/* Subscribers: a reader whose windows and segments the broker hands out. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "client/client.h"
+
+struct hermes_subscriber {
+    struct reader reader;
+    struct hermes_client *client;
+    struct hermes_subscriber *next;
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t topic_id;
+    uint32_t handle;
+    uint64_t spin_ns;
+    struct map status_map, doorbell_map;
+};
+
+static const uint64_t default_spin_ns = 20000;
+
+static int open_window(void *context, uint32_t epoch, int *fd)
+{
+    struct hermes_subscriber *s = context;
+    struct wire_window request = {.topic_id = s->topic_id, .epoch = epoch};
+    int rc = client_request(s->client, WIRE_WINDOW_OPEN, &request, sizeof request, WIRE_OK, 0);
+    *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
+    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+}
+
+static int open_segment(void *context, enum store_key key, uint64_t value, int *fd)
+{
+    struct hermes_subscriber *s = context;
+    struct wire_segment request = {.topic_id = s->topic_id, .key = key, .value = value};
+    int rc = client_request(s->client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_OK, 0);
+    *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
+    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+}
+
+/* Opens the topic and fills in *s but for the client's list. */
+static int attach(struct hermes_subscriber *s, enum reader_verify verify)
+{
+    struct hermes_client *client = s->client;
+    struct wire_topic request;
+    memcpy(request.topic, s->topic, sizeof request.topic);
+    int rc = client_request(client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
+                            sizeof(struct wire_subscriber));
+    if (rc < 0)
+        return rc;
+    struct wire_subscriber opened;
+    memcpy(&opened, client->channel.reply, sizeof opened);
+    s->handle = opened.handle;
+    s->topic_id = opened.topic_id;
+    rc = client_map(client, 0, STATUS_BYTES, MAP_READ, &s->status_map);
+    if (rc == 0)
+        rc = client_map(client, 1, 4096, MAP_READ_WRITE, &s->doorbell_map);
+    if (rc == 0 && (rc = status_check(s->status_map.address)) < 0)
+        error_set(&client->error, rc, "the status page of topic '%s'", s->topic);
+    if (rc == 0) {
+        rc = reader_open(&s->reader, s->status_map.address, s->doorbell_map.address,
+                         (struct reader_source){open_window, open_segment, s}, verify);
+        if (rc < 0)
+            client->error = s->reader.error;
+    }
+    if (rc < 0) {
+        map_release(&s->status_map);
+        map_release(&s->doorbell_map);
+    }
+    return rc;
+}
+
+int hermes_subscriber_open(hermes_client_t *client, const char *topic, hermes_subscriber_t **out)
+{
+    *out = NULL;
+    struct hermes_subscriber *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return error_set(&client->error, HERMES_ENOMEM, "a subscriber");
+    s->client = client;
+    s->spin_ns = default_spin_ns;
+    int rc = client_put_topic(client, s->topic, topic);
+    if (rc == 0)
+        rc = attach(s, VERIFY_ALL);
+    if (rc < 0) {
+        free(s);
+        return rc;
+    }
+    s->next = client->subscribers;
+    client->subscribers = s;
+    *out = s;
+    return HERMES_OK;
+}
+
+/* ---- when the broker changes ---- */
+
+static void detach(struct hermes_subscriber *s)
+{
+    reader_close(&s->reader);
+    map_release(&s->status_map);
+    map_release(&s->doorbell_map);
+}
+
+/*
+ * A broker that stopped in good order took its shared memory along; the next one has the same log at
+ * the same positions. (A memory topic begins anew.)
+ */
+static int attach_again(struct hermes_subscriber *s)
+{
+    struct hermes_subscriber fresh = {.client = s->client, .next = s->next, .spin_ns = s->spin_ns};
+    memcpy(fresh.topic, s->topic, sizeof fresh.topic);
+    uint64_t position = s->reader.position, sequence = s->reader.sequence;
+    int rc = client_ensure(s->client);
+    if (rc == 0)
+        rc = attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY);
+    if (rc < 0)
+        return rc;
+    fresh.reader.lost = s->reader.lost;
+    fresh.reader.corrupt = s->reader.corrupt;
+    bool stored = s->reader.stored && fresh.topic_id == s->topic_id;
+    detach(s);
+    *s = fresh;
+    s->reader.source.context = s;
+    if (!stored)
+        return reader_seek_first(&s->reader);
+    rc = reader_seek_position(&s->reader, position);
+    s->reader.sequence = sequence;
+    return rc;
+}
+
+/* A restarted broker has taken the log up: nothing changed but the doorbell. */
+static void greet_again(struct hermes_subscriber *s)
+{
+    struct hermes_client *client = s->client;
+    struct wire_topic request;
+    memcpy(request.topic, s->topic, sizeof request.topic);
+    if (client_request(client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
+                       sizeof(struct wire_subscriber)) < 0)
+        return;
+    struct wire_subscriber opened;
+    memcpy(&opened, client->channel.reply, sizeof opened);
+    struct map doorbell = {0};
+    if (opened.topic_id != s->topic_id || client_map(client, 1, 4096, MAP_READ_WRITE, &doorbell) < 0)
+        return;
+    map_release(&s->doorbell_map);
+    s->doorbell_map = doorbell;
+    s->reader.doorbell = doorbell.address;
+    s->handle = opened.handle;
+    s->reader.owner_changed = false;
+}
+
+/* ---- reading ---- */
+
+static int failed(struct hermes_subscriber *s, int rc)
+{
+    if (rc == HERMES_ECLOSED &&
+        atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_DELETED) {
+        rc = attach_again(s);
+        if (rc == 0 || rc == HERMES_EDISCONNECTED)
+            return 0; /* nothing to read until a broker is back */
+        return rc;
+    }
+    if (rc == HERMES_ECLOSED)
+        return error_set(&s->client->error, rc, "topic '%s' was deleted", s->topic);
+    s->client->error = s->reader.error;
+    return rc;
+}
+
+int hermes_poll(hermes_subscriber_t *s, hermes_message_t *message)
+{
+    int rc = reader_poll(&s->reader, message);
+    return __builtin_expect(rc < 0, 0) ? failed(s, rc) : rc;
+}
+
+int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
+{
+    int rc = hermes_poll(s, message);
+    if (rc != 0 || timeout_ns == 0)
+        return rc;
+    uint64_t start = clock_monotonic_ns(), waited = 0;
+    while (waited < timeout_ns) {
+        if (s->reader.owner_changed)
+            greet_again(s);
+        if (atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
+            struct timespec pause = {0, 1000000}; /* no broker: there is nothing to sleep on */
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        } else {
+            uint64_t left = timeout_ns - waited;
+            rc = reader_wait(&s->reader, left, s->spin_ns);
+            if (rc == HERMES_EINTERRUPTED)
+                return rc;
+        }
+        rc = hermes_poll(s, message);
+        if (rc != 0)
+            return rc;
+        waited = clock_monotonic_ns() - start;
+    }
+    return 0;
+}
+
+int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t handler, void *context)
+{
+    hermes_message_t message;
+    int64_t count = 0;
+    while ((size_t)count < most) {
+        int rc = hermes_poll(s, &message);
+        if (rc <= 0)
+            return rc < 0 && count == 0 ? rc : count;
+        count++;
+        if (handler(context, &message) != 0)
+            break;
+    }
+    return count;
+}
+
+static int sought(struct hermes_subscriber *s, int rc)
+{
+    if (rc < 0)
+        s->client->error = s->reader.error;
+    return rc;
+}
+
+int hermes_seek_first(hermes_subscriber_t *s)
+{
+    return sought(s, reader_seek_first(&s->reader));
+}
+
+int hermes_seek_end(hermes_subscriber_t *s)
+{
+    return sought(s, reader_seek_end(&s->reader));
+}
+
+int hermes_seek_sequence(hermes_subscriber_t *s, uint64_t sequence)
+{
+    return sought(s, reader_seek_sequence(&s->reader, sequence));
+}
+
+int hermes_seek_time(hermes_subscriber_t *s, uint64_t timestamp_ns)
+{
+    return sought(s, reader_seek_time(&s->reader, timestamp_ns));
+}
+
+int hermes_seek_position(hermes_subscriber_t *s, uint64_t position)
+{
+    return sought(s, reader_seek_position(&s->reader, position));
+}
+
+void hermes_subscriber_set_verify(hermes_subscriber_t *s, int on)
+{
+    s->reader.verify = on != 0;
+}
+
+void hermes_subscriber_set_spin(hermes_subscriber_t *s, uint64_t spin_ns)
+{
+    s->spin_ns = spin_ns;
+}
+
+void hermes_subscriber_counters(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
+{
+    *counters = (hermes_subscriber_counters_t){s->reader.position, s->reader.lost, s->reader.corrupt};
+}
+
+void hermes_subscriber_close(hermes_subscriber_t *s)
+{
+    if (s == NULL)
+        return;
+    struct hermes_subscriber **at = &s->client->subscribers;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    struct wire_handle request = {.handle = s->handle};
+    if (channel_is_up(&s->client->channel))
+        (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
+    detach(s);
+    free(s);
+}

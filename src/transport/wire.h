@@ -1,0 +1,177 @@
+/*
+ * The control protocol: what client and broker say on the Unix socket.
+ *
+ * Every unit is a message with the 32-byte header: SEQUENCE is the correlation id that the reply
+ * repeats, TYPE says what it is, the payload is one of the structs below (little-endian, fixed layout,
+ * strings zero-terminated). No CRC: the socket does not damage bytes. Descriptors travel beside the
+ * reply (SCM_RIGHTS), in the order stated. A client has one request under way at a time.
+ * docs/reference/protocol.md is the same in words.
+ */
+#ifndef TRANSPORT_WIRE_H
+#define TRANSPORT_WIRE_H
+
+#include <stdint.h>
+
+#include "hermes/message.h"
+
+enum {
+    WIRE_PROTOCOL = 1,
+    WIRE_TOPIC_BYTES = 128, /* with its final zero */
+    WIRE_REQUEST_MAX = 1024,
+    WIRE_REPLY_MAX = 32768,
+    WIRE_FDS_MAX = 4,
+};
+
+enum wire_type {
+    WIRE_HELLO = 16, /* wire_hello -> WIRE_WELCOME. First, once */
+    WIRE_WELCOME = 17,
+    WIRE_ERROR = 18, /* in place of any reply */
+    WIRE_OK = 19,
+    WIRE_TOPIC_CREATE = 20,     /* wire_topic_create -> WIRE_OK */
+    WIRE_TOPIC_DELETE = 21,     /* wire_topic -> WIRE_OK */
+    WIRE_TOPIC_LIST = 22,       /* wire_list -> WIRE_TOPICS */
+    WIRE_TOPIC_DESCRIBE = 23,   /* wire_topic -> WIRE_TOPICS */
+    WIRE_TOPICS = 24,           /* wire_topics */
+    WIRE_PUBLISHER_OPEN = 25,   /* wire_publisher_open -> WIRE_PUBLISHER */
+    WIRE_PUBLISHER = 26,        /* wire_publisher; status, window, doorbell, persister's bell |
+                                 * status, ring, eventfd */
+    WIRE_PUBLISHER_MAPPED = 27, /* wire_handle -> WIRE_OK: the ring may be sealed now */
+    WIRE_CLOSE = 28,            /* wire_handle -> WIRE_OK */
+    WIRE_SUBSCRIBER_OPEN = 29,  /* wire_topic -> WIRE_SUBSCRIBER */
+    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell */
+    WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
+    WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_OK; segment (read-only) */
+    WIRE_PING = 33,             /* nothing -> WIRE_OK */
+};
+
+struct wire_hello {
+    uint16_t protocol;
+    uint16_t reserved[3];
+    char name[64];
+};
+
+struct wire_welcome {
+    uint16_t protocol;
+    uint16_t reserved;
+    uint32_t instance; /* another at each start of the broker */
+    uint32_t payload_max;
+    uint32_t topics_max;
+    uint32_t publishers_max; /* of one shared topic */
+    uint32_t pid;
+};
+
+struct wire_error {
+    int32_t code;
+    char text[252];
+};
+
+struct wire_topic {
+    char topic[WIRE_TOPIC_BYTES];
+};
+
+struct wire_topic_create {
+    char topic[WIRE_TOPIC_BYTES];
+    uint32_t durability;
+    uint32_t shared;
+    uint64_t window_bytes;  /* 0: the broker's default */
+    uint64_t segment_bytes; /* 0: the broker's default */
+};
+
+struct wire_list {
+    char after[WIRE_TOPIC_BYTES]; /* names greater than this; "": from the beginning */
+};
+
+struct wire_topic_info {
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t topic_id;
+    uint32_t durability;
+    uint32_t shared;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint64_t first_position;
+    uint64_t committed_position;
+    uint64_t persisted_position;
+    uint64_t durable_position;
+    uint64_t last_sequence;
+    uint32_t epoch;
+    uint32_t publishers;
+    uint32_t subscribers;
+    uint32_t state;
+    uint64_t refused; /* malformed frames and the publishers that sent them */
+};
+
+struct wire_topics {
+    uint32_t count; /* that follow; fewer than asked for: there are no more */
+    uint32_t more;
+    struct wire_topic_info topics[];
+};
+
+struct wire_publisher_open {
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t resume_topic_id; /* a publisher that survived a broker: what it had; else 0 */
+    uint32_t resume_epoch;    /* exclusive */
+    uint32_t reserved;
+    uint64_t sequence; /* ring: that of its next message; 0: 1 */
+};
+
+enum wire_publisher_kind { WIRE_DIRECT = 1, WIRE_RING = 2 };
+
+struct wire_publisher {
+    uint32_t handle;
+    uint32_t kind;
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t ring; /* index of its line in the status page */
+    uint64_t ring_id;
+    uint64_t position; /* where writing begins */
+    uint64_t sequence; /* of the next message */
+    uint32_t durability;
+    uint32_t resumed;
+};
+
+struct wire_subscriber {
+    uint32_t handle;
+    uint32_t durability;
+    uint64_t topic_id;
+};
+
+struct wire_handle {
+    uint32_t handle;
+    uint32_t reserved;
+};
+
+struct wire_window {
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t reserved;
+};
+
+struct wire_segment {
+    uint64_t topic_id;
+    uint32_t key; /* enum store_key */
+    uint32_t reserved;
+    uint64_t value;
+};
+
+_Static_assert(sizeof(struct wire_hello) == 72, "hello");
+_Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
+_Static_assert(sizeof(struct wire_error) == 256, "error");
+_Static_assert(sizeof(struct wire_topic_create) == 152, "topic_create");
+_Static_assert(sizeof(struct wire_topic_info) == 224, "topic_info");
+_Static_assert(sizeof(struct wire_publisher_open) == 152, "publisher_open");
+_Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
+_Static_assert(sizeof(struct wire_segment) == 24, "segment");
+
+/* A control header. */
+void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);
+
+/* Is this header one of a control message of at most length_max payload bytes? HERMES_E... */
+int wire_header_check(const hermes_header_t *header, uint32_t length_max);
+
+/* Payload bytes that a request of this type has; -1: not a request. */
+int wire_request_bytes(uint8_t type);
+
+/* A name field from a stranger: terminated, and a legal topic name. */
+int wire_topic_check(const char topic[WIRE_TOPIC_BYTES]);
+
+#endif
