@@ -89,14 +89,31 @@ static uint64_t big_endian(const uint8_t *p, int bytes)
     return value;
 }
 
+/* Bytes of an ITCH 5.0 message by its type; 0: no such type. */
+static unsigned itch_length(uint8_t type)
+{
+    static const uint8_t lengths[128] = {
+        ['S'] = 12, ['R'] = 39, ['H'] = 25, ['Y'] = 20, ['L'] = 26, ['V'] = 35, ['W'] = 12, ['K'] = 28,
+        ['J'] = 35, ['h'] = 21, ['A'] = 36, ['F'] = 40, ['E'] = 31, ['C'] = 36, ['X'] = 23, ['D'] = 19,
+        ['U'] = 35, ['P'] = 44, ['Q'] = 40, ['B'] = 19, ['I'] = 50, ['N'] = 20, ['O'] = 48,
+    };
+    return type < 128 ? lengths[type] : 0;
+}
+
 static int next_itch(struct feed *feed, struct feed_record *record)
 {
-    uint8_t prefix[2];
-    int got = gzread(feed->file, prefix, 2);
+    uint8_t prefix[3];
+    int got = gzread(feed->file, prefix, 3);
     if (got == 0)
         return 0;
+    /* Some recorders leave the length at 0: then the type tells it. */
     unsigned length = (unsigned)big_endian(prefix, 2);
-    if (got != 2 || length < 11 || gzread(feed->file, feed->buffer, length) != (int)length)
+    if (length == 0)
+        length = itch_length(prefix[2]);
+    if (got != 3 || length < 11)
+        return malformed(feed, "not an ITCH 5.0 message");
+    feed->buffer[0] = prefix[2];
+    if (gzread(feed->file, feed->buffer + 1, length - 1) != (int)length - 1)
         return malformed(feed, "an ITCH message is cut short");
     feed->records++;
     *record = (struct feed_record){feed->buffer, length, true, big_endian(feed->buffer + 5, 6)};

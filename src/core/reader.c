@@ -135,6 +135,7 @@ static bool wanted(struct reader *reader, const hermes_header_t *header)
     if (header->sequence < reader->skip_below_sequence || header->timestamp < reader->skip_below_time)
         return false;
     reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->skipping = false;
     return true;
 }
 
@@ -153,6 +154,27 @@ static int skip_overwritten(struct reader *reader)
     reader->position = lap <= end ? lap : end;
     return error_set(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
                      reader->position);
+}
+
+/*
+ * The first good message behind a damaged frame at offset. The damaged length cannot be trusted, so the
+ * search goes line by line; a payload may itself look like frames, so what is found must also have a
+ * sequence that fits: later, by no more messages than there is room for in between.
+ */
+static uint64_t find_good_frame(const struct segment *segment, uint64_t offset, uint64_t end, uint64_t expected)
+{
+    for (uint64_t at = offset + HERMES_FRAME_ALIGNMENT; at < end; at += HERMES_FRAME_ALIGNMENT) {
+        hermes_header_t header;
+        memcpy(&header, segment->data + at, sizeof header);
+        if (header.magic != HERMES_MAGIC || header.type != HERMES_TYPE_DATA ||
+            hermes_message_verify(&header, segment->data + at + HERMES_HEADER_BYTES,
+                                  (size_t)(segment->header.size - at)) < 0)
+            continue;
+        uint64_t room = (at - offset) / HERMES_FRAME_ALIGNMENT;
+        if (expected == 0 || (header.sequence >= expected && header.sequence - expected <= room))
+            return at;
+    }
+    return end;
 }
 
 static int poll_store(struct reader *reader, hermes_message_t *message)
@@ -179,11 +201,12 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
             rc = HERMES_EMALFORMED;
         if (rc < 0) {
             reader->corrupt++;
-            /* With a credible length the next frame can be found; else the search goes line by line. */
-            bool credible = rc == HERMES_ECHECKSUM && bytes <= room;
-            reader->position += credible ? bytes : HERMES_FRAME_ALIGNMENT;
+            uint64_t end = persisted - segment->header.base;
+            end = end < segment->header.size ? end : segment->header.size;
+            reader->position = segment->header.base + find_good_frame(segment, offset, end, reader->sequence);
             reader->sequence = 0;
-            return error_set(&reader->error, rc, "damaged frame at position %" PRIu64, position);
+            return error_set(&reader->error, rc, "damaged from position %" PRIu64 " to %" PRIu64, position,
+                             reader->position);
         }
         if (header.type == HERMES_TYPE_DATA && reader->sequence != 0 && header.sequence != reader->sequence) {
             reader->corrupt++;
@@ -348,6 +371,7 @@ static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
     reader->sequence = sequence;
     reader->in_store = false;
     reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->skipping = false;
 }
 
 int reader_seek_end(struct reader *reader)
@@ -398,6 +422,7 @@ int reader_seek_sequence(struct reader *reader, uint64_t sequence)
         reader->in_store = true;
     }
     reader->skip_below_sequence = sequence;
+    reader->skipping = true;
     return HERMES_OK;
 }
 
@@ -414,6 +439,7 @@ int reader_seek_time(struct reader *reader, uint64_t timestamp)
         reader->in_store = true;
     }
     reader->skip_below_time = timestamp;
+    reader->skipping = true;
     return HERMES_OK;
 }
 

@@ -36,6 +36,7 @@ struct reader {
     uint8_t *copy; /* one frame */
     bool verify;
     bool in_store;
+    bool skipping; /* to a sequence or a time that was sought */
     bool owner_changed;
 
     /* cold */
@@ -61,8 +62,8 @@ void reader_close(struct reader *reader);
 /* 1: *message is filled in; 0: nothing now; else an error:
  * HERMES_EGONE      messages were overwritten before they could be read (memory topics): reading goes
  *                   on at the oldest that is left; reader->lost has their number once it is known
- * HERMES_ECORRUPT, HERMES_ECHECKSUM  a damaged frame; calling again goes on behind it if that can be
- *                   found
+ * HERMES_ECORRUPT, HERMES_ECHECKSUM, HERMES_EMALFORMED  a damaged stretch; calling again goes on with the
+ *                   first good message behind it
  * HERMES_ECLOSED    deleted or closed, and everything before was read
  */
 int reader_poll_slow(struct reader *reader, hermes_message_t *message);
@@ -71,7 +72,7 @@ static inline int reader_poll(struct reader *reader, hermes_message_t *message)
 {
     hermes_header_t header;
     uint64_t frame_bytes, position = reader->position;
-    if (__builtin_expect(reader->in_store, 0))
+    if (__builtin_expect(reader->in_store || reader->skipping, 0))
         return reader_poll_slow(reader, message);
     int rc = window_poll(reader->data, reader->mask, position, &header, &frame_bytes);
     if (__builtin_expect(rc != POLL_DATA, 0)) {

@@ -123,7 +123,7 @@ static int recover(struct store *store, struct error_text *text)
                          ": segments are missing",
                          mark->position, end);
     }
-    if (mark->position >= position) {
+    if (mark->generation > 0 && mark->position >= position) {
         position = mark->position;
         sequence = mark->sequence;
     }

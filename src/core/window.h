@@ -247,8 +247,10 @@ static inline int window_poll(const uint8_t *data, uint64_t mask, uint64_t posit
     const uint8_t *frame = data + offset;
     /* Acquire pairs with the release in window_commit(). */
     uint64_t word = atomic_load_explicit((const _Atomic uint64_t *)(const void *)frame, memory_order_acquire);
-    if (word == 0)
+    if (word == 0) {
+        *frame_bytes = 0;
         return POLL_EMPTY;
+    }
     memcpy(header, &word, sizeof word);
     window_copy_out((uint8_t *)header + 8, frame + 8, HERMES_HEADER_BYTES - 8);
     uint64_t bytes = hermes_frame_bytes(header->length);

@@ -1,0 +1,104 @@
+"""A broker of the test's own, and what every system test needs. Standard library alone."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = os.environ.get("HERMES_BIN", "build/release/bin")
+SOURCE = os.environ.get("HERMES_SOURCE", os.getcwd())
+LONG = "HERMES_TEST_LONG" in os.environ
+
+
+class Broker:
+    """hermesd on a fresh HERMES_HOME; killed and removed at the end."""
+
+    def __init__(self, config="", backend="auto"):
+        self.home = tempfile.mkdtemp(prefix="hermes-test-")
+        self.environment = dict(os.environ, HERMES_HOME=self.home)
+        self.backend = backend
+        self.process = None
+        self.log = open(os.path.join(self.home, "log"), "ab")
+        if config:
+            with open(os.path.join(self.home, "hermes.conf"), "w") as file:
+                file.write(config)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "hermesd"), "--backend", self.backend], env=self.environment,
+            stdout=subprocess.PIPE, stderr=self.log)
+        line = self.process.stdout.readline()
+        if b"serving" not in line:
+            raise AssertionError("the broker did not start: " + self.messages())
+        return line.decode()
+
+    def messages(self):
+        with open(os.path.join(self.home, "log")) as file:
+            return file.read()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        """An orderly stop: exit code 0 and nothing left in shared memory."""
+        shm = self.shm()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        left = os.listdir(shm) if os.path.isdir(shm) else []
+        return code, left
+
+    def shm(self):
+        value = 0xCBF29CE484222325
+        for byte in os.path.realpath(os.path.join(self.home, "data")).encode():
+            value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+        return f"/dev/shm/hermes-{os.getuid()}-{value:016x}"
+
+    def close(self):
+        if self.process.poll() is None:
+            self.kill()
+        self.log.close()
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.shm(), ignore_errors=True)
+
+    def popen(self, *arguments, **options):
+        return subprocess.Popen([os.path.join(BIN, "hermes"), *arguments], env=self.environment, **options)
+
+    def run(self, *arguments, data=None, check=True):
+        result = subprocess.run([os.path.join(BIN, "hermes"), *arguments], env=self.environment, input=data,
+                                capture_output=True, timeout=600)
+        if check and result.returncode != 0:
+            raise AssertionError(f"hermes {' '.join(arguments)}: {result.returncode}: {result.stderr.decode()}"
+                                 + self.messages())
+        return result
+
+    def info(self, topic):
+        return json.loads(self.run("topic", "info", topic, "--json").stdout)
+
+    def segments(self, topic):
+        return sorted(glob.glob(os.path.join(self.home, "data/topics", topic, "*.log")))
+
+
+class Case(unittest.TestCase):
+    broker_config = ""
+
+    def setUp(self):
+        self.broker = Broker(self.broker_config)
+        self.addCleanup(self.broker.close)
+
+    def wait_for(self, condition, what, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, what + "\n" + self.broker.messages())
+
+
+def main():
+    unittest.main(argv=[sys.argv[0], "-v"])

@@ -1,0 +1,223 @@
+"""Clients that do not keep the rules. Whatever they do, the broker goes on for the others."""
+import mmap
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+
+from hermes_test import LONG, Case, main
+
+HELLO, WELCOME, ERROR, OK = 16, 17, 18, 19
+CREATE, LIST, DESCRIBE, PUBLISHER_OPEN, MAPPED, SUBSCRIBER_OPEN, WINDOW, SEGMENT, PING = \
+    20, 22, 23, 25, 27, 29, 31, 32, 33
+
+
+def message(kind, payload=b"", sequence=1, magic=0x4D524548, version=1, flags=0, length=None):
+    return struct.pack("<IBBHQQII", magic, version, kind, flags, sequence, 0,
+                       len(payload) if length is None else length, 0) + payload
+
+
+def name(text):
+    return text.encode().ljust(128, b"\0")
+
+
+class Hostile(Case):
+    def connect(self, hello=True):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(os.path.join(self.broker.home, "broker.sock"))
+        self.addCleanup(s.close)
+        if hello:
+            self.assertEqual(self.ask(s, HELLO, struct.pack("<H6x64s", 1, b"test"))[0], WELCOME)
+        return s
+
+    def receive(self, s):
+        data, fds, _, _ = socket.recv_fds(s, 32, 8)
+        for fd in fds:
+            self.addCleanup(os.close, fd)
+        while data and len(data) < 32:
+            data += s.recv(32 - len(data))
+        if len(data) < 32:
+            return None, b"", []
+        kind, length = data[5], struct.unpack_from("<I", data, 24)[0]
+        payload = b""
+        while len(payload) < length:
+            more, extra, _, _ = socket.recv_fds(s, length - len(payload), 8)
+            fds += extra
+            payload += more
+        return kind, payload, fds
+
+    def ask(self, s, kind, payload=b""):
+        s.sendall(message(kind, payload))
+        return self.receive(s)
+
+    def hung_up(self, s):
+        try:
+            return s.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def still_serves(self):
+        self.broker.run("topic", "list")
+        self.assertIsNone(self.broker.process.poll())
+
+    def test_malformed_requests(self):
+        bad = [
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"x" * 32,
+            message(PING, magic=0), message(PING, version=2), message(PING, flags=1),
+            message(PING, length=0xFFFFFFFF), message(PING, length=1025), message(PING, b"x"),
+            message(CREATE, b"short"), message(0), message(255), message(OK), os.urandom(64),
+        ]
+        for data in bad:
+            with self.subTest(data=data[:40]):
+                s = self.connect(hello=False)
+                s.sendall(data)
+                self.assertTrue(self.hung_up(s))
+        self.still_serves()
+
+    def test_requests_before_hello_and_wrong_protocol(self):
+        s = self.connect(hello=False)
+        self.assertEqual(self.ask(s, PING)[0], ERROR)
+        kind, payload, _ = self.ask(s, HELLO, struct.pack("<H6x64s", 99, b""))
+        self.assertEqual(kind, ERROR)
+        self.assertEqual(struct.unpack_from("<i", payload)[0], -13)
+        self.assertIn(b"protocol 99", payload)
+        self.still_serves()
+
+    def test_names(self):
+        s = self.connect()
+        for raw in (b"\0" * 128, b"a" * 128, name("a/b"), name(".."), b"ok\xff".ljust(128, b"\0")):
+            for kind, rest in ((CREATE, struct.pack("<IIQQ", 1, 0, 0, 0)), (DESCRIBE, b""),
+                               (SUBSCRIBER_OPEN, b""), (PUBLISHER_OPEN, struct.pack("<QIIQ", 0, 0, 0, 0))):
+                reply = self.ask(s, kind, raw + rest)
+                self.assertEqual(reply[0], ERROR)
+                self.assertEqual(struct.unpack_from("<i", reply[1])[0], -12)
+        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQ", 77, 0, 0, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQ", 1, 0, 1 << 40, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, WINDOW, struct.pack("<QII", 12345, 1, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, SEGMENT, struct.pack("<QIIQ", 12345, 0, 0, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, MAPPED, struct.pack("<II", 5, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, LIST, b"\xff" * 128)[0], 24)
+        self.still_serves()
+
+    def test_limits(self):
+        self.broker.run("topic", "create", "t")
+        s = self.connect()
+        replies = [self.ask(s, SUBSCRIBER_OPEN, name("t"))[0] for _ in range(70)]
+        self.assertEqual(replies[:64], [30] * 64)
+        self.assertEqual(replies[64:], [ERROR] * 6)
+        s.close()
+        self.wait_for(lambda: self.broker.info("t")["subscribers"] == 0, "handles are freed")
+
+    def test_slow_and_half_open_clients(self):
+        half = [self.connect(hello=False) for _ in range(50)]
+        for i, s in enumerate(half):
+            s.sendall(message(PING)[:i % 32])
+        flood = self.connect()
+        flood.setblocking(False)
+        sent = 0
+        try:  # asks and never reads
+            while sent < 50_000_000:
+                sent += flood.send(message(LIST, b"\0" * 128) * 50)
+        except BlockingIOError:
+            pass
+        self.still_serves()
+
+    def open_ring(self, topic):
+        s = self.connect()
+        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name(topic) + struct.pack("<QIIQ", 0, 0, 0, 0))
+        self.assertEqual(kind, 26)
+        handle, kind = struct.unpack_from("<II", payload)
+        self.assertEqual(kind, 2)
+        ring = mmap.mmap(fds[1], 0)
+        return s, ring, fds, handle
+
+    def test_ring_is_sealed(self):
+        self.broker.run("topic", "create", "t", "--shared")
+        s, ring, fds, handle = self.open_ring("t")
+        for size in (0, 1 << 30):
+            with self.assertRaises(PermissionError):
+                os.ftruncate(fds[1], size)
+        with self.assertRaises((PermissionError, OSError)):
+            mmap.mmap(fds[0], 4096)  # the status page is read-only
+        self.assertEqual(self.ask(s, MAPPED, struct.pack("<II", handle, 0))[0], OK)
+        with self.assertRaises(PermissionError):
+            mmap.mmap(fds[1], 0)
+        ring[5000] = 1  # the mapping that exists goes on
+
+    def frame(self, sequence=1, length=10, kind=1, magic=0x4D524548, version=1, flags=0):
+        return struct.pack("<IBBHQQII", magic, version, kind, flags, sequence, 1, length, 0)
+
+    def test_malformed_frames_in_a_ring(self):
+        self.broker.run("topic", "create", "t", "--shared")
+        frames = [self.frame(sequence=7), self.frame(length=65537), self.frame(length=0xFFFFFFFF),
+                  self.frame(kind=9, version=3), self.frame(magic=0x12345678), self.frame(flags=0xFFFF),
+                  b"\xff" * 64, os.urandom(64)]
+        for raw in frames:
+            with self.subTest(raw=raw[:32]):
+                s, ring, fds, _ = self.open_ring("t")
+                ring[4096 + 8:4096 + len(raw)] = raw[8:]
+                ring[4096:4096 + 8] = raw[:8]
+                os.write(fds[2], struct.pack("<Q", 1))
+                self.assertTrue(self.hung_up(s))
+        self.assertEqual(self.broker.info("t")["refused"], len(frames))
+        self.assertEqual(self.broker.info("t")["last_sequence"], 0)
+        self.assertEqual(self.broker.run("pub", "t", data=b"fine\n").stdout, b"1\n")
+
+    def test_scribbling_while_it_is_read(self):
+        """Frames that change under the sequencer; beside it an honest publisher loses nothing."""
+        self.broker.run("topic", "create", "t", "--shared")
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        rng = random.Random(seed)
+        honest = self.broker.popen("pub", "t", "--count", "100000", stdout=subprocess.PIPE)
+        for _ in range(200 if LONG else 30):
+            s, ring, fds, _ = self.open_ring("t")
+            for _ in range(300):
+                at = 4096 + rng.randrange(64) * 64
+                raw = self.frame(sequence=rng.randrange(1, 10), length=rng.choice([0, 10, 100, 65536, 70000]))
+                ring[at:at + len(raw)] = raw
+                ring[at:at + 4] = rng.choice([b"\0\0\0\0", b"HERM"])
+            os.write(fds[2], struct.pack("<Q", 1))
+            s.close()
+        out = honest.communicate(timeout=120)[0]
+        self.assertEqual(honest.returncode, 0)
+        self.assertGreaterEqual(int(out), 100000)
+        rows = self.broker.run("sub", "t", "--from", "first", "--timeout", "0", "--format", "raw").stdout
+        self.assertGreaterEqual(rows.count(b"....................................................."), 100000)
+        self.still_serves()
+
+    def test_malformed_frame_in_an_exclusive_window(self):
+        self.broker.run("topic", "create", "t")
+        s = self.connect()
+        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name("t") + struct.pack("<QIIQ", 0, 0, 0, 0))
+        self.assertEqual((kind, struct.unpack_from("<I", payload, 4)[0]), (26, 1))
+        window = mmap.mmap(fds[1], 0)
+        window[4096:4096 + 32] = self.frame(sequence=99)
+        self.assertTrue(self.hung_up(s))
+        self.assertIn("malformed frame", self.broker.messages())
+        self.assertEqual(self.broker.run("pub", "t", data=b"fine\n").stdout, b"1\n")
+        self.assertEqual(self.broker.run("sub", "t", "--from", "first", "-t", "0").stdout, b"fine\n")
+
+    def test_descriptors_are_not_leaked(self):
+        self.broker.run("topic", "create", "t", "--shared")
+        count = lambda: len(os.listdir(f"/proc/{self.broker.process.pid}/fd"))
+        before = count()
+        for _ in range(100):
+            self.broker.run("pub", "t", data=b"x\n")
+        self.wait_for(lambda: count() <= before, "descriptors are closed")
+
+    def test_files_are_private(self):
+        self.broker.run("topic", "create", "t")
+        self.broker.run("pub", "t", data=b"x\n")
+        shm = self.broker.shm()
+        self.assertEqual(os.stat(shm).st_mode & 0o777, 0o700)
+        for directory in (shm, os.path.dirname(self.broker.segments("t")[0])):
+            for entry in os.listdir(directory):
+                self.assertEqual(os.stat(os.path.join(directory, entry)).st_mode & 0o077, 0, entry)
+        self.assertEqual(os.stat(os.path.join(self.broker.home, "broker.sock")).st_mode & 0o777, 0o600)
+
+
+main()

@@ -1,0 +1,144 @@
+"""SIGKILL of producer, consumer and broker in mid-flow: nothing lost, nothing repeated, nobody stalls."""
+import random
+import signal
+import subprocess
+import time
+
+from hermes_test import LONG, Case, main
+
+ROUNDS = 1000 if LONG else 100
+
+
+class Kill(Case):
+    broker_config = "[topic]\nwindow = 256K\nsegment = 1M\n"
+
+    def setUp(self):
+        super().setUp()
+        self.seed = random.randrange(1 << 32)
+        print("seed", self.seed)
+        self.random = random.Random(self.seed)
+
+    def numbers(self, topic):
+        rows = self.broker.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines()
+        return [int(row.split(b" ")[0]) for row in rows]
+
+    def pause(self):
+        """A random moment of a running flow; what is tested does not hang on its length."""
+        time.sleep(self.random.uniform(0, 0.05))
+
+    def test_broker_is_killed_under_an_exclusive_publisher(self):
+        self.flow("t", [], 1, ROUNDS)
+
+    def test_broker_is_killed_under_shared_publishers(self):
+        self.flow("s", ["--shared"], 2, ROUNDS)
+
+    def flow(self, topic, options, publishers, rounds):
+        b = self.broker
+        b.run("topic", "create", topic, *options)
+        subscriber = b.popen("sub", topic, "--from", "first", stdout=subprocess.PIPE)
+        rate = 20000
+        count = rounds * 600
+        flows = [b.popen("pub", topic, "--count", str(count), "--rate", str(rate), "--size", str(40 + 10 * i),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for i in range(publishers)]
+        killed = 0
+        while killed < rounds and any(f.poll() is None for f in flows):
+            self.pause()
+            b.kill()
+            self.pause()
+            b.start()
+            killed += 1
+        self.assertGreater(killed, rounds // 2)
+        for f in flows:
+            error = f.communicate(timeout=120)[1]
+            self.assertEqual(f.returncode, 0, error.decode() + b.messages())
+        received = [subscriber.stdout.readline() for _ in range(count * publishers)]
+        subscriber.kill()
+        subscriber.communicate()
+        stored = b.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines(keepends=True)
+        for rows in (received, stored):
+            for i in range(publishers):
+                mine = [int(r.split(b" ")[0]) for r in rows if len(r) == 41 + 10 * i]
+                self.assertEqual(mine, list(range(1, count + 1)))
+        self.assertEqual(b.stop(), (0, []))
+        b.start()
+
+    def test_publisher_is_killed(self):
+        """Its successor goes on behind what it committed; a subscriber sees one unbroken sequence."""
+        for topic, options in (("t", []), ("s", ["--shared"])):
+            b = self.broker
+            b.run("topic", "create", topic, *options)
+            subscriber = b.popen("sub", topic, "--from", "first", "--format", "hex", stdout=subprocess.PIPE)
+            for _ in range(ROUNDS):
+                victim = b.popen("pub", topic, "--count", "10000000", stdout=subprocess.DEVNULL)
+                self.pause()
+                victim.kill()
+                victim.wait()
+            b.run("pub", topic, data=b"end\n")
+            last = b.info(topic)["last_sequence"]
+            expected = 1
+            for row in subscriber.stdout:
+                self.assertEqual(int(row.split(b" ")[0]), expected)
+                expected += 1
+                if expected > last:
+                    break
+            self.assertTrue(row.endswith(b" " + b"end".hex().encode() + b"\n"))
+            subscriber.kill()
+            subscriber.communicate()
+            b.run("dump", topic)
+
+    def test_subscriber_is_killed(self):
+        """A publisher with victims beside it publishes on; nothing of theirs stays."""
+        b = self.broker
+        b.run("topic", "create", "t")
+        steady = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE)
+        publisher = b.popen("pub", "t", "--count", str(ROUNDS * 1500), "--rate", "50000",
+                            stdout=subprocess.PIPE)
+        while publisher.poll() is None:
+            victim = b.popen("sub", "t", "--from", "first", stdout=subprocess.DEVNULL)
+            self.pause()
+            victim.kill()
+            victim.wait()
+            # A line now and then keeps the pipe of the steady one from filling up for good.
+        rows = [steady.stdout.readline() for _ in range(ROUNDS * 1500)]
+        self.assertEqual([int(r.split(b" ")[0]) for r in rows], list(range(1, ROUNDS * 1500 + 1)))
+        steady.kill()
+        steady.communicate()
+        publisher.communicate()
+        self.wait_for(lambda: b.info("t")["subscribers"] == 0, "dead subscribers are forgotten")
+        self.assertEqual(b.stop(), (0, []))
+        b.start()
+
+    def test_stopped_subscriber_catches_up_from_the_store(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        slow = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE)
+        self.wait_for(lambda: b.info("t")["subscribers"] == 1, "the subscriber opens")
+        slow.send_signal(signal.SIGSTOP)
+        b.run("pub", "t", "--count", "50000")  # 25 windows
+        slow.send_signal(signal.SIGCONT)
+        rows = [slow.stdout.readline() for _ in range(50000)]
+        self.assertEqual([int(r.split(b" ")[0]) for r in rows], list(range(1, 50001)))
+        slow.kill()
+        slow.communicate()
+
+    def test_orderly_restarts_under_a_publisher(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        b.run("topic", "create", "s", "--shared")
+        subscriber = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE)
+        flows = [b.popen("pub", topic, "--count", "30000", "--rate", "20000", stdout=subprocess.DEVNULL)
+                 for topic in ("t", "s")]
+        for _ in range(15):
+            self.pause()
+            self.assertEqual(b.stop(), (0, []))
+            b.start()
+        for f in flows:
+            self.assertEqual(f.wait(60), 0)
+        rows = [subscriber.stdout.readline() for _ in range(30000)]
+        self.assertEqual([int(r.split(b" ")[0]) for r in rows], list(range(1, 30001)))
+        self.assertEqual(self.numbers("s"), list(range(1, 30001)))
+        subscriber.kill()
+        subscriber.communicate()
+
+
+main()

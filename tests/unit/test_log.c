@@ -1,0 +1,334 @@
+/* hermes/log.h as a user sees it: writers and readers, death and recovery. */
+#include "test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "hermes/log.h"
+
+static const hermes_log_options_t small = {
+    .size = sizeof small, .window_bytes = 256 * 1024, .segment_bytes = 1024 * 1024};
+
+static hermes_log_t *open_log(const char *path)
+{
+    hermes_log_t *log;
+    int rc = hermes_log_open(path, &small, &log);
+    if (rc < 0)
+        print_message("%s\n", hermes_log_last_error(NULL));
+    assert_int_equal(rc, 0);
+    return log;
+}
+
+static void append_until(hermes_log_t *log, uint64_t last)
+{
+    uint8_t payload[512];
+    for (uint64_t i = hermes_log_sequence(log) + 1; i <= last; i++) {
+        size_t length = 8 + i % 400;
+        memset(payload, (int)i, length);
+        memcpy(payload, &i, 8);
+        int rc;
+        while ((rc = hermes_log_append(log, payload, length, NULL)) == HERMES_EAGAIN)
+            assert_int_equal(hermes_log_wait_room(log, 10000000000u), 0);
+        assert_int_equal(rc, 0);
+    }
+}
+
+static void check(const hermes_message_t *message, uint64_t sequence)
+{
+    uint64_t number;
+    assert_int_equal(message->sequence, sequence);
+    assert_int_equal(message->length, 8 + sequence % 400);
+    memcpy(&number, message->payload, 8);
+    assert_int_equal(number, sequence);
+    if (message->length > 8)
+        assert_int_equal(((const uint8_t *)message->payload)[message->length - 1], (uint8_t)sequence);
+}
+
+/* Reads [from, last], and then at most `more` messages before nothing or the end. */
+static void read_through(const char *path, uint64_t from, uint64_t last, unsigned more)
+{
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_sequence(reader, from), 0);
+    for (uint64_t i = from; i <= last; i++) {
+        int rc = hermes_log_reader_poll(reader, &message);
+        if (rc != 1)
+            print_message("%s at %llu\n", hermes_log_reader_last_error(reader), (unsigned long long)i);
+        assert_int_equal(rc, 1);
+        check(&message, i);
+    }
+    while (hermes_log_reader_poll(reader, &message) > 0)
+        assert_true(more-- > 0);
+    hermes_log_reader_close(reader);
+}
+
+static void reopens_where_it_ended(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    for (uint64_t last = 5000; last <= 15000; last += 5000) {
+        hermes_log_t *log = open_log(path);
+        append_until(log, last);
+        read_through(path, 1, last, 0);          /* store, then window */
+        read_through(path, last - 10, last, 0);
+        assert_int_equal(hermes_log_close(log), 0);
+        read_through(path, 1, last, 0); /* nobody writes: files alone */
+    }
+    test_remove(path);
+}
+
+static void claims_and_batches(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    void *payload;
+    uint64_t sequence;
+    assert_int_equal(hermes_log_commit(log, NULL), HERMES_EINVALID);
+    assert_int_equal(hermes_log_claim(log, HERMES_PAYLOAD_MAX + 1, &payload), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_log_claim(log, 3, &payload), 0);
+    memcpy(payload, "abc", 3);
+    hermes_log_abort(log);
+    assert_int_equal(hermes_log_claim(log, 65536, &payload), 0);
+    memset(payload, 'z', 65536);
+    assert_int_equal(hermes_log_commit(log, &sequence), 0);
+    assert_int_equal(sequence, 1);
+    hermes_slice_t slices[3] = {{"one", 3}, {"", 0}, {"three", 5}};
+    assert_int_equal(hermes_log_append_batch(log, slices, 3), 3);
+    slices[1].length = HERMES_PAYLOAD_MAX + 1;
+    assert_int_equal(hermes_log_append_batch(log, slices, 3), 1);
+    assert_int_equal(hermes_log_append_batch(log, slices, 3), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_log_append(log, "", HERMES_PAYLOAD_MAX + 1, NULL), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_log_sync(log), 0);
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &message), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    static const uint32_t lengths[] = {65536, 3, 0, 5, 3};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        assert_int_equal(message.length, lengths[i]);
+    }
+    assert_int_equal(hermes_log_reader_wait(reader, &message, 1000000), 0);
+    hermes_log_reader_close(reader);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+static void seeks_by_time_and_position(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    append_until(log, 8000);
+    hermes_log_reader_t *reader;
+    hermes_message_t message, again;
+    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_sequence(reader, 4321), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+    check(&message, 4321);
+    uint64_t time = message.timestamp, position = message.position;
+    assert_int_equal(hermes_log_reader_seek_time(reader, time), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &again), 1);
+    assert_true(again.timestamp >= time && again.sequence <= 4321);
+    assert_int_equal(hermes_log_reader_seek_position(reader, position), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &again), 1);
+    check(&again, 4321);
+    assert_int_equal(hermes_log_reader_seek_position(reader, position + 1), HERMES_EINVALID);
+    /* Beyond the end: the next one counts when it comes. */
+    assert_int_equal(hermes_log_reader_seek_sequence(reader, 8003), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &again), 0);
+    append_until(log, 8005);
+    assert_int_equal(hermes_log_reader_poll(reader, &again), 1);
+    check(&again, 8003);
+    hermes_log_reader_close(reader);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+static void second_writer_is_refused(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path), *second;
+    assert_int_equal(hermes_log_open(path, &small, &second), HERMES_EBUSY);
+    assert_null(second);
+    assert_int_equal(hermes_log_close(log), 0);
+    hermes_log_options_t odd = small;
+    odd.window_bytes = 300000;
+    assert_int_equal(hermes_log_open(path, &odd, &second), HERMES_EINVALID);
+    odd = small;
+    odd.segment_bytes = small.window_bytes + 64;
+    assert_int_equal(hermes_log_open(path, &odd, &second), HERMES_EINVALID);
+    hermes_log_reader_t *reader;
+    assert_int_equal(hermes_log_reader_open("/tmp/hermes-test-nothing", NULL, &reader), HERMES_ENOTFOUND);
+    assert_int_equal(hermes_log_close(NULL), 0);
+    test_remove(path);
+}
+
+/* Killed at a random instruction, again and again: what was appended is there, in order, once. */
+static void killed_writer_loses_nothing(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    unsigned rounds = getenv("HERMES_TEST_LONG") != NULL ? 500 : 25;
+    uint64_t seed = 11;
+    for (unsigned round = 0; round < rounds; round++) {
+        int fds[2];
+        assert_int_equal(pipe(fds), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            hermes_log_t *log;
+            if (hermes_log_open(path, &small, &log) < 0)
+                _exit(2);
+            for (;;) {
+                uint8_t payload[512];
+                uint64_t next = hermes_log_sequence(log) + 1;
+                memset(payload, (int)next, sizeof payload);
+                memcpy(payload, &next, 8);
+                int rc = hermes_log_append(log, payload, 8 + next % 400, NULL);
+                if (rc == HERMES_EAGAIN)
+                    hermes_log_wait_room(log, 1000000000);
+                else if (rc < 0)
+                    _exit(3);
+                else if (write(fds[1], &next, 8) != 8)
+                    _exit(4);
+            }
+        }
+        close(fds[1]);
+        uint64_t confirmed = 0, number, wanted = 1 + test_random(&seed) % 8000;
+        for (uint64_t i = 0; i < wanted && read(fds[0], &number, 8) == 8; i++)
+            confirmed = number;
+        kill(pid, SIGKILL);
+        while (read(fds[0], &number, 8) == 8)
+            confirmed = number;
+        close(fds[0]);
+        int status;
+        waitpid(pid, &status, 0);
+        assert_true(WIFSIGNALED(status));
+        read_through(path, 1, confirmed, 1); /* one may have been on its way */
+    }
+    hermes_log_t *log = open_log(path);
+    uint64_t last = hermes_log_sequence(log);
+    append_until(log, last + 10);
+    assert_int_equal(hermes_log_close(log), 0);
+    read_through(path, 1, last + 10, 0);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    assert_int_not_equal(access(shm, F_OK), 0); /* nothing stays in shared memory */
+    test_remove(path);
+}
+
+struct follow {
+    const char *path;
+    uint64_t last;
+    uint64_t received;
+};
+
+static void *follow_log(void *argument)
+{
+    struct follow *follow = argument;
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    if (hermes_log_reader_open(follow->path, NULL, &reader) < 0)
+        return NULL;
+    hermes_log_reader_seek_first(reader);
+    while (follow->received < follow->last) {
+        int rc = hermes_log_reader_wait(reader, &message, 10000000000u);
+        uint64_t number = 0;
+        if (rc == 1)
+            memcpy(&number, message.payload, 8);
+        if (rc != 1 || message.sequence != follow->received + 1 || number != message.sequence) {
+            print_message("rc %d sequence %llu after %llu: %s\n", rc, (unsigned long long)message.sequence,
+                          (unsigned long long)follow->received, hermes_log_reader_last_error(reader));
+            break;
+        }
+        follow->received++;
+    }
+    hermes_log_reader_close(reader);
+    return NULL;
+}
+
+/* Flat out, several times around window and segments: window to store and back, no gap, no repeat. */
+static void reader_follows_a_writer_at_full_speed(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    append_until(log, 1);
+    struct follow follow[2] = {{path, 60000, 0}, {path, 60000, 0}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, follow_log, &follow[i]), 0);
+    append_until(log, 60000);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(follow[i].received, 60000);
+    }
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+/* Each byte of a stored log, flipped: found or harmless, and the messages around it stay readable. */
+static void flipped_bytes_are_found(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(hermes_log_append(log, "0123456789012345678901234567890123456789", 40, NULL), 0);
+    uint64_t end = hermes_log_position(log);
+    assert_int_equal(hermes_log_close(log), 0);
+    char file[256];
+    snprintf(file, sizeof file, "%s/%020d.log", path, 0);
+    FILE *stream = fopen(file, "r+");
+    for (uint64_t offset = 0; offset < end; offset++) {
+        fseek(stream, 64 + (long)offset, SEEK_SET);
+        int byte = fgetc(stream);
+        fseek(stream, 64 + (long)offset, SEEK_SET);
+        fputc(byte ^ 0x41, stream);
+        fflush(stream);
+        hermes_log_reader_t *reader;
+        hermes_message_t message;
+        assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+        assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+        unsigned good = 0, errors = 0;
+        int rc;
+        while ((rc = hermes_log_reader_poll(reader, &message)) != HERMES_ECLOSED && good + errors < 100) {
+            if (rc == 1) {
+                assert_memory_equal(message.payload, "0123456789012345678901234567890123456789", 40);
+                good++;
+            } else {
+                errors++;
+            }
+        }
+        bool padding = offset % 128 >= 72;
+        if (padding ? good != 8 || errors != 0 : good < 7 || errors == 0)
+            print_message("offset %llu: %u good, %u errors\n", (unsigned long long)offset, good, errors);
+        assert_true(padding ? good == 8 && errors == 0 : good == 7 && errors == 1);
+        hermes_log_reader_close(reader);
+        fseek(stream, 64 + (long)offset, SEEK_SET);
+        fputc(byte, stream);
+        fflush(stream);
+    }
+    fclose(stream);
+    test_remove(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reopens_where_it_ended),
+        cmocka_unit_test(claims_and_batches),
+        cmocka_unit_test(seeks_by_time_and_position),
+        cmocka_unit_test(second_writer_is_refused),
+        cmocka_unit_test(killed_writer_loses_nothing),
+        cmocka_unit_test(reader_follows_a_writer_at_full_speed),
+        cmocka_unit_test(flipped_bytes_are_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,220 @@
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "core/store.h"
+#include "core/window.h"
+
+enum { SEGMENT = STORE_SEGMENT_MIN };
+
+/* Frames of `length` payload bytes from sequence on, as they stand in a log; returns their bytes. */
+static size_t make_frames(uint8_t *to, uint64_t sequence, unsigned count, uint32_t length)
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *frame = to + used;
+        memset(frame, 0, hermes_frame_bytes(length));
+        memset(frame + HERMES_HEADER_BYTES, (int)(sequence + i), length);
+        hermes_message_encode((hermes_header_t *)(void *)frame, frame + HERMES_HEADER_BYTES, length,
+                              sequence + i, (sequence + i) * 1000);
+        used += hermes_frame_bytes(length);
+    }
+    return used;
+}
+
+static _Alignas(64) uint8_t frames[65536];
+
+static void open_store(struct store *store, const char *path, int expected)
+{
+    struct error_text text;
+    int rc = store_open(store, path, SEGMENT, 42, STORE_WRITE, &text);
+    if (rc != expected)
+        print_message("%s\n", text.bytes);
+    assert_int_equal(rc, expected);
+}
+
+/* Appends n batches of 64 frames of 64 bytes. */
+static void append(struct store *store, unsigned batches)
+{
+    struct error_text text;
+    for (unsigned i = 0; i < batches; i++) {
+        size_t bytes = make_frames(frames, store->sequence, 64, 32);
+        assert_int_equal(store_append(store, frames, bytes, store->sequence + 64, 1, &text), 0);
+    }
+}
+
+static void rolls_and_recovers(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
+    open_store(&store, path, 0);
+    assert_int_equal(store.sequence, 1);
+    append(&store, 3 * SEGMENT / 4096 + 10);
+    assert_int_equal(store.entry_count, 4);
+    uint64_t position = store.position, sequence = store.sequence;
+    assert_int_equal(store_sync(&store, 1, &text), 0);
+    append(&store, 5); /* written, not synced: found by walking */
+    store_close(&store);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, position + 5 * 4096);
+    assert_int_equal(store.sequence, sequence + 5 * 64);
+    assert_int_equal(store.checkpoint.position, position);
+    int fd;
+    assert_int_equal(store_find(&store, STORE_BY_POSITION, SEGMENT + 64, &fd, &text), 0);
+    struct segment segment;
+    assert_int_equal(segment_map(fd, &segment, &text), 0);
+    close(fd);
+    assert_int_equal(segment.header.base, SEGMENT);
+    segment_release(&segment);
+    assert_int_equal(store_find(&store, STORE_BY_SEQUENCE, SEGMENT / 64 * 2 + 1, &fd, &text), 0);
+    assert_int_equal(segment_map(fd, &segment, &text), 0);
+    close(fd);
+    assert_int_equal(segment.header.base, 2 * SEGMENT);
+    segment_release(&segment);
+    store_close(&store);
+    test_remove(path);
+}
+
+static void write_at(const char *path, const char *name, off_t offset, const void *bytes, size_t count)
+{
+    char file[256];
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    int fd = open(file, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, count, offset), count);
+    close(fd);
+}
+
+/* A torn tail ends the log there, and what stood behind it never comes back. */
+static void torn_tail_ends_the_log(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
+    open_store(&store, path, 0);
+    append(&store, 4);
+    store_close(&store);
+    write_at(path, "00000000000000000000.log", 64 + 4096 + 40, "!", 1);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, 4096);
+    assert_int_equal(store.sequence, 65);
+    size_t bytes = make_frames(frames, 65, 1, 32);
+    assert_int_equal(store_append(&store, frames, bytes, 66, 1, &text), 0);
+    store_close(&store);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, 4096 + 64);
+    store_close(&store);
+    test_remove(path);
+}
+
+static void confirmed_but_missing_is_corruption(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
+    char file[256];
+    open_store(&store, path, 0);
+    append(&store, SEGMENT / 4096 + 2);
+    assert_int_equal(store_sync(&store, 1, &text), 0);
+    store_close(&store);
+    snprintf(file, sizeof file, "%s/%020d.log", path, SEGMENT);
+    assert_int_equal(unlink(file), 0);
+    open_store(&store, path, HERMES_ECORRUPT);
+    snprintf(file, sizeof file, "%s/%020d.log", path, 0);
+    assert_int_equal(access(file, F_OK), 0);
+    test_remove(path);
+}
+
+static void damaged_headers_are_named(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    char original[64];
+    char file[256];
+    open_store(&store, path, 0);
+    append(&store, 1);
+    store_close(&store);
+    snprintf(file, sizeof file, "%s/%020d.log", path, 0);
+    int fd = open(file, O_RDONLY);
+    assert_int_equal(pread(fd, original, 64, 0), 64);
+    close(fd);
+    for (unsigned i = 0; i < 64; i++) {
+        char byte = original[i] ^ 0x20;
+        struct error_text text;
+        write_at(path, "00000000000000000000.log", i, &byte, 1);
+        assert_true(store_open(&store, path, SEGMENT, 42, STORE_WRITE, &text) < 0);
+        write_at(path, "00000000000000000000.log", i, &original[i], 1);
+    }
+    struct segment_header newer;
+    memcpy(&newer, original, sizeof newer);
+    newer.version = 2;
+    write_at(path, "00000000000000000000.log", 0, &newer, sizeof newer);
+    open_store(&store, path, HERMES_EVERSION);
+    write_at(path, "00000000000000000000.log", 0, original, 64);
+    /* Truncation at any length is an error, never a crash. */
+    for (off_t length = 0; length < 64 + SEGMENT; length += 104729) {
+        assert_int_equal(truncate(file, length), 0);
+        struct error_text text;
+        assert_true(store_open(&store, path, SEGMENT, 42, STORE_WRITE, &text) < 0);
+    }
+    test_remove(path);
+}
+
+static void checkpoint_survives_a_torn_slot(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char file[256];
+    snprintf(file, sizeof file, "%s/checkpoint", path);
+    int fd = open(file, O_RDWR | O_CREAT, 0600);
+    struct checkpoint c = {0}, read_back;
+    assert_int_equal(checkpoint_read(fd, &read_back), HERMES_ENOTFOUND);
+    for (uint64_t i = 1; i < 10; i++) {
+        c.position = i * 64;
+        assert_int_equal(checkpoint_write(fd, &c), 0);
+        assert_int_equal(checkpoint_read(fd, &read_back), 0);
+        assert_int_equal(read_back.position, i * 64);
+    }
+    uint8_t torn = 0;
+    off_t newest = (off_t)(c.generation & 1) * 64;
+    assert_int_equal(pwrite(fd, &torn, 1, newest + 16), 1);
+    assert_int_equal(checkpoint_read(fd, &read_back), 0);
+    assert_int_equal(read_back.position, 8 * 64);
+    close(fd);
+    test_remove(path);
+}
+
+/* A disk without room says so at the roll, before a byte of the log is lost. */
+static void refuses_what_cannot_be(void **state)
+{
+    (void)state;
+    struct store store;
+    struct error_text text;
+    assert_int_equal(store_open(&store, "/proc/nope", SEGMENT, 1, STORE_WRITE, &text), HERMES_ENOTFOUND);
+    assert_int_equal(store_open(&store, "/nonexistent/a", SEGMENT, 1, STORE_READ, &text), HERMES_ENOTFOUND);
+    uint64_t base;
+    assert_int_equal(segment_name_parse("00000000000000000064.log", &base), 0);
+    assert_int_equal(base, 64);
+    assert_int_equal(segment_name_parse("0000000000000000064.log", &base), HERMES_ENAME);
+    assert_int_equal(segment_name_parse("0000000000000000x064.log", &base), HERMES_ENAME);
+    assert_int_equal(segment_name_parse("99999999999999999999.log", &base), HERMES_ENAME);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rolls_and_recovers),
+        cmocka_unit_test(torn_tail_ends_the_log),
+        cmocka_unit_test(confirmed_but_missing_is_corruption),
+        cmocka_unit_test(damaged_headers_are_named),
+        cmocka_unit_test(checkpoint_survives_a_torn_slot),
+        cmocka_unit_test(refuses_what_cannot_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

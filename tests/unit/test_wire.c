@@ -1,0 +1,73 @@
+#include "test.h"
+
+#include "transport/channel.h"
+#include "transport/wire.h"
+
+static void headers_are_checked(void **state)
+{
+    (void)state;
+    hermes_header_t h;
+    wire_header(&h, WIRE_PING, 7, 0);
+    assert_int_equal(wire_header_check(&h, 0), 0);
+    h.length = 1;
+    assert_int_equal(wire_header_check(&h, 0), HERMES_ETOOLARGE);
+    h.length = 0;
+    h.version = 9;
+    assert_int_equal(wire_header_check(&h, 0), HERMES_EVERSION);
+    h.version = 1;
+    h.magic = 0;
+    assert_int_equal(wire_header_check(&h, 0), HERMES_EPROTOCOL);
+}
+
+static void requests_have_one_size(void **state)
+{
+    (void)state;
+    for (int type = 0; type < 256; type++)
+        assert_true(wire_request_bytes((uint8_t)type) <= WIRE_REQUEST_MAX);
+    assert_int_equal(wire_request_bytes(WIRE_OK), -1);
+    assert_int_equal(wire_request_bytes(WIRE_PING), 0);
+}
+
+static void names_must_end(void **state)
+{
+    (void)state;
+    char name[WIRE_TOPIC_BYTES];
+    memset(name, 'a', sizeof name);
+    assert_int_equal(wire_topic_check(name), HERMES_ENAME);
+    name[5] = 0;
+    assert_int_equal(wire_topic_check(name), 0);
+}
+
+static void long_socket_paths_work(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char deep[PATH_BYTES];
+    struct error_text text;
+    snprintf(deep, sizeof deep, "%s/%0100d", path, 0);
+    assert_int_equal(path_make_parents(deep, &text), 0);
+    strcat(deep, "/broker.sock");
+    struct sockaddr_un address;
+    int directory;
+    assert_int_equal(channel_address(deep, &address, &directory, &text), 0);
+    assert_true(directory >= 0);
+    assert_non_null(strstr(address.sun_path, "/broker.sock"));
+    close(directory);
+    struct channel *channel = calloc(1, sizeof *channel);
+    assert_int_equal(channel_connect(channel, deep, 1000000000, &text), HERMES_EDISCONNECTED);
+    free(channel);
+    char command[PATH_BYTES + 16];
+    snprintf(command, sizeof command, "rm -r %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(headers_are_checked),
+        cmocka_unit_test(requests_have_one_size),
+        cmocka_unit_test(names_must_end),
+        cmocka_unit_test(long_socket_paths_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
