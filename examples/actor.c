@@ -107,8 +107,8 @@ void actor_run(actor_t *actor, actor_handler_t handler, void *context)
     }
     printf("report topic=%s received=%" PRIu64 " lost=%" PRIu64 " repeated=%" PRIu64 " reordered=%" PRIu64
            " p50=%" PRIu64 " p99=%" PRIu64 " p999=%" PRIu64 " max=%" PRIu64 "\n",
-           actor->topic, actor->received, actor->lost, actor->repeated, actor->reordered, quantile(actor, 0.5),
-           quantile(actor, 0.99), quantile(actor, 0.999), actor->latency_max);
+           actor->topic, actor->received, actor->lost, actor->repeated, actor->reordered,
+           quantile(actor, 0.5), quantile(actor, 0.99), quantile(actor, 0.999), actor->latency_max);
 }
 
 void actor_send_order(actor_t *actor, const order_t *order)

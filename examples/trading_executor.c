@@ -31,8 +31,8 @@ int main(void)
     executor_t executor = {0};
     actor_open(&actor, TOPIC_ORDERS, NULL);
     actor_run(&actor, on_order, &executor);
-    printf("info %" PRIu64 " orders executed, position %" PRId64 " shares, cash %.2f dollars\n", executor.orders,
-           executor.position, (double)executor.cash / 1e4);
+    printf("info %" PRIu64 " orders executed, position %" PRId64 " shares, cash %.2f dollars\n",
+           executor.orders, executor.position, (double)executor.cash / 1e4);
     actor_close(&actor);
     return 0;
 }

@@ -165,7 +165,8 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
-/* The same, waiting up to timeout_ns: spins for spin_ns (20 us unless set), then sleeps. 0: timed out.
+/* The same, waiting up to timeout_ns: spins for spin_ns (20 us unless set), then sleeps; a broker that is
+ * away is waited for. 0: timed out. HERMES_EDISCONNECTED: so long without a broker that was needed.
  * HERMES_EINTERRUPTED: a signal handler ran. */
 HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns);
 

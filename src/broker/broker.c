@@ -73,6 +73,18 @@ static void troubled(struct poller_op *op, int result)
 
 /* ---- opening ---- */
 
+/* A lock is the one sure sign of life: it goes with its process, while a killed broker's socket may
+ * accept for some moments more, until the kernel has taken its io_uring down. */
+static int take_lock(const char *path, const char *whose, int *fd, struct error_text *text)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return error_set_errno(text, "open", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(text, HERMES_EBUSY, "another broker serves %s", whose);
+    return HERMES_OK;
+}
+
 static int lock_data(struct broker *broker, struct error_text *text)
 {
     char path[PATH_BYTES];
@@ -81,11 +93,9 @@ static int lock_data(struct broker *broker, struct error_text *text)
     if (rc < 0)
         return rc;
     snprintf(path, sizeof path, "%.4000s/lock", data);
-    broker->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (broker->lock_fd < 0)
-        return error_set_errno(text, "open", path);
-    if (flock(broker->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(text, HERMES_EBUSY, "another broker serves %s", data);
+    rc = take_lock(path, data, &broker->lock_fd, text);
+    if (rc < 0)
+        return rc;
     snprintf(broker->topics_path, sizeof broker->topics_path, "%.4000s/topics", data);
     rc = path_make_parents(broker->topics_path, text);
     if (rc == 0)
@@ -105,28 +115,26 @@ static int listen_on_socket(struct broker *broker, struct error_text *text)
         if (rc < 0)
             return rc;
     }
+    char lock[PATH_BYTES + 8];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    int rc = take_lock(lock, path, &broker->socket_lock_fd, text);
     struct sockaddr_un address;
     int directory;
-    int rc = channel_address(path, &address, &directory, text);
+    if (rc == 0)
+        rc = channel_address(path, &address, &directory, text);
     if (rc < 0)
         return rc;
     broker->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (broker->listen_fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
     } else {
-        /* We hold the lock of the data directory, so whoever bound this before is dead - unless it is
-         * another broker with other data and the same socket, which still answers. */
-        if (connect(broker->listen_fd, (struct sockaddr *)&address, sizeof address) == 0) {
-            rc = error_set(text, HERMES_EBUSY, "another broker listens on %s", path);
-        } else {
-            unlink(path); /* stale */
-            mode_t before = umask(0777 & ~broker->config.socket_mode);
-            int bound = bind(broker->listen_fd, (struct sockaddr *)&address, sizeof address);
-            umask(before);
-            if (bound != 0 || listen(broker->listen_fd, 128) != 0)
-                rc = error_set_errno(text, "listen on", path);
-            broker->bound = bound == 0;
-        }
+        unlink(path); /* a former broker's: we hold the lock beside it */
+        mode_t before = umask(0777 & ~broker->config.socket_mode);
+        int bound = bind(broker->listen_fd, (struct sockaddr *)&address, sizeof address);
+        umask(before);
+        if (bound != 0 || listen(broker->listen_fd, 128) != 0)
+            rc = error_set_errno(text, "listen on", path);
+        broker->bound = bound == 0;
     }
     if (directory >= 0)
         close(directory);
@@ -178,6 +186,7 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     *broker = (struct broker){
         .config = *config,
         .lock_fd = -1,
+        .socket_lock_fd = -1,
         .listen_fd = -1,
         .signal_fd = -1,
         .trouble_fd = -1,
@@ -276,6 +285,8 @@ int broker_close(struct broker *broker, struct error_text *text)
         close(broker->trouble_fd);
     if (broker->shm[0] != 0)
         rmdir(broker->shm);
+    if (broker->socket_lock_fd >= 0)
+        close(broker->socket_lock_fd);
     if (broker->lock_fd >= 0)
         close(broker->lock_fd);
     return rc;

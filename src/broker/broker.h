@@ -84,6 +84,7 @@ struct broker {
     bool stopping;
     uint32_t instance;
     int lock_fd;
+    int socket_lock_fd;
     int listen_fd;
     int signal_fd;
     int trouble_fd; /* the persister found something for the loop to do */

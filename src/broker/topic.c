@@ -46,7 +46,8 @@ static int write_definition(struct broker *broker, const struct topic *topic, st
     topic_path(broker, topic->name, "topic.conf.new", temporary);
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return error_set_errno(text, "create directory", directory);
-    FILE *file = fopen(temporary, "we");
+    int opened = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    FILE *file = opened < 0 ? NULL : fdopen(opened, "w");
     if (file == NULL)
         return error_set_errno(text, "create", temporary);
     fprintf(file,

@@ -24,9 +24,11 @@
 static const char documentation[] =
     "Run a market feed through a broker and four programs - a trading bot, a risk engine, analytics and an "
     "executor - and tell what was delivered and how fast.\v"
-    "FEED is CSV (ask price, ask size, bid price, bid size; a time in seconds before them or not) or ITCH 5.0, "
+    "FEED is CSV (ask price, ask size, bid price, bid size; a time in seconds before them or not) or ITCH "
+    "5.0, "
     "plain or gzip-compressed; without it a generated book is used. --rate R paces it at R quotes a second "
-    "(default 10000), --rate feed at the feed's own times, --rate max not at all. Exit code 1 unless everything was "
+    "(default 10000), --rate feed at the feed's own times, --rate max not at all. Exit code 1 unless "
+    "everything was "
     "delivered exactly once and in order.";
 
 static const struct argp_option options[] = {
@@ -258,8 +260,9 @@ static void show_progress(const struct demo *demo, bool last)
     if (!isatty(STDERR_FILENO) || (!last && cli_now_ns() < next))
         return;
     next = cli_now_ns() + 250000000;
-    fprintf(stderr, "\r%" PRIu64 " quotes published; received by bot %" PRIu64 ", risk %" PRIu64 ", analytics %" PRIu64
-                    "; orders %" PRIu64 ", executed %" PRIu64 "   %s",
+    fprintf(stderr,
+            "\r%" PRIu64 " quotes published; received by bot %" PRIu64 ", risk %" PRIu64
+            ", analytics %" PRIu64 "; orders %" PRIu64 ", executed %" PRIu64 "   %s",
             demo->feeder.sent, demo->actors[BOT].received, demo->actors[RISK].received,
             demo->actors[ANALYTICS].received, demo->actors[BOT].sent + demo->actors[RISK].sent,
             demo->actors[EXECUTOR].received, last ? "\n" : "");
@@ -296,7 +299,8 @@ static bool create_topics(void)
 
 static bool start_actors(struct demo *demo)
 {
-    static const char *const programs[ACTORS] = {"sniper_bot", "risk_engine", "analytics", "trading_executor"};
+    static const char *const programs[ACTORS] = {"sniper_bot", "risk_engine", "analytics",
+                                                 "trading_executor"};
     for (int i = 0; i < ACTORS; i++) {
         struct child *child = &demo->actors[i];
         const char *argv[2] = {programs[i], NULL};
@@ -396,14 +400,15 @@ static int report(const struct demo *demo)
            seconds > 0 ? (double)demo->published / seconds : 0, quotes.persisted_position);
     printf("%-15s %10" PRIu64 " %12.0f %14" PRIu64 "\n\n", TOPIC_ORDERS, orders_sent(demo),
            seconds > 0 ? (double)orders_sent(demo) / seconds : 0, orders.persisted_position);
-    printf("%-17s %-14s %9s %6s %8s %9s   %s\n", "CONSUMER", "TOPIC", "RECEIVED", "LOST", "REPEATED", "REORDERED",
-           "LATENCY us p50 / p99 / p99.9 / max");
+    printf("%-17s %-14s %9s %6s %8s %9s   %s\n", "CONSUMER", "TOPIC", "RECEIVED", "LOST", "REPEATED",
+           "REORDERED", "LATENCY us p50 / p99 / p99.9 / max");
     uint64_t delivered = 0, wanted = 0, repeated = 0, reordered = 0;
     for (int i = 0; i < ACTORS; i++) {
         const struct child *c = &demo->actors[i];
         uint64_t expected = i == EXECUTOR ? orders_sent(demo) : demo->published;
         uint64_t distinct = c->received - c->repeated - c->reordered;
-        printf("%-17s %-14s %9" PRIu64 " %6" PRIu64 " %8" PRIu64 " %9" PRIu64 "   %.1f / %.1f / %.1f / %.1f\n",
+        printf("%-17s %-14s %9" PRIu64 " %6" PRIu64 " %8" PRIu64 " %9" PRIu64
+               "   %.1f / %.1f / %.1f / %.1f\n",
                c->name, c->topic, c->received, expected - distinct, c->repeated, c->reordered,
                microseconds(c->p50), microseconds(c->p99), microseconds(c->p999), microseconds(c->max));
         delivered += distinct;
@@ -415,8 +420,8 @@ static int report(const struct demo *demo)
         if (demo->actors[i].info[0] != 0)
             printf("%s: %s\n", demo->actors[i].name, demo->actors[i].info);
     uint64_t lost = wanted - delivered;
-    printf("\ndelivered %" PRIu64 " of %" PRIu64 " messages, lost %" PRIu64 ", repeated %" PRIu64 "\n", delivered,
-           wanted, lost, repeated);
+    printf("\ndelivered %" PRIu64 " of %" PRIu64 " messages, lost %" PRIu64 ", repeated %" PRIu64 "\n",
+           delivered, wanted, lost, repeated);
     return lost == 0 && repeated == 0 && reordered == 0 && wanted > 0 ? EXIT_GOOD : EXIT_FAILED;
 }
 

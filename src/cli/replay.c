@@ -7,9 +7,12 @@
 
 static const char documentation[] =
     "Publish a recorded feed with its own timing.\v"
-    "FILE is Nasdaq TotalView-ITCH 5.0 in binary form, or CSV; either may be gzip-compressed. Each ITCH message "
-    "(without its two-byte length) or line becomes one message. Times come from the ITCH time stamp or the CSV's "
-    "time column, in seconds; a feed without times goes as fast as possible. --speed 10 is ten times as fast as "
+    "FILE is Nasdaq TotalView-ITCH 5.0 in binary form, or CSV; either may be gzip-compressed. Each ITCH "
+    "message "
+    "(without its two-byte length) or line becomes one message. Times come from the ITCH time stamp or the "
+    "CSV's "
+    "time column, in seconds; a feed without times goes as fast as possible. --speed 10 is ten times as fast "
+    "as "
     "it happened, --speed max does not wait at all. --from-topic S replays a stored topic from its first "
     "message.";
 

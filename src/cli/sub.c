@@ -160,7 +160,7 @@ int cli_sub(int argc, char **argv)
     for (uint64_t seen = 0; rc >= 0 && seen < a.count && !cli_stop && !ferror(stdout);) {
         hermes_message_t message;
         rc = hermes_poll(subscriber, &message);
-        if (rc == 0) {
+        if (rc == 0 || rc == HERMES_EDISCONNECTED) {
             fflush(stdout); /* before sleeping, never for each message of a burst */
             rc = hermes_wait(subscriber, &message, timeout_ns);
             if (rc == 0)

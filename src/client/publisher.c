@@ -19,6 +19,7 @@ struct hermes_publisher {
     hermes_clock_t clock;
     bool crc;
     bool membarrier;
+    bool unsettled; /* a lost ring's messages go before all others */
     enum wire_publisher_kind kind;
     uint8_t *claimed;
     uint32_t claimed_length;
@@ -36,6 +37,9 @@ struct hermes_publisher {
     const struct status_ring *ring; /* its line in the status page */
     uint64_t ring_id;
     int eventfd;
+    uint8_t *backlog;
+    size_t backlog_bytes;
+    size_t backlog_sent;
 };
 
 static const uint64_t default_wait_ns = 10000000000u;
@@ -51,7 +55,6 @@ static void release(struct hermes_publisher *p)
     if (p->eventfd >= 0)
         close(p->eventfd);
     p->eventfd = -1;
-    p->ring = NULL;
 }
 
 static int map_reply(struct hermes_publisher *p, const struct wire_publisher *opened)
@@ -101,7 +104,6 @@ static int adopt(struct hermes_publisher *p, const struct wire_publisher *opened
 {
     int rc = map_reply(p, opened);
     if (rc < 0) {
-        release(p);
         close_handle(p, opened->handle);
         return rc;
     }
@@ -175,71 +177,112 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
 
 /* ---- when the broker changes ---- */
 
-/* The messages of the old ring that are not in the log: published again, in order, on the new one. */
-static int send_again(struct hermes_publisher *p, const struct map *old, const struct status_ring *line,
-                      uint64_t next)
+/*
+ * A ring is lost with its broker. What it still holds, and the log does not, becomes the backlog: frames
+ * one after the other, with their old sequences. The backlog goes into the next ring before anything
+ * else; should that ring be lost as well, its own remains are put before what is left of the backlog.
+ */
+static int collect_backlog(struct hermes_publisher *p)
 {
-    const struct window *window = old->address;
-    uint64_t mask = window->capacity - 1;
-    uint64_t position = atomic_load_explicit(&line->consumed, memory_order_acquire);
-    uint64_t done = atomic_load_explicit(&line->consumed_sequence, memory_order_acquire);
-    uint64_t start = clock_monotonic_ns();
-    for (uint64_t sequence = 0; sequence + 1 < next;) {
+    const struct window *window = p->window_map.address;
+    if (window == NULL)
+        return HERMES_OK; /* collected already */
+    size_t left = p->backlog_bytes - p->backlog_sent, used = 0;
+    uint8_t *backlog = malloc(p->writer.mask + 1 + left);
+    if (backlog == NULL)
+        return error_set(&p->client->error, HERMES_ENOMEM, "messages that wait for a broker");
+    uint64_t position = atomic_load_explicit(&p->ring->consumed, memory_order_acquire);
+    uint64_t done = atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire);
+    for (uint64_t bytes; position < p->writer.position; position += bytes) {
         hermes_header_t header;
-        uint64_t bytes;
-        int rc = window_poll(window->data, mask, position, &header, &bytes);
+        const uint8_t *frame = window->data + (position & p->writer.mask);
+        int rc = window_poll(window->data, p->writer.mask, position, &header, &bytes);
         if (rc <= POLL_EMPTY)
             break;
-        const uint8_t *payload = window->data + (position & mask) + HERMES_HEADER_BYTES;
-        position += bytes;
-        sequence = header.sequence;
-        if (rc != POLL_DATA || sequence <= done)
-            continue;
+        if (rc == POLL_DATA && header.sequence > done) {
+            memcpy(backlog + used, frame, bytes);
+            used += bytes;
+        }
+    }
+    if (left > 0)
+        memcpy(backlog + used, p->backlog + p->backlog_sent, left);
+    free(p->backlog);
+    p->backlog = backlog;
+    p->backlog_bytes = used + left;
+    p->backlog_sent = 0;
+    p->unsettled = p->backlog_bytes > 0;
+    map_release(&p->window_map);
+    return HERMES_OK;
+}
+
+static int send_backlog(struct hermes_publisher *p)
+{
+    uint64_t start = clock_monotonic_ns();
+    while (p->backlog_sent < p->backlog_bytes) {
+        const uint8_t *frame = p->backlog + p->backlog_sent;
+        hermes_header_t header;
+        memcpy(&header, frame, sizeof header);
         bool crc = (header.flags & HERMES_FLAG_CRC) != 0;
-        while ((rc = publish_one(&p->writer, payload, header.length, header.timestamp, crc)) ==
-               HERMES_EAGAIN) {
-            if (clock_monotonic_ns() - start > p->wait_ns || !channel_is_up(&p->client->channel))
+        int rc = publish_one(&p->writer, frame + HERMES_HEADER_BYTES, header.length, header.timestamp, crc);
+        if (rc == HERMES_EAGAIN) {
+            if (clock_monotonic_ns() - start >= p->wait_ns || !channel_is_up(&p->client->channel))
                 return HERMES_EDISCONNECTED;
             sched_yield();
+            continue;
         }
         if (rc < 0)
             return rc;
+        p->backlog_sent += hermes_frame_bytes(header.length);
     }
+    free(p->backlog);
+    p->backlog = NULL;
+    p->backlog_bytes = p->backlog_sent = 0;
+    p->unsettled = false;
     return HERMES_OK;
+}
+
+static bool ring_is_lost(const struct hermes_publisher *p)
+{
+    return p->window_map.address == NULL || p->writer.seal >> 32 != status_load_seal(p->status) >> 32 ||
+           atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED ||
+           atomic_load_explicit(&p->ring->id, memory_order_acquire) != p->ring_id;
 }
 
 static int reopen_ring(struct hermes_publisher *p)
 {
-    struct map old_window = p->window_map, old_status = p->status_map;
-    const struct status_ring *line = p->ring;
-    uint64_t next = p->writer.sequence;
-    /* A line that went to another ring says nothing about ours: everything up to its reuse was consumed. */
-    uint64_t done = atomic_load_explicit(&line->consumed_sequence, memory_order_acquire);
-    struct wire_publisher_open request = {.sequence = done + 1};
-    memcpy(request.topic, p->topic, sizeof request.topic);
-    struct wire_publisher opened;
-    int old_eventfd = p->eventfd;
-    int rc = request_open(p, &request, &opened);
+    if (!ring_is_lost(p)) {
+        p->writer.seal = status_load_seal(p->status);
+        p->writer.owner_changed = false;
+        return send_backlog(p);
+    }
+    int rc = collect_backlog(p);
     if (rc < 0)
         return rc;
-    p->window_map = p->status_map = (struct map){0};
+    struct wire_publisher_open request = {.sequence = p->writer.sequence};
+    if (p->backlog_bytes > 0) {
+        hermes_header_t first;
+        memcpy(&first, p->backlog, sizeof first);
+        request.sequence = first.sequence;
+    }
+    memcpy(request.topic, p->topic, sizeof request.topic);
+    struct wire_publisher opened;
+    rc = request_open(p, &request, &opened);
+    if (rc < 0)
+        return rc;
+    struct map old_status = p->status_map;
+    const struct status_ring *old_ring = p->ring;
+    p->status_map = (struct map){0};
+    close(p->eventfd);
     p->eventfd = -1;
     rc = adopt(p, &opened);
-    if (rc < 0) {
-        p->window_map = old_window;
+    if (rc < 0 && p->status != p->status_map.address) { /* nothing of it can be used: as before */
+        release(p);
         p->status_map = old_status;
-        p->eventfd = old_eventfd;
-        p->status = old_status.address;
-        p->ring = line;
-        p->writer.owner_changed = true;
+        p->ring = old_ring;
         return rc;
     }
-    rc = send_again(p, &old_window, line, next);
-    map_release(&old_window);
     map_release(&old_status);
-    if (old_eventfd >= 0)
-        close(old_eventfd);
-    return rc;
+    return rc < 0 ? rc : send_backlog(p);
 }
 
 /* The same window, if nobody took it in the meantime: only the doorbell and the session are new. */
@@ -346,7 +389,7 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     if (clock_monotonic_ns() - start >= p->wait_ns)
         return error_set(&client->error, HERMES_EAGAIN, "topic '%s' has no room (is its disk full?)",
                          p->topic);
-    if (p->writer.owner_changed || !channel_is_up(&client->channel)) {
+    if (p->unsettled || p->writer.owner_changed || !channel_is_up(&client->channel)) {
         int again = reconnect(p);
         if (again < 0 && again != HERMES_EDISCONNECTED && again != HERMES_EBUSY)
             return again;
@@ -369,6 +412,8 @@ __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, co
             return rc;
         if (clock_monotonic_ns() - start >= p->wait_ns)
             return HERMES_EAGAIN;
+        if (p->unsettled)
+            continue;
         rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
         if (rc == 0)
             return HERMES_OK;
@@ -377,7 +422,9 @@ __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, co
 
 int hermes_publish(hermes_publisher_t *p, const void *payload, size_t length, uint64_t *sequence)
 {
-    int rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
+    int rc = HERMES_EAGAIN;
+    if (__builtin_expect(!p->unsettled, 1))
+        rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
     if (__builtin_expect(rc < 0 || p->writer.owner_changed, 0))
         rc = publish_slow(p, payload, length, rc);
     if (sequence != NULL)
@@ -391,7 +438,7 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
     size_t done = 0;
     int rc = HERMES_OK;
     /* Each is committed by itself, so readers begin at once; what follows a commit is done once. */
-    for (; done < count && slices[done].length <= HERMES_PAYLOAD_MAX; done++) {
+    for (; !p->unsettled && done < count && slices[done].length <= HERMES_PAYLOAD_MAX; done++) {
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&p->writer, bytes, &rc);
@@ -421,10 +468,14 @@ int hermes_claim(hermes_publisher_t *p, size_t length, void **payload)
         return error_set(&p->client->error, HERMES_ETOOLARGE, "claim on topic '%s'", p->topic);
     int rc = HERMES_OK;
     uint64_t start = 0;
-    while ((p->claimed = window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc)) == NULL) {
+    for (;;) {
+        p->claimed =
+            p->unsettled ? NULL : window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc);
+        if (p->claimed != NULL)
+            break;
         if (start == 0)
             start = clock_monotonic_ns();
-        if ((rc = settle(p, rc, start)) != HERMES_EAGAIN)
+        if ((rc = settle(p, HERMES_EAGAIN, start)) != HERMES_EAGAIN)
             return rc;
         if (clock_monotonic_ns() - start >= p->wait_ns)
             return rc;
@@ -468,8 +519,8 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
         return error_set(&p->client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", p->topic);
     for (;;) {
         uint64_t target = p->writer.position;
-        bool committed = true;
-        if (p->kind == WIRE_RING) {
+        bool committed = !p->unsettled;
+        if (committed && p->kind == WIRE_RING) {
             /* Acquire pairs with the sequencer's release: log_position is of that moment or later. */
             committed = atomic_load_explicit(&p->ring->consumed, memory_order_acquire) >= target;
             target = atomic_load_explicit(&p->ring->log_position, memory_order_relaxed);
@@ -483,7 +534,8 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
             return error_set(&p->client->error, HERMES_ETIMEOUT, "waiting for topic '%s'", p->topic);
         if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
             return error_set(&p->client->error, HERMES_EIO, "the store of topic '%s' failed", p->topic);
-        if (p->writer.seal != status_load_seal(p->status) || !channel_is_up(&p->client->channel)) {
+        if (p->unsettled || p->writer.seal != status_load_seal(p->status) ||
+            !channel_is_up(&p->client->channel)) {
             int rc = reconnect(p);
             if (rc < 0 && rc != HERMES_EDISCONNECTED && rc != HERMES_EBUSY)
                 return rc;
@@ -511,5 +563,6 @@ void hermes_publisher_close(hermes_publisher_t *p)
     *at = p->next;
     close_handle(p, p->handle);
     release(p);
+    free(p->backlog);
     free(p);
 }

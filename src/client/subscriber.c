@@ -173,13 +173,14 @@ int hermes_poll(hermes_subscriber_t *s, hermes_message_t *message)
 int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
 {
     int rc = hermes_poll(s, message);
-    if (rc != 0 || timeout_ns == 0)
+    if ((rc != 0 && rc != HERMES_EDISCONNECTED) || timeout_ns == 0)
         return rc;
     uint64_t start = clock_monotonic_ns(), waited = 0;
     while (waited < timeout_ns) {
         if (s->reader.owner_changed)
             greet_again(s);
-        if (atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
+        if (rc == HERMES_EDISCONNECTED ||
+            atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
             struct timespec pause = {0, 1000000}; /* no broker: there is nothing to sleep on */
             clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         } else {
@@ -189,11 +190,11 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
                 return rc;
         }
         rc = hermes_poll(s, message);
-        if (rc != 0)
+        if (rc != 0 && rc != HERMES_EDISCONNECTED)
             return rc;
         waited = clock_monotonic_ns() - start;
     }
-    return 0;
+    return rc;
 }
 
 int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t handler, void *context)

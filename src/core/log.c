@@ -412,7 +412,10 @@ int log_close(struct log *log, enum status_state state)
             ;
         rc = done < 0 ? (int)done : log_sync(log);
     }
-    atomic_store_explicit(&log->status->epoch_start, find_end(log).position, memory_order_relaxed);
+    /* The end is what was stored: a commit that came since then does not count, and its publisher, who
+     * saw the seal, finds that out here. */
+    uint64_t end = log->durability == DURABILITY_MEMORY ? find_end(log).position : log->store.position;
+    atomic_store_explicit(&log->status->epoch_start, end, memory_order_relaxed);
     /* Release pairs with the reader's acquire of state: where the log ends is known before that it does. */
     atomic_store_explicit(&log->status->state, state, memory_order_release);
     atomic_fetch_add_explicit(&log->window->bell, 1, memory_order_release);

@@ -161,7 +161,8 @@ static int skip_overwritten(struct reader *reader)
  * search goes line by line; a payload may itself look like frames, so what is found must also have a
  * sequence that fits: later, by no more messages than there is room for in between.
  */
-static uint64_t find_good_frame(const struct segment *segment, uint64_t offset, uint64_t end, uint64_t expected)
+static uint64_t find_good_frame(const struct segment *segment, uint64_t offset, uint64_t end,
+                                uint64_t expected)
 {
     for (uint64_t at = offset + HERMES_FRAME_ALIGNMENT; at < end; at += HERMES_FRAME_ALIGNMENT) {
         hermes_header_t header;

@@ -82,9 +82,9 @@ struct state {
     uint8_t confirmed; /* last sequence that publish returned success for */
     uint8_t fenced;
     /* reader */
-    uint8_t want;      /* next sequence */
-    uint8_t seen;      /* commit word as loaded */
-    uint8_t copy;      /* payload as copied */
+    uint8_t want; /* next sequence */
+    uint8_t seen; /* commit word as loaded */
+    uint8_t copy; /* payload as copied */
     uint8_t limit;
     uint8_t bell;
     uint8_t delivered; /* last delivered */
@@ -97,9 +97,9 @@ struct state {
 
 struct scenario {
     enum mutation mutation;
-    bool laps;   /* more messages than slots, and no gate */
-    bool parks;  /* the reader sleeps when there is nothing */
-    bool seals;  /* the owner replaces the writer */
+    bool laps;  /* more messages than slots, and no gate */
+    bool parks; /* the reader sleeps when there is nothing */
+    bool seals; /* the owner replaces the writer */
     uint8_t messages;
 };
 
@@ -425,7 +425,7 @@ static bool explore(void)
                 if (can)
                     drain_one(&next, who);
             } else {
-                can = what == WRITER ? step_writer(&next)
+                can = what == WRITER   ? step_writer(&next)
                       : what == READER ? step_reader(&next)
                                        : step_owner(&next);
             }

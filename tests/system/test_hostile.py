@@ -203,6 +203,7 @@ class Hostile(Case):
 
     def test_descriptors_are_not_leaked(self):
         self.broker.run("topic", "create", "t", "--shared")
+        self.broker.run("pub", "t", data=b"x\n")  # opens the first segment
         count = lambda: len(os.listdir(f"/proc/{self.broker.process.pid}/fd"))
         before = count()
         for _ in range(100):

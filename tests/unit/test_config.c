@@ -22,19 +22,20 @@ static void settings(void **state)
 {
     (void)state;
     struct config config;
-    assert_int_equal(load("[topic]\nwindow = 1M\nsegment=2MiB\n[net]\nbackend = epoll\n[broker]\nwait = spin\n"
-                          "socket_mode = 0660\n",
-                          &config),
-                     0);
+    assert_int_equal(
+        load("[topic]\nwindow = 1M\nsegment=2MiB\n[net]\nbackend = epoll\n[broker]\nwait = spin\n"
+             "socket_mode = 0660\n",
+             &config),
+        0);
     assert_int_equal(config.window_bytes, 1 << 20);
     assert_int_equal(config.segment_bytes, 2 << 20);
     assert_int_equal(config.backend, POLLER_EPOLL);
     assert_int_equal(config.spin_us, UINT32_MAX);
     assert_int_equal(config.socket_mode, 0660);
-    static const char *const bad[] = {"[topic]\nwindow = 1000\n", "[topic]\nwindow = x\n",
-                                      "[net]\nbackend = kqueue\n", "[broker]\nnonsense = 1\n",
-                                      "[broker]\nsocket = relative\n", "[broker]\nwait = never\n",
-                                      "[broker]\nsocket_mode = 8\n", "no section\n",
+    static const char *const bad[] = {"[topic]\nwindow = 1000\n",       "[topic]\nwindow = x\n",
+                                      "[net]\nbackend = kqueue\n",      "[broker]\nnonsense = 1\n",
+                                      "[broker]\nsocket = relative\n",  "[broker]\nwait = never\n",
+                                      "[broker]\nsocket_mode = 8\n",    "no section\n",
                                       "[store]\nsync_interval_ms = 0\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_true(load(bad[i], &config) < 0);
@@ -49,12 +50,14 @@ static void sizes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"0", 0}, {"65536", 65536}, {"64K", 65536}, {"4M", 4 << 20}, {"4MiB", 4 << 20}, {"1g", 1 << 30}};
+    } good[] = {{"0", 0},        {"65536", 65536},  {"64K", 65536},
+                {"4M", 4 << 20}, {"4MiB", 4 << 20}, {"1g", 1 << 30}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_int_equal(config_parse_size(good[i].text, &bytes), 0);
         assert_int_equal(bytes, good[i].bytes);
     }
-    static const char *const bad[] = {"", "K", "-1", "4X", "4MM", "99999999999999999999", "99999999999999G", " 4"};
+    static const char *const bad[] = {"",  "K", "-1", "4X", "4MM", "99999999999999999999", "99999999999999G",
+                                      " 4"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(config_parse_size(bad[i], &bytes), HERMES_EINVALID);
 }

@@ -99,9 +99,12 @@ static void errors_have_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quantiles_are_within_a_64th),       cmocka_unit_test(buckets_are_continuous),
-        cmocka_unit_test(exports_hgrm),                      cmocka_unit_test(clock_agrees_and_never_steps_back),
-        cmocka_unit_test(clock_follows_a_step),              cmocka_unit_test(errors_have_names),
+        cmocka_unit_test(quantiles_are_within_a_64th),
+        cmocka_unit_test(buckets_are_continuous),
+        cmocka_unit_test(exports_hgrm),
+        cmocka_unit_test(clock_agrees_and_never_steps_back),
+        cmocka_unit_test(clock_follows_a_step),
+        cmocka_unit_test(errors_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

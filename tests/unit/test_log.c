@@ -71,7 +71,7 @@ static void reopens_where_it_ended(void **state)
     for (uint64_t last = 5000; last <= 15000; last += 5000) {
         hermes_log_t *log = open_log(path);
         append_until(log, last);
-        read_through(path, 1, last, 0);          /* store, then window */
+        read_through(path, 1, last, 0); /* store, then window */
         read_through(path, last - 10, last, 0);
         assert_int_equal(hermes_log_close(log), 0);
         read_through(path, 1, last, 0); /* nobody writes: files alone */

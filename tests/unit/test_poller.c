@@ -37,7 +37,8 @@ static void exercise(enum poller_backend backend)
         return;
     }
     assert_int_equal(rc, 0);
-    struct probe read_probe = {.op.done = note}, send_probe = {.op.done = note}, end_probe = {.op.done = note};
+    struct probe read_probe = {.op.done = note}, send_probe = {.op.done = note},
+                 end_probe = {.op.done = note};
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     char buffer[16] = "";
@@ -74,7 +75,8 @@ static void exercise(enum poller_backend backend)
 
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "hermes-test-%d-%d", (int)getpid(), (int)backend);
+    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "hermes-test-%d-%d", (int)getpid(),
+             (int)backend);
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(listener, 8), 0);
     struct probe accept_probe = {.op.done = note};

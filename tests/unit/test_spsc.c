@@ -52,10 +52,12 @@ static void fills_and_empties(void **state)
         hermes_spsc_producer_t p;
         hermes_spsc_consumer_t c;
         struct element e;
-        assert_int_equal((slots ? hermes_slot_producer_attach : hermes_spsc_producer_attach)(
-                             &p, memory, ring_bytes(slots)), 0);
-        assert_int_equal((slots ? hermes_slot_consumer_attach : hermes_spsc_consumer_attach)(
-                             &c, memory, ring_bytes(slots)), 0);
+        assert_int_equal((slots ? hermes_slot_producer_attach
+                                : hermes_spsc_producer_attach)(&p, memory, ring_bytes(slots)),
+                         0);
+        assert_int_equal((slots ? hermes_slot_consumer_attach
+                                : hermes_spsc_consumer_attach)(&c, memory, ring_bytes(slots)),
+                         0);
         uint64_t in = 0, out = 0, seed = 3;
         for (unsigned round = 0; round < 20000; round++) {
             for (uint64_t n = test_random(&seed) % 80; n > 0; n--) {
@@ -132,8 +134,7 @@ static void *produce(void *argument)
                                                                              ring_bytes(run->slots));
     for (uint64_t i = 0; i < run->count;) {
         struct element e = make(i);
-        bool pushed =
-            run->slots ? hermes_slot_push(&p, &e, sizeof e) : hermes_spsc_push(&p, &e, sizeof e);
+        bool pushed = run->slots ? hermes_slot_push(&p, &e, sizeof e) : hermes_spsc_push(&p, &e, sizeof e);
         i += pushed;
         if (!pushed)
             sched_yield();
@@ -148,7 +149,8 @@ static void two_threads(void **state)
     for (int slots = 0; slots < 2; slots++) {
         struct run run = {make_ring(slots), slots, is_long != NULL ? 100000000 : 2000000};
         hermes_spsc_consumer_t c;
-        (slots ? hermes_slot_consumer_attach : hermes_spsc_consumer_attach)(&c, run.memory, ring_bytes(slots));
+        (slots ? hermes_slot_consumer_attach : hermes_spsc_consumer_attach)(&c, run.memory,
+                                                                            ring_bytes(slots));
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, produce, &run), 0);
         for (uint64_t i = 0; i < run.count;) {
@@ -192,8 +194,10 @@ static void bad_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fills_and_empties), cmocka_unit_test(batches_and_spans),
-        cmocka_unit_test(two_threads),       cmocka_unit_test(bad_arguments),
+        cmocka_unit_test(fills_and_empties),
+        cmocka_unit_test(batches_and_spans),
+        cmocka_unit_test(two_threads),
+        cmocka_unit_test(bad_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,7 +238,8 @@ static void overtaken_reader_sees_nothing_torn(void **state)
                        0, 1);
     struct reader reader;
     assert_int_equal(reader_open(&reader, f.status, f.doorbell,
-                                 (struct reader_source){no_window, no_segment, &fd}, VERIFY_ALL), 0);
+                                 (struct reader_source){no_window, no_segment, &fd}, VERIFY_ALL),
+                     0);
     const char *is_long = getenv("HERMES_TEST_LONG");
     struct race race = {&f.writer, is_long != NULL ? 3000000 : 60000, true};
     pthread_t thread;
@@ -275,9 +276,12 @@ static void overtaken_reader_sees_nothing_torn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frames_read_back_over_many_laps), cmocka_unit_test(gate_shuts_and_opens),
-        cmocka_unit_test(claim_and_abort_leave_no_trace),  cmocka_unit_test(seal_fences_the_publisher),
-        cmocka_unit_test(hostile_frames_are_refused),      cmocka_unit_test(overtaken_reader_sees_nothing_torn),
+        cmocka_unit_test(frames_read_back_over_many_laps),
+        cmocka_unit_test(gate_shuts_and_opens),
+        cmocka_unit_test(claim_and_abort_leave_no_trace),
+        cmocka_unit_test(seal_fences_the_publisher),
+        cmocka_unit_test(hostile_frames_are_refused),
+        cmocka_unit_test(overtaken_reader_sees_nothing_torn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
