@@ -1,7 +1,290 @@
-#include "cli/cli.h"
+/* hermes bench ring|codec|log|store|topic */
+#include "cli/bench.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char documentation[] =
+    "Measure Hermes on this machine.\v"
+    "WHAT is ring, codec, log, store, topic or all. Latencies are medians of round trips between two pinned "
+    "processes that read every payload byte, with the round trip of a bare cache line measured just before "
+    "and "
+    "after beside them: where two virtual cores are changes within seconds, so compare ratios, not figures. "
+    "topic starts a broker of its own.";
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "One JSON object with a list `results`", 0},
+    {"hgrm", 'h', "FILE", 0, "Write the last latency histogram to FILE (.hgrm)", 0},
+    {"scale", 's', "PERCENT", 0, "Do more or less work (100)", 0},
+    {0},
+};
+
+struct arguments {
+    const char *what;
+    const char *hgrm;
+    struct bench bench;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'j':
+        a->bench.json = true;
+        return 0;
+    case 'h':
+        a->hgrm = value;
+        return 0;
+    case 's':
+        a->bench.scale = (uint64_t)cli_number(state, "--scale", value);
+        if (a->bench.scale == 0 || a->bench.scale > 10000)
+            argp_error(state, "--scale %s: 1 to 10000", value);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_usage(state);
+        a->what = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- processes ---- */
+
+void bench_pin(int side)
+{
+    static cpu_set_t allowed;
+    static bool known;
+    if (!known) {
+        known = true;
+        sched_getaffinity(0, sizeof allowed, &allowed);
+    }
+    int seen = 0;
+    size_t last = 0;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed)) {
+            last = cpu;
+            if (seen++ == side)
+                break;
+        }
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
+void *bench_shared(size_t bytes)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED) {
+        perror("hermes bench: shared memory");
+        exit(EXIT_FAILED);
+    }
+    return memory;
+}
+
+pid_t bench_child(void (*body)(void *context), void *context)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bench_pin(1);
+        body(context);
+        _exit(0);
+    }
+    return pid;
+}
+
+void bench_join(pid_t pid)
+{
+    int status;
+    waitpid(pid, &status, 0);
+    if (status != 0)
+        fprintf(stderr, "hermes bench: a child ended with status %d\n", status);
+}
+
+/* ---- the line ---- */
+
+struct line {
+    _Alignas(128) _Atomic uint64_t ping;
+    _Alignas(128) _Atomic uint64_t pong;
+    uint64_t rounds;
+    bool pause;
+};
+
+static void line_echo(void *context)
+{
+    struct line *line = context;
+    for (uint64_t i = 1; i <= line->rounds; i++) {
+        while (atomic_load_explicit(&line->ping, memory_order_acquire) != i)
+            if (line->pause)
+                cpu_relax();
+        atomic_store_explicit(&line->pong, i, memory_order_release);
+    }
+}
+
+static double line_once(bool pause)
+{
+    static struct histogram histogram;
+    struct line *line = bench_shared(sizeof *line);
+    line->rounds = 20000;
+    line->pause = pause;
+    histogram_reset(&histogram);
+    pid_t child = bench_child(line_echo, line);
+    for (uint64_t i = 1; i <= line->rounds; i++) {
+        uint64_t start = cli_now_ns();
+        atomic_store_explicit(&line->ping, i, memory_order_release);
+        while (atomic_load_explicit(&line->pong, memory_order_acquire) != i)
+            if (pause)
+                cpu_relax();
+        histogram_record(&histogram, cli_now_ns() - start);
+    }
+    bench_join(child);
+    munmap(line, sizeof *line);
+    return (double)histogram_quantile(&histogram, 0.5);
+}
+
+/* What reading the clock twice adds to a round trip. */
+static double clock_cost(void)
+{
+    static struct histogram histogram;
+    histogram_reset(&histogram);
+    for (int i = 0; i < 10000; i++) {
+        uint64_t start = cli_now_ns();
+        histogram_record(&histogram, cli_now_ns() - start);
+    }
+    return (double)histogram_quantile(&histogram, 0.5);
+}
+
+double bench_line_rtt(void)
+{
+    double plain = line_once(false), paused = line_once(true);
+    return (plain < paused ? plain : paused) - clock_cost();
+}
+
+void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
+                   void (*measure)(void *context, struct histogram *histogram), void *context)
+{
+    static struct histogram histogram;
+    struct bench_result *result = bench_add(bench, name, size_bytes);
+    for (int attempt = 0; attempt < 8; attempt++) {
+        double before = bench_line_rtt();
+        histogram_reset(&histogram);
+        measure(context, &histogram);
+        double after = bench_line_rtt(), cost = clock_cost();
+        result->rtt_p50_ns = (double)histogram_quantile(&histogram, 0.5) - cost;
+        result->rtt_p99_ns = (double)histogram_quantile(&histogram, 0.99) - cost;
+        result->line_rtt_ns = (before + after) / 2;
+        result->ratio_to_line = result->rtt_p50_ns / result->line_rtt_ns;
+        result->unsteady = before > 1.2 * after || after > 1.2 * before;
+        if (!result->unsteady)
+            break;
+    }
+    bench_print(bench, result);
+    if (bench->hgrm != NULL) {
+        rewind(bench->hgrm);
+        if (ftruncate(fileno(bench->hgrm), 0) == 0)
+            histogram_write_hgrm(&histogram, bench->hgrm);
+        fflush(bench->hgrm);
+    }
+}
+
+/* ---- results ---- */
+
+struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes)
+{
+    struct bench_result *result = &bench->results[bench->count++];
+    *result = (struct bench_result){.size_bytes = size_bytes};
+    snprintf(result->name, sizeof result->name, "%s", name);
+    return result;
+}
+
+void bench_print(const struct bench *bench, const struct bench_result *r)
+{
+    if (bench->json)
+        return;
+    printf("%-40s %6llu B", r->name, (unsigned long long)r->size_bytes);
+    if (r->rtt_p50_ns > 0)
+        printf("   rtt p50 %6.0f p99 %6.0f ns   line %4.0f ns   ratio %.2f%s", r->rtt_p50_ns, r->rtt_p99_ns,
+               r->line_rtt_ns, r->ratio_to_line, r->unsteady ? "  (unsteady)" : "");
+    if (r->messages_per_second > 0)
+        printf("   %8.2f M/s", r->messages_per_second / 1e6);
+    if (r->ns_per_operation > 0)
+        printf("   %8.2f ns", r->ns_per_operation);
+    if (r->bytes_per_second > 0)
+        printf("   %6.2f GB/s", r->bytes_per_second / 1e9);
+    if (r->line_rtt_ns > 0 && r->rtt_p50_ns == 0)
+        printf("   (line %.0f ns)", r->line_rtt_ns);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void print_field(const char *name, double value)
+{
+    if (value > 0)
+        printf(",\"%s\":%.3f", name, value);
+}
+
+static void print_json(const struct bench *bench)
+{
+    printf("{\"results\":[");
+    for (unsigned i = 0; i < bench->count; i++) {
+        const struct bench_result *r = &bench->results[i];
+        printf("%s\n{\"name\":\"%s\",\"size_bytes\":%llu", i > 0 ? "," : "", r->name,
+               (unsigned long long)r->size_bytes);
+        print_field("rtt_p50_ns", r->rtt_p50_ns);
+        print_field("rtt_p99_ns", r->rtt_p99_ns);
+        print_field("line_rtt_ns", r->line_rtt_ns);
+        print_field("ratio_to_line", r->ratio_to_line);
+        print_field("messages_per_second", r->messages_per_second);
+        print_field("ns_per_operation", r->ns_per_operation);
+        print_field("bytes_per_second", r->bytes_per_second);
+        printf(",\"steady\":%s}", r->unsteady ? "false" : "true");
+    }
+    printf("]}\n");
+}
+
 int cli_bench(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return 1;
+    static const struct {
+        const char *name;
+        void (*run)(struct bench *bench);
+    } suites[] = {{"ring", bench_ring},
+                  {"codec", bench_codec},
+                  {"log", bench_log},
+                  {"store", bench_store},
+                  {"topic", bench_topic}};
+    static struct arguments a = {.bench.scale = 100};
+    const struct argp argp = {options, parse, "WHAT", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.hgrm != NULL && (a.bench.hgrm = fopen(a.hgrm, "w+e")) == NULL)
+        return cli_fail(a.hgrm, 0, strerror(errno));
+    bool found = false;
+    bench_pin(0);
+    for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
+        if (strcmp(a.what, suites[i].name) == 0 || strcmp(a.what, "all") == 0) {
+            found = true;
+            suites[i].run(&a.bench);
+        }
+    if (!found) {
+        fprintf(stderr, "hermes bench: no suite '%s': ring, codec, log, store, topic or all\n", a.what);
+        return EXIT_USAGE;
+    }
+    if (a.bench.json)
+        print_json(&a.bench);
+    if (a.bench.hgrm != NULL)
+        fclose(a.bench.hgrm);
+    return EXIT_GOOD;
 }

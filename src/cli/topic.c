@@ -28,6 +28,12 @@ struct arguments {
     hermes_topic_options_t topic;
 };
 
+static bool is_action(const char *word)
+{
+    return strcmp(word, "create") == 0 || strcmp(word, "list") == 0 || strcmp(word, "info") == 0 ||
+           strcmp(word, "delete") == 0;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -61,7 +67,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
             argp_usage(state);
         return 0;
     case ARGP_KEY_END:
-        if (a->action == NULL || (strcmp(a->action, "list") != 0 && a->name == NULL))
+        if (a->action == NULL)
+            argp_usage(state);
+        if (!is_action(a->action))
+            argp_error(state, "no action '%s': create, list, info or delete", a->action);
+        if (strcmp(a->action, "list") != 0 && a->name == NULL)
             argp_usage(state);
         return 0;
     default:
@@ -145,13 +155,10 @@ int cli_topic(int argc, char **argv)
         rc = hermes_topic_delete(client, a.name);
     } else if (strcmp(a.action, "list") == 0) {
         rc = list(client, a.json);
-    } else if (strcmp(a.action, "info") == 0) {
+    } else {
         rc = hermes_topic_describe(client, a.name, &info);
         if (rc == 0)
             (a.json ? print_json : print_info)(&info);
-    } else {
-        fprintf(stderr, "hermes topic: no action '%s': create, list, info or delete\n", a.action);
-        return EXIT_USAGE;
     }
     if (rc < 0)
         cli_fail(a.name == NULL ? a.action : a.name, rc, hermes_last_error(client));
