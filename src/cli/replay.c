@@ -105,7 +105,7 @@ static int replay_file(const struct arguments *a, hermes_publisher_t *publisher)
 static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher)
 {
     hermes_topic_info_t info;
-    hermes_subscriber_t *subscriber;
+    hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
     struct pacer pacer = {.speed = a->speed};
     int rc = hermes_topic_describe(client, a->source, &info);

@@ -378,7 +378,7 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     struct hermes_client *client = p->client;
     if (rc == HERMES_EFENCED)
         return resolve_seal(p, start);
-    if (rc == HERMES_ETOOLARGE)
+    if (rc == HERMES_ETOOLARGE || rc == HERMES_EINVALID)
         return error_set(&client->error, rc, "payload for topic '%s'", p->topic);
     if (p->ring != NULL && atomic_load_explicit(&p->ring->refused, memory_order_relaxed) != 0)
         return error_set(&client->error, HERMES_EMALFORMED, "topic '%s': the broker refused a frame",
@@ -444,8 +444,7 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
         uint8_t *frame = window_reserve(&p->writer, bytes, &rc);
         if (frame == NULL)
             break;
-        uint64_t word =
-            publish_fill(frame, slices[done].data, length, p->writer.sequence, now, p->crc, false);
+        uint64_t word = publish_fill(frame, slices[done].data, length, p->writer.sequence, now, p->crc);
         window_commit(&p->writer, word, bytes, 1);
     }
     if (done > 0) {
@@ -490,7 +489,7 @@ int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
     if (p->claimed == NULL)
         return error_set(&p->client->error, HERMES_EINVALID, "commit without a claim");
     uint64_t word = publish_fill(p->claimed, NULL, p->claimed_length, p->writer.sequence,
-                                 hermes_clock_now(&p->clock), p->crc, true);
+                                 hermes_clock_now(&p->clock), p->crc);
     if (sequence != NULL)
         *sequence = p->writer.sequence;
     window_commit(&p->writer, word, hermes_frame_bytes(p->claimed_length), 1);

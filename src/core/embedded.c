@@ -148,11 +148,10 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     if ((rc = log_open(&log->log, &log_options, text)) < 0)
         goto fail;
     /* Whoever wrote before is dead, for the lock was free: its window still gets a clean successor. */
-    uint64_t position = log->log.window->first, sequence;
     if ((rc = log_new_epoch(&log->log, text)) < 0)
         goto fail_log;
-    position = atomic_load(&log->log.window->position);
-    sequence = atomic_load(&log->log.window->sequence);
+    uint64_t position = atomic_load(&log->log.window->position);
+    uint64_t sequence = atomic_load(&log->log.window->sequence);
     hermes_clock_init(&log->clock);
     window_writer_init(&log->writer,
                        &(struct window_writer_options){
@@ -216,8 +215,7 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
         uint8_t *frame = window_reserve(&log->writer, bytes, &rc);
         if (frame == NULL)
             break;
-        uint64_t word =
-            publish_fill(frame, slices[done].data, length, log->writer.sequence, now, log->crc, false);
+        uint64_t word = publish_fill(frame, slices[done].data, length, log->writer.sequence, now, log->crc);
         window_commit(&log->writer, word, bytes, 1);
     }
     int after = window_after_commit(&log->writer);
@@ -249,7 +247,7 @@ int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
     if (log->claimed == NULL)
         return error_set(&log->error, HERMES_EINVALID, "commit without a claim");
     uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->writer.sequence,
-                                 hermes_clock_now(&log->clock), log->crc, true);
+                                 hermes_clock_now(&log->clock), log->crc);
     if (sequence != NULL)
         *sequence = log->writer.sequence;
     window_commit(&log->writer, word, hermes_frame_bytes(log->claimed_length), 1);
