@@ -79,7 +79,8 @@ struct broker {
     unsigned topic_count;
     struct session *sessions;
     unsigned session_count;
-    unsigned sequenced; /* rings in all: is there anything to poll? */
+    unsigned rings_closing; /* freed when their last read completes */
+    unsigned sequenced;     /* rings in all: is there anything to poll? */
     bool parked;
     bool stopping;
     uint32_t instance;

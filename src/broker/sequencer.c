@@ -84,6 +84,7 @@ static void woken(struct poller_op *op, int result)
     (void)result; /* that we run again is all that it means */
     ring->waking = false;
     if (ring->closing) {
+        ring->broker->rings_closing--;
         close(ring->eventfd);
         free(ring);
         return;
@@ -250,8 +251,10 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring)
     ring->session = NULL;
     if (ring->waking) {
         uint64_t one = 1; /* ends the read that is under way */
-        if (write(ring->eventfd, &one, sizeof one) == (ssize_t)sizeof one)
+        if (write(ring->eventfd, &one, sizeof one) == (ssize_t)sizeof one) {
+            broker->rings_closing++;
             return; /* woken() frees it */
+        }
     }
     poller_forget(broker->poller, ring->eventfd);
     close(ring->eventfd);

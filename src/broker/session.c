@@ -176,6 +176,6 @@ void session_close_all(struct broker *broker)
     for (struct session *session = broker->sessions; session != NULL; session = session->next)
         session_end(session);
     /* Shut-down sockets complete at once; the bound is for a kernel that does not keep that promise. */
-    for (int turn = 0; broker->sessions != NULL && turn < 1000; turn++)
+    for (int turn = 0; (broker->sessions != NULL || broker->rings_closing > 0) && turn < 1000; turn++)
         poller_run(broker->poller, 1000000);
 }

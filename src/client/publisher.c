@@ -432,13 +432,18 @@ int hermes_publish(hermes_publisher_t *p, const void *payload, size_t length, ui
     return rc;
 }
 
+static bool slice_is_legal(const hermes_slice_t *slice)
+{
+    return slice->length <= HERMES_PAYLOAD_MAX && (slice->data != NULL || slice->length == 0);
+}
+
 int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices, size_t count)
 {
     uint64_t now = hermes_clock_now(&p->clock);
     size_t done = 0;
     int rc = HERMES_OK;
     /* Each is committed by itself, so readers begin at once; what follows a commit is done once. */
-    for (; !p->unsettled && done < count && slices[done].length <= HERMES_PAYLOAD_MAX; done++) {
+    for (; !p->unsettled && done < count && slice_is_legal(&slices[done]); done++) {
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&p->writer, bytes, &rc);

@@ -210,6 +210,10 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
             rc = HERMES_ETOOLARGE;
             break;
         }
+        if (slices[done].data == NULL && slices[done].length > 0) {
+            rc = HERMES_EINVALID;
+            break;
+        }
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&log->writer, bytes, &rc);

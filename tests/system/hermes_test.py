@@ -23,6 +23,7 @@ class Broker:
         self.environment = dict(os.environ, HERMES_HOME=self.home)
         self.backend = backend
         self.process = None
+        self.children = []
         self.log = open(os.path.join(self.home, "log"), "ab")
         if config:
             with open(os.path.join(self.home, "hermes.conf"), "w") as file:
@@ -63,6 +64,13 @@ class Broker:
         return f"/dev/shm/hermes-{os.getuid()}-{value:016x}"
 
     def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream is not None:
+                    stream.close()
         if self.process.poll() is None:
             self.kill()
         self.log.close()
@@ -70,7 +78,9 @@ class Broker:
         shutil.rmtree(self.shm(), ignore_errors=True)
 
     def popen(self, *arguments, **options):
-        return subprocess.Popen([os.path.join(BIN, "hermes"), *arguments], env=self.environment, **options)
+        child = subprocess.Popen([os.path.join(BIN, "hermes"), *arguments], env=self.environment, **options)
+        self.children.append(child)
+        return child
 
     def run(self, *arguments, data=None, check=True):
         result = subprocess.run([os.path.join(BIN, "hermes"), *arguments], env=self.environment, input=data,

@@ -36,29 +36,29 @@ class Kill(Case):
         b = self.broker
         b.run("topic", "create", topic, *options)
         subscriber = b.popen("sub", topic, "--from", "first", stdout=subprocess.PIPE)
-        rate = 20000
-        count = rounds * 600
-        flows = [b.popen("pub", topic, "--count", str(count), "--rate", str(rate), "--size", str(40 + 10 * i),
+        flows = [b.popen("pub", topic, "--count", "100000000", "--rate", "20000", "--size", str(40 + 10 * i),
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for i in range(publishers)]
-        killed = 0
-        while killed < rounds and any(f.poll() is None for f in flows):
+        for _ in range(rounds):
             self.pause()
             b.kill()
             self.pause()
             b.start()
-            killed += 1
-        self.assertGreater(killed, rounds // 2)
+        for f in flows:
+            f.send_signal(signal.SIGTERM)  # it stops between two messages and waits until all are committed
         for f in flows:
             error = f.communicate(timeout=120)[1]
             self.assertEqual(f.returncode, 0, error.decode() + b.messages())
-        received = [subscriber.stdout.readline() for _ in range(count * publishers)]
+        total = b.info(topic)["last_sequence"]
+        self.assertGreater(total, rounds)
+        received = [subscriber.stdout.readline() for _ in range(total)]
         subscriber.kill()
         subscriber.communicate()
         stored = b.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines(keepends=True)
         for rows in (received, stored):
-            for i in range(publishers):
-                mine = [int(r.split(b" ")[0]) for r in rows if len(r) == 41 + 10 * i]
-                self.assertEqual(mine, list(range(1, count + 1)))
+            mine = [[int(r.split(b" ")[0]) for r in rows if len(r) == 41 + 10 * i] for i in range(publishers)]
+            for numbers in mine:
+                self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+            self.assertEqual(sum(map(len, mine)), total)
         self.assertEqual(b.stop(), (0, []))
         b.start()
 
