@@ -119,8 +119,9 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * Publishes one message; subscribers see it at once. *sequence (may be NULL): on an exclusive topic its
  * sequence in the topic; on a shared one this publisher's own count from 1.
  * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFENCED: another publisher has the
- * topic now, and this message is not in it; HERMES_EDISCONNECTED: no broker came back within wait_ns;
- * HERMES_ECLOSED: the topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
+ * topic now, and this message is not in it; HERMES_EDISCONNECTED: no broker came back within wait_ns, and
+ * the message goes out, before any other, if one comes back while the publisher is open; HERMES_EINVALID:
+ * a claim is open; HERMES_ECLOSED: the topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
@@ -129,7 +130,8 @@ HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
 
-/* Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time. */
+/* Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time; until
+ * then, nothing else may be published. Errors as hermes_publish(). */
 HERMES_API int hermes_claim(hermes_publisher_t *publisher, size_t length, void **payload);
 HERMES_API int hermes_commit(hermes_publisher_t *publisher, uint64_t *sequence);
 HERMES_API void hermes_abort(hermes_publisher_t *publisher);

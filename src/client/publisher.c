@@ -14,12 +14,18 @@
 #include "client/client.h"
 #include "core/publish.h"
 
+/* What the broker shares with one publisher. */
+struct attachment {
+    struct map status, window, doorbell, bell;
+    int eventfd; /* of a ring; else -1 */
+};
+
 struct hermes_publisher {
     struct window_writer writer;
     hermes_clock_t clock;
     bool crc;
     bool membarrier;
-    bool unsettled; /* a lost ring's messages go before all others */
+    bool unsettled; /* a backlog goes before all other messages, or a claim is open: the slow way */
     enum wire_publisher_kind kind;
     uint8_t *claimed;
     uint32_t claimed_length;
@@ -32,11 +38,10 @@ struct hermes_publisher {
     uint32_t epoch;
     uint32_t durability;
     uint64_t wait_ns;
-    struct map status_map, window_map, doorbell_map, bell_map;
+    struct attachment attached;
     const struct status *status;
-    const struct status_ring *ring; /* its line in the status page */
+    const struct status_ring *ring; /* its line in the status page; NULL: it writes the window itself */
     uint64_t ring_id;
-    int eventfd;
     uint8_t *backlog;
     size_t backlog_bytes;
     size_t backlog_sent;
@@ -44,41 +49,48 @@ struct hermes_publisher {
 
 static const uint64_t default_wait_ns = 10000000000u;
 
+enum { AGAIN = 1 }; /* of settle(): publish the message (again) */
+
 /* ---- opening ---- */
 
-static void release(struct hermes_publisher *p)
+static void release(struct attachment *attached)
 {
-    map_release(&p->window_map);
-    map_release(&p->doorbell_map);
-    map_release(&p->bell_map);
-    map_release(&p->status_map);
-    if (p->eventfd >= 0)
-        close(p->eventfd);
-    p->eventfd = -1;
+    map_release(&attached->window);
+    map_release(&attached->doorbell);
+    map_release(&attached->bell);
+    map_release(&attached->status);
+    if (attached->eventfd >= 0)
+        close(attached->eventfd);
+    attached->eventfd = -1;
 }
 
-static int map_reply(struct hermes_publisher *p, const struct wire_publisher *opened)
+/* Maps and checks what came with the reply. On failure *attached is empty. */
+static int attach(struct hermes_publisher *p, const struct wire_publisher *opened,
+                  struct attachment *attached)
 {
     struct hermes_client *client = p->client;
     uint64_t capacity = 0;
-    int rc = client_map(client, 0, STATUS_BYTES, MAP_READ, &p->status_map);
+    *attached = (struct attachment){.eventfd = -1};
+    int rc = client_map(client, 0, STATUS_BYTES, MAP_READ, &attached->status);
     if (rc == 0)
-        rc = client_map(client, 1, 0, MAP_READ_WRITE, &p->window_map);
-    if (rc == 0 && (rc = window_check(p->window_map.address, p->window_map.size, &capacity)) < 0)
+        rc = client_map(client, 1, 0, MAP_READ_WRITE, &attached->window);
+    if (rc == 0 && (rc = window_check(attached->window.address, attached->window.size, &capacity)) < 0)
         error_set(&client->error, rc, "the window of topic '%s'", p->topic);
-    if (rc == 0 && (rc = status_check(p->status_map.address)) < 0)
+    if (rc == 0 && (rc = status_check(attached->status.address)) < 0)
         error_set(&client->error, rc, "the status page of topic '%s'", p->topic);
     if (rc == 0 && opened->kind == WIRE_DIRECT) {
-        rc = client_map(client, 2, 4096, MAP_READ_WRITE, &p->doorbell_map);
+        rc = client_map(client, 2, 4096, MAP_READ_WRITE, &attached->doorbell);
         if (rc == 0)
-            rc = client_map(client, 3, 4096, MAP_READ, &p->bell_map);
+            rc = client_map(client, 3, 4096, MAP_READ, &attached->bell);
     } else if (rc == 0) {
-        p->eventfd = channel_take_fd(&client->channel, 2);
-        if (p->eventfd < 0 || opened->ring >= STATUS_RINGS)
+        attached->eventfd = channel_take_fd(&client->channel, 2);
+        if (attached->eventfd < 0 || opened->ring >= STATUS_RINGS)
             rc = error_set(&client->error, HERMES_EPROTOCOL, "the broker's ring");
         else
-            fcntl(p->eventfd, F_SETFL, O_NONBLOCK);
+            fcntl(attached->eventfd, F_SETFL, O_NONBLOCK);
     }
+    if (rc < 0)
+        release(attached);
     return rc;
 }
 
@@ -99,30 +111,35 @@ static void close_handle(struct hermes_publisher *p, uint32_t handle)
         (void)client_request(p->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
 }
 
-/* Takes over what the reply brought; the writer begins where the broker says. */
+/* Takes over what the reply brought, in place of what there was; the writer begins where the broker says.
+ * If that cannot be, all stays as it was. */
 static int adopt(struct hermes_publisher *p, const struct wire_publisher *opened)
 {
-    int rc = map_reply(p, opened);
+    struct attachment fresh;
+    int rc = attach(p, opened, &fresh);
     if (rc < 0) {
         close_handle(p, opened->handle);
         return rc;
     }
-    p->status = p->status_map.address;
+    release(&p->attached);
+    p->attached = fresh;
+    p->status = fresh.status.address;
     p->kind = (enum wire_publisher_kind)opened->kind;
     p->handle = opened->handle;
     p->topic_id = opened->topic_id;
     p->epoch = opened->epoch;
     p->durability = opened->durability;
     struct window_writer_options options = {
-        .window = p->window_map.address,
+        .window = fresh.window.address,
         .status = p->status,
-        .eventfd = p->eventfd,
+        .eventfd = fresh.eventfd,
         .membarrier = p->membarrier,
     };
     if (p->kind == WIRE_DIRECT) {
+        p->ring = NULL;
         options.gate = p->durability == HERMES_DURABILITY_MEMORY ? NULL : &p->status->persisted;
-        options.doorbell = p->doorbell_map.address;
-        options.persister_bell = p->bell_map.address;
+        options.doorbell = fresh.doorbell.address;
+        options.persister_bell = fresh.bell.address;
         options.epoch = opened->epoch;
     } else {
         p->ring = &p->status->rings[opened->ring];
@@ -156,7 +173,7 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     p->client = client;
     p->crc = (options.flags & HERMES_PUBLISH_NO_CRC) == 0;
     p->wait_ns = options.wait_ns == 0 ? default_wait_ns : options.wait_ns;
-    p->eventfd = -1;
+    p->attached.eventfd = -1;
     p->membarrier = barrier_register();
     memcpy(p->topic, request.topic, sizeof p->topic);
     hermes_clock_init(&p->clock);
@@ -165,7 +182,7 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     if (rc == 0)
         rc = adopt(p, &opened);
     if (rc < 0) {
-        release(p);
+        release(&p->attached);
         free(p);
         return rc;
     }
@@ -177,22 +194,25 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
 
 /* ---- when the broker changes ---- */
 
+static int reconnect(struct hermes_publisher *p);
+
 /*
- * A ring is lost with its broker. What it still holds, and the log does not, becomes the backlog: frames
- * one after the other, with their old sequences. The backlog goes into the next ring before anything
- * else; should that ring be lost as well, its own remains are put before what is left of the backlog.
+ * What we committed and the log does not have becomes the backlog: frames one after the other, with
+ * their old sequences. That is what a ring still holds that was lost with its broker, and what was
+ * committed to a window behind the end that an orderly stop gave its log. The backlog goes out before
+ * anything else; should that fail as well, what did not count is put before what is left of it.
+ *
+ * position: from where on; done: the sequence up to which the log has them. The window is given up.
  */
-static int collect_backlog(struct hermes_publisher *p)
+static int collect_backlog(struct hermes_publisher *p, uint64_t position, uint64_t done)
 {
-    const struct window *window = p->window_map.address;
+    const struct window *window = p->attached.window.address;
     if (window == NULL)
         return HERMES_OK; /* collected already */
     size_t left = p->backlog_bytes - p->backlog_sent, used = 0;
     uint8_t *backlog = malloc(p->writer.mask + 1 + left);
     if (backlog == NULL)
         return error_set(&p->client->error, HERMES_ENOMEM, "messages that wait for a broker");
-    uint64_t position = atomic_load_explicit(&p->ring->consumed, memory_order_acquire);
-    uint64_t done = atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire);
     for (uint64_t bytes; position < p->writer.position; position += bytes) {
         hermes_header_t header;
         const uint8_t *frame = window->data + (position & p->writer.mask);
@@ -210,9 +230,36 @@ static int collect_backlog(struct hermes_publisher *p)
     p->backlog = backlog;
     p->backlog_bytes = used + left;
     p->backlog_sent = 0;
-    p->unsettled = p->backlog_bytes > 0;
-    map_release(&p->window_map);
+    p->unsettled = true;
+    map_release(&p->attached.window);
     return HERMES_OK;
+}
+
+/*
+ * Our epoch was sealed while we committed: by another publisher's arrival, or by a broker that stops.
+ * The log's owner settles where the epoch ends; what we committed before that counts. The rest goes to
+ * the backlog if the log was closed; behind a successor's first message it has no place any more.
+ */
+static int await_end(struct hermes_publisher *p, uint64_t start)
+{
+    for (;;) {
+        uint32_t state = atomic_load_explicit(&p->status->state, memory_order_acquire);
+        uint32_t epoch = atomic_load_explicit(&p->status->epoch, memory_order_acquire);
+        if (state == STATE_DELETED)
+            return error_set(&p->client->error, HERMES_ECLOSED, "topic '%s'", p->topic);
+        if (state == STATE_CLOSED || epoch > p->epoch) {
+            uint64_t end = atomic_load_explicit(&p->status->epoch_start, memory_order_relaxed);
+            if (p->writer.position <= end)
+                return HERMES_OK;
+            return state == STATE_CLOSED
+                       ? collect_backlog(p, end, 0)
+                       : error_set(&p->client->error, HERMES_EFENCED, "topic '%s'", p->topic);
+        }
+        if (clock_monotonic_ns() - start >= p->wait_ns)
+            return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
+                             p->topic);
+        sched_yield();
+    }
 }
 
 static int send_backlog(struct hermes_publisher *p)
@@ -226,13 +273,19 @@ static int send_backlog(struct hermes_publisher *p)
         int rc = publish_one(&p->writer, frame + HERMES_HEADER_BYTES, header.length, header.timestamp, crc);
         if (rc == HERMES_EAGAIN) {
             if (clock_monotonic_ns() - start >= p->wait_ns || !channel_is_up(&p->client->channel))
-                return HERMES_EDISCONNECTED;
+                return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s' takes no messages",
+                                 p->topic);
             sched_yield();
             continue;
         }
+        if (rc == 0 || rc == HERMES_EFENCED) /* it stands in the window, whatever the window's fate */
+            p->backlog_sent += hermes_frame_bytes(header.length);
+        if (rc == HERMES_EFENCED) {
+            rc = await_end(p, start);
+            return rc < 0 ? rc : HERMES_EDISCONNECTED;
+        }
         if (rc < 0)
             return rc;
-        p->backlog_sent += hermes_frame_bytes(header.length);
     }
     free(p->backlog);
     p->backlog = NULL;
@@ -243,7 +296,7 @@ static int send_backlog(struct hermes_publisher *p)
 
 static bool ring_is_lost(const struct hermes_publisher *p)
 {
-    return p->window_map.address == NULL || p->writer.seal >> 32 != status_load_seal(p->status) >> 32 ||
+    return p->attached.window.address == NULL || p->writer.seal >> 32 != status_load_seal(p->status) >> 32 ||
            atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED ||
            atomic_load_explicit(&p->ring->id, memory_order_acquire) != p->ring_id;
 }
@@ -255,48 +308,40 @@ static int reopen_ring(struct hermes_publisher *p)
         p->writer.owner_changed = false;
         return send_backlog(p);
     }
-    int rc = collect_backlog(p);
+    int rc = collect_backlog(p, atomic_load_explicit(&p->ring->consumed, memory_order_acquire),
+                             atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire));
     if (rc < 0)
         return rc;
     struct wire_publisher_open request = {.sequence = p->writer.sequence};
-    if (p->backlog_bytes > 0) {
+    if (p->backlog_bytes > p->backlog_sent) {
         hermes_header_t first;
-        memcpy(&first, p->backlog, sizeof first);
+        memcpy(&first, p->backlog + p->backlog_sent, sizeof first);
         request.sequence = first.sequence;
     }
     memcpy(request.topic, p->topic, sizeof request.topic);
     struct wire_publisher opened;
     rc = request_open(p, &request, &opened);
-    if (rc < 0)
-        return rc;
-    struct map old_status = p->status_map;
-    const struct status_ring *old_ring = p->ring;
-    p->status_map = (struct map){0};
-    close(p->eventfd);
-    p->eventfd = -1;
-    rc = adopt(p, &opened);
-    if (rc < 0 && p->status != p->status_map.address) { /* nothing of it can be used: as before */
-        release(p);
-        p->status_map = old_status;
-        p->ring = old_ring;
-        return rc;
-    }
-    map_release(&old_status);
+    if (rc == 0)
+        rc = adopt(p, &opened);
     return rc < 0 ? rc : send_backlog(p);
 }
 
 /* The same window, if nobody took it in the meantime: only the doorbell and the session are new. */
 static int resume_direct(struct hermes_publisher *p)
 {
-    struct wire_publisher_open request = {.resume_topic_id = p->topic_id, .resume_epoch = p->epoch};
+    struct wire_publisher_open request = {.sequence = 0};
+    if (p->attached.window.address != NULL) {
+        request.resume_topic_id = p->topic_id;
+        request.resume_epoch = p->epoch;
+    }
     memcpy(request.topic, p->topic, sizeof request.topic);
     struct wire_publisher opened;
     int rc = request_open(p, &request, &opened);
     if (rc < 0)
         return rc;
     if (!opened.resumed) { /* it gave us a successor: what we committed before is in it */
-        release(p);
-        return adopt(p, &opened);
+        rc = adopt(p, &opened);
+        return rc < 0 ? rc : send_backlog(p);
     }
     struct map doorbell = {0}, bell = {0};
     rc = client_map(p->client, 2, 4096, MAP_READ_WRITE, &doorbell);
@@ -306,17 +351,17 @@ static int resume_direct(struct hermes_publisher *p)
         map_release(&doorbell);
         return rc;
     }
-    map_release(&p->doorbell_map);
-    map_release(&p->bell_map);
-    p->doorbell_map = doorbell;
-    p->bell_map = bell;
+    map_release(&p->attached.doorbell);
+    map_release(&p->attached.bell);
+    p->attached.doorbell = doorbell;
+    p->attached.bell = bell;
     p->handle = opened.handle;
     p->writer.doorbell = doorbell.address;
     p->writer.parked = &p->writer.doorbell->parked;
     p->writer.persister_bell = bell.address;
     p->writer.seal = status_load_seal(p->status);
     p->writer.owner_changed = false;
-    return HERMES_OK;
+    return send_backlog(p);
 }
 
 /* Greets a broker that came back. HERMES_EDISCONNECTED: none did yet. */
@@ -328,54 +373,44 @@ static int reconnect(struct hermes_publisher *p)
     return p->kind == WIRE_RING ? reopen_ring(p) : resume_direct(p);
 }
 
-/* Tries until wait_ns is over. Once fenced for good it says so at once. */
-static int reconnect_within(struct hermes_publisher *p, uint64_t start)
+static bool worth_a_retry(int rc)
 {
-    for (;;) {
-        int rc = reconnect(p);
-        if (rc != HERMES_EDISCONNECTED && rc != HERMES_EBUSY)
-            return rc;
-        if (clock_monotonic_ns() - start >= p->wait_ns)
-            return rc;
-        struct timespec pause = {0, 1000000};
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-    }
+    return rc == HERMES_EDISCONNECTED || rc == HERMES_EBUSY;
 }
 
-/*
- * Our epoch was sealed while we committed: by another publisher's arrival, or by a broker that stops.
- * The log's owner has settled where the epoch ends; what we committed before that counts.
- */
+/* A seal seen behind a commit. HERMES_OK: everything committed is in the log, or in the next one's. */
 static int resolve_seal(struct hermes_publisher *p, uint64_t start)
 {
-    uint64_t end = p->writer.position;
-    for (;;) {
-        uint32_t state = atomic_load_explicit(&p->status->state, memory_order_acquire);
-        uint32_t epoch = atomic_load_explicit(&p->status->epoch, memory_order_acquire);
-        bool closed = state == STATE_CLOSED;
-        if (state == STATE_DELETED)
-            return error_set(&p->client->error, HERMES_ECLOSED, "topic '%s'", p->topic);
-        if (closed || epoch > p->epoch) {
-            bool counts = end <= atomic_load_explicit(&p->status->epoch_start, memory_order_relaxed);
-            if (!closed)
-                return counts ? HERMES_OK
-                              : error_set(&p->client->error, HERMES_EFENCED, "topic '%s'", p->topic);
-            int rc = reconnect_within(p, start);
-            return rc < 0 ? rc : counts ? HERMES_OK : HERMES_EAGAIN;
-        }
+    int rc = await_end(p, start);
+    while (rc == 0 && p->unsettled) {
+        rc = reconnect(p);
+        if (!worth_a_retry(rc))
+            break;
         if (clock_monotonic_ns() - start >= p->wait_ns)
-            return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
-                             p->topic);
-        sched_yield();
+            return error_set(
+                &p->client->error, HERMES_EDISCONNECTED,
+                "topic '%s': no broker came back; what was published last goes out when one does", p->topic);
+        struct timespec pause = {0, 1000000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        rc = 0;
     }
+    return rc;
 }
 
 /* ---- publishing ---- */
 
-/* After a publish that was not plainly right. HERMES_EAGAIN: publish the message (again). */
+static int claim_is_open(struct hermes_publisher *p)
+{
+    return error_set(&p->client->error, HERMES_EINVALID,
+                     "topic '%s': a claim is open; commit or abort it first", p->topic);
+}
+
+/* After a publish that was not plainly right: HERMES_OK, it counts; AGAIN; or an error to report. */
 static int settle(struct hermes_publisher *p, int rc, uint64_t start)
 {
     struct hermes_client *client = p->client;
+    if (p->claimed != NULL)
+        return claim_is_open(p);
     if (rc == HERMES_EFENCED)
         return resolve_seal(p, start);
     if (rc == HERMES_ETOOLARGE || rc == HERMES_EINVALID)
@@ -387,15 +422,18 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
         return error_set(&client->error, HERMES_EIO, "the store of topic '%s' failed: %s", p->topic,
                          hermes_strerror(-(int)atomic_load(&p->status->error)));
     if (clock_monotonic_ns() - start >= p->wait_ns)
-        return error_set(&client->error, HERMES_EAGAIN, "topic '%s' has no room (is its disk full?)",
-                         p->topic);
+        return channel_is_up(&client->channel)
+                   ? error_set(&client->error, HERMES_EAGAIN, "topic '%s' has no room (is its disk full?)",
+                               p->topic)
+                   : error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
+                               p->topic);
     if (p->unsettled || p->writer.owner_changed || !channel_is_up(&client->channel)) {
         int again = reconnect(p);
-        if (again < 0 && again != HERMES_EDISCONNECTED && again != HERMES_EBUSY)
+        if (again < 0 && !worth_a_retry(again))
             return again;
     }
     sched_yield();
-    return HERMES_EAGAIN;
+    return AGAIN;
 }
 
 __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, const void *payload,
@@ -408,13 +446,11 @@ __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, co
     }
     for (;;) {
         rc = settle(p, rc, start);
-        if (rc != HERMES_EAGAIN)
+        if (rc != AGAIN)
             return rc;
-        if (clock_monotonic_ns() - start >= p->wait_ns)
-            return HERMES_EAGAIN;
-        if (p->unsettled)
-            continue;
-        rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
+        rc = HERMES_EAGAIN;
+        if (!p->unsettled)
+            rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
         if (rc == 0)
             return HERMES_OK;
     }
@@ -439,11 +475,12 @@ static bool slice_is_legal(const hermes_slice_t *slice)
 
 int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices, size_t count)
 {
+    enum { STEP = 64 };
     uint64_t now = hermes_clock_now(&p->clock);
-    size_t done = 0;
+    size_t done = 0, checked = 0;
     int rc = HERMES_OK;
-    /* Each is committed by itself, so readers begin at once; what follows a commit is done once. */
-    for (; !p->unsettled && done < count && slice_is_legal(&slices[done]); done++) {
+    /* Each is committed by itself, so readers begin at once; what follows a commit is done once a step. */
+    while (rc == 0 && !p->unsettled && done < count && slice_is_legal(&slices[done])) {
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&p->writer, bytes, &rc);
@@ -451,12 +488,15 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
             break;
         uint64_t word = publish_fill(frame, slices[done].data, length, p->writer.sequence, now, p->crc);
         window_commit(&p->writer, word, bytes, 1);
+        if (++done - checked == STEP || done == count) {
+            checked = done;
+            rc = window_after_commit(&p->writer);
+        }
     }
-    if (done > 0) {
+    if (checked < done)
         rc = window_after_commit(&p->writer);
-        if (rc < 0 && (rc = resolve_seal(p, clock_monotonic_ns())) < 0)
-            return rc;
-    }
+    if (rc == HERMES_EFENCED && (rc = resolve_seal(p, clock_monotonic_ns())) < 0)
+        return rc;
     /* What did not fit goes the slow way, which waits, and names the error if there is one. */
     for (; done < count; done++) {
         rc = hermes_publish(p, slices[done].data, slices[done].length, NULL);
@@ -470,22 +510,23 @@ int hermes_claim(hermes_publisher_t *p, size_t length, void **payload)
 {
     if (length > HERMES_PAYLOAD_MAX)
         return error_set(&p->client->error, HERMES_ETOOLARGE, "claim on topic '%s'", p->topic);
-    int rc = HERMES_OK;
+    uint8_t *frame = NULL;
     uint64_t start = 0;
     for (;;) {
-        p->claimed =
-            p->unsettled ? NULL : window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc);
-        if (p->claimed != NULL)
+        int rc = HERMES_EAGAIN;
+        if (!p->unsettled)
+            frame = window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc);
+        if (frame != NULL)
             break;
         if (start == 0)
             start = clock_monotonic_ns();
-        if ((rc = settle(p, HERMES_EAGAIN, start)) != HERMES_EAGAIN)
-            return rc;
-        if (clock_monotonic_ns() - start >= p->wait_ns)
+        if ((rc = settle(p, rc, start)) != AGAIN)
             return rc;
     }
+    p->unsettled = true;
+    p->claimed = frame;
     p->claimed_length = (uint32_t)length;
-    *payload = p->claimed + HERMES_HEADER_BYTES;
+    *payload = frame + HERMES_HEADER_BYTES;
     return HERMES_OK;
 }
 
@@ -499,6 +540,7 @@ int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
         *sequence = p->writer.sequence;
     window_commit(&p->writer, word, hermes_frame_bytes(p->claimed_length), 1);
     p->claimed = NULL;
+    p->unsettled = false;
     int rc = window_after_commit(&p->writer);
     if (rc == HERMES_EFENCED)
         rc = resolve_seal(p, clock_monotonic_ns());
@@ -509,9 +551,11 @@ int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
 
 void hermes_abort(hermes_publisher_t *p)
 {
-    if (p->claimed != NULL)
-        window_abort(p->claimed, p->claimed_length);
+    if (p->claimed == NULL)
+        return;
+    window_abort(p->claimed, p->claimed_length);
     p->claimed = NULL;
+    p->unsettled = false;
 }
 
 /* ---- confirmation ---- */
@@ -519,6 +563,8 @@ void hermes_abort(hermes_publisher_t *p)
 int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confirmation, uint64_t timeout_ns)
 {
     uint64_t start = clock_monotonic_ns();
+    if (p->claimed != NULL)
+        return claim_is_open(p);
     if (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY)
         return error_set(&p->client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", p->topic);
     for (;;) {
@@ -541,7 +587,7 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
         if (p->unsettled || p->writer.seal != status_load_seal(p->status) ||
             !channel_is_up(&p->client->channel)) {
             int rc = reconnect(p);
-            if (rc < 0 && rc != HERMES_EDISCONNECTED && rc != HERMES_EBUSY)
+            if (rc < 0 && !worth_a_retry(rc))
                 return rc;
         }
         if (!committed)
@@ -565,8 +611,9 @@ void hermes_publisher_close(hermes_publisher_t *p)
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
+    hermes_abort(p);
     close_handle(p, p->handle);
-    release(p);
+    release(&p->attached);
     free(p->backlog);
     free(p);
 }

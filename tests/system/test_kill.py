@@ -38,6 +38,8 @@ class Kill(Case):
         subscriber = b.popen("sub", topic, "--from", "first", stdout=subprocess.PIPE)
         flows = [b.popen("pub", topic, "--count", "100000000", "--rate", "20000", "--size", str(40 + 10 * i),
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for i in range(publishers)]
+        self.wait_for(lambda: (b.info(topic)["publishers"], b.info(topic)["subscribers"]) == (publishers, 1),
+                      "all are connected")
         for _ in range(rounds):
             self.pause()
             b.kill()
@@ -128,6 +130,8 @@ class Kill(Case):
         subscriber = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE)
         flows = [b.popen("pub", topic, "--count", "30000", "--rate", "20000", stdout=subprocess.DEVNULL)
                  for topic in ("t", "s")]
+        self.wait_for(lambda: [b.info(topic)["publishers"] for topic in ("t", "s")] == [1, 1] and
+                      b.info("t")["subscribers"] == 1, "all are connected")
         for _ in range(15):
             self.pause()
             self.assertEqual(b.stop(), (0, []))

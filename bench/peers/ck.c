@@ -1,0 +1,44 @@
+#include "ck.h"
+
+#include <ck_ring.h>
+#include <stdlib.h>
+
+struct ring {
+    _Alignas(128) ck_ring_t indices;
+    _Alignas(128) unsigned char elements[];
+};
+
+CK_RING_PROTOTYPE(of_8, ck_8)
+CK_RING_PROTOTYPE(of_64, ck_64)
+
+void *ck_new(size_t capacity, size_t element_size)
+{
+    struct ring *ring = aligned_alloc(128, sizeof *ring + capacity * element_size);
+    if (ring == NULL)
+        abort();
+    ck_ring_init(&ring->indices, (unsigned)capacity);
+    return ring;
+}
+
+void ck_free(void *ring)
+{
+    free(ring);
+}
+
+#define OF(SIZE)                                                                                             \
+    bool ck_push_##SIZE(void *to, const struct ck_##SIZE *element)                                           \
+    {                                                                                                        \
+        struct ring *ring = to;                                                                              \
+        struct ck_##SIZE copy = *element; /* its interface wants it writable */                              \
+        return ck_ring_enqueue_spsc_of_##SIZE(&ring->indices, (struct ck_##SIZE *)(void *)ring->elements,    \
+                                              &copy);                                                        \
+    }                                                                                                        \
+    bool ck_pop_##SIZE(void *from, struct ck_##SIZE *element)                                                \
+    {                                                                                                        \
+        struct ring *ring = from;                                                                            \
+        return ck_ring_dequeue_spsc_of_##SIZE(&ring->indices, (struct ck_##SIZE *)(void *)ring->elements,    \
+                                              element);                                                      \
+    }
+
+OF(8)
+OF(64)

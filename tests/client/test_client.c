@@ -1,0 +1,297 @@
+/* The client library against a real broker: every call, what it refuses, and restarts in between. */
+#include "../unit/test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "hermes/hermes.h"
+
+struct fixture {
+    char home[64];
+    pid_t broker;
+    hermes_client_t *client;
+};
+
+static void start_broker(struct fixture *f)
+{
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    f->broker = fork();
+    if (f->broker == 0) {
+        dup2(pipes[1], STDOUT_FILENO);
+        close(pipes[0]);
+        execl(BIN_DIR "/hermesd", "hermesd", (char *)NULL);
+        _exit(127);
+    }
+    close(pipes[1]);
+    char line[512]; /* "serving on ...": it is ready */
+    assert_true(read(pipes[0], line, sizeof line) > 0);
+    close(pipes[0]);
+}
+
+static void stop_broker(struct fixture *f, int signal_number)
+{
+    int status = 0;
+    kill(f->broker, signal_number);
+    assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
+    if (signal_number == SIGTERM)
+        assert_int_equal(status, 0);
+    f->broker = 0;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    strcpy(f->home, "/tmp/hermes-test-XXXXXX");
+    assert_non_null(mkdtemp(f->home));
+    setenv("HERMES_HOME", f->home, 1);
+    start_broker(f);
+    assert_int_equal(hermes_connect(NULL, &f->client), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    hermes_disconnect(f->client);
+    if (f->broker > 0)
+        stop_broker(f, SIGTERM);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", f->home);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+static void make_topic(struct fixture *f, const char *name, bool shared)
+{
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = HERMES_DURABILITY_ASYNC,
+                                      .shared = shared,
+                                      .window_bytes = 256 * 1024,
+                                      .segment_bytes = 1024 * 1024};
+    assert_int_equal(hermes_topic_create(f->client, name, &options), 0);
+}
+
+/* Every message is a counter from 1, told by its first eight bytes; nothing is missing or repeated. */
+static void expect_counters(hermes_subscriber_t *subscriber, uint64_t count)
+{
+    hermes_message_t message;
+    for (uint64_t i = 1; i <= count; i++) {
+        uint64_t number;
+        assert_int_equal(hermes_wait(subscriber, &message, 60000000000u), 1);
+        assert_true(message.length >= sizeof number);
+        memcpy(&number, message.payload, sizeof number);
+        assert_int_equal(number, i);
+        assert_int_equal(message.sequence, i);
+    }
+    assert_int_equal(hermes_poll(subscriber, &message), 0);
+}
+
+/* ---- what is refused ---- */
+
+static void test_refuses(void **state)
+{
+    struct fixture *f = *state;
+    hermes_client_t *nobody;
+    assert_int_equal(hermes_connect("/nowhere/broker.sock", &nobody), HERMES_EDISCONNECTED);
+    assert_non_null(strstr(hermes_last_error(NULL), "/nowhere/broker.sock"));
+    char longest[5000];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    assert_true(hermes_connect(longest, &nobody) < 0);
+    longest[300] = 0;
+    const char *names[] = {"", ".", "..", "a/b", longest, "\xff", "a b", NULL};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        hermes_publisher_t *publisher;
+        hermes_subscriber_t *subscriber;
+        hermes_topic_info_t info;
+        assert_int_equal(hermes_topic_create(f->client, names[i], NULL), HERMES_ENAME);
+        assert_int_equal(hermes_topic_delete(f->client, names[i]), HERMES_ENAME);
+        assert_int_equal(hermes_topic_describe(f->client, names[i], &info), HERMES_ENAME);
+        assert_int_equal(hermes_publisher_open(f->client, names[i], NULL, &publisher), HERMES_ENAME);
+        assert_int_equal(hermes_subscriber_open(f->client, names[i], &subscriber), HERMES_ENAME);
+        assert_true(strlen(hermes_last_error(f->client)) > 0);
+    }
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "unknown", NULL, &publisher), HERMES_ENOTFOUND);
+    assert_non_null(strstr(hermes_last_error(f->client), "unknown"));
+    assert_int_equal(hermes_ping(f->client), 0);
+}
+
+static void refuse_payloads(struct fixture *f, const char *topic, bool shared)
+{
+    static char payload[HERMES_PAYLOAD_MAX + 1];
+    make_topic(f, topic, shared);
+    hermes_publisher_t *publisher;
+    void *claimed, *second;
+    assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
+    assert_int_equal(hermes_publish(publisher, payload, sizeof payload, NULL), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publish(publisher, payload, SIZE_MAX, NULL), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publish(publisher, NULL, 5, NULL), HERMES_EINVALID);
+    assert_int_equal(hermes_claim(publisher, HERMES_PAYLOAD_MAX + 1, &claimed), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_commit(publisher, NULL), HERMES_EINVALID);
+    hermes_slice_t slices[] = {{payload, 8}, {payload, sizeof payload}, {payload, 8}};
+    assert_int_equal(hermes_publish_batch(publisher, slices + 1, 2), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publish_batch(publisher, slices, 3), 1); /* up to the one that is wrong */
+    assert_int_equal(hermes_publish_batch(publisher, slices, 0), 0);
+
+    assert_int_equal(hermes_claim(publisher, 100, &claimed), 0);
+    assert_int_equal(hermes_publish(publisher, payload, 1, NULL), HERMES_EINVALID);
+    assert_int_equal(hermes_claim(publisher, 1, &second), HERMES_EINVALID);
+    assert_int_equal(hermes_publish_batch(publisher, slices, 1), HERMES_EINVALID);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, 0), HERMES_EINVALID);
+    assert_non_null(strstr(hermes_last_error(f->client), "claim"));
+    memset(claimed, 0xff, 100);
+    hermes_abort(publisher);
+    hermes_abort(publisher);
+    assert_int_equal(hermes_publish(publisher, payload, 0, NULL), 0);
+    assert_int_equal(hermes_publish(publisher, payload, HERMES_PAYLOAD_MAX, NULL), 0);
+    assert_int_equal(hermes_claim(publisher, 100, &claimed), 0); /* open when it is closed: aborted */
+    hermes_publisher_close(publisher);
+
+    hermes_subscriber_t *subscriber;
+    hermes_message_t message;
+    assert_int_equal(hermes_subscriber_open(f->client, topic, &subscriber), 0);
+    assert_int_equal(hermes_seek_first(subscriber), 0);
+    const uint32_t lengths[] = {8, 0, HERMES_PAYLOAD_MAX};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(hermes_wait(subscriber, &message, 60000000000u), 1);
+        assert_int_equal(message.length, lengths[i]);
+        assert_int_equal(message.sequence, i + 1);
+    }
+    assert_int_equal(hermes_wait(subscriber, &message, 1000000), 0);
+    hermes_subscriber_close(subscriber);
+}
+
+static void test_refuses_payloads(void **state)
+{
+    refuse_payloads(*state, "exclusive", false);
+    refuse_payloads(*state, "shared", true);
+}
+
+static void test_one_publisher_of_an_exclusive_topic(void **state)
+{
+    struct fixture *f = *state;
+    hermes_publisher_t *first, *second;
+    make_topic(f, "t", false);
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &first), 0);
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &second), HERMES_EBUSY);
+    hermes_publisher_close(first);
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &second), 0);
+}
+
+/* ---- restarts ---- */
+
+/* All three ways to publish, while the broker is stopped and killed; each message counts once. */
+static void publish_through_restarts(struct fixture *f, const char *topic, bool shared)
+{
+    enum { ROUNDS = 12, BURST = 50 };
+    make_topic(f, topic, shared);
+    hermes_publisher_t *publisher;
+    hermes_subscriber_t *subscriber;
+    hermes_client_t *reader; /* of its own: sessions are found anew one by one */
+    assert_int_equal(hermes_connect(NULL, &reader), 0);
+    assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
+    assert_int_equal(hermes_subscriber_open(reader, topic, &subscriber), 0);
+    uint64_t number = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        void *claimed = NULL;
+        if (round % 3 == 2)
+            assert_int_equal(hermes_claim(publisher, 40, &claimed), 0);
+        if (round % 2 == 0) {
+            stop_broker(f, round % 4 == 0 ? SIGTERM : SIGKILL);
+            start_broker(f);
+        }
+        if (claimed != NULL) {
+            number++;
+            memcpy(claimed, &number, sizeof number);
+            memset((char *)claimed + 8, 'c', 32);
+            assert_int_equal(hermes_commit(publisher, NULL), 0);
+        }
+        if (round % 3 == 1) {
+            uint64_t numbers[BURST];
+            hermes_slice_t slices[BURST];
+            for (int i = 0; i < BURST; i++) {
+                numbers[i] = ++number;
+                slices[i] = (hermes_slice_t){&numbers[i], sizeof numbers[i]};
+            }
+            assert_int_equal(hermes_publish_batch(publisher, slices, BURST), BURST);
+        } else {
+            for (int i = 0; i < BURST; i++) {
+                number++;
+                assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
+            }
+        }
+    }
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, 60000000000u), 0);
+    assert_int_equal(hermes_publisher_sequence(publisher), number);
+    expect_counters(subscriber, number);
+    assert_int_equal(hermes_seek_first(subscriber), 0);
+    expect_counters(subscriber, number);
+    hermes_disconnect(reader);
+    hermes_publisher_close(publisher);
+}
+
+static void test_exclusive_through_restarts(void **state)
+{
+    publish_through_restarts(*state, "t", false);
+}
+
+static void test_shared_through_restarts(void **state)
+{
+    publish_through_restarts(*state, "t", true);
+}
+
+/* No broker within wait_ns: said so; and nothing is lost once there is one. */
+static void publish_without_a_broker(struct fixture *f, const char *topic, bool shared)
+{
+    make_topic(f, topic, shared);
+    hermes_publisher_options_t options = {.size = sizeof options, .wait_ns = 20000000};
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, topic, &options, &publisher), 0);
+    uint64_t number = 1;
+    assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, 60000000000u), 0);
+    stop_broker(f, SIGTERM);
+    int rc;
+    do { /* a ring takes some more */
+        number++;
+        rc = hermes_publish(publisher, &number, sizeof number, NULL);
+    } while (rc == 0);
+    assert_int_equal(rc, HERMES_EDISCONNECTED);
+    assert_non_null(strstr(hermes_last_error(f->client), "no broker"));
+    if (shared)
+        number--; /* it never got into the ring */
+    uint64_t refused = number + 1;
+    assert_int_equal(hermes_publish(publisher, &refused, sizeof refused, NULL), HERMES_EDISCONNECTED);
+    start_broker(f);
+    number++;
+    assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
+    hermes_subscriber_t *subscriber;
+    assert_int_equal(hermes_subscriber_open(f->client, topic, &subscriber), 0);
+    assert_int_equal(hermes_seek_first(subscriber), 0);
+    expect_counters(subscriber, number);
+    hermes_subscriber_close(subscriber);
+    hermes_publisher_close(publisher);
+}
+
+static void test_without_a_broker(void **state)
+{
+    publish_without_a_broker(*state, "exclusive", false);
+    publish_without_a_broker(*state, "shared", true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refuses_payloads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_publisher_of_an_exclusive_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exclusive_through_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shared_through_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_a_broker, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
