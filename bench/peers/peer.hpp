@@ -92,11 +92,13 @@ template <typename Ring, typename T> void measure(const char *name, bool &first)
     {
         Ring ring;
         uint64_t start = now_ns();
+        T popped{};
         for (uint64_t i = 0; i < count; i++) {
+            value.words[0] = i;
             ring.push(value);
-            ring.pop(value);
+            ring.pop(popped);
+            keep(popped.read());
         }
-        keep(value.words[0]);
         printf("%s{\"name\":\"%s push+pop, one thread\",\"size_bytes\":%zu,\"ns_per_operation\":%.3f}",
                first ? "" : ",\n", name, sizeof(T), double(now_ns() - start) / double(count));
         first = false;

@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "hermes/error.h"
 
@@ -106,7 +107,15 @@ HERMES_API int hermes_message_encode_plain(hermes_header_t *header, size_t lengt
  */
 static inline int hermes_message_decode(const hermes_header_t *header, size_t available)
 {
-    if (available < HERMES_HEADER_BYTES || header->magic != HERMES_MAGIC)
+    if (available < HERMES_HEADER_BYTES)
+        return HERMES_EMALFORMED;
+    const uint64_t any = (uint64_t)0xff << 40 | (uint64_t)HERMES_FLAG_CRC << 48; /* any type; CRC or not */
+    uint64_t word;
+    memcpy(&word, header, sizeof word);
+    if ((word & ~any) == hermes_commit_word(0, 0) && header->length <= HERMES_PAYLOAD_MAX &&
+        header->length <= available - HERMES_HEADER_BYTES)
+        return HERMES_OK;
+    if (header->magic != HERMES_MAGIC)
         return HERMES_EMALFORMED;
     if (header->version != HERMES_VERSION)
         return HERMES_EVERSION;

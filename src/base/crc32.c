@@ -13,10 +13,13 @@ static uint32_t portable_message(const void *payload, size_t length, const void 
     return portable_update(portable_update(0, payload, length), header28, 28);
 }
 
-static uint32_t portable_header_delta(const void *difference28)
+static uint32_t portable_header_delta(uint64_t sequence, uint64_t timestamp)
 {
     static const uint8_t zeros[28];
-    return portable_update(0, difference28, 28) ^ portable_update(0, zeros, 28);
+    uint8_t difference[28] = {0};
+    memcpy(difference + 8, &sequence, 8);
+    memcpy(difference + 16, &timestamp, 8);
+    return portable_update(0, difference, 28) ^ portable_update(0, zeros, 28);
 }
 
 #if defined(__x86_64__)
@@ -173,15 +176,19 @@ CLMUL static uint32_t clmul_message(const void *payload, size_t length, const vo
     return ~reduce(_mm_xor_si128(advance_224(state), fold_header(header28)));
 }
 
-CLMUL static uint32_t clmul_header_delta(const void *difference28)
+/* As fold_header(), but the registers are put together without a detour through memory. */
+CLMUL static uint32_t clmul_header_delta(uint64_t sequence, uint64_t timestamp)
 {
-    return reduce(fold_header(difference28));
+    __m128i first = _mm_set_epi64x((long long)(sequence << 32), 0);
+    __m128i last =
+        _mm_set_epi64x((long long)(timestamp >> 32), (long long)(sequence >> 32 | timestamp << 32));
+    return reduce(_mm_xor_si128(advance_128(first), last));
 }
 #endif
 
 static uint32_t (*update)(uint32_t, const void *, size_t) = portable_update;
 static uint32_t (*message)(const void *, size_t, const void *) = portable_message;
-static uint32_t (*header_delta)(const void *) = portable_header_delta;
+static uint32_t (*header_delta)(uint64_t, uint64_t) = portable_header_delta;
 
 /* Runs before main, so that the pointers never change while anybody uses them. */
 __attribute__((constructor)) static void choose(void)
@@ -205,7 +212,7 @@ uint32_t crc32_message(const void *payload, size_t length, const void *header28)
     return message(payload, length, header28);
 }
 
-uint32_t crc32_header_delta(const void *difference28)
+uint32_t crc32_header_delta(uint64_t sequence, uint64_t timestamp)
 {
-    return header_delta(difference28);
+    return header_delta(sequence, timestamp);
 }

@@ -19,9 +19,9 @@ uint32_t crc32_update(uint32_t crc, const void *data, size_t length);
 uint32_t crc32_message(const void *payload, size_t length, const void *header28);
 
 /*
- * L(d): what changing the last 28 bytes of a message by d (an exclusive or) does to its CRC,
- * whatever stands before them. L is linear: L(a ^ b) = L(a) ^ L(b).
+ * L(d): what changing sequence and time stamp in the header that ends a message, by these exclusive
+ * ors, does to its CRC, whatever stands before them. L is linear: L(a ^ b) = L(a) ^ L(b).
  */
-uint32_t crc32_header_delta(const void *difference28);
+uint32_t crc32_header_delta(uint64_t sequence, uint64_t timestamp);
 
 #endif

@@ -51,13 +51,8 @@ int hermes_message_verify(const hermes_header_t *header, const void *payload, si
 
 void hermes_message_restamp(hermes_header_t *header, uint64_t sequence, uint64_t timestamp)
 {
-    if (header->flags & HERMES_FLAG_CRC) {
-        hermes_header_t difference = {
-            .sequence = header->sequence ^ sequence,
-            .timestamp = header->timestamp ^ timestamp,
-        };
-        header->crc ^= crc32_header_delta(&difference);
-    }
+    if (header->flags & HERMES_FLAG_CRC)
+        header->crc ^= crc32_header_delta(header->sequence ^ sequence, header->timestamp ^ timestamp);
     header->sequence = sequence;
     header->timestamp = timestamp;
 }

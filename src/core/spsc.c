@@ -82,9 +82,8 @@ static int attach_producer(hermes_spsc_producer_t *p, void *memory, size_t bytes
     if (rc < 0)
         return rc;
     p->slots = (uint8_t *)memory + sizeof(hermes_spsc_t);
-    p->head = __atomic_load_n(&p->ring->head, __ATOMIC_RELAXED);
-    p->tail = __atomic_load_n(&p->ring->tail, __ATOMIC_ACQUIRE);
-    return p->head - p->tail <= p->mask + 1 ? HERMES_OK : HERMES_EMALFORMED;
+    p->limit = __atomic_load_n(&p->ring->tail, __ATOMIC_ACQUIRE) + p->mask + 1;
+    return HERMES_OK;
 }
 
 static int attach_consumer(hermes_spsc_consumer_t *c, void *memory, size_t bytes, uint32_t kind)
@@ -101,7 +100,11 @@ static int attach_consumer(hermes_spsc_consumer_t *c, void *memory, size_t bytes
 
 int hermes_spsc_producer_attach(hermes_spsc_producer_t *producer, void *memory, size_t bytes)
 {
-    return attach_producer(producer, memory, bytes, KIND_INDEXED);
+    int rc = attach_producer(producer, memory, bytes, KIND_INDEXED);
+    if (rc < 0)
+        return rc;
+    producer->head = __atomic_load_n(&producer->ring->head, __ATOMIC_RELAXED);
+    return producer->limit - producer->head <= producer->mask + 1 ? HERMES_OK : HERMES_EMALFORMED;
 }
 
 int hermes_spsc_consumer_attach(hermes_spsc_consumer_t *consumer, void *memory, size_t bytes)
@@ -122,8 +125,8 @@ int hermes_slot_producer_attach(hermes_spsc_producer_t *producer, void *memory, 
     if (rc < 0)
         return rc;
     size_t stride = hermes_slot_stride(producer->element_size);
-    producer->head = producer->tail;
-    while (producer->head - producer->tail <= producer->mask &&
+    producer->head = producer->limit - producer->mask - 1;
+    while (producer->head != producer->limit &&
            mark_at(producer->slots, producer->head, producer->mask, stride) == producer->head + 1)
         producer->head++;
     return HERMES_OK;

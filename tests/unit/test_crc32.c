@@ -40,14 +40,16 @@ static void message_is_payload_then_header(void **state)
 static void delta_does_not_depend_on_payload(void **state)
 {
     (void)state;
-    uint8_t before[28], after[28], difference[28];
     for (unsigned round = 0; round < 200; round++) {
-        for (unsigned i = 0; i < 28; i++) {
-            before[i] = bytes[round * 56 + i];
-            after[i] = bytes[round * 56 + 28 + i];
-            difference[i] = before[i] ^ after[i];
-        }
-        assert_int_equal(crc32_message(bytes, round, before) ^ crc32_header_delta(difference),
+        uint8_t before[28], after[28];
+        uint64_t was[2], is[2];
+        memcpy(before, bytes + round * 56, 28);
+        memcpy(after, before, 28);
+        memcpy(after + 8, bytes + round * 56 + 28, 16); /* sequence and time stamp */
+        memcpy(was, before + 8, 16);
+        memcpy(is, after + 8, 16);
+        assert_int_equal(crc32_message(bytes, round, before) ^
+                             crc32_header_delta(was[0] ^ is[0], was[1] ^ is[1]),
                          crc32_message(bytes, round, after));
     }
 }
