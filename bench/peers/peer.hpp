@@ -49,6 +49,18 @@ inline void keep(uint64_t value)
     __asm__ volatile("" : : "r"(value) : "memory");
 }
 
+// What reading the clock twice adds to a round trip.
+inline double clock_cost()
+{
+    std::vector<uint64_t> times;
+    for (int i = 0; i < 10000; i++) {
+        uint64_t start = now_ns();
+        times.push_back(now_ns() - start);
+    }
+    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+    return double(times[times.size() / 2]);
+}
+
 // The bare line, as in hermes bench.
 inline double line_rtt()
 {
@@ -80,7 +92,20 @@ inline double line_rtt()
         std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
         best = std::min(best, double(times[times.size() / 2]));
     }
-    return best;
+    return best - clock_cost();
+}
+
+// Runs measure between two looks at the line, again where they differ by more than a fifth (the cores have moved);
+// returns the larger one.
+template <typename F> double beside_the_line(F measure)
+{
+    for (int attempt = 1;; attempt++) {
+        double before = line_rtt();
+        measure();
+        double after = line_rtt();
+        if (std::max(before, after) <= 1.2 * std::min(before, after) || attempt == 8)
+            return std::max(before, after);
+    }
 }
 
 // Ring: bool push(const T &), bool pop(T &).
@@ -103,9 +128,9 @@ template <typename Ring, typename T> void measure(const char *name, bool &first)
                first ? "" : ",\n", name, sizeof(T), double(now_ns() - start) / double(count));
         first = false;
     }
-    {
+    double seconds = 0;
+    double line = beside_the_line([&] {
         Ring ring;
-        double line = line_rtt();
         std::thread producer([&] {
             pin(1);
             T mine{};
@@ -122,15 +147,16 @@ template <typename Ring, typename T> void measure(const char *name, bool &first)
                 relax();
             sum += value.read();
         }
-        double seconds = double(now_ns() - start) / 1e9;
+        seconds = double(now_ns() - start) / 1e9;
         producer.join();
-        printf(",\n{\"name\":\"%s across cores, one at a time\",\"size_bytes\":%zu,"
-               "\"messages_per_second\":%.0f,\"line_rtt_ns\":%.0f}",
-               name, sizeof(T), double(count) / seconds, line);
-    }
-    {
+    });
+    printf(",\n{\"name\":\"%s across cores, one at a time\",\"size_bytes\":%zu,"
+           "\"messages_per_second\":%.0f,\"line_rtt_ns\":%.0f}",
+           name, sizeof(T), double(count) / seconds, line);
+    std::vector<uint64_t> times;
+    line = beside_the_line([&] {
         Ring there, back;
-        double line = line_rtt();
+        times.clear();
         std::thread echo([&] {
             pin(1);
             T mine{};
@@ -142,7 +168,6 @@ template <typename Ring, typename T> void measure(const char *name, bool &first)
             }
         });
         pin(0);
-        std::vector<uint64_t> times;
         for (uint64_t i = 0; i < rounds; i++) {
             uint64_t start = now_ns();
             there.push(value);
@@ -152,10 +177,11 @@ template <typename Ring, typename T> void measure(const char *name, bool &first)
             times.push_back(now_ns() - start);
         }
         echo.join();
-        std::sort(times.begin(), times.end());
-        printf(",\n{\"name\":\"%s round trip\",\"size_bytes\":%zu,\"rtt_p50_ns\":%lu,\"rtt_p99_ns\":%lu,"
-               "\"line_rtt_ns\":%.0f}",
-               name, sizeof(T), times[rounds / 2], times[rounds * 99 / 100], line);
-    }
+    });
+    std::sort(times.begin(), times.end());
+    printf(",\n{\"name\":\"%s round trip\",\"size_bytes\":%zu,\"rtt_p50_ns\":%.0f,\"rtt_p99_ns\":%.0f,"
+           "\"line_rtt_ns\":%.0f}",
+           name, sizeof(T), double(times[rounds / 2]) - clock_cost(), double(times[rounds * 99 / 100]) - clock_cost(),
+           line);
     keep(sum);
 }

@@ -110,9 +110,8 @@ pid_t bench_child(void (*body)(void *context), void *context)
 void bench_join(pid_t pid)
 {
     int status;
-    waitpid(pid, &status, 0);
-    if (status != 0)
-        fprintf(stderr, "hermes bench: a child ended with status %d\n", status);
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        exit(cli_fail("benchmark", 0, "the other process failed"));
 }
 
 /* ---- the line ---- */

@@ -197,8 +197,13 @@ static hermes_publisher_t *publish_to(hermes_client_t *client, const char *topic
 
 static void wait_for(const struct topic_flow *flow, uint32_t value)
 {
-    while (atomic_load(flow->ready) != value)
+    for (uint64_t looks = 1; atomic_load(flow->ready) != value; looks++) {
         cpu_relax();
+        siginfo_t info = {.si_pid = 0};
+        if (looks % 1000000 == 0 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0)
+            exit(cli_fail("benchmark", 0, "the other process ended early"));
+    }
 }
 
 static void topic_echo(void *context)

@@ -8,6 +8,8 @@
 
 /* A parked reader looks again this often even if nobody rings: the net under the mechanism. */
 static const uint64_t longest_sleep_ns = 250000000;
+/* How long a change of publishers may take that a newcomer falls into: milliseconds, with a large window. */
+static const uint64_t longest_change_ns = 5000000000;
 /* Without a doorbell nobody will ring. */
 static const uint64_t deaf_sleep_ns = 1000000;
 
@@ -66,6 +68,24 @@ static int follow_epoch(struct reader *reader)
     return HERMES_EAGAIN;
 }
 
+/* The first window. Whoever comes while the topic changes its publisher waits until that is done. */
+static int enter_epoch(struct reader *reader)
+{
+    uint64_t start = clock_monotonic_ns();
+    for (;;) {
+        int rc = follow_epoch(reader);
+        if (rc != HERMES_EAGAIN)
+            return rc;
+        uint32_t state = atomic_load_explicit(&reader->status->state, memory_order_acquire);
+        if (state == STATE_CLOSED || state == STATE_DELETED)
+            return error_set(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
+        if (clock_monotonic_ns() - start > longest_change_ns)
+            return error_set(&reader->error, rc, "a change of publishers does not end (did its owner die?)");
+        struct timespec pause = {0, 50000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    }
+}
+
 int reader_open(struct reader *reader, const struct status *status, struct doorbell *doorbell,
                 struct reader_source source, enum reader_verify verify)
 {
@@ -77,7 +97,7 @@ int reader_open(struct reader *reader, const struct status *status, struct doorb
     reader->copy = aligned_alloc(64, FRAME_MAX_BYTES + 64 - FRAME_MAX_BYTES % 64);
     if (reader->copy == NULL)
         return error_set(&reader->error, HERMES_ENOMEM, "a reader's buffer");
-    int rc = follow_epoch(reader);
+    int rc = enter_epoch(reader);
     if (rc == 0)
         rc = reader_seek_end(reader);
     if (rc < 0)

@@ -1,7 +1,9 @@
 /* The client library against a real broker: every call, what it refuses, and restarts in between. */
 #include "../unit/test.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "hermes/hermes.h"
@@ -182,6 +184,40 @@ static void test_one_publisher_of_an_exclusive_topic(void **state)
     assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &second), 0);
 }
 
+/* ---- newcomers ---- */
+
+static void *change_publishers(void *argument)
+{
+    atomic_bool *stop = argument;
+    hermes_client_t *client;
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    while (!atomic_load(stop)) {
+        hermes_publisher_t *publisher;
+        assert_int_equal(hermes_publisher_open(client, "t", NULL, &publisher), 0);
+        assert_int_equal(hermes_publish(publisher, "x", 1, NULL), 0);
+        hermes_publisher_close(publisher);
+    }
+    hermes_disconnect(client);
+    return NULL;
+}
+
+/* Each new publisher has a new window; who opens the topic meanwhile waits a moment, and is let in. */
+static void test_subscribers_come_while_publishers_change(void **state)
+{
+    struct fixture *f = *state;
+    atomic_bool stop = false;
+    pthread_t thread;
+    assert_int_equal(hermes_topic_create(f->client, "t", NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, change_publishers, &stop), 0);
+    for (int i = 0; i < 300; i++) {
+        hermes_subscriber_t *subscriber;
+        assert_int_equal(hermes_subscriber_open(f->client, "t", &subscriber), 0);
+        hermes_subscriber_close(subscriber);
+    }
+    atomic_store(&stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* ---- restarts ---- */
 
 /* All three ways to publish, while the broker is stopped and killed; each message counts once. */
@@ -289,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_payloads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_publisher_of_an_exclusive_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_subscribers_come_while_publishers_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_through_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared_through_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_a_broker, setup, teardown),

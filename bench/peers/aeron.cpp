@@ -1,0 +1,227 @@
+// Aeron IPC: an exclusive publication and an image between two pinned processes, through Aeron's C client, with
+// its media driver (argument 1: the program) beside them on the same two cores. Every byte received is read.
+#include "peer.hpp"
+
+#include <cstring>
+#include <signal.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern "C" {
+#include "aeronc.h"
+}
+
+static std::string directory;
+
+[[noreturn]] static void die(const char *what)
+{
+    fprintf(stderr, "peer_aeron: %s: %s\n", what, aeron_errmsg());
+    exit(1);
+}
+
+static pid_t start_driver(const char *program, const char *idle)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("AERON_DIR", directory.c_str(), 1);
+        setenv("AERON_DIR_DELETE_ON_START", "1", 1);
+        setenv("AERON_DIR_DELETE_ON_SHUTDOWN", "1", 1);
+        setenv("AERON_THREADING_MODE", "SHARED", 1);
+        setenv("AERON_TERM_BUFFER_SPARSE_FILE", "0", 1); // touched before use, as ours
+        setenv("AERON_SHARED_IDLE_STRATEGY", idle, 1);
+        freopen("/dev/null", "w", stdout);
+        execl(program, program, (char *)nullptr);
+        _exit(127);
+    }
+    usleep(500000); // the client library waits for it as well
+    return pid;
+}
+
+struct side {
+    aeron_context_t *context = nullptr;
+    aeron_t *client = nullptr;
+
+    side()
+    {
+        if (aeron_context_init(&context) < 0 || aeron_context_set_dir(context, directory.c_str()) < 0 ||
+            aeron_init(&client, context) < 0 || aeron_start(client) < 0)
+            die("client");
+    }
+    ~side()
+    {
+        aeron_close(client);
+        aeron_context_close(context);
+    }
+    aeron_exclusive_publication_t *publication(int stream)
+    {
+        aeron_async_add_exclusive_publication_t *pending = nullptr;
+        aeron_exclusive_publication_t *made = nullptr;
+        if (aeron_async_add_exclusive_publication(&pending, client, "aeron:ipc", stream) < 0)
+            die("publication");
+        while (made == nullptr) {
+            if (aeron_async_add_exclusive_publication_poll(&made, pending) < 0)
+                die("publication");
+            sched_yield();
+        }
+        return made;
+    }
+    aeron_subscription_t *subscription(int stream)
+    {
+        aeron_async_add_subscription_t *pending = nullptr;
+        aeron_subscription_t *made = nullptr;
+        if (aeron_async_add_subscription(&pending, client, "aeron:ipc", stream, nullptr, nullptr, nullptr, nullptr) < 0)
+            die("subscription");
+        while (made == nullptr) {
+            if (aeron_async_add_subscription_poll(&made, pending) < 0)
+                die("subscription");
+            sched_yield();
+        }
+        return made;
+    }
+    static aeron_image_t *image(aeron_subscription_t *subscription)
+    {
+        aeron_image_t *image = nullptr;
+        while ((image = aeron_subscription_image_at_index(subscription, 0)) == nullptr)
+            sched_yield();
+        return image;
+    }
+};
+
+struct received {
+    uint64_t count = 0, sum = 0;
+};
+
+static void on_message(void *context, const uint8_t *buffer, size_t length, aeron_header_t *)
+{
+    auto *r = static_cast<received *>(context);
+    for (size_t i = 0; i < length; i += 8) {
+        uint64_t word;
+        memcpy(&word, buffer + i, 8);
+        r->sum += word;
+    }
+    r->count++;
+}
+
+static void offer(aeron_exclusive_publication_t *publication, const void *payload, size_t size)
+{
+    int64_t rc;
+    while ((rc = aeron_exclusive_publication_offer(publication, (const uint8_t *)payload, size, nullptr, nullptr)) < 0) {
+        if (rc != AERON_PUBLICATION_BACK_PRESSURED && rc != AERON_PUBLICATION_ADMIN_ACTION &&
+            rc != AERON_PUBLICATION_NOT_CONNECTED)
+            die("offer");
+        relax();
+    }
+}
+
+static int stream = 1000; // fresh ones each time: the last one's images linger
+
+static void round_trips(size_t size, uint64_t rounds, std::vector<uint64_t> &times)
+{
+    alignas(8) uint8_t payload[1024] = {};
+    stream += 2;
+    pid_t child = fork();
+    if (child == 0) {
+        pin(1);
+        side me;
+        aeron_subscription_t *there = me.subscription(stream);
+        aeron_exclusive_publication_t *back = me.publication(stream + 1);
+        aeron_image_t *image = side::image(there);
+        received r;
+        for (uint64_t i = 0; i < rounds; i++) {
+            while (r.count == i)
+                if (aeron_image_poll(image, on_message, &r, 1) <= 0)
+                    relax();
+            offer(back, payload, size);
+        }
+        keep(r.sum);
+        while (!aeron_image_is_closed(image))
+            usleep(1000);
+        _exit(0);
+    }
+    times.clear();
+    {
+        pin(0);
+        side me;
+        aeron_exclusive_publication_t *there = me.publication(stream);
+        aeron_image_t *image = side::image(me.subscription(stream + 1));
+        while (!aeron_exclusive_publication_is_connected(there))
+            sched_yield();
+        received r;
+        for (uint64_t i = 0; i < rounds; i++) {
+            uint64_t start = now_ns();
+            offer(there, payload, size);
+            while (r.count == i)
+                if (aeron_image_poll(image, on_message, &r, 1) <= 0)
+                    relax();
+            times.push_back(now_ns() - start);
+        }
+        keep(r.sum);
+    }
+    waitpid(child, nullptr, 0);
+    std::sort(times.begin(), times.end());
+}
+
+static double throughput(size_t size, uint64_t count)
+{
+    stream += 2;
+    auto *ready = static_cast<std::atomic<uint32_t> *>(
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    pid_t child = fork();
+    if (child == 0) {
+        alignas(8) uint8_t payload[1024] = {};
+        pin(1);
+        side me;
+        aeron_exclusive_publication_t *publication = me.publication(stream);
+        while (!aeron_exclusive_publication_is_connected(publication) || ready->load() == 0)
+            sched_yield();
+        for (uint64_t i = 0; i < count; i++)
+            offer(publication, payload, size);
+        while (ready->load() != 2)
+            usleep(1000);
+        _exit(0);
+    }
+    double seconds;
+    {
+        pin(0);
+        side me;
+        aeron_image_t *image = side::image(me.subscription(stream));
+        received r;
+        uint64_t start = now_ns();
+        ready->store(1);
+        while (r.count < count)
+            if (aeron_image_poll(image, on_message, &r, 256) <= 0)
+                relax();
+        seconds = double(now_ns() - start) / 1e9;
+        keep(r.sum);
+        ready->store(2);
+    }
+    waitpid(child, nullptr, 0);
+    munmap(ready, 4096);
+    return double(count) / seconds;
+}
+
+// Argument: the driver's idle strategy. backoff, its default, is the best one with two cores.
+int main(int argc, char **argv)
+{
+    directory = "/dev/shm/peer-aeron-" + std::to_string(getpid());
+    pid_t driver = start_driver(MEDIA_DRIVER, argc > 1 ? argv[1] : "backoff");
+    printf("{\"results\":[\n");
+    std::vector<uint64_t> times;
+    double line = beside_the_line([&] { round_trips(32, 100000, times); });
+    printf("{\"name\":\"aeron ipc round trip\",\"size_bytes\":32,\"rtt_p50_ns\":%.0f,\"rtt_p99_ns\":%.0f,"
+           "\"line_rtt_ns\":%.0f}",
+           double(times[times.size() / 2]) - clock_cost(), double(times[times.size() * 99 / 100]) - clock_cost(), line);
+    for (size_t size : {32, 64, 256, 1024}) {
+        double rate = 0;
+        line = beside_the_line([&] { rate = throughput(size, size < 1024 ? 5000000 : 1000000); });
+        printf(",\n{\"name\":\"aeron ipc, one at a time\",\"size_bytes\":%zu,\"messages_per_second\":%.0f,"
+               "\"line_rtt_ns\":%.0f}",
+               size, rate, line);
+    }
+    printf("]}\n");
+    kill(driver, SIGTERM);
+    waitpid(driver, nullptr, 0);
+    return 0;
+}
