@@ -37,3 +37,22 @@ void futex_wake_all(const _Atomic uint32_t *word)
 {
     syscall(__NR_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
+
+int futex_wait_any(const struct futex_word *words, unsigned count, uint64_t timeout_ns)
+{
+    struct futex_waitv waiters[FUTEX_WORDS_MAX] = {{0}};
+    for (unsigned i = 0; i < count; i++)
+        waiters[i] = (struct futex_waitv){
+            .val = words[i].expected, .uaddr = (uintptr_t)words[i].word, .flags = FUTEX_32};
+    struct timespec until; /* absolute, other than for a single word */
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_ns % 1000000000u;
+    until.tv_sec += (time_t)(timeout_ns / 1000000000u + ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
+    long rc = syscall(__NR_futex_waitv, waiters, count, 0, &until, CLOCK_MONOTONIC);
+    if (rc >= 0 || errno == EAGAIN)
+        return HERMES_OK;
+    return errno == ENOSYS || errno == EPERM ? HERMES_ENOTSUP
+           : errno == EINTR                  ? HERMES_EINTERRUPTED
+                                             : HERMES_ETIMEOUT;
+}

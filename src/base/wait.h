@@ -41,4 +41,12 @@ static inline void cpu_relax(void)
 int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void futex_wake_all(const _Atomic uint32_t *word);
 
+/* The same for several words at once, at most FUTEX_WORDS_MAX. HERMES_ENOTSUP before Linux 5.16. */
+enum { FUTEX_WORDS_MAX = 128 };
+struct futex_word {
+    const _Atomic uint32_t *word;
+    uint32_t expected;
+};
+int futex_wait_any(const struct futex_word *words, unsigned count, uint64_t timeout_ns);
+
 #endif

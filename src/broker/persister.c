@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 
+static const uint64_t quiet_ns = 1000000000;
+
 /* Copies everything that stands there now; true if some log is not clean yet. */
 static bool persist_all(struct persister *persister, bool sync)
 {
@@ -30,10 +32,33 @@ static bool persist_all(struct persister *persister, bool sync)
     return pending;
 }
 
+/*
+ * Sleeps until any log's writer commits, or somebody rings. Not for longer than a tick of a second: the
+ * parked flags stand where subscribers may lower them. false: there is more to do, or this kernel or
+ * that many topics do not allow it.
+ */
+static bool park(struct persister *persister, uint32_t bell)
+{
+    struct futex_word words[FUTEX_WORDS_MAX] = {{persister->bell, bell}};
+    unsigned used = 1;
+    bool may = true;
+    pthread_mutex_lock(&persister->lock);
+    for (unsigned i = 0; i < persister->count && may; i++) {
+        may = used < FUTEX_WORDS_MAX;
+        if (may && persister->logs[i]->durability != DURABILITY_MEMORY)
+            words[used++] = log_park(persister->logs[i]);
+    }
+    barrier_remote(); /* pairs with barrier_publisher() of every writer */
+    for (unsigned i = 0; i < persister->count && may; i++)
+        may = persister->logs[i]->durability == DURABILITY_MEMORY || !log_has_more(persister->logs[i]);
+    pthread_mutex_unlock(&persister->lock);
+    return may && futex_wait_any(words, used, quiet_ns) != HERMES_ENOTSUP;
+}
+
 static void *persister_main(void *argument)
 {
     struct persister *persister = argument;
-    uint64_t interval = (uint64_t)persister->interval_ms * 1000000u, last_sync = 0;
+    uint64_t interval = (uint64_t)persister->interval_ms * 1000000u, last_sync = 0, busy_at = 0;
     while (!atomic_load_explicit(&persister->stop, memory_order_acquire)) {
         /* Acquire pairs with the release in persister_ring(). */
         uint32_t bell = atomic_load_explicit(persister->bell, memory_order_acquire);
@@ -42,8 +67,12 @@ static void *persister_main(void *argument)
         bool pending = persist_all(persister, sync);
         if (sync)
             last_sync = now;
-        bool idle = !pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0;
-        futex_wait(persister->bell, bell, idle ? FUTEX_FOREVER : interval);
+        if (pending)
+            busy_at = now;
+        if (!pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
+            futex_wait(persister->bell, bell, FUTEX_FOREVER);
+        else if (now - busy_at < quiet_ns || !park(persister, bell))
+            futex_wait(persister->bell, bell, interval);
     }
     return NULL;
 }

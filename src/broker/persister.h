@@ -1,7 +1,8 @@
 /*
  * The persister: a thread that copies windows into stores and syncs them. It ticks every sync interval
- * while anybody publishes to a stored topic, is rung by publishers whose window fills up, and sleeps
- * for good otherwise.
+ * while anything is published to a stored topic, and is rung by publishers whose window fills up. After
+ * a quiet second it parks like a reader, to be woken by the next commit; where nobody publishes at all,
+ * it sleeps for good.
  */
 #ifndef BROKER_PERSISTER_H
 #define BROKER_PERSISTER_H

@@ -1,4 +1,4 @@
-/* hermes bench ring|codec|log|store|topic */
+/* hermes bench ring|codec|log|store|topic|broker */
 #include "cli/bench.h"
 
 #include <errno.h>
@@ -12,15 +12,17 @@
 
 static const char documentation[] =
     "Measure Hermes on this machine.\v"
-    "WHAT is ring, codec, log, store, topic or all. Latencies are medians of round trips between two pinned "
+    "WHAT is ring, codec, log, store, topic, broker or all. Latencies are medians of round trips between two "
+    "pinned "
     "processes that read every payload byte, with the round trip of a bare cache line measured just before "
     "and "
     "after beside them: where two virtual cores are changes within seconds, so compare ratios, not figures. "
-    "topic starts a broker of its own.";
+    "topic and broker start a broker of their own.";
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "One JSON object with a list `results`", 0},
     {"hgrm", 'h', "FILE", 0, "Write the last latency histogram to FILE (.hgrm)", 0},
+    {"plot", 'p', "FILE", 0, "Draw latency by percentile into FILE (.svg)", 0},
     {"scale", 's', "PERCENT", 0, "Do more or less work (100)", 0},
     {0},
 };
@@ -28,6 +30,7 @@ static const struct argp_option options[] = {
 struct arguments {
     const char *what;
     const char *hgrm;
+    const char *plot;
     struct bench bench;
 };
 
@@ -40,6 +43,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'h':
         a->hgrm = value;
+        return 0;
+    case 'p':
+        a->plot = value;
         return 0;
     case 's':
         a->bench.scale = (uint64_t)cli_number(state, "--scale", value);
@@ -61,7 +67,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 /* ---- processes ---- */
 
-void bench_pin(int side)
+void bench_pin_process(pid_t pid, int side)
 {
     static cpu_set_t allowed;
     static bool known;
@@ -69,18 +75,21 @@ void bench_pin(int side)
         known = true;
         sched_getaffinity(0, sizeof allowed, &allowed);
     }
+    cpu_set_t chosen = allowed;
     int seen = 0;
-    size_t last = 0;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    for (size_t cpu = 0; side >= 0 && cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed)) {
-            last = cpu;
+            CPU_ZERO(&chosen);
+            CPU_SET(cpu, &chosen);
             if (seen++ == side)
                 break;
         }
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    sched_setaffinity(pid, sizeof chosen, &chosen);
+}
+
+void bench_pin(int side)
+{
+    bench_pin_process(0, side);
 }
 
 void *bench_shared(size_t bytes)
@@ -155,8 +164,7 @@ static double line_once(bool pause)
     return (double)histogram_quantile(&histogram, 0.5);
 }
 
-/* What reading the clock twice adds to a round trip. */
-static double clock_cost(void)
+double bench_clock_cost(void)
 {
     static struct histogram histogram;
     histogram_reset(&histogram);
@@ -170,7 +178,7 @@ static double clock_cost(void)
 double bench_line_rtt(void)
 {
     double plain = line_once(false), paused = line_once(true);
-    return (plain < paused ? plain : paused) - clock_cost();
+    return (plain < paused ? plain : paused) - bench_clock_cost();
 }
 
 void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
@@ -182,11 +190,12 @@ void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
         double before = bench_line_rtt();
         histogram_reset(&histogram);
         measure(context, &histogram);
-        double after = bench_line_rtt(), cost = clock_cost();
+        double after = bench_line_rtt(), cost = bench_clock_cost();
         result->rtt_p50_ns = (double)histogram_quantile(&histogram, 0.5) - cost;
         result->rtt_p99_ns = (double)histogram_quantile(&histogram, 0.99) - cost;
         result->line_rtt_ns = (before + after) / 2;
         result->ratio_to_line = result->rtt_p50_ns / result->line_rtt_ns;
+        bench_take_quantiles(result, &histogram, cost);
         result->unsteady = before > 1.2 * after || after > 1.2 * before;
         if (!result->unsteady)
             break;
@@ -198,6 +207,29 @@ void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
             histogram_write_hgrm(&histogram, bench->hgrm);
         fflush(bench->hgrm);
     }
+}
+
+void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost)
+{
+    for (unsigned i = 0; i < BENCH_QUANTILES; i++) {
+        double ns = (double)histogram_quantile(histogram, bench_quantile(i)) - clock_cost;
+        result->quantiles[i] = ns < 1 ? 1 : ns;
+    }
+}
+
+/* ---- trouble ---- */
+
+void bench_must(int rc, const char *what, const char *sentence)
+{
+    if (rc < 0)
+        exit(cli_fail(what, rc, sentence));
+}
+
+void bench_directory(char path[32])
+{
+    snprintf(path, 32, "/tmp/hermes-bench-XXXXXX");
+    if (mkdtemp(path) == NULL)
+        exit(cli_fail("cannot make a directory in /tmp", 0, strerror(errno)));
 }
 
 /* ---- results ---- */
@@ -214,13 +246,19 @@ void bench_print(const struct bench *bench, const struct bench_result *r)
 {
     if (bench->json)
         return;
-    printf("%-40s %6llu B", r->name, (unsigned long long)r->size_bytes);
+    printf("%-44s %6llu B", r->name, (unsigned long long)r->size_bytes);
     if (r->rtt_p50_ns > 0)
         printf("   rtt p50 %6.0f p99 %6.0f ns   line %4.0f ns   ratio %.2f%s", r->rtt_p50_ns, r->rtt_p99_ns,
                r->line_rtt_ns, r->ratio_to_line, r->unsteady ? "  (unsteady)" : "");
+    if (r->one_way_p50_ns > 0)
+        printf("   one way p50 %6.0f p99 %6.0f ns", r->one_way_p50_ns, r->one_way_p99_ns);
+    if (r->resident_bytes > 0)
+        printf("   %.2f %% of one core, %.1f MB", r->cpu_percent, r->resident_bytes / 1e6);
     if (r->messages_per_second > 0)
         printf("   %8.2f M/s", r->messages_per_second / 1e6);
-    if (r->ns_per_operation > 0)
+    if (r->ns_per_operation >= 1e5)
+        printf("   %8.2f ms", r->ns_per_operation / 1e6);
+    else if (r->ns_per_operation > 0)
         printf("   %8.2f ns", r->ns_per_operation);
     if (r->bytes_per_second > 0)
         printf("   %6.2f GB/s", r->bytes_per_second / 1e9);
@@ -247,6 +285,10 @@ static void print_json(const struct bench *bench)
         print_field("rtt_p99_ns", r->rtt_p99_ns);
         print_field("line_rtt_ns", r->line_rtt_ns);
         print_field("ratio_to_line", r->ratio_to_line);
+        print_field("one_way_p50_ns", r->one_way_p50_ns);
+        print_field("one_way_p99_ns", r->one_way_p99_ns);
+        print_field("cpu_percent", r->cpu_percent);
+        print_field("resident_bytes", r->resident_bytes);
         print_field("messages_per_second", r->messages_per_second);
         print_field("ns_per_operation", r->ns_per_operation);
         print_field("bytes_per_second", r->bytes_per_second);
@@ -260,16 +302,16 @@ int cli_bench(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(struct bench *bench);
-    } suites[] = {{"ring", bench_ring},
-                  {"codec", bench_codec},
-                  {"log", bench_log},
-                  {"store", bench_store},
-                  {"topic", bench_topic}};
+    } suites[] = {{"ring", bench_ring},   {"codec", bench_codec}, {"log", bench_log},
+                  {"store", bench_store}, {"topic", bench_topic}, {"broker", bench_broker}};
     static struct arguments a = {.bench.scale = 100};
     const struct argp argp = {options, parse, "WHAT", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.hgrm != NULL && (a.bench.hgrm = fopen(a.hgrm, "w+e")) == NULL)
         return cli_fail(a.hgrm, 0, strerror(errno));
+    FILE *plot = NULL;
+    if (a.plot != NULL && (plot = fopen(a.plot, "we")) == NULL)
+        return cli_fail(a.plot, 0, strerror(errno));
     bool found = false;
     bench_pin(0);
     for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
@@ -278,11 +320,16 @@ int cli_bench(int argc, char **argv)
             suites[i].run(&a.bench);
         }
     if (!found) {
-        fprintf(stderr, "hermes bench: no suite '%s': ring, codec, log, store, topic or all\n", a.what);
+        fprintf(stderr, "hermes bench: no suite '%s': ring, codec, log, store, topic, broker or all\n",
+                a.what);
         return EXIT_USAGE;
     }
     if (a.bench.json)
         print_json(&a.bench);
+    if (plot != NULL && !bench_plot(&a.bench, plot))
+        return cli_fail(a.plot, 0, "nothing to draw: this suite measures no latency");
+    if (plot != NULL && fclose(plot) != 0)
+        return cli_fail(a.plot, 0, strerror(errno));
     if (a.bench.hgrm != NULL)
         fclose(a.bench.hgrm);
     return EXIT_GOOD;

@@ -385,6 +385,27 @@ int log_sync(struct log *log)
     return rc;
 }
 
+struct futex_word log_park(struct log *log)
+{
+    log_lock(log);
+    /* Acquire pairs with the release in window_ring(). */
+    struct futex_word word = {&log->window->bell,
+                              atomic_load_explicit(&log->window->bell, memory_order_acquire)};
+    atomic_store_explicit(&log->doorbell->parked, 1, memory_order_relaxed);
+    log_unlock(log);
+    return word;
+}
+
+bool log_has_more(struct log *log)
+{
+    log_lock(log);
+    uint64_t offset = log->store.position & (log->capacity - 1);
+    bool more =
+        atomic_load_explicit(window_commit_word(log->window->data, offset), memory_order_acquire) != 0;
+    log_unlock(log);
+    return more;
+}
+
 int log_window_reader_fd(struct log *log, int *fd)
 {
     char path[320];

@@ -69,6 +69,11 @@ int64_t log_persist(struct log *log, uint64_t limit);
 /* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */
 int log_sync(struct log *log);
 
+/* Asks the writer to ring at its next commit, as a reader that parks does: the word to sleep on, once
+ * barrier_remote() was called and log_has_more() still says no. */
+struct futex_word log_park(struct log *log);
+bool log_has_more(struct log *log);
+
 /* Readable by users other than the owner: path of the current window, and its name for an epoch. */
 void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size);
 
