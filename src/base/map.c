@@ -16,13 +16,18 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024 };
+
 int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, struct map *map)
 {
     int protection = access == MAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
     void *address = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
     if (address == MAP_FAILED)
         return error_from_errno(errno);
-    /* Only speed hangs on this; kernels before 5.14 do not know it and fault page by page. */
+    /* Only speed hangs on these. Huge pages: where the system lets shared memory have them on request
+     * (transparent_hugepage/shmem_enabled: advise). Kernels before 5.14 fault page by page. */
+    if (size >= HUGE_PAGE_BYTES && access == MAP_READ_WRITE)
+        (void)madvise(address, size, MADV_HUGEPAGE);
     if (pages == MAP_PREFAULT)
         (void)madvise(address, size, access == MAP_READ ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
     *map = (struct map){address, size};

@@ -19,6 +19,8 @@
 
 /* How long the loop sleeps when nothing is due: it is woken by what happens, not by time. */
 static const uint64_t longest_sleep_ns = 60000000000u;
+/* A store that refuses is told of at once, and again this often. */
+static const uint64_t tell_again_ns = 60000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
 
@@ -36,15 +38,14 @@ void broker_note(const char *format, ...)
 static void trouble(void *context, struct log *log, int error)
 {
     struct broker *broker = context;
-    static uint64_t last;
     uint64_t now = clock_monotonic_ns();
     if (error == HERMES_EMALFORMED || error == HERMES_EVERSION || error == HERMES_ETOOLARGE) {
         uint64_t one = 1;
         atomic_store_explicit(&log->malformed, error, memory_order_release);
         if (write(broker->trouble_fd, &one, sizeof one) != (ssize_t)sizeof one)
             broker_note("%s: %s", log->directory, hermes_strerror(error));
-    } else if (now - last > 1000000000u) {
-        last = now;
+    } else if (log->told_ns == 0 || now - log->told_ns > tell_again_ns) { /* the persister tries on and on */
+        log->told_ns = now;
         broker_note("%s: %s", log->directory, log->error.bytes);
     }
 }

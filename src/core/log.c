@@ -120,12 +120,10 @@ static int make_doorbell(struct log *log, bool is_file, struct error_text *text)
     return rc < 0 ? error_set(text, rc, "cannot make a doorbell in shared memory") : HERMES_OK;
 }
 
-static int make_status(struct log *log, const struct log_options *options, struct error_text *text)
+/* A status page under a name that nobody looks for yet, and the first window. */
+static int fill_status(struct log *log, const struct log_options *options, const char *temporary,
+                       struct error_text *text)
 {
-    char path[320], temporary[328];
-    other_path(log, "status", path, sizeof path);
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    unlink(temporary);
     int fd;
     int rc = map_create(temporary, STATUS_BYTES, &log->status_map, &fd);
     if (rc < 0)
@@ -162,9 +160,24 @@ static int make_status(struct log *log, const struct log_options *options, struc
     atomic_store(&status->seal, status_seal(options->instance, epoch));
     atomic_store(&status->epoch, log->epoch);
     atomic_store(&status->state, STATE_OPEN);
-    if (rename(temporary, path) != 0)
-        return error_set_errno(text, "rename to", path);
     return HERMES_OK;
+}
+
+static int make_status(struct log *log, const struct log_options *options, struct error_text *text)
+{
+    char path[320], temporary[328];
+    other_path(log, "status", path, sizeof path);
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    unlink(temporary);
+    int rc = fill_status(log, options, temporary, text);
+    if (rc == 0 && rename(temporary, path) != 0)
+        rc = error_set_errno(text, "rename to", path);
+    if (rc < 0) {
+        unlink(temporary);
+        log_window_path(log->prefix, log->epoch, path, sizeof path);
+        unlink(path);
+    }
+    return rc;
 }
 
 /* HERMES_ENOTFOUND: there is none, or none that can be used: then the store is the truth. */

@@ -52,6 +52,7 @@ struct log {
     bool failed;           /* the store refused a write: nothing more is confirmed */
     _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
     struct error_text error;
+    uint64_t told_ns; /* when the owner last told of it */
 };
 
 /* Makes the log or takes it up where the last owner left it, alive or not: finishes a change of

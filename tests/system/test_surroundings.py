@@ -1,0 +1,206 @@
+"""Full disks, small or missing shared memory, directories that cannot be written, descriptors that run out, strangers.
+
+Needs mounts of its own: runs itself in a private mount namespace (unshare, from util-linux)."""
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+import unittest
+
+from hermes_test import BIN, Case, main
+
+INSIDE = "HERMES_TEST_INSIDE"
+if INSIDE not in os.environ:
+    unshare = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
+    if subprocess.run(unshare + ["true"], stderr=subprocess.DEVNULL).returncode == 0:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", unshare + [sys.executable, "-B"] + sys.argv)
+    print("SKIPPED: private mounts are not allowed here, so disks and shared memory cannot be made small")
+    sys.exit(0)
+
+
+def mount(options, path):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
+
+
+class Surroundings(Case):
+    def tearDown(self):
+        self.broker.close()
+        for path in reversed(self.mounted):
+            subprocess.run(["umount", "-l", path], check=True)
+
+    def setUp(self):
+        self.mounted = []
+        super().setUp()
+
+    def mount(self, options, path):
+        mount(options, path)
+        self.mounted.append(path)
+
+    def restart_on(self, size):
+        """The store on a small disk of its own."""
+        data = os.path.join(self.broker.home, "data")
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.mount("size=" + size, data)
+        self.broker.start()
+        return data
+
+    def numbers(self, topic):
+        rows = self.broker.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines()
+        return [int(row.split(b" ")[0]) for row in rows]
+
+    def test_full_disk(self):
+        data = self.restart_on("4M")
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M")
+        b.run("topic", "create", "m", "--durability", "memory")
+        result = b.run("pub", "t", "--count", "100000", "--size", "100", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no room", result.stderr)
+        self.assertIn(b"disk", result.stderr)
+        self.assertEqual(b.messages().count("No space left"), 1)  # told, and not told again each time
+        there = self.numbers("t")  # readers are not disturbed
+        self.assertEqual(there, list(range(1, len(there) + 1)))
+        self.assertGreater(len(there), 10000)
+        b.run("pub", "m", data=b"others go on\n")
+        subprocess.run(["mount", "-o", "remount,size=64M", data], check=True)
+        b.run("pub", "t", "--durable", data=b"%d \n" % (len(there) + 1))  # as soon as there is room
+        self.assertEqual(self.numbers("t"), list(range(1, len(there) + 2)))
+        self.assertEqual(b.info("t")["failed"], False)
+        self.assertEqual(b.stop(), (0, []))
+
+    def test_stop_on_a_full_disk_throws_nothing_away(self):
+        data = self.restart_on("4M")
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M")
+        b.run("pub", "t", "--count", "100000", "--size", "100", check=False)
+        there = b.info("t")["last_sequence"]
+        code, left = b.stop()
+        self.assertEqual(code, 1)
+        self.assertNotEqual(left, [])  # what only shared memory has
+        self.assertIn("No space left", b.messages())
+        subprocess.run(["mount", "-o", "remount,size=64M", data], check=True)
+        b.start()
+        self.assertEqual(self.numbers("t"), list(range(1, there + 1)))
+        self.assertEqual(b.stop(), (0, []))
+
+    def test_small_shared_memory(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.mount("size=1M", "/dev/shm")
+        self.broker.start()
+        b = self.broker
+        result = b.run("topic", "create", "large", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no space left", result.stderr)
+        self.assertIn(b"window", result.stderr)
+        self.assertEqual(b.run("topic", "list").stdout.count(b"large"), 0)
+        b.run("topic", "create", "small", "--window", "256K")
+        b.run("pub", "small", data=b"x\n")
+        self.assertEqual(b.run("sub", "small", "--from", "first", "-t", "0").stdout, b"x\n")
+        for i in range(10):
+            last = b.run("topic", "create", f"more{i}", "--window", "256K", check=False)
+        self.assertIn(b"no space left", last.stderr)
+        self.assertEqual(b.run("sub", "small", "--from", "first", "-t", "0").stdout, b"x\n")
+        self.assertEqual(b.stop(), (0, []))
+
+    def refuses_to_start(self, *words):
+        result = subprocess.run([os.path.join(BIN, "hermesd")], env=self.broker.environment, capture_output=True, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def test_unwritable_directories(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.mount("ro", "/dev/shm")
+        self.refuses_to_start(b"/dev/shm", b"Read-only")
+        subprocess.run(["umount", self.mounted.pop()], check=True)
+        self.mount("ro", os.path.join(self.broker.home, "data"))
+        self.refuses_to_start(b"/data", b"Read-only")
+
+    def test_descriptors_run_out(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+        try:
+            self.broker.process = subprocess.Popen(
+                ["prlimit", "--nofile=40:40", os.path.join(BIN, "hermesd")], env=self.broker.environment,
+                stdout=subprocess.PIPE, stderr=self.broker.log)
+            self.assertIn(b"serving", self.broker.process.stdout.readline())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K")
+        many = []
+        for _ in range(60):
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(os.path.join(b.home, "broker.sock"))
+            many.append(s)
+        self.wait_for(lambda: "out of descriptors" in b.messages(), "it says so")
+        for s in many:
+            s.close()
+        self.wait_for(lambda: b.run("pub", "t", data=b"x\n", check=False).returncode == 0, "it serves again")
+        self.assertEqual(b.stop(), (0, []))
+
+
+class Strangers(Case):
+    """Clients of another user, where the socket lets them in."""
+    broker_config = "[broker]\nsocket_mode = 0666\n"
+
+    def as_nobody(self, ask):
+        """What ask() gives in a process of another user."""
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                os.write(write, ask().encode())
+            except BaseException as error:
+                os.write(write, repr(error).encode())
+            os._exit(0)
+        os.close(write)
+        with open(read) as file:
+            answer = file.read()
+        os.waitpid(child, 0)
+        return answer
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.broker.home, 0o755)
+
+    def request(self, kind, payload):
+        def header(kind, payload, sequence):
+            return struct.pack("<IBBHQQII", 0x4D524548, 1, kind, 0, sequence, 0, len(payload), 0) + payload
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(os.path.join(self.broker.home, "broker.sock"))
+        s.sendall(header(16, struct.pack("<H6x64s", 1, b"stranger"), 1))
+        s.recv(4096)
+        s.sendall(header(kind, payload, 2))
+        data, fds, _, _ = socket.recv_fds(s, 4096, 8)
+        return data[5], data[32:], fds, s
+
+    @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_another_user_gets_a_ring(self):
+        self.broker.run("topic", "create", "t")
+        name = b"t".ljust(128, b"\0")
+
+        def publisher():
+            kind, payload, fds, self.socket = self.request(25, name + struct.pack("<QIIQ", 0, 0, 0, 0))
+            modes = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
+            return f"{kind} {struct.unpack_from('<I', payload, 4)[0]} {modes}"
+        answer = self.as_nobody(publisher)
+        self.assertTrue(answer.startswith("26 2 "), answer)  # a ring, on an exclusive topic too
+        self.assertIn("hermes-ring", answer)
+        self.assertNotIn("window", answer)
+
+        def window_for_reading():
+            kind, payload, fds, self.socket = self.request(29, name)
+            return "read-only" if os.open(f"/proc/self/fd/{fds[0]}", os.O_RDWR) < 0 else "writable"
+        self.assertIn("PermissionError", self.as_nobody(window_for_reading))
+
+
+main()
