@@ -85,6 +85,7 @@ static void woken(struct poller_op *op, int result)
     ring->waking = false;
     if (ring->closing) {
         ring->broker->rings_closing--;
+        poller_forget(ring->broker->poller, ring->eventfd);
         close(ring->eventfd);
         free(ring);
         return;

@@ -30,10 +30,10 @@ static int update(struct epoll *epoll, int fd)
         return HERMES_OK;
     struct epoll_event event = {.events = events, .data.fd = fd};
     int action = slot->registered == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-    if (epoll_ctl(epoll->fd, action, fd, &event) != 0)
-        return error_from_errno(errno);
-    slot->registered = events;
-    return HERMES_OK;
+    int rc = epoll_ctl(epoll->fd, action, fd, &event) == 0 ? HERMES_OK : error_from_errno(errno);
+    /* A number must never count as known that epoll does not know: its next bearer would not be heard. */
+    slot->registered = rc == 0 ? events : 0;
+    return rc;
 }
 
 static int epoll_start(struct poller *poller, struct poller_op *op)

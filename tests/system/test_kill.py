@@ -32,6 +32,12 @@ class Kill(Case):
     def test_broker_is_killed_under_shared_publishers(self):
         self.flow("s", ["--shared"], 2, ROUNDS)
 
+    def test_broker_on_epoll_is_killed_under_shared_publishers(self):
+        self.broker.backend = "epoll"
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+        self.flow("s", ["--shared"], 2, ROUNDS // 4)
+
     def flow(self, topic, options, publishers, rounds):
         b = self.broker
         b.run("topic", "create", topic, *options)

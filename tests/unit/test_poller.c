@@ -20,6 +20,12 @@ static void note(struct poller_op *op, int result)
     probe->result = result;
 }
 
+static void note_and_close(struct poller_op *op, int result)
+{
+    note(op, result);
+    close(op->fd);
+}
+
 static void run_until(struct poller *poller, const struct probe *probe, int calls)
 {
     for (int i = 0; i < 100 && probe->calls < calls; i++)
@@ -72,6 +78,18 @@ static void exercise(enum poller_backend backend)
     }
     poller_forget(poller, event);
     close(event);
+
+    /* A descriptor that somebody else holds too, closed when it is done; the next one has its number. */
+    for (int i = 0; i < 3; i++) {
+        struct probe last_probe = {.op.done = note_and_close};
+        event = eventfd(0, EFD_CLOEXEC);
+        int theirs = dup(event);
+        assert_int_equal(poller_read(poller, &last_probe.op, event, &value, sizeof value), 0);
+        assert_int_equal(eventfd_write(theirs, 1), 0);
+        run_until(poller, &last_probe, 1);
+        assert_int_equal(last_probe.result, sizeof value);
+        close(theirs);
+    }
 
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};

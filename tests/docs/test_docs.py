@@ -1,0 +1,108 @@
+"""What README, tutorial and headers tell people to type works as written: commands in a shell of their own, the C
+example through an installed library, with pkg-config and with CMake."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE, BUILD = os.environ["HERMES_SOURCE"], os.environ["HERMES_BUILD"]
+
+
+def blocks(path, fence=None):
+    """Indented blocks, or those fenced as given."""
+    with open(os.path.join(SOURCE, path)) as file:
+        text = file.read()
+    if fence:
+        return re.findall(rf"^```{fence}\n(.*?)^```", text, re.M | re.S)
+    return ["\n".join(line[4:] for line in block.splitlines()) for block in
+            re.findall(r"(?<=\n\n)((?:    .*\n)+)", text)]
+
+
+class Docs(unittest.TestCase):
+    def shell(self, commands, home):
+        """As typed: job control, and no end at the first error; the build was made before."""
+        commands = commands.replace("./run build", "true").replace("$PWD/build/release/bin", BUILD + "/bin")
+        commands = commands.replace("$(mktemp -d)", home)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # the broker in the background has them too
+            subprocess.run(["bash", "-m"], input=commands.encode(), stdout=out, stderr=err, timeout=120, cwd=SOURCE)
+            out.seek(0)
+            err.seek(0)
+            output, errors = out.read().decode(), err.read().decode()
+        self.assertNotIn("hermes:", errors)
+        self.assertNotIn("not found", errors)
+        return output
+
+    def test_tutorial(self):
+        with tempfile.TemporaryDirectory() as home:
+            output = self.shell("\n".join(blocks("docs/tutorial/first-steps.md")), home)
+        for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "last sequence   2000", "2 messages, 0 damaged",
+                         "nothing left behind"):
+            self.assertIn(expected, output)
+
+    def test_readme(self):
+        commands = next(b for b in blocks("README.md") if "HERMES_HOME" in b)
+        with tempfile.TemporaryDirectory() as home:
+            output = self.shell(commands + "\nkill %1; wait\n", home)
+        self.assertTrue(output.endswith("1\nhello\n"), output)
+
+    def test_readme_in_c(self):
+        code = blocks("README.md", "c")[0]
+        head, body = code.split("\n\n", 1)
+        with tempfile.TemporaryDirectory() as work:
+            prefix = os.path.join(work, "prefix")
+            subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
+            with open(os.path.join(work, "first.c"), "w") as file:
+                file.write(head + "\nint main(void)\n{\n" + body + "return 0;\n}\n")
+            environment = dict(os.environ, PKG_CONFIG_PATH=prefix + "/lib/pkgconfig", HERMES_HOME=work, PREFIX=prefix,
+                               LD_LIBRARY_PATH=prefix + "/lib", PATH=prefix + "/bin:" + os.environ["PATH"])
+            # Each public header by itself, in C11, all warnings; then the program, shared and static.
+            script = """set -e
+                for header in "$PREFIX"/include/hermes/*.h; do
+                    echo "#include <hermes/$(basename "$header")>" | gcc -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror \
+                        -fsyntax-only -x c - $(pkg-config --cflags hermes)
+                done
+                gcc -Wall -Wextra -Werror first.c -o first $(pkg-config --cflags --libs hermes)
+                gcc -Wall -Wextra -Werror first.c -o first-static $(pkg-config --cflags hermes) "$PREFIX/lib/libhermes.a" \
+                    $(pkg-config --static --libs-only-l hermes | sed s/-lhermes//)
+                hermesd > ready & broker=$!
+                until grep -q serving ready; do kill -0 $broker; done
+                hermes topic create greetings
+                ./first
+                ./first-static
+                hermes sub greetings --from first --count 2
+                kill $broker
+                wait $broker
+                """
+            out = subprocess.run(["bash"], input=script.encode(), env=environment, cwd=work, stdout=subprocess.PIPE, check=True,
+                                 timeout=120).stdout
+            self.assertEqual(out, b"hello\nhello\n")
+            with open(os.path.join(work, "CMakeLists.txt"), "w") as file:
+                file.write("cmake_minimum_required(VERSION 3.25)\nproject(first C)\nfind_package(Hermes REQUIRED)\n"
+                           "add_executable(first first.c)\ntarget_link_libraries(first Hermes::hermes_shared)\n")
+            subprocess.run(f"cmake -S . -B build -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
+                           shell=True, cwd=work, check=True)
+
+    def test_links_lead_somewhere(self):
+        for directory, _, names in os.walk(SOURCE):
+            if re.search(r"/(build|\.git|\.cache)(/|$)", directory[len(SOURCE):]):
+                continue
+            for name in names:
+                if not name.endswith(".md"):
+                    continue
+                with open(os.path.join(directory, name)) as file:
+                    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read()):
+                        if "://" not in target:
+                            self.assertTrue(os.path.exists(os.path.join(directory, target)), f"{name}: {target}")
+
+    def test_every_command_has_help(self):
+        program = os.path.join(BUILD, "bin/hermes")
+        listed = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+        for command in ("topic create", "topic list", "topic info", "topic delete", "pub", "sub", "replay", "dump", "bench", "demo"):
+            self.assertIn(command.split()[0], listed)
+            text = subprocess.run([program, *command.split(), "--help"], capture_output=True, text=True, check=True).stdout
+            self.assertIn("Usage:", text)
+
+
+unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])
