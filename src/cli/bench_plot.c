@@ -45,11 +45,11 @@ static void draw_axes(FILE *file, const struct scale *scale)
                 "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
                 x, TOP, x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 18, marks[i]);
     }
-    for (double power = scale->low; power <= scale->high; power++) {
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    for (int power = (int)scale->low; power <= (int)scale->high && power < 12; power++) {
         double y = y_of(scale, pow(10, power));
         char label[16];
-        const char *unit = power < 3 ? "ns" : power < 6 ? "us" : "ms";
-        snprintf(label, sizeof label, "%.0f %s", pow(10, power - (power < 3 ? 0 : power < 6 ? 3 : 6)), unit);
+        snprintf(label, sizeof label, "%.0f %s", pow(10, power % 3), units[power / 3]);
         fprintf(file,
                 "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>"
                 "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",

@@ -62,7 +62,8 @@ struct child {
 struct demo {
     struct arguments arguments;
     char home[64];
-    char programs[PATH_BYTES];
+    char programs[PATH_BYTES]; /* where hermesd is */
+    char actor_programs[PATH_BYTES];
     pid_t broker;
     int broker_fd;
     struct child actors[ACTORS];
@@ -103,7 +104,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 /* ---- processes ---- */
 
 /* Starts a program that stands beside this one; *fd reads its standard output. It dies with us. */
-static pid_t start(const struct demo *demo, const char *const argv[], int *fd)
+static pid_t start(const char *directory, const char *const argv[], int *fd)
 {
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC) != 0)
@@ -115,7 +116,7 @@ static pid_t start(const struct demo *demo, const char *const argv[], int *fd)
         if (getppid() != parent)
             _exit(1);
         dup2(pipe_fds[1], STDOUT_FILENO);
-        snprintf(path, sizeof path, "%s/%s", demo->programs, argv[0]);
+        snprintf(path, sizeof path, "%s/%s", directory, argv[0]);
         execv(path, (char *const *)(uintptr_t)argv);
         fprintf(stderr, "hermes demo: cannot start %s: %s\n", path, strerror(errno));
         _exit(127);
@@ -275,7 +276,7 @@ static bool start_broker(struct demo *demo)
     const char *argv[4] = {"hermesd", demo->arguments.backend != NULL ? "--backend" : NULL,
                            demo->arguments.backend, NULL};
     char line[512] = "";
-    demo->broker = start(demo, argv, &demo->broker_fd);
+    demo->broker = start(demo->programs, argv, &demo->broker_fd);
     if (demo->broker < 0 || read(demo->broker_fd, line, sizeof line - 1) <= 0) {
         fprintf(stderr, "hermes demo: the broker did not start\n");
         return false;
@@ -306,7 +307,7 @@ static bool start_actors(struct demo *demo)
         const char *argv[2] = {programs[i], NULL};
         child->name = programs[i];
         child->topic = i == EXECUTOR ? TOPIC_ORDERS : TOPIC_QUOTES;
-        child->pid = start(demo, argv, &child->fd);
+        child->pid = start(demo->actor_programs, argv, &child->fd);
         while (child->pid > 0 && !child->ready && child->fd >= 0)
             read_lines(child);
         if (!child->ready)
@@ -425,14 +426,20 @@ static int report(const struct demo *demo)
     return lost == 0 && repeated == 0 && reordered == 0 && wanted > 0 ? EXIT_GOOD : EXIT_FAILED;
 }
 
-/* The directory of this program: the others stand beside it. */
+/* hermesd stands beside this program; the actors too where it was built, else in ../libexec/hermes. */
 static bool find_programs(struct demo *demo)
 {
+    static const char installed[] = "/../libexec/hermes", actor[] = "/analytics";
     ssize_t length = readlink("/proc/self/exe", demo->programs, sizeof demo->programs - 1);
     char *slash = length > 0 ? strrchr(demo->programs, '/') : NULL;
-    if (slash != NULL)
-        *slash = 0;
-    return slash != NULL;
+    if (slash == NULL)
+        return false;
+    *slash = 0;
+    char path[PATH_BYTES + sizeof actor];
+    snprintf(path, sizeof path, "%s%s", demo->programs, actor);
+    snprintf(demo->actor_programs, sizeof demo->actor_programs, "%.4000s%s", demo->programs,
+             access(path, X_OK) == 0 ? "" : installed);
+    return true;
 }
 
 static void remove_home(const struct demo *demo)

@@ -28,10 +28,16 @@ int cli_fail(const char *what, int error, const char *sentence)
     return EXIT_FAILED;
 }
 
+/* A broker that was started a moment ago, or again after a crash, may need that moment. */
 hermes_client_t *cli_connect(void)
 {
+    static const uint64_t patience_ns = 1000000000;
     hermes_client_t *client;
-    int rc = hermes_connect(NULL, &client);
+    uint64_t start = cli_now_ns();
+    int rc;
+    while ((rc = hermes_connect(NULL, &client)) == HERMES_EDISCONNECTED &&
+           cli_now_ns() - start < patience_ns && !cli_stop)
+        cli_sleep_until(cli_now_ns() + 5000000);
     if (rc < 0)
         exit(cli_fail("connect", rc, hermes_last_error(NULL)));
     return client;

@@ -37,7 +37,7 @@ class Docs(unittest.TestCase):
     def test_tutorial(self):
         with tempfile.TemporaryDirectory() as home:
             output = self.shell("\n".join(blocks("docs/tutorial/first-steps.md")), home)
-        for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "last sequence   2000", "2 messages, 0 damaged",
+        for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "messages     2000", "2 messages, 0 damaged",
                          "nothing left behind"):
             self.assertIn(expected, output)
 

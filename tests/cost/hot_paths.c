@@ -1,0 +1,136 @@
+/*
+ * The hot paths, each a thousand times in a function of its own, for an instruction counter: the count
+ * does not depend on the machine's other work, so a test may hold it to a number (hot_paths.py).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hermes/hermes.h"
+
+enum { ROUNDS = 1000, SIZE = 64, CAPACITY = 4096 };
+
+static _Alignas(128) uint8_t memory[1 << 20];
+static _Alignas(64) uint8_t frame[HERMES_HEADER_BYTES + SIZE];
+static hermes_header_t *const header = (hermes_header_t *)(void *)frame;
+static uint64_t word;
+static hermes_clock_t clock_state;
+static hermes_log_t *log_handle;
+static hermes_log_reader_t *reader;
+
+static void must(int rc)
+{
+    if (rc < 0) {
+        fprintf(stderr, "hot_paths: %s\n", hermes_strerror(rc));
+        exit(1);
+    }
+}
+
+#define HOT __attribute__((noinline)) static void
+
+HOT hot_spsc(void)
+{
+    hermes_spsc_producer_t attached_p, p;
+    hermes_spsc_consumer_t attached_c, c;
+    must(hermes_spsc_producer_attach(&attached_p, memory, sizeof memory));
+    must(hermes_spsc_consumer_attach(&attached_c, memory, sizeof memory));
+    p = attached_p;
+    c = attached_c;
+    for (int i = 0; i < ROUNDS; i++) {
+        hermes_spsc_push(&p, &word, sizeof word);
+        hermes_spsc_pop(&c, &word, sizeof word);
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
+HOT hot_slot(void)
+{
+    hermes_spsc_producer_t attached_p, p;
+    hermes_spsc_consumer_t attached_c, c;
+    must(hermes_slot_producer_attach(&attached_p, memory, sizeof memory));
+    must(hermes_slot_consumer_attach(&attached_c, memory, sizeof memory));
+    p = attached_p;
+    c = attached_c;
+    for (int i = 0; i < ROUNDS; i++) {
+        hermes_slot_push(&p, &word, sizeof word);
+        hermes_slot_pop(&c, &word, sizeof word);
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
+HOT hot_encode(void)
+{
+    for (uint64_t i = 0; i < ROUNDS; i++)
+        must(hermes_message_encode(header, frame + HERMES_HEADER_BYTES, SIZE, i, i));
+}
+
+HOT hot_decode(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        must(hermes_message_decode(header, sizeof frame));
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
+HOT hot_verify(void)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        must(hermes_message_verify(header, frame + HERMES_HEADER_BYTES, sizeof frame));
+}
+
+HOT hot_restamp(void)
+{
+    for (uint64_t i = 0; i < ROUNDS; i++)
+        hermes_message_restamp(header, i, i);
+}
+
+HOT hot_clock(void)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        word += hermes_clock_now(&clock_state);
+}
+
+HOT hot_append(void)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        must(hermes_log_append(log_handle, frame, SIZE, NULL));
+}
+
+HOT hot_poll(void)
+{
+    hermes_message_t message;
+    for (int i = 0; i < ROUNDS; i++)
+        must(hermes_log_reader_poll(reader, &message) - 1);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } paths[] = {{"spsc", hot_spsc},     {"slot", hot_slot},     {"encode", hot_encode},
+                 {"decode", hot_decode}, {"verify", hot_verify}, {"restamp", hot_restamp},
+                 {"clock", hot_clock},   {"append", hot_append}, {"poll", hot_poll}};
+    const char *directory = argc == 3 ? argv[2] : NULL;
+    if (directory == NULL) {
+        fprintf(stderr, "Usage: hot_paths NAME DIRECTORY\n");
+        return 64;
+    }
+    if (strcmp(argv[1], "slot") == 0)
+        must(hermes_slot_init(memory, sizeof memory, sizeof word, CAPACITY));
+    else
+        must(hermes_spsc_init(memory, sizeof memory, sizeof word, CAPACITY));
+    must(hermes_message_encode(header, frame + HERMES_HEADER_BYTES, SIZE, 1, 1));
+    hermes_clock_init(&clock_state);
+    must(hermes_log_open(directory, NULL, &log_handle));
+    must(hermes_log_reader_open(directory, NULL, &reader));
+    for (int i = 0; i < ROUNDS && strcmp(argv[1], "poll") == 0; i++)
+        must(hermes_log_append(log_handle, frame, SIZE, NULL));
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (strcmp(argv[1], paths[i].name) == 0) {
+            paths[i].run();
+            printf("%d rounds\n", ROUNDS);
+        }
+    hermes_log_reader_close(reader);
+    return hermes_log_close(log_handle) < 0;
+}
