@@ -179,9 +179,9 @@ CLMUL static uint32_t clmul_message(const void *payload, size_t length, const vo
 /* As fold_header(), but the registers are put together without a detour through memory. */
 CLMUL static uint32_t clmul_header_delta(uint64_t sequence, uint64_t timestamp)
 {
-    __m128i first = _mm_set_epi64x((long long)(sequence << 32), 0);
-    __m128i last =
-        _mm_set_epi64x((long long)(timestamp >> 32), (long long)(sequence >> 32 | timestamp << 32));
+    const uint64_t words[] = {sequence << 32, sequence >> 32 | timestamp << 32, timestamp >> 32};
+    __m128i first = _mm_set_epi64x((long long)words[0], 0);
+    __m128i last = _mm_set_epi64x((long long)words[2], (long long)words[1]);
     return reduce(_mm_xor_si128(advance_128(first), last));
 }
 #endif
