@@ -13,7 +13,7 @@
  *     hermes_log_close(log);
  *
  *     hermes_log_reader_t *reader;                               // reader, in any process of the same user
- *     if (hermes_log_reader_open("/var/lib/feed/quotes", NULL, &reader) < 0) ...
+ *     if (hermes_log_reader_open("/var/lib/feed/quotes", &reader) < 0) ...
  *     hermes_log_reader_seek_first(reader);
  *     hermes_message_t message;
  *     while (hermes_log_reader_wait(reader, &message, 1000000000) > 0)
@@ -107,8 +107,7 @@ HERMES_API const char *hermes_log_last_error(const hermes_log_t *log);
  * Opens for reading, at the end. A log without a living writer is read to its end (HERMES_ECLOSED).
  * HERMES_ENOTFOUND: no log at path.
  */
-HERMES_API int hermes_log_reader_open(const char *path, const hermes_log_options_t *options,
-                                      hermes_log_reader_t **reader);
+HERMES_API int hermes_log_reader_open(const char *path, hermes_log_reader_t **reader);
 
 /*
  * 1: *message is the next one, its payload valid until the next call with this reader; 0: none now.

@@ -46,8 +46,7 @@ static void log_throughput(struct bench *bench, uint32_t size)
         cpu_relax();
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    bench_must(hermes_log_reader_open(flow.path, NULL, &reader), flow.path,
-               hermes_log_reader_last_error(NULL));
+    bench_must(hermes_log_reader_open(flow.path, &reader), flow.path, hermes_log_reader_last_error(NULL));
     bench_must(hermes_log_reader_seek_first(reader), "seek", hermes_log_reader_last_error(reader));
     uint64_t start = cli_now_ns(), sum = 0;
     atomic_store(flow.ready, 2);

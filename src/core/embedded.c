@@ -401,9 +401,8 @@ static int go_offline(struct hermes_log_reader *reader)
     return HERMES_OK;
 }
 
-int hermes_log_reader_open(const char *path, const hermes_log_options_t *given, hermes_log_reader_t **out)
+int hermes_log_reader_open(const char *path, hermes_log_reader_t **out)
 {
-    (void)given;
     *out = NULL;
     struct hermes_log_reader *reader = aligned_alloc(64, (sizeof *reader + 63) & ~(size_t)63);
     if (reader == NULL)
@@ -434,6 +433,8 @@ int hermes_log_reader_open(const char *path, const hermes_log_options_t *given, 
         rc = reader_open(&reader->reader, status, doorbell,
                          (struct reader_source){source_open_window, source_open_segment, reader}, VERIFY_ALL);
     if (rc < 0) {
+        if (reader->reader.error.bytes[0] != 0)
+            reader->error = reader->reader.error;
         if (reader->error.bytes[0] == 0)
             error_set(&reader->error, rc, "%s", path);
         open_error = reader->error;

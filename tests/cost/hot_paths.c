@@ -123,7 +123,7 @@ int main(int argc, char **argv)
     must(hermes_message_encode(header, frame + HERMES_HEADER_BYTES, SIZE, 1, 1));
     hermes_clock_init(&clock_state);
     must(hermes_log_open(directory, NULL, &log_handle));
-    must(hermes_log_reader_open(directory, NULL, &reader));
+    must(hermes_log_reader_open(directory, &reader));
     for (int i = 0; i < ROUNDS && strcmp(argv[1], "poll") == 0; i++)
         must(hermes_log_append(log_handle, frame, SIZE, NULL));
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)

@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    if (hermes_log_reader_open(path, NULL, &reader) == 0) {
+    if (hermes_log_reader_open(path, &reader) == 0) {
         uint64_t sum = 0;
         int rc = hermes_log_reader_seek_first(reader);
         for (int i = 0; rc == 0 && i < 1000; i++) {

@@ -50,7 +50,7 @@ static void read_through(const char *path, uint64_t from, uint64_t last, unsigne
 {
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
     assert_int_equal(hermes_log_reader_seek_sequence(reader, from), 0);
     for (uint64_t i = from; i <= last; i++) {
         int rc = hermes_log_reader_poll(reader, &message);
@@ -104,7 +104,7 @@ static void claims_and_batches(void **state)
     assert_int_equal(hermes_log_sync(log), 0);
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
     assert_int_equal(hermes_log_reader_poll(reader, &message), 0);
     assert_int_equal(hermes_log_reader_seek_first(reader), 0);
     static const uint32_t lengths[] = {65536, 3, 0, 5, 3};
@@ -126,7 +126,7 @@ static void seeks_by_time_and_position(void **state)
     append_until(log, 8000);
     hermes_log_reader_t *reader;
     hermes_message_t message, again;
-    assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
     assert_int_equal(hermes_log_reader_seek_sequence(reader, 4321), 0);
     assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
     check(&message, 4321);
@@ -164,7 +164,7 @@ static void second_writer_is_refused(void **state)
     odd.segment_bytes = small.window_bytes + 64;
     assert_int_equal(hermes_log_open(path, &odd, &second), HERMES_EINVALID);
     hermes_log_reader_t *reader;
-    assert_int_equal(hermes_log_reader_open("/tmp/hermes-test-nothing", NULL, &reader), HERMES_ENOTFOUND);
+    assert_int_equal(hermes_log_reader_open("/tmp/hermes-test-nothing", &reader), HERMES_ENOTFOUND);
     assert_int_equal(hermes_log_close(NULL), 0);
     test_remove(path);
 }
@@ -234,7 +234,7 @@ static void *follow_log(void *argument)
     struct follow *follow = argument;
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    if (hermes_log_reader_open(follow->path, NULL, &reader) < 0)
+    if (hermes_log_reader_open(follow->path, &reader) < 0)
         return NULL;
     hermes_log_reader_seek_first(reader);
     while (follow->received < follow->last) {
@@ -294,7 +294,7 @@ static void flipped_bytes_are_found(void **state)
         fflush(stream);
         hermes_log_reader_t *reader;
         hermes_message_t message;
-        assert_int_equal(hermes_log_reader_open(path, NULL, &reader), 0);
+        assert_int_equal(hermes_log_reader_open(path, &reader), 0);
         assert_int_equal(hermes_log_reader_seek_first(reader), 0);
         unsigned good = 0, errors = 0;
         int rc;
