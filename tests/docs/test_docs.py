@@ -81,7 +81,7 @@ class Docs(unittest.TestCase):
             with open(os.path.join(work, "CMakeLists.txt"), "w") as file:
                 file.write("cmake_minimum_required(VERSION 3.25)\nproject(first C)\nfind_package(Hermes REQUIRED)\n"
                            "add_executable(first first.c)\ntarget_link_libraries(first Hermes::hermes_shared)\n")
-            subprocess.run(f"cmake -S . -B build -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
+            subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
                            shell=True, cwd=work, check=True)
 
     def test_links_lead_somewhere(self):
