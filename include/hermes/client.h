@@ -58,6 +58,7 @@ HERMES_API const char *hermes_last_error(const hermes_client_t *client);
 enum hermes_durability {
     HERMES_DURABILITY_MEMORY = 0, /* kept in shared memory alone; survives any process, not a stop */
     HERMES_DURABILITY_ASYNC = 1,  /* stored, and synced within the broker's sync interval (10 ms) */
+    HERMES_DURABILITY_SYNC = 2,   /* publish returns when fdatasync has: one for all that wait */
 };
 
 typedef struct hermes_topic_options {
@@ -108,7 +109,8 @@ typedef struct hermes_publisher_options {
                          0: 10 s */
 } hermes_publisher_options_t;
 
-#define HERMES_PUBLISH_NO_CRC 1u /* messages without checksum: their payload carries one, or needs none */
+#define HERMES_PUBLISH_NO_CRC 1u  /* messages without checksum: their payload carries one, or needs none */
+#define HERMES_PUBLISH_NO_WAIT 2u /* on a sync topic too, publish returns when the message is committed */
 
 /* HERMES_ENOTFOUND; HERMES_EBUSY: an exclusive topic has its publisher already. */
 HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
@@ -116,7 +118,9 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
                                      hermes_publisher_t **publisher);
 
 /*
- * Publishes one message; subscribers see it at once. *sequence (may be NULL): on an exclusive topic its
+ * Publishes one message; subscribers see it at once. On a sync topic this returns when the message is
+ * durable, or with the error for which it is not: it stands in the topic all the same, and counts as
+ * committed. *sequence (may be NULL): on an exclusive topic its
  * sequence in the topic; on a shared one this publisher's own count from 1.
  * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFENCED: another publisher has the
  * topic now, and this message is not in it; HERMES_EDISCONNECTED: no broker came back within wait_ns, and
@@ -126,7 +130,8 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
 
-/* Publishes count messages with one time stamp. Returns how many, or the error that stopped the first. */
+/* Publishes count messages with one time stamp; on a sync topic it waits once, for all of them. Returns how
+ * many, or the error that stopped the first. */
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
 
@@ -145,6 +150,30 @@ enum hermes_confirmation {
  * HERMES_ENOTSUP: a memory topic is never durable. */
 HERMES_API int hermes_publisher_wait(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
                                      uint64_t timeout_ns);
+
+/*
+ * Up to which of this publisher's messages is that? As hermes_publish() numbers them; on an exclusive
+ * topic also what former publishers sent. A few loads: ask as often as you like. What was confirmed stays
+ * confirmed.
+ */
+HERMES_API uint64_t hermes_publisher_confirmed(hermes_publisher_t *publisher,
+                                               enum hermes_confirmation confirmation);
+
+/*
+ * Calls handler(context, sequence), from hermes_publisher_poll() on its thread, whenever more of this
+ * publisher's messages are that: up to sequence. NULL: no more calls. One handler for each confirmation.
+ * With HERMES_PUBLISH_NO_WAIT that is how to have many messages on their way to the disk:
+ *
+ *     hermes_publisher_notify(publisher, HERMES_DURABLE, on_durable, &orders);
+ *     for (;;) { ... hermes_publish(publisher, ...); hermes_publisher_poll(publisher); }
+ */
+typedef void (*hermes_confirmed_t)(void *context, uint64_t sequence);
+HERMES_API void hermes_publisher_notify(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
+                                        hermes_confirmed_t handler, void *context);
+
+/* Makes the calls that are due, and greets a broker that came back. Returns how many calls, or an error as
+ * hermes_publish(). Never waits. */
+HERMES_API int hermes_publisher_poll(hermes_publisher_t *publisher);
 
 /* The sequence in the topic of the last message that is committed, as far as this publisher knows. */
 HERMES_API uint64_t hermes_publisher_sequence(const hermes_publisher_t *publisher);

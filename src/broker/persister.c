@@ -6,15 +6,25 @@
 
 #include "base/clock.h"
 
+/* So long without a commit, and every log is watched instead of looked at. */
 static const uint64_t quiet_ns = 1000000000;
+/* How often sync topics are looked at where they cannot be watched. */
+static const uint64_t poll_ns = 500000;
 
-/* Copies everything that stands there now; true if some log is not clean yet. */
-static bool persist_all(struct persister *persister, bool sync)
+struct pass {
+    bool pending;     /* some log is not clean yet */
+    bool sync_topics; /* there are such */
+};
+
+/* Copies everything that stands there now. Sync topics are synced at once: one sync for all that came
+ * while the last one was under way. The others wait for their interval. */
+static struct pass persist_all(struct persister *persister, bool sync)
 {
-    bool pending = false;
+    struct pass pass = {false, false};
     pthread_mutex_lock(&persister->lock);
     for (unsigned i = 0; i < persister->count; i++) {
         struct log *log = persister->logs[i];
+        bool sync_topic = log->durability == DURABILITY_SYNC;
         int64_t done;
         uint64_t budget = 2 * log->capacity; /* then the others have their turn */
         do {
@@ -22,37 +32,45 @@ static bool persist_all(struct persister *persister, bool sync)
             budget -= done > 0 ? (uint64_t)done : 0;
         } while (done > 0 && budget <= 2 * log->capacity);
         int rc = done < 0 ? (int)done : 0;
-        if (sync && rc == 0)
+        if ((sync || sync_topic) && rc == 0)
             rc = log_sync(log);
         if (rc < 0)
             persister->trouble(persister->context, log, rc);
-        pending |= done != 0 || log->store.dirty;
+        pass.pending |= done != 0 || log->store.dirty;
+        pass.sync_topics |= sync_topic;
     }
     pthread_mutex_unlock(&persister->lock);
-    return pending;
+    return pass;
+}
+
+/* Would a commit to this log have to wake the persister? */
+static bool watched(const struct log *log, bool all)
+{
+    return log->durability == DURABILITY_SYNC || (all && log->durability != DURABILITY_MEMORY);
 }
 
 /*
- * Sleeps until any log's writer commits, or somebody rings. Not for longer than a tick of a second: the
- * parked flags stand where subscribers may lower them. false: there is more to do, or this kernel or
- * that many topics do not allow it.
+ * Sleeps until the writer of a watched log commits, or somebody rings: not longer than timeout_ns, which is
+ * never much, because the parked flags stand where subscribers may lower them. Watched are the sync topics,
+ * and all others too when everything is quiet. false: this kernel, or that many topics, do not allow it.
  */
-static bool park(struct persister *persister, uint32_t bell)
+static bool park(struct persister *persister, uint32_t bell, bool all, uint64_t timeout_ns)
 {
     struct futex_word words[FUTEX_WORDS_MAX] = {{persister->bell, bell}};
     unsigned used = 1;
-    bool may = true;
+    bool fits = true, more = false;
     pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count && may; i++) {
-        may = used < FUTEX_WORDS_MAX;
-        if (may && persister->logs[i]->durability != DURABILITY_MEMORY)
-            words[used++] = log_park(persister->logs[i]);
-    }
+    for (unsigned i = 0; i < persister->count && fits; i++)
+        if (watched(persister->logs[i], all)) {
+            fits = used < FUTEX_WORDS_MAX;
+            if (fits)
+                words[used++] = log_park(persister->logs[i]);
+        }
     barrier_remote(); /* pairs with barrier_publisher() of every writer */
-    for (unsigned i = 0; i < persister->count && may; i++)
-        may = persister->logs[i]->durability == DURABILITY_MEMORY || !log_has_more(persister->logs[i]);
+    for (unsigned i = 0; i < persister->count; i++)
+        more |= watched(persister->logs[i], all) && log_has_more(persister->logs[i]);
     pthread_mutex_unlock(&persister->lock);
-    return may && futex_wait_any(words, used, quiet_ns) != HERMES_ENOTSUP;
+    return fits && (more || futex_wait_any(words, used, timeout_ns) != HERMES_ENOTSUP);
 }
 
 static void *persister_main(void *argument)
@@ -64,15 +82,16 @@ static void *persister_main(void *argument)
         uint32_t bell = atomic_load_explicit(persister->bell, memory_order_acquire);
         uint64_t now = clock_monotonic_ns();
         bool sync = now - last_sync >= interval;
-        bool pending = persist_all(persister, sync);
+        struct pass pass = persist_all(persister, sync);
         if (sync)
             last_sync = now;
-        if (pending)
+        if (pass.pending)
             busy_at = now;
-        if (!pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
+        bool quiet = now - busy_at >= quiet_ns;
+        if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
             futex_wait(persister->bell, bell, FUTEX_FOREVER);
-        else if (now - busy_at < quiet_ns || !park(persister, bell))
-            futex_wait(persister->bell, bell, interval);
+        else if ((!quiet && !pass.sync_topics) || !park(persister, bell, quiet, quiet ? quiet_ns : interval))
+            futex_wait(persister->bell, bell, pass.sync_topics ? poll_ns : interval);
     }
     return NULL;
 }

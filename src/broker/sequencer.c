@@ -230,7 +230,8 @@ static bool drain(struct ring *ring, unsigned most)
     (void)window_after_commit(&topic->writer);
     atomic_store_explicit(&line->log_position, topic->writer.position, memory_order_relaxed);
     atomic_store_explicit(&line->log_sequence, topic->writer.sequence - 1, memory_order_relaxed);
-    atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_relaxed);
+    /* Release pairs with hermes_publisher_confirmed(). */
+    atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_release);
     /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
     atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
     return true;

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "broker/broker.h"
 
-static const char *const durability_names[] = {"memory", "async"};
+static const char *const durability_names[] = {"memory", "async", "sync"};
 
 struct topic *topic_find(struct broker *broker, const char *name)
 {
@@ -89,6 +89,8 @@ static int definition_line(void *user, const char *section, const char *name, co
         topic->durability = DURABILITY_MEMORY;
     else if (strcmp(name, "durability") == 0 && strcmp(value, "async") == 0)
         topic->durability = DURABILITY_ASYNC;
+    else if (strcmp(name, "durability") == 0 && strcmp(value, "sync") == 0)
+        topic->durability = DURABILITY_SYNC;
     else
         return 0;
     return is_number || strcmp(name, "durability") == 0;
@@ -156,7 +158,7 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
         return error_set(text, HERMES_EEXISTS, "topic '%s'", request->topic);
     if (broker->topic_count >= broker->config.topics_max)
         return error_set(text, HERMES_ELIMIT, "%u topics ([broker] topics_max)", broker->topic_count);
-    if (request->durability > DURABILITY_ASYNC)
+    if (request->durability > DURABILITY_SYNC)
         return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
                          request->durability);
     struct topic *topic = new_topic(request->topic);

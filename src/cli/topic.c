@@ -14,7 +14,7 @@ static const char documentation[] =
 
 static const struct argp_option options[] = {
     {"shared", 's', NULL, 0, "Any number of publishers, in one order", 0},
-    {"durability", 'd', "KIND", 0, "memory or async (default)", 0},
+    {"durability", 'd', "KIND", 0, "memory, async (default) or sync", 0},
     {"window", 'w', "SIZE", 0, "Hot window: a power of two, 256K to 1G (4M)", 0},
     {"segment", 'g', "SIZE", 0, "Segment file: a multiple of the window (64M)", 0},
     {"json", 'j', NULL, 0, "list and info as JSON", 0},
@@ -46,8 +46,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
             a->topic.durability = HERMES_DURABILITY_MEMORY;
         else if (strcmp(value, "async") == 0)
             a->topic.durability = HERMES_DURABILITY_ASYNC;
+        else if (strcmp(value, "sync") == 0)
+            a->topic.durability = HERMES_DURABILITY_SYNC;
         else
-            argp_error(state, "--durability %s: it is memory or async", value);
+            argp_error(state, "--durability %s: it is memory, async or sync", value);
         return 0;
     case 'w':
         a->topic.window_bytes = cli_size(state, "--window", value);
@@ -81,7 +83,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 static const char *durability(const hermes_topic_info_t *info)
 {
-    return info->durability == HERMES_DURABILITY_MEMORY ? "memory" : "async";
+    static const char *const names[] = {"memory", "async", "sync"};
+    return info->durability < 3 ? names[info->durability] : "unknown";
 }
 
 static void print_json(const hermes_topic_info_t *i)

@@ -25,6 +25,8 @@ struct hermes_publisher {
     hermes_clock_t clock;
     bool crc;
     bool membarrier;
+    bool confirms;  /* publishing ends when what was published is durable */
+    bool no_wait;   /* asked for the opposite */
     bool unsettled; /* a backlog goes before all other messages, or a claim is open: the slow way */
     enum wire_publisher_kind kind;
     uint8_t *claimed;
@@ -45,6 +47,13 @@ struct hermes_publisher {
     uint8_t *backlog;
     size_t backlog_bytes;
     size_t backlog_sent;
+
+    uint64_t confirmed[HERMES_DURABLE + 1]; /* of our own messages, as far as we know */
+    uint64_t awaited_position;              /* a ring's: once this is durable, all up to that sequence are */
+    uint64_t awaited_sequence;
+    uint64_t told[HERMES_DURABLE + 1];
+    hermes_confirmed_t handlers[HERMES_DURABLE + 1];
+    void *handler_contexts[HERMES_DURABLE + 1];
 };
 
 static const uint64_t default_wait_ns = 10000000000u;
@@ -129,6 +138,7 @@ static int adopt(struct hermes_publisher *p, const struct wire_publisher *opened
     p->topic_id = opened->topic_id;
     p->epoch = opened->epoch;
     p->durability = opened->durability;
+    p->confirms = p->durability == HERMES_DURABILITY_SYNC && !p->no_wait;
     struct window_writer_options options = {
         .window = fresh.window.address,
         .status = p->status,
@@ -172,6 +182,7 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
         return error_set(&client->error, HERMES_ENOMEM, "a publisher");
     p->client = client;
     p->crc = (options.flags & HERMES_PUBLISH_NO_CRC) == 0;
+    p->no_wait = (options.flags & HERMES_PUBLISH_NO_WAIT) != 0;
     p->wait_ns = options.wait_ns == 0 ? default_wait_ns : options.wait_ns;
     p->attached.eventfd = -1;
     p->membarrier = barrier_register();
@@ -456,6 +467,12 @@ __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, co
     }
 }
 
+/* A publish to a sync topic is complete when this is. */
+static int confirm(struct hermes_publisher *p)
+{
+    return hermes_publisher_wait(p, HERMES_DURABLE, p->wait_ns);
+}
+
 int hermes_publish(hermes_publisher_t *p, const void *payload, size_t length, uint64_t *sequence)
 {
     int rc = HERMES_EAGAIN;
@@ -465,7 +482,7 @@ int hermes_publish(hermes_publisher_t *p, const void *payload, size_t length, ui
         rc = publish_slow(p, payload, length, rc);
     if (sequence != NULL)
         *sequence = p->writer.sequence - 1;
-    return rc;
+    return __builtin_expect(p->confirms, 0) && rc == 0 ? confirm(p) : rc;
 }
 
 static bool slice_is_legal(const hermes_slice_t *slice)
@@ -498,11 +515,16 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
     if (rc == HERMES_EFENCED && (rc = resolve_seal(p, clock_monotonic_ns())) < 0)
         return rc;
     /* What did not fit goes the slow way, which waits, and names the error if there is one. */
-    for (; done < count; done++) {
-        rc = hermes_publish(p, slices[done].data, slices[done].length, NULL);
-        if (rc < 0)
-            return done > 0 ? (int64_t)done : rc;
-    }
+    bool confirms = p->confirms;
+    p->confirms = false; /* not one by one */
+    for (rc = 0; done < count; done++)
+        if ((rc = hermes_publish(p, slices[done].data, slices[done].length, NULL)) < 0)
+            break;
+    p->confirms = confirms;
+    if (done == 0)
+        return rc;
+    if (confirms && (rc = confirm(p)) < 0)
+        return rc;
     return (int64_t)done;
 }
 
@@ -546,7 +568,7 @@ int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
         rc = resolve_seal(p, clock_monotonic_ns());
     else if (p->writer.owner_changed)
         (void)reconnect(p);
-    return rc;
+    return p->confirms && rc == 0 ? confirm(p) : rc;
 }
 
 void hermes_abort(hermes_publisher_t *p)
@@ -590,11 +612,74 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
             if (rc < 0 && !worth_a_retry(rc))
                 return rc;
         }
-        if (!committed)
-            sched_yield();
-        else
-            futex_wait(&p->status->durable_bell, bell, 10000000);
+        if (confirmation == HERMES_COMMITTED)
+            sched_yield(); /* the sequencer is at it */
+        else if (futex_wait(&p->status->durable_bell, bell, 10000000) == HERMES_ETIMEOUT &&
+                 p->attached.bell.address != NULL)
+            futex_wake_all(p->attached.bell.address); /* in case it sleeps: see persister.c */
     }
+}
+
+uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmation confirmation)
+{
+    if (p->unsettled && p->claimed == NULL)
+        return p->confirmed[confirmation]; /* no broker: nothing more is known */
+    uint64_t sequence = p->confirmed[confirmation];
+    if (p->kind == WIRE_DIRECT) {
+        /* Acquire pairs with log_sync(). */
+        sequence = confirmation == HERMES_COMMITTED
+                       ? p->writer.sequence - 1
+                       : atomic_load_explicit(&p->status->durable_sequence, memory_order_acquire) - 1;
+    } else {
+        /* Acquire pairs with drain() in sequencer.c: the log's end is of that moment or later. */
+        uint64_t consumed = atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire);
+        uint64_t end = atomic_load_explicit(&p->ring->log_position, memory_order_relaxed);
+        if (confirmation == HERMES_COMMITTED) {
+            sequence = consumed;
+        } else {
+            uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);
+            if (durable >= end)
+                sequence = consumed;
+            else if (durable >= p->awaited_position)
+                sequence = p->awaited_sequence;
+            if (durable >= p->awaited_position) {
+                p->awaited_position = end;
+                p->awaited_sequence = consumed;
+            }
+        }
+    }
+    if (sequence > p->confirmed[confirmation])
+        p->confirmed[confirmation] = sequence;
+    return p->confirmed[confirmation];
+}
+
+void hermes_publisher_notify(hermes_publisher_t *p, enum hermes_confirmation confirmation,
+                             hermes_confirmed_t handler, void *context)
+{
+    p->handlers[confirmation] = handler;
+    p->handler_contexts[confirmation] = context;
+    p->told[confirmation] = hermes_publisher_confirmed(p, confirmation);
+}
+
+int hermes_publisher_poll(hermes_publisher_t *p)
+{
+    int calls = 0;
+    for (enum hermes_confirmation c = HERMES_COMMITTED; c <= HERMES_DURABLE; c++) {
+        if (p->handlers[c] == NULL)
+            continue;
+        uint64_t sequence = hermes_publisher_confirmed(p, c);
+        if (sequence > p->told[c]) {
+            p->told[c] = sequence;
+            p->handlers[c](p->handler_contexts[c], sequence);
+            calls++;
+        }
+    }
+    if (p->claimed == NULL && (p->unsettled || p->writer.seal != status_load_seal(p->status))) {
+        int rc = reconnect(p);
+        if (rc < 0 && !worth_a_retry(rc))
+            return rc;
+    }
+    return calls;
 }
 
 uint64_t hermes_publisher_sequence(const hermes_publisher_t *p)

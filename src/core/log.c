@@ -388,8 +388,8 @@ int log_sync(struct log *log)
             fail(log, rc);
     }
     if (rc == 0 && atomic_load_explicit(&status->durable, memory_order_relaxed) != log->store.position) {
-        atomic_store_explicit(&status->durable_sequence, log->store.sequence, memory_order_relaxed);
-        /* Release pairs with the acquire of who waits for durability. */
+        /* Release pairs with the acquire of who waits for durability, by sequence or by position. */
+        atomic_store_explicit(&status->durable_sequence, log->store.sequence, memory_order_release);
         atomic_store_explicit(&status->durable, log->store.position, memory_order_release);
         atomic_fetch_add_explicit(&status->durable_bell, 1, memory_order_release);
         futex_wake_all(&status->durable_bell);

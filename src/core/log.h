@@ -19,7 +19,7 @@
 #include "core/store.h"
 #include "core/window.h"
 
-enum log_durability { DURABILITY_MEMORY = 0, DURABILITY_ASYNC = 1 };
+enum log_durability { DURABILITY_MEMORY = 0, DURABILITY_ASYNC = 1, DURABILITY_SYNC = 2 };
 
 struct log_options {
     const char *prefix;    /* P */

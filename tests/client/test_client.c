@@ -66,14 +66,19 @@ static int teardown(void **state)
     return 0;
 }
 
-static void make_topic(struct fixture *f, const char *name, bool shared)
+static void make_topic_of(struct fixture *f, const char *name, bool shared, enum hermes_durability durability)
 {
     hermes_topic_options_t options = {.size = sizeof options,
-                                      .durability = HERMES_DURABILITY_ASYNC,
+                                      .durability = durability,
                                       .shared = shared,
                                       .window_bytes = 256 * 1024,
                                       .segment_bytes = 1024 * 1024};
     assert_int_equal(hermes_topic_create(f->client, name, &options), 0);
+}
+
+static void make_topic(struct fixture *f, const char *name, bool shared)
+{
+    make_topic_of(f, name, shared, HERMES_DURABILITY_ASYNC);
 }
 
 /* Every message is a counter from 1, told by its first eight bytes; nothing is missing or repeated. */
@@ -184,6 +189,98 @@ static void test_one_publisher_of_an_exclusive_topic(void **state)
     assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &second), 0);
 }
 
+/* ---- confirmation ---- */
+
+static hermes_topic_info_t describe(struct fixture *f, const char *topic)
+{
+    hermes_topic_info_t info;
+    assert_int_equal(hermes_topic_describe(f->client, topic, &info), 0);
+    return info;
+}
+
+/* On a sync topic, whatever a call has published is durable when it returns. */
+static void sync_is_sync(struct fixture *f, const char *topic, bool shared)
+{
+    make_topic_of(f, topic, shared, HERMES_DURABILITY_SYNC);
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
+    static char payload[HERMES_PAYLOAD_MAX];
+    hermes_slice_t slices[200];
+    for (unsigned i = 0; i < 200; i++)
+        slices[i] = (hermes_slice_t){payload, i * 13};
+    uint64_t sent = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        void *claimed;
+        if (i % 3 == 0) {
+            assert_int_equal(hermes_publish(publisher, payload, i * 3000, NULL), 0);
+            sent += 1;
+        } else if (i % 3 == 1) {
+            assert_int_equal(hermes_publish_batch(publisher, slices, 200), 200);
+            sent += 200;
+        } else {
+            assert_int_equal(hermes_claim(publisher, i, &claimed), 0);
+            memset(claimed, 7, i);
+            assert_int_equal(hermes_commit(publisher, NULL), 0);
+            sent += 1;
+        }
+        assert_int_equal(hermes_publisher_confirmed(publisher, HERMES_DURABLE), sent);
+        hermes_topic_info_t info = describe(f, topic);
+        assert_int_equal(info.last_sequence, sent);
+        assert_int_equal(info.durable_position, info.committed_position);
+    }
+    hermes_publisher_close(publisher);
+}
+
+static void test_sync_is_sync(void **state)
+{
+    sync_is_sync(*state, "exclusive", false);
+    sync_is_sync(*state, "shared", true);
+}
+
+struct told {
+    uint64_t sequence;
+    unsigned calls;
+};
+
+static void tell(void *context, uint64_t sequence)
+{
+    struct told *told = context;
+    assert_true(sequence > told->sequence);
+    told->sequence = sequence;
+    told->calls++;
+}
+
+static void calls_back(struct fixture *f, const char *topic, bool shared, enum hermes_durability durability)
+{
+    enum { COUNT = 2000 };
+    make_topic_of(f, topic, shared, durability);
+    hermes_publisher_options_t options = {.size = sizeof options, .flags = HERMES_PUBLISH_NO_WAIT};
+    hermes_publisher_t *publisher;
+    struct told committed = {0, 0}, durable = {0, 0};
+    assert_int_equal(hermes_publisher_open(f->client, topic, &options, &publisher), 0);
+    hermes_publisher_notify(publisher, HERMES_COMMITTED, tell, &committed);
+    hermes_publisher_notify(publisher, HERMES_DURABLE, tell, &durable);
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
+        assert_true(hermes_publisher_poll(publisher) >= 0);
+        assert_true(durable.sequence <= i && committed.sequence <= i);
+    }
+    while (durable.sequence < COUNT || committed.sequence < COUNT)
+        assert_true(hermes_publisher_poll(publisher) >= 0);
+    assert_int_equal(hermes_publisher_poll(publisher), 0);
+    hermes_topic_info_t info = describe(f, topic);
+    assert_int_equal(info.durable_position, info.committed_position);
+    hermes_publisher_close(publisher);
+}
+
+static void test_calls_back(void **state)
+{
+    calls_back(*state, "a", false, HERMES_DURABILITY_SYNC);
+    calls_back(*state, "b", true, HERMES_DURABILITY_SYNC);
+    calls_back(*state, "c", false, HERMES_DURABILITY_ASYNC);
+    calls_back(*state, "d", true, HERMES_DURABILITY_ASYNC);
+}
+
 /* ---- newcomers ---- */
 
 static void *change_publishers(void *argument)
@@ -221,10 +318,11 @@ static void test_subscribers_come_while_publishers_change(void **state)
 /* ---- restarts ---- */
 
 /* All three ways to publish, while the broker is stopped and killed; each message counts once. */
-static void publish_through_restarts(struct fixture *f, const char *topic, bool shared)
+static void publish_through_restarts(struct fixture *f, const char *topic, bool shared,
+                                     enum hermes_durability durability)
 {
     enum { ROUNDS = 12, BURST = 50 };
-    make_topic(f, topic, shared);
+    make_topic_of(f, topic, shared, durability);
     hermes_publisher_t *publisher;
     hermes_subscriber_t *subscriber;
     hermes_client_t *reader; /* of its own: sessions are found anew one by one */
@@ -272,12 +370,14 @@ static void publish_through_restarts(struct fixture *f, const char *topic, bool 
 
 static void test_exclusive_through_restarts(void **state)
 {
-    publish_through_restarts(*state, "t", false);
+    publish_through_restarts(*state, "t", false, HERMES_DURABILITY_ASYNC);
+    publish_through_restarts(*state, "sync", false, HERMES_DURABILITY_SYNC);
 }
 
 static void test_shared_through_restarts(void **state)
 {
-    publish_through_restarts(*state, "t", true);
+    publish_through_restarts(*state, "t", true, HERMES_DURABILITY_ASYNC);
+    publish_through_restarts(*state, "sync", true, HERMES_DURABILITY_SYNC);
 }
 
 /* No broker within wait_ns: said so; and nothing is lost once there is one. */
@@ -325,6 +425,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_payloads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_publisher_of_an_exclusive_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sync_is_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_calls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscribers_come_while_publishers_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_through_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared_through_restarts, setup, teardown),

@@ -32,6 +32,10 @@ class Kill(Case):
     def test_broker_is_killed_under_shared_publishers(self):
         self.flow("s", ["--shared"], 2, ROUNDS)
 
+    def test_broker_is_killed_under_publishers_to_sync_topics(self):
+        self.flow("s", ["--shared", "--durability", "sync"], 2, ROUNDS // 4)
+        self.flow("t", ["--durability", "sync"], 1, ROUNDS // 4)
+
     def test_broker_on_epoll_is_killed_under_shared_publishers(self):
         self.broker.backend = "epoll"
         self.assertEqual(self.broker.stop(), (0, []))
