@@ -67,6 +67,11 @@ typedef struct hermes_topic_options {
     uint32_t shared;        /* 0: one publisher at a time, the fastest; 1: up to 256, in one order */
     uint64_t window_bytes;  /* power of two, 256 KiB to 1 GiB; 0: the broker's default (4 MiB) */
     uint64_t segment_bytes; /* a multiple of window_bytes; 0: the broker's default (64 MiB) */
+    uint64_t keep_bytes;    /* retention: at least so much is kept, in whole segments; 0: all */
+    uint64_t keep_ns;       /* and all that is younger than this; 0: whatever its age. Either is enough to
+                               remove a segment */
+    uint32_t full_waits;    /* on a full disk publishers 1: wait for room; 0: get HERMES_EFULL at once */
+    uint32_t reserved;
 } hermes_topic_options_t;
 
 typedef struct hermes_topic_info {
@@ -86,12 +91,25 @@ typedef struct hermes_topic_info {
     uint32_t subscribers;
     uint32_t failed;  /* 1: the store refused a write; the topic takes no publisher */
     uint64_t refused; /* malformed frames */
+    uint64_t corrupt; /* damaged frames that were found in the store */
+    uint64_t keep_bytes;
+    uint64_t keep_ns;
+    uint32_t full_waits;
+    uint32_t full; /* 1: there is no room for the store at the moment */
 } hermes_topic_info_t;
 
 /* options NULL: async, exclusive, the broker's sizes. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID,
  * HERMES_ELIMIT, HERMES_EFULL. */
 HERMES_API int hermes_topic_create(hermes_client_t *client, const char *topic,
                                    const hermes_topic_options_t *options);
+
+/* What hermes_topic_alter() is to change: enum hermes_alter bits, and the values of those fields. */
+enum hermes_alter { HERMES_ALTER_KEEP_BYTES = 1, HERMES_ALTER_KEEP_NS = 2, HERMES_ALTER_FULL_WAITS = 4 };
+
+/* Takes effect at once, whoever publishes or reads, and stays. fields: which of options' fields are meant. */
+HERMES_API int hermes_topic_alter(hermes_client_t *client, const char *topic, uint32_t fields,
+                                  const hermes_topic_options_t *options);
+
 /* HERMES_EBUSY: it has a publisher. Subscribers get HERMES_ECLOSED once they have read what there is. */
 HERMES_API int hermes_topic_delete(hermes_client_t *client, const char *topic);
 HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info);
@@ -122,10 +140,11 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * durable, or with the error for which it is not: it stands in the topic all the same, and counts as
  * committed. *sequence (may be NULL): on an exclusive topic its
  * sequence in the topic; on a shared one this publisher's own count from 1.
- * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFENCED: another publisher has the
- * topic now, and this message is not in it; HERMES_EDISCONNECTED: no broker came back within wait_ns, and
- * the message goes out, before any other, if one comes back while the publisher is open; HERMES_EINVALID:
- * a claim is open; HERMES_ECLOSED: the topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
+ * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFULL: and none on the disk;
+ * HERMES_EFENCED: another publisher has the topic now, and this message is not in it; HERMES_EDISCONNECTED:
+ * no broker came back within wait_ns, and the message goes out, before any other, if one comes back while the
+ * publisher is open; HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the topic was deleted. Cost: about 25
+ * ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
@@ -188,11 +207,11 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
 
 /*
  * 1: *message is the next message; its payload is valid until the next call with this subscriber.
- * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten before they were read; reading
- * goes on with the oldest there is. HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the
- * next call goes on behind it. HERMES_ECLOSED: the topic was deleted. HERMES_EDISCONNECTED: the store is
- * needed and no broker is there to open it.
- * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
+ * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
+ * before they were read; reading goes on with the oldest there is. HERMES_ECHECKSUM, HERMES_ECORRUPT,
+ * HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was deleted.
+ * HERMES_EDISCONNECTED: the store is needed and no broker is there to open it. Cost: one cache line transfer
+ * from the publisher's core, the checksum, and about 3 ns.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
@@ -219,7 +238,7 @@ HERMES_API void hermes_subscriber_set_spin(hermes_subscriber_t *subscriber, uint
 
 typedef struct hermes_subscriber_counters {
     uint64_t position; /* of the next message */
-    uint64_t lost;     /* overwritten before they were read: memory topics only */
+    uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read */
     uint64_t corrupt;  /* frames that were damaged */
 } hermes_subscriber_counters_t;
 

@@ -59,6 +59,9 @@ struct topic {
     enum log_durability durability;
     uint64_t window_bytes;
     uint64_t segment_bytes;
+    uint64_t keep_bytes; /* retention; 0: all */
+    uint64_t keep_ns;
+    bool full_waits; /* on a full disk publishers wait for room; else they are told at once */
     struct log log;
     enum publishing publishing;
     bool window_used;          /* handed out since it was made: the next publisher gets a new one */
@@ -113,6 +116,8 @@ __attribute__((format(printf, 1, 2))) void broker_note(const char *format, ...);
 
 /* ---- topic.c ---- */
 int topic_create(struct broker *broker, const struct wire_topic_create *request, struct error_text *text);
+/* Takes effect at once, and is on disk when this returns. */
+int topic_alter(struct broker *broker, const struct wire_topic_alter *request, struct error_text *text);
 int topic_delete(struct broker *broker, const char *name, struct error_text *text);
 struct topic *topic_find(struct broker *broker, const char *name);
 struct topic *topic_by_id(struct broker *broker, uint64_t id);

@@ -14,13 +14,14 @@ static const uint64_t poll_ns = 500000;
 struct pass {
     bool pending;     /* some log is not clean yet */
     bool sync_topics; /* there are such */
+    bool ages;        /* something is kept for a time only */
 };
 
 /* Copies everything that stands there now. Sync topics are synced at once: one sync for all that came
  * while the last one was under way. The others wait for their interval. */
 static struct pass persist_all(struct persister *persister, bool sync)
 {
-    struct pass pass = {false, false};
+    struct pass pass = {false, false, false};
     pthread_mutex_lock(&persister->lock);
     for (unsigned i = 0; i < persister->count; i++) {
         struct log *log = persister->logs[i];
@@ -34,6 +35,9 @@ static struct pass persist_all(struct persister *persister, bool sync)
         int rc = done < 0 ? (int)done : 0;
         if ((sync || sync_topic) && rc == 0)
             rc = log_sync(log);
+        if (sync && rc == 0)
+            rc = log_retain(log);
+        pass.ages |= atomic_load_explicit(&log->keep_ns, memory_order_relaxed) != 0;
         if (rc < 0)
             persister->trouble(persister->context, log, rc);
         pass.pending |= done != 0 || log->store.dirty;
@@ -89,7 +93,7 @@ static void *persister_main(void *argument)
             busy_at = now;
         bool quiet = now - busy_at >= quiet_ns;
         if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
-            futex_wait(persister->bell, bell, FUTEX_FOREVER);
+            futex_wait(persister->bell, bell, pass.ages ? quiet_ns : FUTEX_FOREVER);
         else if ((!quiet && !pass.sync_topics) || !park(persister, bell, quiet, quiet ? quiet_ns : interval))
             futex_wait(persister->bell, bell, pass.sync_topics ? poll_ns : interval);
     }

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "broker/broker.h"
 
-enum { TOPICS_A_REPLY = 140 };
+enum { TOPICS_A_REPLY = 127 };
 _Static_assert(sizeof(struct wire_topics) + TOPICS_A_REPLY * sizeof(struct wire_topic_info) <= WIRE_REPLY_MAX,
                "a full list fits a reply");
 
@@ -343,6 +343,17 @@ static int create(struct session *session, const struct wire_topic_create *reque
     return rc;
 }
 
+static int alter(struct session *session, const struct wire_topic_alter *request, struct error_text *text)
+{
+    int rc = wire_topic_check(request->topic);
+    if (rc < 0)
+        return error_set(text, rc, "topic name");
+    rc = topic_alter(session->broker, request, text);
+    if (rc == 0)
+        reply(session, WIRE_OK, NULL, 0);
+    return rc;
+}
+
 static int delete (struct session *session, const struct wire_topic *request, struct error_text *text)
 {
     int rc = wire_topic_check(request->topic);
@@ -366,6 +377,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return hello(session, payload, text);
     case WIRE_TOPIC_CREATE:
         return create(session, payload, text);
+    case WIRE_TOPIC_ALTER:
+        return alter(session, payload, text);
     case WIRE_TOPIC_DELETE:
         return delete (session, payload, text);
     case WIRE_TOPIC_LIST:

@@ -52,9 +52,9 @@ static int write_definition(struct broker *broker, const struct topic *topic, st
         return error_set_errno(text, "create", temporary);
     fprintf(file,
             "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64
-            "\nsegment = %" PRIu64 "\n",
+            "\nsegment = %" PRIu64 "\nkeep_bytes = %" PRIu64 "\nkeep_ns = %" PRIu64 "\nfull_waits = %d\n",
             topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
-            topic->segment_bytes);
+            topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits);
     bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
     written = fclose(file) == 0 && written;
     if (!written || rename(temporary, path) != 0) {
@@ -85,6 +85,12 @@ static int definition_line(void *user, const char *section, const char *name, co
         topic->window_bytes = number;
     else if (strcmp(name, "segment") == 0)
         topic->segment_bytes = number;
+    else if (strcmp(name, "keep_bytes") == 0)
+        topic->keep_bytes = number;
+    else if (strcmp(name, "keep_ns") == 0)
+        topic->keep_ns = number;
+    else if (strcmp(name, "full_waits") == 0)
+        topic->full_waits = number != 0;
     else if (strcmp(name, "durability") == 0 && strcmp(value, "memory") == 0)
         topic->durability = DURABILITY_MEMORY;
     else if (strcmp(name, "durability") == 0 && strcmp(value, "async") == 0)
@@ -101,6 +107,14 @@ static int definition_line(void *user, const char *section, const char *name, co
 static void prefix_of(const struct broker *broker, uint64_t id, char prefix[SHM_PATH_BYTES + 32])
 {
     snprintf(prefix, SHM_PATH_BYTES + 32, "%s/%016" PRIx64, broker->shm, id);
+}
+
+/* What may change while a topic is served. */
+static void apply(struct topic *topic)
+{
+    atomic_store(&topic->log.keep_bytes, topic->keep_bytes);
+    atomic_store(&topic->log.keep_ns, topic->keep_ns);
+    atomic_store(&topic->log.status->full_waits, topic->full_waits);
 }
 
 static int open_log(struct broker *broker, struct topic *topic, struct error_text *text)
@@ -128,6 +142,7 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
         topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
     }
     topic->window_used = true;
+    apply(topic);
     rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : persister_add(&broker->persister, &topic->log);
     if (rc < 0)
         log_abandon(&topic->log);
@@ -169,6 +184,9 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
     topic->window_bytes = request->window_bytes != 0 ? request->window_bytes : broker->config.window_bytes;
     topic->segment_bytes =
         request->segment_bytes != 0 ? request->segment_bytes : broker->config.segment_bytes;
+    topic->keep_bytes = request->keep_bytes;
+    topic->keep_ns = request->keep_ns;
+    topic->full_waits = request->full_waits != 0;
     if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
         topic->segment_bytes = topic->window_bytes;
     do
@@ -201,6 +219,34 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
     }
     topic->window_used = false;
     link_topic(broker, topic);
+    return HERMES_OK;
+}
+
+int topic_alter(struct broker *broker, const struct wire_topic_alter *request, struct error_text *text)
+{
+    struct topic *topic = topic_find(broker, request->topic);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOTFOUND, "topic '%s'", request->topic);
+    if (request->fields == 0 || (request->fields & ~(uint32_t)(WIRE_ALTER_KEEP_BYTES | WIRE_ALTER_KEEP_NS |
+                                                               WIRE_ALTER_FULL_WAITS)) != 0)
+        return error_set(text, HERMES_EINVALID, "nothing that can be altered in topic '%s'", topic->name);
+    uint64_t keep_bytes = topic->keep_bytes, keep_ns = topic->keep_ns;
+    bool full_waits = topic->full_waits;
+    if (request->fields & WIRE_ALTER_KEEP_BYTES)
+        topic->keep_bytes = request->keep_bytes;
+    if (request->fields & WIRE_ALTER_KEEP_NS)
+        topic->keep_ns = request->keep_ns;
+    if (request->fields & WIRE_ALTER_FULL_WAITS)
+        topic->full_waits = request->full_waits != 0;
+    int rc = write_definition(broker, topic, text);
+    if (rc < 0) {
+        topic->keep_bytes = keep_bytes; /* as the file still has it */
+        topic->keep_ns = keep_ns;
+        topic->full_waits = full_waits;
+        return rc;
+    }
+    apply(topic);
+    persister_ring(&broker->persister);
     return HERMES_OK;
 }
 
@@ -270,6 +316,11 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
     info->subscribers = topic->subscribers;
     info->state = atomic_load(&status->state);
     info->refused = topic->refused;
+    info->corrupt = atomic_load(&status->corrupt);
+    info->keep_bytes = topic->keep_bytes;
+    info->keep_ns = topic->keep_ns;
+    info->full_waits = topic->full_waits;
+    info->full = atomic_load(&status->full);
 }
 
 /* ---- start and stop ---- */

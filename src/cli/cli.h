@@ -33,6 +33,8 @@ hermes_client_t *cli_connect(void); /* exits with a message when there is no bro
 
 /* "64K", "4MiB", "1000": argp_error() on nonsense. */
 uint64_t cli_size(struct argp_state *state, const char *option, const char *value);
+/* "90s", "15m", "24h", "7d" in nanoseconds; 0 is 0. */
+uint64_t cli_duration(struct argp_state *state, const char *option, const char *value);
 double cli_number(struct argp_state *state, const char *option, const char *value);
 
 /* A JSON string with its quotes. */

@@ -60,6 +60,26 @@ uint64_t cli_size(struct argp_state *state, const char *option, const char *valu
     return number << shift;
 }
 
+uint64_t cli_duration(struct argp_state *state, const char *option, const char *value)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"ms", 1000000},      {"s", 1000000000},     {"m", 60000000000},
+                 {"h", 3600000000000}, {"d", 86400000000000}, {"w", 604800000000000}};
+    char *end;
+    errno = 0;
+    uint64_t number = strtoull(value, &end, 10);
+    uint64_t unit = 0;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(end, units[i].unit) == 0)
+            unit = units[i].ns;
+    if (errno != 0 || value[0] < '0' || value[0] > '9' || (unit == 0 && (number != 0 || *end != 0)) ||
+        (unit != 0 && number > UINT64_MAX / unit))
+        argp_error(state, "%s %s: not a duration (say 90s, 15m, 24h or 7d)", option, value);
+    return number * unit;
+}
+
 double cli_number(struct argp_state *state, const char *option, const char *value)
 {
     char *end;

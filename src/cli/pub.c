@@ -10,7 +10,7 @@ static const char documentation[] =
     "Lines go out as they are, without their newline; one of more than 65,536 bytes is an error. With "
     "--count, "
     "messages are generated instead: a counter in text, padded to --size. The command returns when all is "
-    "committed, with --durable when all is on disk.";
+    "committed, with --durable and on sync topics when all is on disk.";
 
 static const struct argp_option options[] = {
     {"file", 'f', "FILE", 0, "Read lines from FILE", 0},
@@ -123,9 +123,14 @@ int cli_pub(int argc, char **argv)
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_publisher_t *publisher;
-    hermes_publisher_options_t how = {.size = sizeof how, .flags = a.no_crc ? HERMES_PUBLISH_NO_CRC : 0};
-    int rc = hermes_publisher_open(client, a.topic, &how, &publisher);
+    hermes_publisher_options_t how = {
+        .size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT | (a.no_crc ? HERMES_PUBLISH_NO_CRC : 0)};
+    hermes_topic_info_t info;
+    int rc = hermes_topic_describe(client, a.topic, &info);
+    if (rc == 0)
+        rc = hermes_publisher_open(client, a.topic, &how, &publisher);
     if (rc == 0) {
+        a.durable |= info.durability == HERMES_DURABILITY_SYNC;
         rc = a.count > 0 ? publish_generated(&a, publisher) : publish_lines(&a, publisher, file);
         int waited =
             hermes_publisher_wait(publisher, a.durable ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);

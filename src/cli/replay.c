@@ -133,10 +133,15 @@ int cli_replay(int argc, char **argv)
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_publisher_t *publisher;
-    int rc = hermes_publisher_open(client, a.topic, NULL, &publisher);
+    hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
+    hermes_topic_info_t info;
+    int rc = hermes_topic_describe(client, a.topic, &info);
+    if (rc == 0)
+        rc = hermes_publisher_open(client, a.topic, &how, &publisher);
     if (rc == 0) {
+        bool sync = info.durability == HERMES_DURABILITY_SYNC;
         rc = a.file != NULL ? replay_file(&a, publisher) : replay_topic(&a, client, publisher);
-        int waited = hermes_publisher_wait(publisher, HERMES_COMMITTED, 60000000000u);
+        int waited = hermes_publisher_wait(publisher, sync ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
         rc = rc < 0 ? rc : waited;
         if (rc == 0)
             printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));

@@ -1,4 +1,4 @@
-/* hermes topic create|list|info|delete */
+/* hermes topic create|list|info|alter|delete */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +6,11 @@
 #include "cli/cli.h"
 
 static const char documentation[] =
-    "Create, list, describe and delete topics.\v"
+    "Create, list, describe, alter and delete topics.\v"
     "create NAME   make a topic: exclusive (one publisher at a time) and async unless told otherwise\n"
     "list          all topics, one a line\n"
     "info NAME     everything about one topic\n"
+    "alter NAME    change retention or what a full disk does, while the topic is used\n"
     "delete NAME   the topic and all it stored; refused while it has a publisher";
 
 static const struct argp_option options[] = {
@@ -17,6 +18,9 @@ static const struct argp_option options[] = {
     {"durability", 'd', "KIND", 0, "memory, async (default) or sync", 0},
     {"window", 'w', "SIZE", 0, "Hot window: a power of two, 256K to 1G (4M)", 0},
     {"segment", 'g', "SIZE", 0, "Segment file: a multiple of the window (64M)", 0},
+    {"keep-bytes", 'b', "SIZE", 0, "Remove old segments, but keep so many bytes (0: all)", 0},
+    {"keep-age", 'a', "TIME", 0, "Remove segments whose messages are all older, say 7d (0: none)", 0},
+    {"when-full", 'f', "error|wait", 0, "What publishers do when the disk is full (error)", 0},
     {"json", 'j', NULL, 0, "list and info as JSON", 0},
     {0},
 };
@@ -25,13 +29,14 @@ struct arguments {
     const char *action;
     const char *name;
     bool json;
+    uint32_t altered; /* enum hermes_alter */
     hermes_topic_options_t topic;
 };
 
 static bool is_action(const char *word)
 {
     return strcmp(word, "create") == 0 || strcmp(word, "list") == 0 || strcmp(word, "info") == 0 ||
-           strcmp(word, "delete") == 0;
+           strcmp(word, "delete") == 0 || strcmp(word, "alter") == 0;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -57,6 +62,20 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'g':
         a->topic.segment_bytes = cli_size(state, "--segment", value);
         return 0;
+    case 'b':
+        a->topic.keep_bytes = cli_size(state, "--keep-bytes", value);
+        a->altered |= HERMES_ALTER_KEEP_BYTES;
+        return 0;
+    case 'a':
+        a->topic.keep_ns = cli_duration(state, "--keep-age", value);
+        a->altered |= HERMES_ALTER_KEEP_NS;
+        return 0;
+    case 'f':
+        if (strcmp(value, "error") != 0 && strcmp(value, "wait") != 0)
+            argp_error(state, "--when-full %s: it is error or wait", value);
+        a->topic.full_waits = strcmp(value, "wait") == 0;
+        a->altered |= HERMES_ALTER_FULL_WAITS;
+        return 0;
     case 'j':
         a->json = true;
         return 0;
@@ -72,9 +91,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
         if (a->action == NULL)
             argp_usage(state);
         if (!is_action(a->action))
-            argp_error(state, "no action '%s': create, list, info or delete", a->action);
+            argp_error(state, "no action '%s': create, list, info, alter or delete", a->action);
         if (strcmp(a->action, "list") != 0 && a->name == NULL)
             argp_usage(state);
+        if (strcmp(a->action, "alter") == 0 && a->altered == 0)
+            argp_error(state, "alter what? --keep-bytes, --keep-age or --when-full");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -93,12 +114,15 @@ static void print_json(const hermes_topic_info_t *i)
         "{\"name\":\"%s\",\"shared\":%s,\"durability\":\"%s\",\"window_bytes\":%llu,\"segment_bytes\":%llu,"
         "\"last_sequence\":%llu,\"first_position\":%llu,\"committed_position\":%llu,"
         "\"persisted_position\":%llu,\"durable_position\":%llu,\"epoch\":%u,\"publishers\":%u,"
-        "\"subscribers\":%u,\"failed\":%s,\"refused\":%llu}\n",
+        "\"subscribers\":%u,\"failed\":%s,\"full\":%s,\"refused\":%llu,\"corrupt\":%llu,\"keep_bytes\":%llu,"
+        "\"keep_ns\":%llu,\"when_full\":\"%s\"}\n",
         i->name, i->shared ? "true" : "false", durability(i), (unsigned long long)i->window_bytes,
         (unsigned long long)i->segment_bytes, (unsigned long long)i->last_sequence,
         (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
         (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position, i->epoch,
-        i->publishers, i->subscribers, i->failed ? "true" : "false", (unsigned long long)i->refused);
+        i->publishers, i->subscribers, i->failed ? "true" : "false", i->full ? "true" : "false",
+        (unsigned long long)i->refused, (unsigned long long)i->corrupt, (unsigned long long)i->keep_bytes,
+        (unsigned long long)i->keep_ns, i->full_waits ? "wait" : "error");
 }
 
 static void print_info(const hermes_topic_info_t *i)
@@ -111,6 +135,14 @@ static void print_info(const hermes_topic_info_t *i)
            (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position,
            (unsigned long long)i->window_bytes, i->epoch, (unsigned long long)i->segment_bytes, i->publishers,
            i->subscribers);
+    if (i->keep_bytes != 0)
+        printf("retention    %llu bytes at least\n", (unsigned long long)i->keep_bytes);
+    if (i->keep_ns != 0)
+        printf("retention    %.0f seconds at least\n", (double)i->keep_ns / 1e9);
+    if (i->full)
+        puts("state        FULL: no room on the disk; it goes on by itself when there is");
+    if (i->corrupt)
+        printf("corrupt      %llu damaged frames found (hermes verify)\n", (unsigned long long)i->corrupt);
     if (i->failed)
         puts("state        FAILED: the store refused a write; see the broker's messages");
     if (i->refused)
@@ -154,6 +186,8 @@ int cli_topic(int argc, char **argv)
     int rc;
     if (strcmp(a.action, "create") == 0) {
         rc = hermes_topic_create(client, a.name, &a.topic);
+    } else if (strcmp(a.action, "alter") == 0) {
+        rc = hermes_topic_alter(client, a.name, a.altered, &a.topic);
     } else if (strcmp(a.action, "delete") == 0) {
         rc = hermes_topic_delete(client, a.name);
     } else if (strcmp(a.action, "list") == 0) {

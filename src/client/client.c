@@ -138,9 +138,28 @@ int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes
         .shared = options.shared,
         .window_bytes = options.window_bytes,
         .segment_bytes = options.segment_bytes,
+        .keep_bytes = options.keep_bytes,
+        .keep_ns = options.keep_ns,
+        .full_waits = options.full_waits,
     };
     int rc = client_put_topic(client, request.topic, topic);
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_CREATE, &request, sizeof request, WIRE_OK, 0);
+}
+
+int hermes_topic_alter(hermes_client_t *client, const char *topic, uint32_t fields,
+                       const hermes_topic_options_t *given)
+{
+    hermes_topic_options_t options = {.size = sizeof options};
+    if (given != NULL)
+        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    struct wire_topic_alter request = {
+        .fields = fields,
+        .full_waits = options.full_waits,
+        .keep_bytes = options.keep_bytes,
+        .keep_ns = options.keep_ns,
+    };
+    int rc = client_put_topic(client, request.topic, topic);
+    return rc < 0 ? rc : client_request(client, WIRE_TOPIC_ALTER, &request, sizeof request, WIRE_OK, 0);
 }
 
 int hermes_topic_delete(hermes_client_t *client, const char *topic)
@@ -170,6 +189,11 @@ static void read_info(const uint8_t *bytes, hermes_topic_info_t *info)
         .subscribers = wire.subscribers,
         .failed = wire.state == STATE_FAILED,
         .refused = wire.refused,
+        .corrupt = wire.corrupt,
+        .keep_bytes = wire.keep_bytes,
+        .keep_ns = wire.keep_ns,
+        .full_waits = wire.full_waits,
+        .full = wire.full,
     };
     snprintf(info->name, sizeof info->name, "%.*s", (int)sizeof wire.topic - 1, wire.topic);
 }

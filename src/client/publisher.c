@@ -432,6 +432,9 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
         return error_set(&client->error, HERMES_EIO, "the store of topic '%s' failed: %s", p->topic,
                          hermes_strerror(-(int)atomic_load(&p->status->error)));
+    if (atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
+        return error_set(&client->error, HERMES_EFULL, "topic '%s'", p->topic);
     if (clock_monotonic_ns() - start >= p->wait_ns)
         return channel_is_up(&client->channel)
                    ? error_set(&client->error, HERMES_EAGAIN, "topic '%s' has no room (is its disk full?)",

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size)
 {
     snprintf(path, size, "%s.%" PRIu32 ".window", prefix, epoch);
@@ -359,8 +361,11 @@ int64_t log_persist(struct log *log, uint64_t limit)
             /* A full disk heals; any other refusal does not, and is never retried as if it had not been. */
             if (rc != HERMES_EFULL)
                 fail(log, rc);
+            else
+                atomic_store_explicit(&log->status->full, 1, memory_order_relaxed);
             result = rc;
         } else {
+            atomic_store_explicit(&log->status->full, 0, memory_order_relaxed);
             result = (int64_t)(end.position - from);
             atomic_store_explicit(&log->status->persisted_sequence, end.sequence, memory_order_relaxed);
             /* Release pairs with the writer's acquire of its gate and with readers of the store. */
@@ -396,6 +401,27 @@ int log_sync(struct log *log)
     }
     log_unlock(log);
     return rc;
+}
+
+int log_retain(struct log *log)
+{
+    uint64_t bytes = atomic_load_explicit(&log->keep_bytes, memory_order_relaxed);
+    uint64_t age = atomic_load_explicit(&log->keep_ns, memory_order_relaxed);
+    if (log->durability == DURABILITY_MEMORY || (bytes == 0 && age == 0))
+        return 0;
+    uint64_t now = clock_realtime_ns(), next;
+    int count = 0, rc = HERMES_OK;
+    log_lock(log);
+    while (rc == 0 && !log->failed &&
+           (next = store_retires(&log->store, bytes, age != 0 && now > age ? now - age : 0)) != 0 &&
+           next <= atomic_load_explicit(&log->status->durable, memory_order_relaxed)) {
+        /* Before it is deleted: who is told of a position finds it. Release pairs with readers' acquire. */
+        atomic_store_explicit(&log->status->first, next, memory_order_release);
+        rc = store_retire(&log->store, &log->error);
+        count += rc == 0;
+    }
+    log_unlock(log);
+    return rc < 0 ? rc : count;
 }
 
 struct futex_word log_park(struct log *log)

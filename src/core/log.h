@@ -52,7 +52,9 @@ struct log {
     bool failed;           /* the store refused a write: nothing more is confirmed */
     _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
     struct error_text error;
-    uint64_t told_ns; /* when the owner last told of it */
+    uint64_t told_ns;            /* when the owner last told of it */
+    _Atomic uint64_t keep_bytes; /* retention; 0: all */
+    _Atomic uint64_t keep_ns;
 };
 
 /* Makes the log or takes it up where the last owner left it, alive or not: finishes a change of
@@ -69,6 +71,9 @@ int64_t log_persist(struct log *log, uint64_t limit);
 
 /* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */
 int log_sync(struct log *log);
+
+/* Deletes segments that retention no longer keeps, of what is durable. Returns how many, or an error. */
+int log_retain(struct log *log);
 
 /* Asks the writer to ring at its next commit, as a reader that parks does: the word to sleep on, once
  * barrier_remote() was called and log_has_more() still says no. */

@@ -133,10 +133,26 @@ static int open_segment(struct reader *reader, enum store_key key, uint64_t valu
     return rc;
 }
 
+/* What retention took is gone; reading goes on with the oldest that is left. */
+static int skip_retired(struct reader *reader)
+{
+    uint64_t first = atomic_load_explicit(&reader->status->first, memory_order_acquire);
+    if (first <= reader->position)
+        return HERMES_EGONE;
+    if (reader->gap_from == 0)
+        reader->gap_from = reader->sequence;
+    reader->position = first;
+    reader->sequence = 0;
+    return error_set(&reader->error, HERMES_EGONE,
+                     "older messages were removed: going on at position %" PRIu64, first);
+}
+
 static int enter_store(struct reader *reader)
 {
     if (!segment_covers(reader, reader->position)) {
         int rc = open_segment(reader, STORE_BY_POSITION, reader->position);
+        if (rc == HERMES_EGONE)
+            return skip_retired(reader);
         if (rc < 0)
             return rc;
         if (!segment_covers(reader, reader->position))
@@ -157,6 +173,15 @@ static bool wanted(struct reader *reader, const hermes_header_t *header)
     reader->skip_below_sequence = reader->skip_below_time = 0;
     reader->skipping = false;
     return true;
+}
+
+/* Counts what was overtaken or removed, once it is known where reading goes on. */
+static void note_gap(struct reader *reader, const hermes_header_t *header)
+{
+    if (__builtin_expect(reader->gap_from != 0, 0)) {
+        reader->lost += header->sequence - reader->gap_from;
+        reader->gap_from = 0;
+    }
 }
 
 /* What was overwritten in a memory topic is gone. Frames never cross a multiple of C, so the next such
@@ -239,6 +264,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         if (header.type != HERMES_TYPE_DATA)
             continue;
         reader->sequence = header.sequence + 1;
+        note_gap(reader, &header);
         if (!wanted(reader, &header))
             continue;
         *message = (hermes_message_t){.position = position,
@@ -320,10 +346,7 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
     reader->position = position + bytes;
     if (rc == POLL_SKIP)
         return HERMES_EAGAIN;
-    if (reader->gap_from != 0) {
-        reader->lost += header.sequence - reader->gap_from;
-        reader->gap_from = 0;
-    }
+    note_gap(reader, &header);
     reader->sequence = header.sequence + 1;
     if (!wanted(reader, &header))
         return HERMES_EAGAIN;
@@ -412,7 +435,9 @@ int reader_seek_first(struct reader *reader)
     if (reader->stored) {
         if (atomic_load_explicit(&reader->status->persisted, memory_order_acquire) >
             atomic_load_explicit(&reader->status->first, memory_order_acquire)) {
-            rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first));
+            do /* retention may be faster once, not for ever */
+                rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first));
+            while (rc == HERMES_EGONE);
             if (rc < 0)
                 return rc;
             go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);

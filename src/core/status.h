@@ -72,6 +72,9 @@ struct status {
     _Atomic uint32_t durable_bell; /* changes with durable; waiters sleep on it */
 
     _Alignas(64) _Atomic uint64_t first;
+    _Atomic uint32_t full;       /* 1: there is no room for the store; heals by itself */
+    _Atomic uint32_t full_waits; /* publishers then wait for room; else they are told at once */
+    _Atomic uint64_t corrupt;    /* damaged frames that were found in the store */
 
     _Alignas(64) _Atomic uint64_t journal_log_position;
     _Atomic uint64_t journal_sequence; /* that ring's last consumed one before it */

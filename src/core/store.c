@@ -88,6 +88,7 @@ static int list_segments(struct store *store, struct error_text *text)
         if (rc < 0)
             return error_set(text, rc, "header of segment %020" PRIu64 ".log", store->entries[i].base);
         store->entries[i].first_sequence = header.first_sequence;
+        store->entries[i].created = header.created;
     }
     return HERMES_OK;
 }
@@ -216,7 +217,7 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     header.base -= header.base % store->segment_bytes;
     segment_header_finish(&header);
     int fd;
-    int rc = add_entry(store, (struct store_entry){header.base, store->sequence, 0});
+    int rc = add_entry(store, (struct store_entry){header.base, store->sequence, 0, header.created});
     if (rc < 0)
         return error_set(text, rc, "a new segment");
     if ((rc = segment_create(store->directory, &header, &fd, text)) < 0) {
@@ -331,6 +332,30 @@ int store_find(struct store *store, enum store_key key, uint64_t value, int *fd,
 uint64_t store_first(const struct store *store)
 {
     return store->entry_count > 0 ? store->entries[0].base : store->position;
+}
+
+uint64_t store_retires(const struct store *store, uint64_t keep_bytes, uint64_t oldest_ns)
+{
+    if (store->entry_count < 2)
+        return 0;
+    const struct store_entry *next = &store->entries[1];
+    bool by_bytes = keep_bytes != 0 && store->position - next->base >= keep_bytes;
+    bool by_age = oldest_ns != 0 && next->created < oldest_ns;
+    return by_bytes || by_age ? next->base : 0;
+}
+
+int store_retire(struct store *store, struct error_text *text)
+{
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(store->entries[0].base, name);
+    if (unlinkat(store->directory, name, 0) != 0 && errno != ENOENT)
+        return error_set_errno(text, "delete segment", name);
+    /* A power cut must not undo this and keep a later one: that would be a hole. */
+    if (fsync(store->directory) != 0)
+        return error_set_errno(text, "sync the directory of segment", name);
+    store->entry_count--;
+    memmove(&store->entries[0], &store->entries[1], store->entry_count * sizeof store->entries[0]);
+    return HERMES_OK;
 }
 
 void store_close(struct store *store)

@@ -22,6 +22,7 @@ struct store_entry {
     uint64_t base;
     uint64_t first_sequence;
     uint64_t first_timestamp; /* of the first DATA; 0: not looked at yet */
+    uint64_t created;         /* when it was opened, which is when the one before it was full */
 };
 
 struct store {
@@ -70,6 +71,15 @@ enum store_key { STORE_BY_POSITION = 0, STORE_BY_SEQUENCE = 1, STORE_BY_TIME = 2
 int store_find(struct store *store, enum store_key key, uint64_t value, int *fd, struct error_text *text);
 
 uint64_t store_first(const struct store *store);
+
+/*
+ * Retention: is the oldest segment to go, when at least keep_bytes (0: all) and all that is younger than
+ * the time oldest_ns (0: all) are kept? Never the last one. Where the next segment begins; 0: it stays.
+ */
+uint64_t store_retires(const struct store *store, uint64_t keep_bytes, uint64_t oldest_ns);
+
+/* Deletes the oldest segment, for good before anything else is. Who has it mapped keeps it. */
+int store_retire(struct store *store, struct error_text *text);
 
 void store_close(struct store *store);
 

@@ -31,6 +31,8 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_hello);
     case WIRE_TOPIC_CREATE:
         return sizeof(struct wire_topic_create);
+    case WIRE_TOPIC_ALTER:
+        return sizeof(struct wire_topic_alter);
     case WIRE_TOPIC_DELETE:
     case WIRE_TOPIC_DESCRIBE:
     case WIRE_SUBSCRIBER_OPEN:

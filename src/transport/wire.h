@@ -42,6 +42,7 @@ enum wire_type {
     WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
     WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_OK; segment (read-only) */
     WIRE_PING = 33,             /* nothing -> WIRE_OK */
+    WIRE_TOPIC_ALTER = 34,      /* wire_topic_alter -> WIRE_OK */
 };
 
 struct wire_hello {
@@ -75,6 +76,20 @@ struct wire_topic_create {
     uint32_t shared;
     uint64_t window_bytes;  /* 0: the broker's default */
     uint64_t segment_bytes; /* 0: the broker's default */
+    uint64_t keep_bytes;    /* retention; 0: all */
+    uint64_t keep_ns;
+    uint32_t full_waits;
+    uint32_t reserved;
+};
+
+enum wire_alter { WIRE_ALTER_KEEP_BYTES = 1, WIRE_ALTER_KEEP_NS = 2, WIRE_ALTER_FULL_WAITS = 4 };
+
+struct wire_topic_alter {
+    char topic[WIRE_TOPIC_BYTES];
+    uint32_t fields; /* which of the following: enum wire_alter */
+    uint32_t full_waits;
+    uint64_t keep_bytes;
+    uint64_t keep_ns;
 };
 
 struct wire_list {
@@ -98,6 +113,11 @@ struct wire_topic_info {
     uint32_t subscribers;
     uint32_t state;
     uint64_t refused; /* malformed frames and the publishers that sent them */
+    uint64_t corrupt; /* damaged frames that were found in the store */
+    uint64_t keep_bytes;
+    uint64_t keep_ns;
+    uint32_t full_waits;
+    uint32_t full;
 };
 
 struct wire_topics {
@@ -156,8 +176,9 @@ struct wire_segment {
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
-_Static_assert(sizeof(struct wire_topic_create) == 152, "topic_create");
-_Static_assert(sizeof(struct wire_topic_info) == 224, "topic_info");
+_Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
+_Static_assert(sizeof(struct wire_topic_info) == 256, "topic_info");
+_Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
 _Static_assert(sizeof(struct wire_publisher_open) == 152, "publisher_open");
 _Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
 _Static_assert(sizeof(struct wire_segment) == 24, "segment");

@@ -89,13 +89,13 @@ class Hostile(Case):
     def test_names(self):
         s = self.connect()
         for raw in (b"\0" * 128, b"a" * 128, name("a/b"), name(".."), b"ok\xff".ljust(128, b"\0")):
-            for kind, rest in ((CREATE, struct.pack("<IIQQ", 1, 0, 0, 0)), (DESCRIBE, b""),
+            for kind, rest in ((CREATE, struct.pack("<IIQQQQII", 1, 0, 0, 0, 0, 0, 0, 0)), (DESCRIBE, b""),
                                (SUBSCRIBER_OPEN, b""), (PUBLISHER_OPEN, struct.pack("<QIIQ", 0, 0, 0, 0))):
                 reply = self.ask(s, kind, raw + rest)
                 self.assertEqual(reply[0], ERROR)
                 self.assertEqual(struct.unpack_from("<i", reply[1])[0], -12)
-        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQ", 77, 0, 0, 0))[0], ERROR)
-        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQ", 1, 0, 1 << 40, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQQQII", 77, 0, 0, 0, 0, 0, 0, 0))[0], ERROR)
+        self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQQQII", 1, 0, 1 << 40, 0, 0, 0, 0, 0))[0], ERROR)
         self.assertEqual(self.ask(s, WINDOW, struct.pack("<QII", 12345, 1, 0))[0], ERROR)
         self.assertEqual(self.ask(s, SEGMENT, struct.pack("<QIIQ", 12345, 0, 0, 0))[0], ERROR)
         self.assertEqual(self.ask(s, MAPPED, struct.pack("<II", 5, 0))[0], ERROR)

@@ -58,16 +58,23 @@ class Surroundings(Case):
         b.run("topic", "create", "m", "--durability", "memory")
         result = b.run("pub", "t", "--count", "100000", "--size", "100", check=False)
         self.assertEqual(result.returncode, 1)
-        self.assertIn(b"no room", result.stderr)
-        self.assertIn(b"disk", result.stderr)
+        self.assertIn(b"no space left on the disk", result.stderr)
+        self.assertTrue(b.info("t")["full"])
         self.assertEqual(b.messages().count("No space left"), 1)  # told, and not told again each time
         there = self.numbers("t")  # readers are not disturbed
         self.assertEqual(there, list(range(1, len(there) + 1)))
         self.assertGreater(len(there), 10000)
         b.run("pub", "m", data=b"others go on\n")
+        # Who is told to wait goes on as soon as there is room.
+        b.run("topic", "alter", "t", "--when-full", "wait")
+        waiting = b.popen("pub", "t", "--durable", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        waiting.stdin.write(b"%d \n" % (len(there) + 1))
+        waiting.stdin.close()
+        self.wait_for(lambda: b.info("t")["publishers"] == 1, "it waits")
         subprocess.run(["mount", "-o", "remount,size=64M", data], check=True)
-        b.run("pub", "t", "--durable", data=b"%d \n" % (len(there) + 1))  # as soon as there is room
+        self.assertEqual(waiting.wait(60), 0)
         self.assertEqual(self.numbers("t"), list(range(1, len(there) + 2)))
+        self.assertFalse(b.info("t")["full"])
         self.assertEqual(b.info("t")["failed"], False)
         self.assertEqual(b.stop(), (0, []))
 

@@ -1,0 +1,115 @@
+"""The store over time: retention, changes while it runs, sync topics."""
+import os
+import signal
+import subprocess
+
+from hermes_test import Case, main
+
+SMALL = ["--window", "256K", "--segment", "1M"]
+MIB = 1 << 20
+
+
+class Store(Case):
+    def numbers(self, topic):
+        """The sequences of all that is there."""
+        rows = self.broker.run("sub", topic, "--from", "first", "--timeout", "0", "--format", "hex").stdout.splitlines()
+        return [int(row.split(b" ")[0]) for row in rows]
+
+    def assert_unbroken(self, there, last):
+        self.assertTrue(there == list(range(there[0], last + 1)), f"{there[0]} to {there[-1]}, {len(there)} in all")
+
+    def stored(self, topic):
+        return sum(os.path.getsize(path) for path in self.broker.segments(topic))
+
+    def test_retention_by_bytes(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL, "--keep-bytes", "3M")
+        for i in range(4):
+            b.run("pub", "t", "--count", "20000", "--size", "96")
+            last = 20000 * (i + 1)
+            info = b.info("t")
+            self.assertEqual(info["last_sequence"], last)
+            self.wait_for(lambda: b.info("t")["first_position"] + 4 * MIB >= b.info("t")["persisted_position"], "the oldest go")
+            info = b.info("t")
+            if last > 40000:
+                self.assertGreater(info["first_position"], 0)
+            self.assertGreaterEqual(info["persisted_position"] - info["first_position"], min(3 * MIB, 128 * last))
+            there = self.numbers("t")
+            self.assert_unbroken(there, last)
+        self.assertLessEqual(self.stored("t"), 5 * MIB + 5 * 64)
+        first = b.info("t")["first_position"]
+        self.assertEqual(b.stop(), (0, []))
+        b.start()
+        self.assertEqual(b.info("t")["first_position"], first)
+        self.assertEqual(self.numbers("t")[-1], last)
+        b.kill()
+        b.start()
+        self.assertEqual(self.numbers("t")[-1], last)
+
+    def test_retention_is_altered_while_it_runs(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        publisher = b.popen("pub", "t", "--count", "60000", "--size", "96", "--rate", "60000", stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: len(b.segments("t")) >= 4, "some segments are there")
+        self.assertEqual(b.info("t")["first_position"], 0)
+        b.run("topic", "alter", "t", "--keep-bytes", "1M")
+        self.wait_for(lambda: b.info("t")["first_position"] > 0, "it takes effect")
+        self.assertEqual(publisher.wait(60), 0)
+        info = b.info("t")
+        self.assertEqual((info["keep_bytes"], info["last_sequence"]), (MIB, 60000))
+        b.kill()
+        b.start()
+        self.assertEqual(b.info("t")["keep_bytes"], MIB)
+        for bad in (["--keep-age", "7 years"], ["--when-full", "perhaps"], ["--keep-bytes", "-1"], []):
+            self.assertEqual(b.run("topic", "alter", "t", *bad, check=False).returncode, 64)
+        self.assertEqual(b.run("topic", "alter", "unknown", "--keep-bytes", "0", check=False).returncode, 1)
+
+    def test_retention_by_age(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("pub", "t", "--count", "40000", "--size", "96", "--durable")
+        self.assertEqual(len(b.segments("t")), 5)
+        b.run("topic", "alter", "t", "--keep-age", "1h")
+        self.assertEqual(len(b.segments("t")), 5)
+        b.run("topic", "alter", "t", "--keep-age", "1ms")
+        self.wait_for(lambda: len(b.segments("t")) == 1, "all but the last go, though nobody publishes")
+        there = self.numbers("t")
+        self.assert_unbroken(there, 40000)
+
+    def test_reader_that_retention_overtakes(self):
+        """It is told once, and goes on with the oldest there is."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL, "--keep-bytes", "1M")
+        b.run("pub", "t", "--count", "8000", "--size", "96", "--durable")
+        slow = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first = int(slow.stdout.readline().split(b" ")[0])
+        slow.send_signal(signal.SIGSTOP)
+        b.run("pub", "t", "--count", "80000", "--size", "96", "--durable")
+        self.wait_for(lambda: len(b.segments("t")) <= 3, "the oldest go")
+        slow.send_signal(signal.SIGCONT)
+        seen = [first]
+        while seen[-1] != 80000 or len(seen) <= 8000:
+            seen.append(int(slow.stdout.readline().split(b" ")[0]))
+        slow.kill()
+        error = slow.communicate()[1]
+        jumps = [i for i in range(1, len(seen)) if seen[i] != seen[i - 1] + 1 and (seen[i - 1], seen[i]) != (8000, 1)]
+        self.assertEqual(len(jumps), 1)
+        self.assertEqual(error.count(b"older messages were removed"), 1)
+
+    def test_sync_topics(self):
+        b = self.broker
+        for name, options in (("t", []), ("s", ["--shared"])):
+            b.run("topic", "create", name, *SMALL, *options, "--durability", "sync")
+            self.assertEqual(b.info(name)["durability"], "sync")
+            publishers = [b.popen("pub", name, "--count", "500", stdout=subprocess.DEVNULL) for _ in range(4 if options else 1)]
+            for p in publishers:
+                self.assertEqual(p.wait(60), 0)
+            info = b.info(name)
+            self.assertEqual(info["last_sequence"], 500 * len(publishers))
+            self.assertEqual(info["durable_position"], info["committed_position"])
+            self.assertEqual(b.stop(), (0, []))
+            b.start()
+            self.assertEqual(len(self.numbers(name)), 500 * len(publishers))
+
+
+main()
