@@ -68,7 +68,7 @@ class Cli(Case):
             (["topic", "create", "w", "--window", "100000"], 1, b"power of two"),
             (["topic", "create", "w", "--window", "4M", "--segment", "5M"], 1, b"multiple"),
             (["topic", "create", "w", "--window", "lots"], 64, b"not a size"),
-            (["topic", "create", "w", "--durability", "stone"], 64, b"memory or async"),
+            (["topic", "create", "w", "--durability", "stone"], 64, b"memory, async or sync"),
             (["topic", "delete", "none"], 1, b"not found"),
             (["topic", "explode", "t"], 64, b"no action"),
             (["sub", "none"], 1, b"no topic 'none'"),
