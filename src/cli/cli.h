@@ -17,6 +17,7 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 int cli_bench(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_dump(int argc, char **argv);
+int cli_verify(int argc, char **argv);
 int cli_pub(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_sub(int argc, char **argv);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/verify.h"
 
 /* A parked reader looks again this often even if nobody rings: the net under the mechanism. */
 static const uint64_t longest_sleep_ns = 250000000;
@@ -201,28 +202,6 @@ static int skip_overwritten(struct reader *reader)
                      reader->position);
 }
 
-/*
- * The first good message behind a damaged frame at offset. The damaged length cannot be trusted, so the
- * search goes line by line; a payload may itself look like frames, so what is found must also have a
- * sequence that fits: later, by no more messages than there is room for in between.
- */
-static uint64_t find_good_frame(const struct segment *segment, uint64_t offset, uint64_t end,
-                                uint64_t expected)
-{
-    for (uint64_t at = offset + HERMES_FRAME_ALIGNMENT; at < end; at += HERMES_FRAME_ALIGNMENT) {
-        hermes_header_t header;
-        memcpy(&header, segment->data + at, sizeof header);
-        if (header.magic != HERMES_MAGIC || header.type != HERMES_TYPE_DATA ||
-            hermes_message_verify(&header, segment->data + at + HERMES_HEADER_BYTES,
-                                  (size_t)(segment->header.size - at)) < 0)
-            continue;
-        uint64_t room = (at - offset) / HERMES_FRAME_ALIGNMENT;
-        if (expected == 0 || (header.sequence >= expected && header.sequence - expected <= room))
-            return at;
-    }
-    return end;
-}
-
 static int poll_store(struct reader *reader, hermes_message_t *message)
 {
     for (;;) {
@@ -249,7 +228,8 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
             reader->corrupt++;
             uint64_t end = persisted - segment->header.base;
             end = end < segment->header.size ? end : segment->header.size;
-            reader->position = segment->header.base + find_good_frame(segment, offset, end, reader->sequence);
+            reader->position =
+                segment->header.base + verify_find_good(segment->data, offset, end, reader->sequence);
             reader->sequence = 0;
             return error_set(&reader->error, rc, "damaged from position %" PRIu64 " to %" PRIu64, position,
                              reader->position);

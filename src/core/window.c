@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "base/crc32.h"
+
 int status_check(const struct status *status)
 {
     if (status->magic != STATUS_MAGIC)
@@ -113,8 +115,8 @@ int window_make_room(struct window_writer *writer, uint64_t end)
     return HERMES_OK;
 }
 
-/* Fills the rest of the lap. The frame at the end of a window is at most FRAME_MAX_BYTES - 64 long, so
- * that its length fits a header. */
+/* Fills the rest of the lap; with a checksum always, for a flipped bit could make a message of it. The frame
+ * at the end of a window is at most FRAME_MAX_BYTES - 64 long, so that its length fits a header. */
 int window_pad(struct window_writer *writer)
 {
     uint64_t offset = writer->position & writer->mask;
@@ -124,10 +126,16 @@ int window_pad(struct window_writer *writer)
     uint64_t end = writer->position + rest + HERMES_FRAME_ALIGNMENT;
     if (end > writer->zeroed && (rc = window_make_room(writer, end)) < 0)
         return rc;
-    hermes_header_t pad = {.sequence = writer->sequence, .length = (uint32_t)(rest - HERMES_HEADER_BYTES)};
-    window_copy_in(writer->data + offset + 8, (const uint8_t *)&pad + 8, HERMES_HEADER_BYTES - 8);
+    hermes_header_t pad = {.magic = HERMES_MAGIC,
+                           .version = HERMES_VERSION,
+                           .type = HERMES_TYPE_PAD,
+                           .flags = HERMES_FLAG_CRC,
+                           .sequence = writer->sequence,
+                           .length = (uint32_t)(rest - HERMES_HEADER_BYTES)};
     window_zero(writer->data + offset + HERMES_HEADER_BYTES, rest - HERMES_HEADER_BYTES);
-    window_commit(writer, hermes_commit_word(HERMES_TYPE_PAD, 0), rest, 0);
+    pad.crc = crc32_message(writer->data + offset + HERMES_HEADER_BYTES, pad.length, &pad);
+    window_copy_in(writer->data + offset + 8, (const uint8_t *)&pad + 8, HERMES_HEADER_BYTES - 8);
+    window_commit(writer, hermes_commit_word(HERMES_TYPE_PAD, HERMES_FLAG_CRC), rest, 0);
     return HERMES_OK;
 }
 

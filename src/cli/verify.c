@@ -1,0 +1,106 @@
+/* hermes verify [TOPIC] */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char documentation[] = "Check everything that is stored: every header, checksum and sequence.\v"
+                                    "Without TOPIC, all topics. Damaged ranges are told by their positions "
+                                    "in the log; exit 1 where there is one. "
+                                    "The topic may be in use.";
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "One JSON object for each topic", 0},
+    {0},
+};
+
+struct arguments {
+    const char *topic;
+    bool json;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_usage(state);
+        a->topic = value;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+struct found {
+    const struct arguments *arguments;
+    const char *topic;
+    bool any;
+};
+
+static void damage(void *context, uint64_t from, uint64_t to, int error)
+{
+    struct found *found = context;
+    if (found->arguments->json)
+        printf("%s{\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"error\":\"%s\"}", found->any ? "," : "", from,
+               to, hermes_strerror(error));
+    else
+        printf("%s: DAMAGED from position %" PRIu64 " to %" PRIu64 ": %s\n", found->topic, from, to,
+               hermes_strerror(error));
+    found->any = true;
+}
+
+static int verify_topic(hermes_client_t *client, const struct arguments *a, const char *topic, bool *damaged)
+{
+    struct found found = {a, topic, false};
+    hermes_verification_t result;
+    if (a->json)
+        printf("{\"topic\":\"%s\",\"damage\":[", topic);
+    int rc = hermes_topic_verify(client, topic, damage, &found, &result);
+    if (a->json)
+        printf("],\"first_position\":%" PRIu64 ",\"end_position\":%" PRIu64 ",\"messages\":%" PRIu64
+               ",\"damaged\":%" PRIu64 ",\"complete\":%s}\n",
+               result.first_position, result.end_position, result.messages, result.damaged,
+               rc == 0 ? "true" : "false");
+    else if (rc == 0)
+        printf("%s: %" PRIu64 " messages right from position %" PRIu64 " to %" PRIu64 ", %" PRIu64
+               " damaged ranges\n",
+               topic, result.messages, result.first_position, result.end_position, result.damaged);
+    *damaged |= result.damaged > 0;
+    return rc;
+}
+
+static int verify_all(hermes_client_t *client, const struct arguments *a, bool *damaged)
+{
+    enum { PAGE = 64 };
+    hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
+    char after[128] = "";
+    int count = infos == NULL ? HERMES_ENOMEM : 0, rc = 0;
+    while (infos != NULL && rc == 0 && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {
+        for (int i = 0; i < count && rc == 0; i++)
+            if (infos[i].durability != HERMES_DURABILITY_MEMORY)
+                rc = verify_topic(client, a, infos[i].name, damaged);
+        memcpy(after, infos[count - 1].name, sizeof after);
+    }
+    free(infos);
+    return rc < 0 ? rc : count;
+}
+
+int cli_verify(int argc, char **argv)
+{
+    struct arguments a = {0};
+    const struct argp argp = {options, parse, "[TOPIC]", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    hermes_client_t *client = cli_connect();
+    bool damaged = false;
+    int rc = a.topic != NULL ? verify_topic(client, &a, a.topic, &damaged) : verify_all(client, &a, &damaged);
+    if (rc < 0)
+        cli_fail(a.topic != NULL ? a.topic : "verify", rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
+}

@@ -1,0 +1,42 @@
+/*
+ * Checking stored frames: header, CRC, sequence, one after the other. What is damaged is told as a range of
+ * positions, and checking goes on at the next frame that is certainly one.
+ *
+ * It works on stretches that begin at a multiple of the window's capacity and are at most that long: no
+ * frame crosses such a boundary, so damage never spreads beyond it. They are read, not mapped: a file that
+ * somebody cuts short meanwhile is an error, not a signal.
+ */
+#ifndef CORE_VERIFY_H
+#define CORE_VERIFY_H
+
+#include "core/segment.h"
+
+struct verify {
+    uint64_t position;        /* of the next frame */
+    uint64_t sequence;        /* of the next DATA; 0: not known */
+    uint64_t messages, bytes; /* that were right */
+    uint64_t damaged;         /* ranges */
+    void (*damage)(void *context, uint64_t from, uint64_t to, int error);
+    void *context;
+};
+
+/* Frames from verify->position on, which stand at data; bytes: up to the boundary or the end of the log. */
+void verify_frames(struct verify *verify, const uint8_t *data, size_t bytes);
+
+/*
+ * The frames of the segment file fd from verify->position to until, or to the segment's end; stretches of
+ * capacity bytes, which buffer has room for. Returns HERMES_OK also where frames are damaged; an error, which
+ * counts as one damaged range up to the segment's end, where the file itself is.
+ */
+int verify_segment(struct verify *verify, int fd, uint64_t until, uint64_t capacity, uint8_t *buffer,
+                   struct error_text *text);
+
+/*
+ * The first good message behind a damaged frame at offset. The damaged length cannot be trusted, so the
+ * search goes line by line; a payload may itself look like frames, so what is found must also have a
+ * sequence that fits: later, by no more messages than there is room for in between. expected 0: not known.
+ * end: there is none.
+ */
+uint64_t verify_find_good(const uint8_t *data, uint64_t offset, uint64_t end, uint64_t expected);
+
+#endif
