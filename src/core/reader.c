@@ -148,12 +148,31 @@ static int skip_retired(struct reader *reader)
                      "older messages were removed: going on at position %" PRIu64, first);
 }
 
+/* A segment that was deleted, cut short, or has no header any more: damage as large as it. */
+static int skip_segment(struct reader *reader)
+{
+    uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+    uint64_t size = reader->status->segment_bytes, from = reader->position;
+    uint64_t to = size == 0 ? persisted : from - from % size + size;
+    reader->corrupt++;
+    if (reader->gap_from == 0)
+        reader->gap_from = reader->sequence;
+    reader->position = to < persisted ? to : persisted;
+    reader->sequence = 0;
+    struct error_text why = reader->error;
+    return error_set(&reader->error, HERMES_ECORRUPT,
+                     "damaged from position %" PRIu64 " to %" PRIu64 ": %.150s", from, reader->position,
+                     why.bytes);
+}
+
 static int enter_store(struct reader *reader)
 {
     if (!segment_covers(reader, reader->position)) {
         int rc = open_segment(reader, STORE_BY_POSITION, reader->position);
         if (rc == HERMES_EGONE)
             return skip_retired(reader);
+        if (rc == HERMES_ENOTFOUND || rc == HERMES_EMALFORMED || rc == HERMES_ECHECKSUM)
+            return skip_segment(reader);
         if (rc < 0)
             return rc;
         if (!segment_covers(reader, reader->position))

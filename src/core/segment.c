@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/crc32.h"
+#include "base/guard.h"
 
 enum { CRC_COVERS = 60 };
 
@@ -71,12 +72,14 @@ int segment_map(int fd, struct segment *segment, struct error_text *text)
     rc = map_fd(fd, SEGMENT_HEADER_BYTES + segment->header.size, MAP_READ, MAP_LAZY, &segment->map);
     if (rc < 0)
         return error_set(text, rc, "cannot map segment %" PRIu64, segment->header.base);
+    (void)guard_add(segment->map.address, segment->map.size); /* somebody may cut the file short */
     segment->data = (const uint8_t *)segment->map.address + SEGMENT_HEADER_BYTES;
     return HERMES_OK;
 }
 
 void segment_release(struct segment *segment)
 {
+    guard_remove(segment->map.address);
     map_release(&segment->map);
     segment->data = NULL;
 }

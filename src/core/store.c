@@ -270,6 +270,13 @@ int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
 {
     if (store->dirty && store->fd >= 0 && fdatasync(store->fd) != 0)
         return error_set_errno(text, "sync", "the store");
+    /* What goes to a file that has no name any more, or was cut short under us, is not stored. */
+    struct stat status;
+    if (store->fd >= 0 && (fstat(store->fd, &status) != 0 || status.st_nlink == 0 ||
+                           (uint64_t)status.st_size < SEGMENT_HEADER_BYTES + store->segment_bytes))
+        return error_set(text, HERMES_ECORRUPT,
+                         "segment %020" PRIu64 ".log was deleted or cut short by somebody else",
+                         store->entries[store->entry_count - 1].base);
     store->dirty = false;
     store->checkpoint.position = store->position;
     store->checkpoint.sequence = store->sequence;

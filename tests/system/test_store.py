@@ -142,6 +142,31 @@ class Store(Case):
         self.assertEqual(b.run("verify", "m", check=False).returncode, 1)
         self.assertEqual(b.run("verify", "unknown", check=False).returncode, 1)
 
+    def test_segments_vanish_under_everybody(self):
+        """Errors, and nobody dies of them."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("topic", "create", "other", *SMALL)
+        b.run("pub", "t", "--count", "30000", "--size", "96", "--durable")
+        slow = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(slow.stdout.readline().startswith(b"1 "))
+        slow.send_signal(signal.SIGSTOP)
+        segments = b.segments("t")
+        os.truncate(segments[0], 64 + MIB // 2)  # it has this one mapped
+        os.truncate(segments[1], 100)
+        slow.send_signal(signal.SIGCONT)
+        while not slow.stdout.readline().startswith(b"30000 "):
+            self.assertIsNone(slow.poll())
+        slow.kill()
+        self.assertIn(b"damaged from position", slow.communicate()[1])
+        # The one that is written to: the topic stops confirming, and says why.
+        os.unlink(segments[-1])
+        result = b.run("pub", "t", "--durable", "--count", "1000", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("deleted or cut short by somebody else", b.messages())
+        self.assertTrue(b.info("t")["failed"])
+        b.run("pub", "other", "--durable", data=b"fine\n")
+
     def test_sync_topics(self):
         b = self.broker
         for name, options in (("t", []), ("s", ["--shared"])):

@@ -2,6 +2,9 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "core/verify.h"
 #include "hermes/log.h"
@@ -164,6 +167,49 @@ static void every_length_is_survived(void **state)
     assert_int_equal(whole, s->fd);
 }
 
+/* Cut short while it is mapped: zeros are read where the file is no more, and nothing dies. */
+static void cut_under_a_mapping(void **state)
+{
+    const struct stored *s = *state;
+    char copy[128];
+    struct error_text text;
+    struct segment segment, other;
+    struct told told = {0};
+    snprintf(copy, sizeof copy, "%s/cut", s->directory);
+    int fd = open(copy, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    uint64_t size = SEGMENT_HEADER_BYTES + SEGMENT;
+    assert_int_equal(pwrite(fd, s->bytes, size, 0), (ssize_t)size);
+    assert_int_equal(segment_map(fd, &segment, &text), 0);
+    assert_int_equal(segment_map(s->fd, &other, &text), 0);
+    assert_int_equal(ftruncate(fd, WINDOW / 2), 0);
+    struct verify verify = {.sequence = 1, .damage = note, .context = &told};
+    verify_frames(&verify, segment.data, WINDOW);
+    assert_int_equal(told.calls, 1);
+    assert_true(told.from < WINDOW / 2 && told.to == WINDOW);
+    assert_true(verify.messages > 0 && verify.messages < MESSAGES);
+    segment_release(&segment);
+    verify = (struct verify){.sequence = 1};
+    verify_frames(&verify, other.data, WINDOW);
+    assert_int_equal(verify.damaged, 0);
+    segment_release(&other);
+
+    /* Anybody else's SIGBUS is theirs. */
+    uint8_t *mine = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGBUS, SIG_DFL); /* cmocka's own */
+        if (segment_map(s->fd, &other, &text) == 0 && ftruncate(fd, 0) == 0)
+            _exit(*(volatile uint8_t *)(mine + 4096));
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    munmap(mine, 8192);
+    close(fd);
+    unlink(copy);
+}
+
 /* A whole frame that is gone, twice there, or from elsewhere is told by its sequence. */
 static void frames_out_of_place(void **state)
 {
@@ -204,8 +250,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_wrong),         cmocka_unit_test(every_byte_is_watched),
-        cmocka_unit_test(every_length_is_survived), cmocka_unit_test(frames_out_of_place),
-        cmocka_unit_test(nothing_is_wrong),
+        cmocka_unit_test(every_length_is_survived), cmocka_unit_test(cut_under_a_mapping),
+        cmocka_unit_test(frames_out_of_place),      cmocka_unit_test(nothing_is_wrong),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
