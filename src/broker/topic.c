@@ -141,6 +141,12 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
         topic->publishing = PUBLISHING_DIRECT;
         topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
     }
+    if (topic->log.store.cut_bytes > 0)
+        broker_note(
+            "topic '%s': %" PRIu64 " bytes behind position %" PRIu64
+            " were never confirmed and cannot be told from remains of a crash: put aside in %020" PRIu64
+            ".cut",
+            topic->name, topic->log.store.cut_bytes, topic->log.store.position, topic->log.store.position);
     topic->window_used = true;
     apply(topic);
     rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : persister_add(&broker->persister, &topic->log);

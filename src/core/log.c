@@ -251,8 +251,10 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     if (log->durability != DURABILITY_MEMORY) {
         snprintf(log->directory, sizeof log->directory, "%s", options->directory);
         log->store = (struct store){.directory = -1, .checkpoint_fd = -1, .fd = -1};
+        char status[320];
+        other_path(log, "status", status, sizeof status);
         rc = store_open(&log->store, options->directory, options->segment_bytes, options->topic_id,
-                        STORE_WRITE, text);
+                        access(status, F_OK) == 0 ? STORE_RESUME : STORE_WRITE, text);
     }
     if (rc == 0)
         rc = make_doorbell(log, options->doorbell_is_file, text);

@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "core/window.h"
 
+static const uint64_t checkpoint_sync_ns = 1000000000;
+
 static int add_entry(struct store *store, struct store_entry entry)
 {
     if (store->entry_count == store->entry_room) {
@@ -104,7 +106,37 @@ static int zero_tail(const struct store *store, uint64_t offset)
     return error_from_errno(posix_fallocate(store->fd, from, length));
 }
 
-static int recover(struct store *store, struct error_text *text)
+static int write_all(int fd, const uint8_t *bytes, size_t count, uint64_t offset);
+
+/* Keeps what stands behind the end of the log, from offset on, in a file of its own. */
+static int put_aside(struct store *store, const struct segment *segment, uint64_t position,
+                     struct error_text *text)
+{
+    uint64_t offset = position - segment->header.base, end = segment->header.size;
+    /* Unwritten room is a hole: nothing has to be read to know that it is empty. */
+    off_t data = lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + offset), SEEK_DATA);
+    if (data < 0)
+        return HERMES_OK;
+    while (end > offset && segment->data[end - 1] == 0)
+        end = end % 4096 == 0 && lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + end - 4096), SEEK_DATA) < 0
+                  ? end - 4096
+                  : end - 1;
+    if (end == offset)
+        return HERMES_OK;
+    char name[SEGMENT_NAME_BYTES];
+    snprintf(name, sizeof name, "%020" PRIu64 ".cut", position);
+    int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool written =
+        fd >= 0 && write_all(fd, segment->data + offset, (size_t)(end - offset), 0) == 0 && fsync(fd) == 0;
+    int rc = written ? HERMES_OK : error_set_errno(text, "put aside what could not be confirmed in", name);
+    if (fd >= 0)
+        close(fd);
+    if (rc == 0)
+        store->cut_bytes = end - offset;
+    return rc;
+}
+
+static int recover(struct store *store, enum store_mode mode, struct error_text *text)
 {
     const struct store_entry *last = &store->entries[store->entry_count - 1];
     int rc = open_segment(store, last->base, store->read_only ? O_RDONLY : O_RDWR, &store->fd, text);
@@ -140,11 +172,13 @@ static int recover(struct store *store, struct error_text *text)
         if (header.type == HERMES_TYPE_DATA)
             sequence++;
     }
-    segment_release(&segment);
     store->position = position;
     store->sequence = sequence;
-    if (store->read_only)
-        return HERMES_OK;
+    if (mode == STORE_WRITE)
+        rc = put_aside(store, &segment, position, text);
+    segment_release(&segment);
+    if (rc < 0 || store->read_only)
+        return rc;
     if ((rc = zero_tail(store, position - last->base)) < 0)
         return error_set(text, rc, "cannot clear what stands behind position %" PRIu64, position);
     store->dirty = true;
@@ -177,7 +211,7 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
         rc = list_segments(store, text);
     }
     if (rc == 0 && store->entry_count > 0)
-        rc = recover(store, text);
+        rc = recover(store, mode, text);
     else if (rc == 0 && store->checkpoint.position > 0)
         rc = error_set(text, HERMES_ECORRUPT,
                        "the checkpoint in %s confirms position %" PRIu64 " but there is no segment", path,
@@ -202,6 +236,7 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     /* What the old segment holds must be safe before the new one exists: recovery reads the last only. */
     if (store->fd >= 0) {
+        store->checkpoint_synced_ns = 0; /* the checkpoint too: below the new segment nothing is a tail */
         int rc = store_sync(store, epoch, text);
         if (rc < 0)
             return rc;
@@ -285,6 +320,14 @@ int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
         store->checkpoint.epoch = epoch;
     if (checkpoint_write(store->checkpoint_fd, &store->checkpoint) < 0)
         return error_set_errno(text, "write", "the checkpoint");
+    /* It may be behind, never ahead. How far behind it may be after a power cut is how much of what is
+     * durable could be taken for an unconfirmed tail, should it be damaged too. */
+    uint64_t now = clock_monotonic_ns();
+    if (now - store->checkpoint_synced_ns >= checkpoint_sync_ns) {
+        if (fdatasync(store->checkpoint_fd) != 0)
+            return error_set_errno(text, "sync", "the checkpoint");
+        store->checkpoint_synced_ns = now;
+    }
     return HERMES_OK;
 }
 
@@ -384,9 +427,11 @@ int store_remove(const char *path)
         return error_from_errno(errno);
     struct dirent *item;
     uint64_t base;
-    while ((item = readdir(directory)) != NULL)
-        if (segment_name_parse(item->d_name, &base) == 0 || strcmp(item->d_name, "checkpoint") == 0)
+    while ((item = readdir(directory)) != NULL) {
+        bool cut = strspn(item->d_name, "0123456789") == 20 && strcmp(item->d_name + 20, ".cut") == 0;
+        if (cut || segment_name_parse(item->d_name, &base) == 0 || strcmp(item->d_name, "checkpoint") == 0)
             unlinkat(dirfd(directory), item->d_name, 0);
+    }
     closedir(directory);
     return HERMES_OK;
 }

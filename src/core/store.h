@@ -35,20 +35,27 @@ struct store {
     uint64_t sequence; /* of the next DATA */
     struct checkpoint checkpoint;
     bool read_only;
-    bool dirty; /* written, not yet synced */
+    bool dirty;                    /* written, not yet synced */
+    uint64_t cut_bytes;            /* that recovery put aside */
+    uint64_t checkpoint_synced_ns; /* monotonic */
     struct store_entry *entries;
     size_t entry_count;
     size_t entry_room;
 };
 
-enum store_mode { STORE_WRITE, STORE_READ };
+enum store_mode {
+    STORE_WRITE,
+    STORE_RESUME, /* a window survived the last owner: what its store lacks will be written again */
+    STORE_READ,
+};
 
 /*
  * Opens or makes <path>/. Recovers: walks the frames behind the checkpoint while CRC and sequence
  * hold, ends the log at the first that does not, and zeroes what stands behind it, so that nothing
- * stale can ever follow a new frame. HERMES_ECORRUPT: something below the checkpoint is damaged;
- * nothing was changed. STORE_READ changes nothing, finds the end in the same way, and takes segment size
- * and topic from what is there.
+ * stale can ever follow a new frame. What is zeroed was never confirmed, but is not thrown away either:
+ * it is put aside in <position>.cut (store->cut_bytes), unless STORE_RESUME. HERMES_ECORRUPT: something below
+ * the checkpoint is damaged; nothing was changed. STORE_READ changes nothing, finds the end in the same way,
+ * and takes segment size and topic from what is there.
  */
 int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
                enum store_mode mode, struct error_text *text);
