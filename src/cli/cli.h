@@ -17,6 +17,7 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 int cli_bench(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_dump(int argc, char **argv);
+int cli_export(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_pub(int argc, char **argv);
 int cli_replay(int argc, char **argv);
@@ -34,6 +35,8 @@ hermes_client_t *cli_connect(void); /* exits with a message when there is no bro
 
 /* "64K", "4MiB", "1000": argp_error() on nonsense. */
 uint64_t cli_size(struct argp_state *state, const char *option, const char *value);
+/* Nanoseconds since the epoch, or 2012-06-21T09:30:00, with fractions, in UTC. */
+uint64_t cli_time(struct argp_state *state, const char *option, const char *value);
 /* "90s", "15m", "24h", "7d" in nanoseconds; 0 is 0. */
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value);
 double cli_number(struct argp_state *state, const char *option, const char *value);

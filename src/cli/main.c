@@ -11,6 +11,7 @@ static const struct {
     {"bench", cli_bench, "measure rings, codec, log, store and topics beside the bare cache line"},
     {"demo", cli_demo, "a market feed through a trading bot, a risk engine, analytics and an executor"},
     {"dump", cli_dump, "print the headers of a segment file or a topic, and check every checksum"},
+    {"export", cli_export, "write a stored topic as CSV, JSON lines or pcapng"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
     {"sub", cli_sub, "print the messages of a topic"},

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -58,6 +59,23 @@ uint64_t cli_size(struct argp_state *state, const char *option, const char *valu
     if (errno != 0 || value[0] < '0' || value[0] > '9' || *end != 0 || number > UINT64_MAX >> shift)
         argp_error(state, "%s %s: not a size (say 65536, 64K or 4M)", option, value);
     return number << shift;
+}
+
+uint64_t cli_time(struct argp_state *state, const char *option, const char *value)
+{
+    char *end;
+    struct tm tm = {0};
+    errno = 0;
+    uint64_t ns = strtoull(value, &end, 10);
+    if (value[0] >= '0' && value[0] <= '9' && *end == 0 && errno == 0)
+        return ns;
+    double fraction = 0;
+    end = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (end != NULL && *end == '.')
+        fraction = strtod(end, &end);
+    if (end == NULL || (*end != 0 && strcmp(end, "Z") != 0))
+        argp_error(state, "%s %s: not a time (nanoseconds, or 2012-06-21T09:30:00)", option, value);
+    return (uint64_t)timegm(&tm) * 1000000000u + (uint64_t)(fraction * 1e9);
 }
 
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value)

@@ -13,13 +13,16 @@ static const char documentation[] =
     "CSV's "
     "time column, in seconds; a feed without times goes as fast as possible. --speed 10 is ten times as fast "
     "as "
-    "it happened, --speed max does not wait at all. --from-topic S replays a stored topic from its first "
-    "message.";
+    "it happened, --speed max does not wait at all. --from-topic S replays a stored topic: all that is "
+    "there, or "
+    "what was published between two times.";
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
     {"speed", 's', "X|max", 0, "Factor of the original speed (1)", 0},
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
+    {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
+    {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},
     {"time-column", 'c', "N", 0, "The CSV's time column, from 1; 0: none (found by itself)", 0},
     {0},
 };
@@ -30,6 +33,7 @@ struct arguments {
     const char *source;
     double speed; /* 0: max */
     int time_column;
+    uint64_t since, until;
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -47,6 +51,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'f':
         a->source = value;
         return 0;
+    case 'i':
+        a->since = cli_time(state, "--since", value);
+        return 0;
+    case 'u':
+        a->until = cli_time(state, "--until", value);
+        return 0;
     case 'c':
         a->time_column = (int)cli_number(state, "--time-column", value);
         return 0;
@@ -58,6 +68,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         if (a->topic == NULL || (a->file == NULL) == (a->source == NULL))
             argp_usage(state);
+        if (a->file != NULL && (a->since != 0 || a->until != UINT64_MAX))
+            argp_error(state, "--since and --until are for --from-topic");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -112,11 +124,13 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     if (rc == 0)
         rc = hermes_subscriber_open(client, a->source, &subscriber);
     if (rc == 0)
-        rc = hermes_seek_first(subscriber);
+        rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
     for (uint64_t last = 0; rc == 0 && !cli_stop && last < info.last_sequence;) {
         rc = hermes_wait(subscriber, &message, 1000000000);
         if (rc <= 0)
+            break;
+        if (message.timestamp >= a->until)
             break;
         last = message.sequence;
         pace(&pacer, message.timestamp);
@@ -127,7 +141,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
 
 int cli_replay(int argc, char **argv)
 {
-    struct arguments a = {.speed = 1, .time_column = -1};
+    struct arguments a = {.speed = 1, .time_column = -1, .until = UINT64_MAX};
     const struct argp argp = {options, parse, "[FILE]", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     cli_catch_signals();

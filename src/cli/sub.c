@@ -39,7 +39,6 @@ struct arguments {
 static void parse_from(struct argp_state *state, struct arguments *a, const char *value)
 {
     char *end;
-    struct tm tm = {0};
     if (strcmp(value, "first") == 0) {
         a->from = FROM_FIRST;
     } else if (strcmp(value, "end") == 0) {
@@ -51,16 +50,7 @@ static void parse_from(struct argp_state *state, struct arguments *a, const char
             argp_error(state, "--from %s: seq: wants a number", value);
     } else if (strncmp(value, "time:", 5) == 0) {
         a->from = FROM_TIME;
-        a->from_value = strtoull(value + 5, &end, 10);
-        if (value[5] >= '0' && value[5] <= '9' && *end == 0)
-            return;
-        end = strptime(value + 5, "%Y-%m-%dT%H:%M:%S", &tm);
-        double fraction = 0;
-        if (end != NULL && *end == '.')
-            fraction = strtod(end, &end);
-        if (end == NULL || (*end != 0 && strcmp(end, "Z") != 0))
-            argp_error(state, "--from %s: time: wants nanoseconds or 2012-06-21T09:30:00", value);
-        a->from_value = (uint64_t)timegm(&tm) * 1000000000u + (uint64_t)(fraction * 1e9);
+        a->from_value = cli_time(state, "--from time:", value + 5);
     } else {
         argp_error(state, "--from %s: it is first, end, seq:N or time:T", value);
     }

@@ -1,8 +1,13 @@
 """The store over time: retention, changes while it runs, sync topics."""
+import base64
+import csv
+import io
 import json
 import os
 import signal
+import struct
 import subprocess
+import zlib
 
 from hermes_test import Case, main
 
@@ -166,6 +171,51 @@ class Store(Case):
         self.assertIn("deleted or cut short by somebody else", b.messages())
         self.assertTrue(b.info("t")["failed"])
         b.run("pub", "other", "--durable", data=b"fine\n")
+
+    def test_export_and_replay_between_times(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("topic", "create", "copy", *SMALL)
+        lines = [b'say "hello", twice', b"\xff\x00binary", b"", "gr\u00fc\u00dfe".encode()] * 50
+        b.run("pub", "t", data=b"\n".join(lines) + b"\n")
+        rows = [json.loads(row) for row in b.run("export", "t", "--format", "json").stdout.splitlines()]
+        times = [row["timestamp"] for row in rows]
+        self.assertEqual(len(rows), 200)
+        text = b.run("export", "t").stdout.decode()
+        table = list(csv.DictReader(io.StringIO(text, newline="")))
+        payload = lambda row: base64.b64decode(row["payload"]) if row["encoding"] == "base64" else row["payload"].encode()
+        self.assertEqual([payload(row) for row in table], lines)
+        self.assertEqual([int(row["timestamp"]) for row in table], times)
+        path = os.path.join(b.home, "t.pcapng")
+        b.run("export", "t", "--format", "pcapng", "--output", path)
+        with open(path, "rb") as file:
+            data = file.read()
+        packets, at = [], 0
+        while at < len(data):
+            kind, length = struct.unpack_from("<II", data, at)
+            self.assertEqual(struct.unpack_from("<I", data, at + length - 4)[0], length)
+            if kind == 6:
+                _, high, low, captured, original = struct.unpack_from("<IIIII", data, at + 8)
+                self.assertEqual(captured, original)
+                packets.append((high << 32 | low, data[at + 28:at + 28 + captured]))
+            at += length
+        self.assertEqual([time for time, _ in packets], times)
+        self.assertEqual([packet[32:] for _, packet in packets], lines)
+        for _, packet in packets:
+            self.assertEqual(struct.unpack_from("<I", packet, 28)[0], zlib.crc32(packet[:28], zlib.crc32(packet[32:])))
+        # Between two times: from the first on, up to before the second.
+        since, until = times[40], times[160]
+        wanted = [line for line, time in zip(lines, times) if since <= time < until]
+        b.run("replay", "--from-topic", "t", "--topic", "copy", "--speed", "max", "--since", str(since), "--until", str(until))
+        copied = [json.loads(row) for row in b.run("export", "copy", "--format", "json").stdout.splitlines()]
+        self.assertEqual([base64.b64decode(r["payload"]) if "encoding" in r else r["payload"].encode() for r in copied], wanted)
+        self.assertEqual(len(b.run("export", "t", "--format", "json", "--since", str(since), "--until", str(until)).stdout.splitlines()),
+                         len(wanted))
+        for bad in (["export", "t", "--since", "tomorrow"], ["export", "t", "--format", "xml"], ["export"],
+                    ["replay", "x.csv", "--topic", "t", "--since", "1"]):
+            self.assertEqual(b.run(*bad, check=False).returncode, 64)
+        self.assertEqual(b.run("export", "unknown", check=False).returncode, 1)
+        self.assertEqual(b.run("export", "t", "--output", "/dev/full", check=False).returncode, 1)
 
     def test_sync_topics(self):
         b = self.broker

@@ -1,0 +1,204 @@
+/* hermes export TOPIC: what is stored, for other programs. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char documentation[] =
+    "Write the messages of a stored topic to standard output or a file.\v"
+    "csv: a header line, then sequence,timestamp,length,encoding,payload; text as it is, in quotes, else "
+    "base64. "
+    "json: as hermes sub --format json. pcapng: for Wireshark, one packet a message, header and payload, "
+    "link type "
+    "USER0 (147), times in nanoseconds. Ends with what was there at the start.";
+
+enum format { FORMAT_CSV, FORMAT_JSON, FORMAT_PCAPNG };
+
+static const char *const formats[] = {"csv", "json", "pcapng"};
+
+static const struct argp_option options[] = {
+    {"format", 'o', "FORMAT", 0, "csv (default), json or pcapng", 0},
+    {"output", 'f', "FILE", 0, "Write to FILE", 0},
+    {"since", 's', "TIME", 0, "From this time on: nanoseconds or 2012-06-21T09:30:00", 0},
+    {"until", 'u', "TIME", 0, "Up to before this time", 0},
+    {0},
+};
+
+struct arguments {
+    const char *topic;
+    const char *output;
+    enum format format;
+    uint64_t since, until;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'o':
+        for (int i = 0; i < 3; i++)
+            if (strcmp(value, formats[i]) == 0) {
+                a->format = (enum format)i;
+                return 0;
+            }
+        argp_error(state, "--format %s: it is csv, json or pcapng", value);
+        return 0;
+    case 'f':
+        a->output = value;
+        return 0;
+    case 's':
+        a->since = cli_time(state, "--since", value);
+        return 0;
+    case 'u':
+        a->until = cli_time(state, "--until", value);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_usage(state);
+        a->topic = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- CSV (RFC 4180) ---- */
+
+static void write_csv(FILE *file, const hermes_message_t *message)
+{
+    bool text = cli_is_utf8(message->payload, message->length);
+    fprintf(file, "%" PRIu64 ",%" PRIu64 ",%u,%s,", message->sequence, message->timestamp, message->length,
+            text ? "text" : "base64");
+    if (text) {
+        const char *bytes = message->payload;
+        fputc('"', file);
+        for (uint32_t i = 0; i < message->length; i++) {
+            if (bytes[i] == '"')
+                fputc('"', file);
+            fputc(bytes[i], file);
+        }
+        fputc('"', file);
+    } else {
+        cli_print_base64(file, message->payload, message->length);
+    }
+    fputs("\r\n", file);
+}
+
+/* ---- pcapng (draft-ietf-opsawg-pcapng) ---- */
+
+static void write_block(FILE *file, uint32_t type, const void *head, uint32_t head_bytes, const void *body,
+                        uint32_t body_bytes)
+{
+    static const uint8_t zeros[4];
+    uint32_t padding = -body_bytes & 3u;
+    uint32_t start[2] = {type, 12 + head_bytes + body_bytes + padding};
+    fwrite(start, sizeof start, 1, file);
+    fwrite(head, head_bytes, 1, file);
+    fwrite(body, 1, body_bytes, file);
+    fwrite(zeros, 1, padding, file);
+    fwrite(&start[1], sizeof start[1], 1, file);
+}
+
+static void begin_pcapng(FILE *file)
+{
+    const struct {
+        uint32_t byte_order;
+        uint16_t major, minor;
+        int64_t section_bytes;
+    } section = {0x1A2B3C4D, 1, 0, -1};
+    const struct {
+        uint16_t link_type, reserved;
+        uint32_t snap_bytes;
+        uint16_t resolution_option, resolution_bytes;
+        uint8_t resolution[4]; /* 9: nanoseconds */
+        uint16_t end_option, end_bytes;
+    } interface = {147, 0, 0, 9, 1, {9}, 0, 0};
+    write_block(file, 0x0A0D0D0A, &section, sizeof section, "", 0);
+    write_block(file, 1, &interface, sizeof interface, "", 0);
+}
+
+static void write_packet(FILE *file, const hermes_message_t *message)
+{
+    static uint8_t packet[HERMES_HEADER_BYTES + HERMES_PAYLOAD_MAX];
+    uint32_t bytes = HERMES_HEADER_BYTES + message->length;
+    hermes_header_t header;
+    memcpy(packet + HERMES_HEADER_BYTES, message->payload, message->length);
+    if (message->flags & HERMES_FLAG_CRC)
+        hermes_message_encode(&header, message->payload, message->length, message->sequence,
+                              message->timestamp);
+    else
+        hermes_message_encode_plain(&header, message->length, message->sequence, message->timestamp);
+    memcpy(packet, &header, sizeof header);
+    const uint32_t head[5] = {0, (uint32_t)(message->timestamp >> 32), (uint32_t)message->timestamp, bytes,
+                              bytes};
+    write_block(file, 6, head, sizeof head, packet, bytes);
+}
+
+static int export(const struct arguments *a, hermes_client_t *client, FILE *file, bool *damaged)
+{
+    hermes_topic_info_t info;
+    hermes_subscriber_t *subscriber;
+    hermes_message_t message;
+    int rc = hermes_topic_describe(client, a->topic, &info);
+    if (rc == 0)
+        rc = hermes_subscriber_open(client, a->topic, &subscriber);
+    if (rc == 0)
+        rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
+    if (rc < 0)
+        return rc;
+    if (a->format == FORMAT_CSV)
+        fputs("sequence,timestamp,length,encoding,payload\r\n", file);
+    else if (a->format == FORMAT_PCAPNG)
+        begin_pcapng(file);
+    for (uint64_t last = 0; last < info.last_sequence && !cli_stop && !ferror(file);) {
+        rc = hermes_poll(subscriber, &message);
+        if (rc == 0)
+            break;
+        if (rc == HERMES_EGONE || rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT ||
+            rc == HERMES_EMALFORMED) {
+            *damaged = true;
+            cli_fail(a->topic, rc, hermes_last_error(client));
+            continue;
+        }
+        if (rc < 0)
+            return rc;
+        if (message.timestamp >= a->until)
+            break;
+        last = message.sequence;
+        if (a->format == FORMAT_CSV)
+            write_csv(file, &message);
+        else if (a->format == FORMAT_JSON)
+            cli_print_message_json(file, a->topic, &message);
+        else
+            write_packet(file, &message);
+    }
+    return 0;
+}
+
+int cli_export(int argc, char **argv)
+{
+    struct arguments a = {.until = UINT64_MAX};
+    const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    FILE *file = stdout;
+    if (a.output != NULL && (file = fopen(a.output, "we")) == NULL)
+        return cli_fail(a.output, 0, strerror(errno));
+    cli_catch_signals();
+    hermes_client_t *client = cli_connect();
+    bool damaged = false;
+    int rc = export(&a, client, file, &damaged);
+    if (rc < 0)
+        cli_fail(a.topic, rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    bool written = fflush(file) == 0 && !ferror(file);
+    if (!written)
+        cli_fail(a.output != NULL ? a.output : "standard output", 0, strerror(errno));
+    if (file != stdout && fclose(file) != 0)
+        written = false;
+    return rc < 0 || damaged || !written ? EXIT_FAILED : EXIT_GOOD;
+}
