@@ -168,6 +168,7 @@ static int watch_signals(struct broker *broker, struct error_text *text)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: the write fails, which is enough */
     broker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     return broker->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
 }
@@ -198,6 +199,9 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     broker->next_ring_id = clock_realtime_ns();
     broker->persister.trouble = trouble;
     broker->persister.context = broker;
+    broker->scrubber.persister = &broker->persister;
+    broker->scrubber.bytes_per_second = config->scrub_mb_s * 1000000ull;
+    broker->scrubber.interval_ns = config->scrub_hours * 3600000000000ull;
     broker->trouble_fd = eventfd(0, EFD_CLOEXEC);
     raise_descriptor_limit();
     int rc = lock_data(broker, text);
@@ -209,6 +213,8 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         error_set(text, rc, "cannot start the persister");
     if (rc == 0)
         rc = topic_load_all(broker, text);
+    if (rc == 0 && (rc = scrubber_start(&broker->scrubber)) < 0)
+        error_set(text, rc, "cannot start the scrubber");
     if (rc == 0)
         rc = listen_on_socket(broker, text);
     if (rc < 0) {
@@ -274,6 +280,7 @@ int broker_close(struct broker *broker, struct error_text *text)
         unlink(broker->config.location.socket);
     if (broker->poller != NULL)
         session_close_all(broker);
+    scrubber_stop(&broker->scrubber);
     int rc = topic_close_all(broker, text);
     persister_stop(&broker->persister);
     if (broker->poller != NULL)

@@ -16,6 +16,7 @@
 
 #include "broker/config.h"
 #include "broker/persister.h"
+#include "broker/scrubber.h"
 #include "core/log.h"
 #include "transport/poller.h"
 #include "transport/wire.h"
@@ -100,6 +101,7 @@ struct broker {
     uint32_t next_handle;
     uint64_t next_ring_id;
     struct persister persister;
+    struct scrubber scrubber;
     struct poller_op accept_op, signal_op, trouble_op;
     uint64_t trouble_buffer;
     uint8_t signal_buffer[128];

@@ -116,6 +116,10 @@ static bool set(struct config *c, const char *section, const char *name, const c
         return set_backend(c, value);
     if (SETTING("store", "sync_interval_ms"))
         return parse_number(value, 1, 60000, &c->sync_interval_ms);
+    if (SETTING("store", "scrub_mb_s"))
+        return parse_number(value, 0, 100000, &c->scrub_mb_s);
+    if (SETTING("store", "scrub_hours"))
+        return parse_number(value, 0, 8760, &c->scrub_hours);
     if (SETTING("topic", "window"))
         return config_parse_size(value, &c->window_bytes) == 0 && window_capacity_is_legal(c->window_bytes);
     if (SETTING("topic", "segment"))
@@ -146,6 +150,8 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .backend = POLLER_AUTO,
         .socket_mode = 0600,
         .sync_interval_ms = 10,
+        .scrub_mb_s = 16,
+        .scrub_hours = 24,
         .spin_us = 50,
         .grace_ms = 2000,
         .sessions_max = 1024,

@@ -12,6 +12,8 @@ struct config {
     enum poller_backend backend;
     mode_t socket_mode;
     uint32_t sync_interval_ms;
+    uint32_t scrub_mb_s;
+    uint32_t scrub_hours;
     uint32_t spin_us;  /* before the loop sleeps; UINT32_MAX: never sleeps */
     uint32_t grace_ms; /* how long after a crash a former publisher may claim its topic before others */
     uint32_t sessions_max;

@@ -33,6 +33,13 @@ struct log_options {
     uint32_t instance; /* of the owner: another at each start, never 0 */
 };
 
+/* How far the owner's scrubber has come; its own business. */
+struct scrub {
+    uint64_t position, sequence; /* of the next frame to check */
+    uint64_t found;              /* damaged ranges in this pass */
+    uint64_t due_ns;             /* when the next pass may begin; 0: not known yet */
+};
+
 struct log {
     pthread_mutex_t lock;
     char prefix[256];
@@ -55,6 +62,7 @@ struct log {
     uint64_t told_ns;            /* when the owner last told of it */
     _Atomic uint64_t keep_bytes; /* retention; 0: all */
     _Atomic uint64_t keep_ns;
+    struct scrub scrub;
 };
 
 /* Makes the log or takes it up where the last owner left it, alive or not: finishes a change of

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -217,6 +218,19 @@ class Store(Case):
         self.assertEqual(b.run("export", "unknown", check=False).returncode, 1)
         self.assertEqual(b.run("export", "t", "--output", "/dev/full", check=False).returncode, 1)
 
+    def test_file_size_limit(self):
+        """RLIMIT_FSIZE: an error like a full disk, no signal."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        resource.prlimit(b.process.pid, resource.RLIMIT_FSIZE, (MIB // 2, resource.RLIM_INFINITY))
+        result = b.run("pub", "t", "--count", "30000", "--size", "96", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no space left on the disk", result.stderr)
+        resource.prlimit(b.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        b.run("pub", "t", "--durable", data=b"again\n")
+        there = self.numbers("t")
+        self.assert_unbroken(there, b.info("t")["last_sequence"])
+
     def test_sync_topics(self):
         b = self.broker
         for name, options in (("t", []), ("s", ["--shared"])):
@@ -231,6 +245,29 @@ class Store(Case):
             self.assertEqual(b.stop(), (0, []))
             b.start()
             self.assertEqual(len(self.numbers(name)), 500 * len(publishers))
+
+
+class Scrubbed(Case):
+    broker_config = "[store]\nscrub_mb_s = 1000\nscrub_hours = 0\n"
+
+    def test_damage_is_found_by_itself(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("topic", "create", "clean", *SMALL)
+        for topic in ("t", "clean"):
+            b.run("pub", topic, "--count", "20000", "--size", "96", "--durable")
+        self.assertEqual(b.info("t")["corrupt"], 0)
+        with open(b.segments("t")[1], "r+b") as file:
+            file.seek(64 + 128 * 5 + 40)
+            file.write(b"!")
+        self.wait_for(lambda: b.info("t")["corrupt"] == 1, "it is found")
+        self.assertIn(f"topics/t: damaged from position {MIB + 640} to {MIB + 768}: ", b.messages())
+        os.unlink(b.segments("t")[0])
+        self.wait_for(lambda: b.info("t")["corrupt"] == 2, "a lost segment is found")
+        b.run("pub", "t", "--count", "1000", "--durable")
+        self.assertEqual(b.info("clean")["corrupt"], 0)
+        b.run("topic", "delete", "t")
+        self.assertEqual(b.stop(), (0, []))
 
 
 main()
