@@ -369,6 +369,21 @@ static void read_back(struct bench *bench, uint32_t size)
     result->messages_per_second = (double)count / seconds;
     result->bytes_per_second = (double)count * (double)hermes_frame_bytes(size) / seconds;
     bench_print(bench, result);
+
+    enum { SEEKS = 500 };
+    uint64_t state = 88172645463325252u;
+    start = cli_now_ns();
+    for (unsigned i = 0; i < SEEKS; i++) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        bench_must(hermes_seek_sequence(subscriber, 1 + state % count), "seek", hermes_last_error(client));
+        int rc = hermes_poll(subscriber, &message);
+        if (rc == 0 || message.sequence != 1 + state % count)
+            rc = HERMES_EGONE;
+        bench_must(rc, "read", hermes_last_error(client));
+    }
+    result = bench_add(bench, "seek in the store and read", size);
+    result->ns_per_operation = (double)(cli_now_ns() - start) / SEEKS;
+    bench_print(bench, result);
     hermes_disconnect(client);
 }
 

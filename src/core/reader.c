@@ -454,18 +454,72 @@ int reader_seek_first(struct reader *reader)
     return HERMES_OK;
 }
 
-int reader_seek_sequence(struct reader *reader, uint64_t sequence)
+static bool comes_before(const hermes_header_t *header, enum store_key key, uint64_t value)
+{
+    return (key == STORE_BY_SEQUENCE ? header->sequence : header->timestamp) < value;
+}
+
+/*
+ * The index of a segment is in its structure: no frame crosses a multiple of the window's capacity C, so one
+ * begins at each. A binary search over these leaves one stretch of C bytes, which is walked from header to
+ * header; payloads are not touched. Wherever something is not as it should be the search ends early, and the
+ * reader, who skips what it does not want, finds out and says so.
+ */
+static void narrow(struct reader *reader, enum store_key key, uint64_t value)
+{
+    const struct segment *segment = &reader->segment;
+    const uint64_t base = segment->header.base, stretch = reader->mask + 1;
+    uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+    uint64_t end = persisted - base < segment->header.size ? persisted - base : segment->header.size;
+    uint64_t low = 0, high = (end + stretch - 1) / stretch;
+    hermes_header_t header;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2, offset = middle * stretch;
+        memcpy(&header, segment->data + offset, sizeof header);
+        if (hermes_message_verify(&header, segment->data + offset + HERMES_HEADER_BYTES,
+                                  (size_t)(end - offset)) < 0 ||
+            header.type != HERMES_TYPE_DATA)
+            return;
+        if (comes_before(&header, key, value))
+            low = middle;
+        else
+            high = middle;
+    }
+    uint64_t offset = low * stretch, sequence = low == 0 ? segment->header.first_sequence : 0;
+    while (offset < end) {
+        memcpy(&header, segment->data + offset, sizeof header);
+        uint64_t bytes = hermes_frame_bytes(header.length);
+        if (hermes_message_decode(&header, (size_t)(end - offset)) < 0 || bytes > end - offset ||
+            (sequence != 0 && header.sequence != sequence))
+            break;
+        sequence = header.sequence;
+        if (header.type == HERMES_TYPE_DATA && !comes_before(&header, key, value))
+            break;
+        sequence += header.type == HERMES_TYPE_DATA;
+        offset += bytes;
+    }
+    reader->position = base + offset;
+    reader->sequence = sequence;
+}
+
+static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
 {
     int rc = reader_seek_first(reader);
+    if (rc < 0 || !reader->in_store)
+        return rc;
+    if ((rc = open_segment(reader, key, value)) < 0)
+        return rc;
+    go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
+    reader->in_store = true;
+    narrow(reader, key, value);
+    return HERMES_OK;
+}
+
+int reader_seek_sequence(struct reader *reader, uint64_t sequence)
+{
+    int rc = seek_in_store(reader, STORE_BY_SEQUENCE, sequence);
     if (rc < 0)
         return rc;
-    if (reader->in_store) {
-        rc = open_segment(reader, STORE_BY_SEQUENCE, sequence);
-        if (rc < 0)
-            return rc;
-        go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
-        reader->in_store = true;
-    }
     reader->skip_below_sequence = sequence;
     reader->skipping = true;
     return HERMES_OK;
@@ -473,16 +527,9 @@ int reader_seek_sequence(struct reader *reader, uint64_t sequence)
 
 int reader_seek_time(struct reader *reader, uint64_t timestamp)
 {
-    int rc = reader_seek_first(reader);
+    int rc = seek_in_store(reader, STORE_BY_TIME, timestamp);
     if (rc < 0)
         return rc;
-    if (reader->in_store) {
-        rc = open_segment(reader, STORE_BY_TIME, timestamp);
-        if (rc < 0)
-            return rc;
-        go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
-        reader->in_store = true;
-    }
     reader->skip_below_time = timestamp;
     reader->skipping = true;
     return HERMES_OK;

@@ -118,6 +118,51 @@ static void claims_and_batches(void **state)
     test_remove(path);
 }
 
+/* Every place in a log of several segments, each of several stretches, is found, by sequence and by time. */
+static void seeks_everywhere(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    enum { LAST = 14000 };
+    hermes_log_t *log = open_log(path);
+    append_until(log, LAST);
+    assert_int_equal(hermes_log_close(log), 0);
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    static uint64_t times[LAST + 1];
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    for (uint64_t i = 1; i <= LAST; i++) {
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        times[i] = message.timestamp;
+        assert_true(times[i] >= times[i - 1]);
+    }
+    for (uint64_t i = 1; i <= LAST; i += i % 5 == 0 ? 37 : 3) {
+        assert_int_equal(hermes_log_reader_seek_sequence(reader, i), 0);
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        check(&message, i);
+        if (i < LAST) {
+            assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+            check(&message, i + 1);
+        }
+        uint64_t first = i; /* of those with this time */
+        while (first > 1 && times[first - 1] == times[i])
+            first--;
+        assert_int_equal(hermes_log_reader_seek_time(reader, times[i]), 0);
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        check(&message, first);
+        assert_int_equal(hermes_log_reader_seek_time(reader, times[i] - 1), 0);
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        assert_true(message.timestamp >= times[i] - 1 && message.sequence <= first);
+    }
+    assert_int_equal(hermes_log_reader_seek_sequence(reader, LAST + 1), 0);
+    assert_true(hermes_log_reader_poll(reader, &message) <= 0);
+    assert_int_equal(hermes_log_reader_seek_time(reader, times[LAST] + 1), 0);
+    assert_true(hermes_log_reader_poll(reader, &message) <= 0);
+    hermes_log_reader_close(reader);
+    test_remove(path);
+}
+
 static void seeks_by_time_and_position(void **state)
 {
     (void)state;
@@ -324,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reopens_where_it_ended),
         cmocka_unit_test(claims_and_batches),
+        cmocka_unit_test(seeks_everywhere),
         cmocka_unit_test(seeks_by_time_and_position),
         cmocka_unit_test(second_writer_is_refused),
         cmocka_unit_test(killed_writer_loses_nothing),
