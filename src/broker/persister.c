@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,13 +16,14 @@ struct pass {
     bool pending;     /* some log is not clean yet */
     bool sync_topics; /* there are such */
     bool ages;        /* something is kept for a time only */
+    bool trouble;     /* a store refused: no use trying again at once */
 };
 
 /* Copies everything that stands there now. Sync topics are synced at once: one sync for all that came
  * while the last one was under way. The others wait for their interval. */
 static struct pass persist_all(struct persister *persister, bool sync)
 {
-    struct pass pass = {false, false, false};
+    struct pass pass = {false, false, false, false};
     pthread_mutex_lock(&persister->lock);
     for (unsigned i = 0; i < persister->count; i++) {
         struct log *log = persister->logs[i];
@@ -40,6 +42,7 @@ static struct pass persist_all(struct persister *persister, bool sync)
         pass.ages |= atomic_load_explicit(&log->keep_ns, memory_order_relaxed) != 0;
         if (rc < 0)
             persister->trouble(persister->context, log, rc);
+        pass.trouble |= rc < 0;
         pass.pending |= done != 0 || log->store.dirty;
         pass.sync_topics |= sync_topic;
     }
@@ -92,7 +95,10 @@ static void *persister_main(void *argument)
         if (pass.pending)
             busy_at = now;
         bool quiet = now - busy_at >= quiet_ns;
-        if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
+        if (pass.trouble) { /* not by the bell: those who wait for room ring it all the time */
+            struct timespec pause = {(time_t)(interval / 1000000000u), (long)(interval % 1000000000u)};
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        } else if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
             futex_wait(persister->bell, bell, pass.ages ? quiet_ns : FUTEX_FOREVER);
         else if ((!quiet && !pass.sync_topics) || !park(persister, bell, quiet, quiet ? quiet_ns : interval))
             futex_wait(persister->bell, bell, pass.sync_topics ? poll_ns : interval);

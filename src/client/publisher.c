@@ -432,8 +432,8 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
         return error_set(&client->error, HERMES_EIO, "the store of topic '%s' failed: %s", p->topic,
                          hermes_strerror(-(int)atomic_load(&p->status->error)));
-    if (atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0 &&
-        atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
+    bool full = atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0;
+    if (full && atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
         return error_set(&client->error, HERMES_EFULL, "topic '%s'", p->topic);
     if (clock_monotonic_ns() - start >= p->wait_ns)
         return channel_is_up(&client->channel)
@@ -446,7 +446,12 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
         if (again < 0 && !worth_a_retry(again))
             return again;
     }
-    sched_yield();
+    if (full) {
+        struct timespec pause = {0, 1000000}; /* room for a disk is not made in microseconds */
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    } else {
+        sched_yield();
+    }
     return AGAIN;
 }
 
