@@ -1,0 +1,158 @@
+/*
+ * Disks that fail: each kind of call is made to fail once, or from some moment on (the linker puts our
+ * functions in place of the system's: --wrap). A failed write or sync is final, never tried again as if it
+ * had not been; a full disk heals. What was confirmed before stays readable, in this process and in the next.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "hermes/log.h"
+
+enum { NONE, PWRITE, FDATASYNC, FALLOCATE };
+
+static _Atomic int failing;    /* which call */
+static _Atomic int failure;    /* errno */
+static _Atomic unsigned times; /* how often from now on */
+
+static bool fails(int call)
+{
+    if (atomic_load(&failing) != call || atomic_load(&times) == 0)
+        return false;
+    atomic_fetch_sub(&times, 1);
+    return true;
+}
+
+ssize_t __real_pwrite(int fd, const void *bytes, size_t count, off_t offset);
+int __real_fdatasync(int fd);
+int __real_posix_fallocate(int fd, off_t offset, off_t size);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset);
+int __wrap_fdatasync(int fd);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
+
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    if (!fails(PWRITE))
+        return __real_pwrite(fd, bytes, count, offset);
+    errno = atomic_load(&failure);
+    return -1;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    if (!fails(FDATASYNC))
+        return __real_fdatasync(fd);
+    errno = atomic_load(&failure);
+    return -1;
+}
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size)
+{
+    return fails(FALLOCATE) ? atomic_load(&failure) : __real_posix_fallocate(fd, offset, size);
+}
+
+static void arm(int call, int error, unsigned count)
+{
+    atomic_store(&failure, error);
+    atomic_store(&times, count);
+    atomic_store(&failing, call);
+}
+
+static const hermes_log_options_t small = {
+    .size = sizeof small, .window_bytes = 256 * 1024, .segment_bytes = 1024 * 1024};
+
+static void append(hermes_log_t *log, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(hermes_log_append(log, "0123456789", 10, NULL), 0);
+}
+
+/* All from the first on; at least `least`, which were confirmed. */
+static uint64_t read_all(const char *path, uint64_t least)
+{
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    uint64_t last = 0;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    while (hermes_log_reader_poll(reader, &message) == 1)
+        assert_int_equal(message.sequence, ++last);
+    assert_true(last >= least);
+    hermes_log_reader_close(reader);
+    return last;
+}
+
+/* After a write or a sync has failed, once, nothing is confirmed any more; a new start finds what there is.
+ */
+static void failure_is_final(int call)
+{
+    TEST_DIRECTORY(path);
+    hermes_log_t *log;
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    append(log, 100);
+    assert_int_equal(hermes_log_sync(log), 0);
+    arm(call, EIO, 1);
+    append(log, 50);
+    assert_int_equal(hermes_log_sync(log), HERMES_EIO);
+    assert_true(strlen(hermes_log_last_error(log)) > 0);
+    arm(NONE, 0, 0);
+    assert_int_equal(hermes_log_sync(log), HERMES_EIO); /* the disk is well again; what it lost is lost */
+    assert_true(read_all(path, 100) >= 100);
+    assert_true(hermes_log_close(log) < 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    uint64_t there = hermes_log_sequence(log);
+    assert_true(there >= 100);
+    append(log, 10);
+    assert_int_equal(hermes_log_sync(log), 0);
+    assert_int_equal(read_all(path, there + 10), there + 10);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+static void failed_write_is_final(void **state)
+{
+    (void)state;
+    failure_is_final(PWRITE);
+}
+
+static void failed_sync_is_final(void **state)
+{
+    (void)state;
+    failure_is_final(FDATASYNC);
+}
+
+/* No room for the next segment, for a while: all is there in the end. */
+static void full_disk_heals(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log;
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    arm(FALLOCATE, ENOSPC, 20);
+    uint64_t sent = 0, told = 0;
+    while (sent < 30000) {
+        int rc = hermes_log_append(log, "0123456789", 10, NULL);
+        sent += rc == 0;
+        if (rc == HERMES_EAGAIN)
+            rc = hermes_log_wait_room(log, 60000000000u);
+        told += rc == HERMES_EFULL;
+        assert_true(rc == 0 || rc == HERMES_EFULL);
+    }
+    assert_true(told > 0);
+    assert_int_equal(hermes_log_sync(log), 0);
+    assert_int_equal(atomic_load(&times), 0);
+    assert_int_equal(read_all(path, sent), sent);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(failed_write_is_final),
+        cmocka_unit_test(failed_sync_is_final),
+        cmocka_unit_test(full_disk_heals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
