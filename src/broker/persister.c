@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,18 +15,28 @@ struct pass {
     bool pending;     /* some log is not clean yet */
     bool sync_topics; /* there are such */
     bool ages;        /* something is kept for a time only */
-    bool trouble;     /* a store refused: no use trying again at once */
 };
+
+/* A store that failed is out for good; one without room is tried again after an interval. The others do not
+ * wait for either. */
+static bool is_out(const struct log *log, uint64_t now)
+{
+    return log->failed || now < log->retry_ns;
+}
 
 /* Copies everything that stands there now. Sync topics are synced at once: one sync for all that came
  * while the last one was under way. The others wait for their interval. */
-static struct pass persist_all(struct persister *persister, bool sync)
+static struct pass persist_all(struct persister *persister, uint64_t now, bool sync)
 {
-    struct pass pass = {false, false, false, false};
+    struct pass pass = {false, false, false};
     pthread_mutex_lock(&persister->lock);
     for (unsigned i = 0; i < persister->count; i++) {
         struct log *log = persister->logs[i];
         bool sync_topic = log->durability == DURABILITY_SYNC;
+        if (is_out(log, now)) {
+            pass.pending |= !log->failed;
+            continue;
+        }
         int64_t done;
         uint64_t budget = 2 * log->capacity; /* then the others have their turn */
         do {
@@ -40,9 +49,10 @@ static struct pass persist_all(struct persister *persister, bool sync)
         if (sync && rc == 0)
             rc = log_retain(log);
         pass.ages |= atomic_load_explicit(&log->keep_ns, memory_order_relaxed) != 0;
-        if (rc < 0)
+        if (rc < 0) {
+            log->retry_ns = now + persister->interval_ms * 1000000ull;
             persister->trouble(persister->context, log, rc);
-        pass.trouble |= rc < 0;
+        }
         pass.pending |= done != 0 || log->store.dirty;
         pass.sync_topics |= sync_topic;
     }
@@ -51,8 +61,10 @@ static struct pass persist_all(struct persister *persister, bool sync)
 }
 
 /* Would a commit to this log have to wake the persister? */
-static bool watched(const struct log *log, bool all)
+static bool watched(const struct log *log, bool all, uint64_t now)
 {
+    if (is_out(log, now))
+        return false;
     return log->durability == DURABILITY_SYNC || (all && log->durability != DURABILITY_MEMORY);
 }
 
@@ -64,18 +76,19 @@ static bool watched(const struct log *log, bool all)
 static bool park(struct persister *persister, uint32_t bell, bool all, uint64_t timeout_ns)
 {
     struct futex_word words[FUTEX_WORDS_MAX] = {{persister->bell, bell}};
+    uint64_t now = clock_monotonic_ns();
     unsigned used = 1;
     bool fits = true, more = false;
     pthread_mutex_lock(&persister->lock);
     for (unsigned i = 0; i < persister->count && fits; i++)
-        if (watched(persister->logs[i], all)) {
+        if (watched(persister->logs[i], all, now)) {
             fits = used < FUTEX_WORDS_MAX;
             if (fits)
                 words[used++] = log_park(persister->logs[i]);
         }
     barrier_remote(); /* pairs with barrier_publisher() of every writer */
     for (unsigned i = 0; i < persister->count; i++)
-        more |= watched(persister->logs[i], all) && log_has_more(persister->logs[i]);
+        more |= watched(persister->logs[i], all, now) && log_has_more(persister->logs[i]);
     pthread_mutex_unlock(&persister->lock);
     return fits && (more || futex_wait_any(words, used, timeout_ns) != HERMES_ENOTSUP);
 }
@@ -89,16 +102,13 @@ static void *persister_main(void *argument)
         uint32_t bell = atomic_load_explicit(persister->bell, memory_order_acquire);
         uint64_t now = clock_monotonic_ns();
         bool sync = now - last_sync >= interval;
-        struct pass pass = persist_all(persister, sync);
+        struct pass pass = persist_all(persister, now, sync);
         if (sync)
             last_sync = now;
         if (pass.pending)
             busy_at = now;
         bool quiet = now - busy_at >= quiet_ns;
-        if (pass.trouble) { /* not by the bell: those who wait for room ring it all the time */
-            struct timespec pause = {(time_t)(interval / 1000000000u), (long)(interval % 1000000000u)};
-            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-        } else if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
+        if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
             futex_wait(persister->bell, bell, pass.ages ? quiet_ns : FUTEX_FOREVER);
         else if ((!quiet && !pass.sync_topics) || !park(persister, bell, quiet, quiet ? quiet_ns : interval))
             futex_wait(persister->bell, bell, pass.sync_topics ? poll_ns : interval);

@@ -60,6 +60,7 @@ struct log {
     _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
     struct error_text error;
     uint64_t told_ns;            /* when the owner last told of it */
+    uint64_t retry_ns;           /* the owner's persister leaves it alone until then */
     _Atomic uint64_t keep_bytes; /* retention; 0: all */
     _Atomic uint64_t keep_ns;
     struct scrub scrub;
