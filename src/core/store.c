@@ -117,10 +117,12 @@ static int put_aside(struct store *store, const struct segment *segment, uint64_
     off_t data = lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + offset), SEEK_DATA);
     if (data < 0)
         return HERMES_OK;
+    static const uint8_t zeros[4096];
+    while (end - offset >= sizeof zeros &&
+           memcmp(segment->data + end - sizeof zeros, zeros, sizeof zeros) == 0)
+        end -= sizeof zeros;
     while (end > offset && segment->data[end - 1] == 0)
-        end = end % 4096 == 0 && lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + end - 4096), SEEK_DATA) < 0
-                  ? end - 4096
-                  : end - 1;
+        end--;
     if (end == offset)
         return HERMES_OK;
     char name[SEGMENT_NAME_BYTES];
