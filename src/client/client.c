@@ -90,9 +90,12 @@ int client_ensure(struct hermes_client *client)
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes)
 {
-    int rc = client_ensure(client);
-    if (rc < 0)
-        return rc;
+    if (!channel_is_up(&client->channel)) { /* asked for outright: at once, not at most every so often */
+        client->last_attempt_ns = 0;
+        int rc = client_ensure(client);
+        if (rc < 0)
+            return rc;
+    }
     return channel_request(&client->channel, type, payload, length, expected, expected_bytes, &client->error);
 }
 

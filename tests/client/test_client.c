@@ -322,6 +322,8 @@ static void publish_through_restarts(struct fixture *f, const char *topic, bool 
                                      enum hermes_durability durability)
 {
     enum { ROUNDS = 12, BURST = 50 };
+    while (hermes_ping(f->client) < 0) /* the last broker was killed: its socket may take a moment to die */
+        ;
     make_topic_of(f, topic, shared, durability);
     hermes_publisher_t *publisher;
     hermes_subscriber_t *subscriber;
