@@ -136,13 +136,13 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
                        struct ring **ring, struct error_text *text);
 /* Takes in what the ring still holds, then frees it. */
 void sequencer_remove_ring(struct broker *broker, struct ring *ring);
+/* The producer of a line that a crash left behind has another one now. */
+void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id);
 /* One turn over all rings; true if anything moved. */
 bool sequencer_turn(struct broker *broker);
 /* Announces that producers must wake us; false: there is something to do after all. */
 bool sequencer_park(struct broker *broker);
 void sequencer_unpark(struct broker *broker);
-/* After a crash: counts as consumed what the log already has of the ring that was being read. */
-void sequencer_repair(struct topic *topic);
 
 /* ---- session.c ---- */
 struct handle {

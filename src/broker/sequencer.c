@@ -8,9 +8,10 @@
  *
  * Exactly once across a crash of the broker. Before a batch the journal names the ring, the end of the
  * log, and the last message consumed from that ring; after it, the ring's line is stored. If the
- * broker dies in between, the messages behind the journal's position came from that ring and no other,
- * so counting them gives the ring's line (sequencer_repair). Its producer, reconnecting, reads that
- * line and sends again what is not in the log.
+ * broker dies in between, the messages behind the journal's position came from that ring and no other, so
+ * counting them gives the ring's line; the next owner of the log does that before anybody can see that
+ * it is there (repair_journal() in core/log.c). The producer, reconnecting, reads that line and sends
+ * again what is not in the log.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,10 @@
 
 #include "broker/broker.h"
 
-enum { BATCH = 64 }; /* frames from one ring before the next one has its turn */
+enum {
+    BATCH = 64
+}; /* frames from one ring before the next one has its turn, or half a window of them: what
+      stands behind the journal's position must not be overwritten */
 
 static _Atomic uint64_t *gate_of(struct topic *topic)
 {
@@ -54,26 +58,6 @@ int sequencer_begin(struct broker *broker, struct topic *topic, struct error_tex
     return rc;
 }
 
-void sequencer_repair(struct topic *topic)
-{
-    struct status *status = topic->log.status;
-    uint32_t ring = atomic_load(&status->journal_ring);
-    if (ring == 0 || ring > STATUS_RINGS)
-        return;
-    const struct window *window = topic->log.window;
-    uint64_t position = atomic_load(&status->journal_log_position), mask = topic->log.capacity - 1;
-    uint64_t messages = 0, bytes;
-    hermes_header_t header;
-    int rc;
-    while ((rc = window_poll(window->data, mask, position, &header, &bytes)) > 0) {
-        messages += rc == POLL_DATA;
-        position += bytes;
-    }
-    struct status_ring *line = &status->rings[ring - 1];
-    atomic_store(&line->consumed_sequence, atomic_load(&status->journal_sequence) + messages);
-    atomic_store(&status->journal_ring, 0);
-}
-
 /* ---- rings ---- */
 
 static void start_wake(struct ring *ring);
@@ -100,18 +84,26 @@ static void start_wake(struct ring *ring)
                                sizeof ring->wake_buffer) == 0;
 }
 
-/* A line of the status page that is free; else one whose producer did not come back after a crash. */
+/* A line of the status page that is free; else the oldest whose producer did not come back after a crash. */
 static int find_line(const struct topic *topic)
 {
-    int orphan = -1;
+    int found = -1;
+    uint64_t oldest = UINT64_MAX;
     for (int i = 0; i < STATUS_RINGS; i++) {
-        if (topic->rings[i] != NULL)
-            continue;
-        if (atomic_load(&topic->log.status->rings[i].id) == 0)
-            return i;
-        orphan = i;
+        uint64_t id = atomic_load(&topic->log.status->rings[i].id); /* free: 0 */
+        if (topic->rings[i] == NULL && id < oldest) {
+            found = i;
+            oldest = id;
+        }
     }
-    return orphan;
+    return found;
+}
+
+void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id)
+{
+    if (line < STATUS_RINGS && topic->rings[line] == NULL &&
+        atomic_load(&topic->log.status->rings[line].id) == id)
+        atomic_store(&topic->log.status->rings[line].id, 0);
 }
 
 int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
@@ -204,7 +196,7 @@ static int take_frame(struct ring *ring)
     return rc;
 }
 
-static bool drain(struct ring *ring, unsigned most)
+static bool drain(struct ring *ring)
 {
     struct topic *topic = ring->topic;
     struct status *status = topic->log.status;
@@ -221,7 +213,8 @@ static bool drain(struct ring *ring, unsigned most)
     atomic_store_explicit(&status->journal_sequence, ring->sequence - 1, memory_order_release);
     atomic_store_explicit(&status->journal_ring, ring->index + 1, memory_order_release);
     int rc = POLL_DATA;
-    for (unsigned i = 0; i < most && rc > POLL_EMPTY; i++)
+    uint64_t begin = topic->writer.position, most = topic->log.capacity / 2;
+    for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->writer.position - begin < most; i++)
         rc = take_frame(ring);
     if (rc < 0)
         condemn(ring, rc);
@@ -241,7 +234,7 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring)
 {
     struct topic *topic = ring->topic;
     /* What the producer committed counts, even if it is dead by now. */
-    while (drain(ring, BATCH))
+    while (drain(ring))
         ;
     atomic_store(&topic->log.status->rings[ring->index].id, 0);
     topic->rings[ring->index] = NULL;
@@ -272,7 +265,7 @@ bool sequencer_turn(struct broker *broker)
         for (unsigned i = 0, seen = 0; seen < topic->ring_count && i < STATUS_RINGS; i++)
             if (topic->rings[i] != NULL) {
                 seen++;
-                moved |= drain(topic->rings[i], BATCH);
+                moved |= drain(topic->rings[i]);
             }
     return moved;
 }

@@ -135,7 +135,6 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     int rc = log_open(&topic->log, &options, text);
     if (rc < 0)
         return rc;
-    sequencer_repair(topic);
     if (atomic_load(&topic->log.status->direct) != 0) {
         /* Its publisher may be alive, and still publish: it gets time to come back. */
         topic->publishing = PUBLISHING_DIRECT;

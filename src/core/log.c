@@ -182,6 +182,26 @@ static int make_status(struct log *log, const struct log_options *options, struc
     return rc;
 }
 
+/* The last owner may have died between appending to the log what a ring held and saying so in the ring's line
+ * (sequencer.c). Producers believe that line as soon as they see a new instance in the seal. */
+static void repair_journal(struct log *log)
+{
+    struct status *status = log->status;
+    uint32_t ring = atomic_load(&status->journal_ring);
+    if (ring == 0 || ring > STATUS_RINGS)
+        return;
+    uint64_t position = atomic_load(&status->journal_log_position), messages = 0, bytes;
+    hermes_header_t header;
+    int rc;
+    while ((rc = window_poll(log->window->data, log->capacity - 1, position, &header, &bytes)) > 0) {
+        messages += rc == POLL_DATA;
+        position += bytes;
+    }
+    atomic_store(&status->rings[ring - 1].consumed_sequence,
+                 atomic_load(&status->journal_sequence) + messages);
+    atomic_store(&status->journal_ring, 0);
+}
+
 /* HERMES_ENOTFOUND: there is none, or none that can be used: then the store is the truth. */
 static int take_up_status(struct log *log, const struct log_options *options, struct error_text *text)
 {
@@ -217,6 +237,7 @@ static int take_up_status(struct log *log, const struct log_options *options, st
         if (rc < 0)
             return rc;
     }
+    repair_journal(log);
     /* The instance is new, the sealed epoch as it was: publishers and readers that live go on. */
     uint32_t sealed = (uint32_t)atomic_load(&status->seal);
     atomic_store(&status->state, STATE_OPEN);
@@ -320,6 +341,7 @@ int log_new_epoch(struct log *log, struct error_text *text)
     /* (5) Release pairs with the acquire of epoch in reader.c: the window is complete. */
     atomic_store_explicit(&status->epoch_start, end.position, memory_order_relaxed);
     atomic_store_explicit(&status->epoch, next, memory_order_release);
+    futex_wake_all(&status->epoch);
     atomic_fetch_add_explicit(&log->window->bell, 1, memory_order_release);
     futex_wake_all(&log->window->bell);
 

@@ -130,7 +130,8 @@ struct wire_publisher_open {
     char topic[WIRE_TOPIC_BYTES];
     uint64_t resume_topic_id; /* a publisher that survived a broker: what it had; else 0 */
     uint32_t resume_epoch;    /* exclusive */
-    uint32_t reserved;
+    uint32_t resume_ring;     /* 1 + the line of the ring it had: it is not needed any more; 0: none */
+    uint64_t resume_ring_id;
     uint64_t sequence; /* ring: that of its next message; 0: 1 */
 };
 
@@ -179,7 +180,7 @@ _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 256, "topic_info");
 _Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
-_Static_assert(sizeof(struct wire_publisher_open) == 152, "publisher_open");
+_Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
 _Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
 _Static_assert(sizeof(struct wire_segment) == 24, "segment");
 

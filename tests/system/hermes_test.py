@@ -97,6 +97,16 @@ class Broker:
         return sorted(glob.glob(os.path.join(self.home, "data/topics", topic, "*.log")))
 
 
+def is_connected(process):
+    """Whether it has a connection to a broker."""
+    def is_socket(fd):
+        try:
+            return os.readlink(fd).startswith("socket:")
+        except FileNotFoundError:  # closed meanwhile
+            return False
+    return any(map(is_socket, glob.glob(f"/proc/{process.pid}/fd/*")))
+
+
 class Case(unittest.TestCase):
     broker_config = ""
 

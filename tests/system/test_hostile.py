@@ -10,8 +10,8 @@ import subprocess
 from hermes_test import LONG, Case, main
 
 HELLO, WELCOME, ERROR, OK = 16, 17, 18, 19
-CREATE, LIST, DESCRIBE, PUBLISHER_OPEN, MAPPED, SUBSCRIBER_OPEN, WINDOW, SEGMENT, PING = \
-    20, 22, 23, 25, 27, 29, 31, 32, 33
+CREATE, LIST, DESCRIBE, PUBLISHER_OPEN, MAPPED, SUBSCRIBER_OPEN, WINDOW, SEGMENT, PING, ALTER = \
+    20, 22, 23, 25, 27, 29, 31, 32, 33, 34
 
 
 def message(kind, payload=b"", sequence=1, magic=0x4D524548, version=1, flags=0, length=None):
@@ -90,12 +90,20 @@ class Hostile(Case):
         s = self.connect()
         for raw in (b"\0" * 128, b"a" * 128, name("a/b"), name(".."), b"ok\xff".ljust(128, b"\0")):
             for kind, rest in ((CREATE, struct.pack("<IIQQQQII", 1, 0, 0, 0, 0, 0, 0, 0)), (DESCRIBE, b""),
-                               (SUBSCRIBER_OPEN, b""), (PUBLISHER_OPEN, struct.pack("<QIIQ", 0, 0, 0, 0))):
+                               (ALTER, struct.pack("<IIQQ", 1, 0, 0, 0)),
+                               (SUBSCRIBER_OPEN, b""), (PUBLISHER_OPEN, struct.pack("<QIIQQ", 0, 0, 0, 0, 0))):
                 reply = self.ask(s, kind, raw + rest)
                 self.assertEqual(reply[0], ERROR)
                 self.assertEqual(struct.unpack_from("<i", reply[1])[0], -12)
         self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQQQII", 77, 0, 0, 0, 0, 0, 0, 0))[0], ERROR)
         self.assertEqual(self.ask(s, CREATE, name("t") + struct.pack("<IIQQQQII", 1, 0, 1 << 40, 0, 0, 0, 0, 0))[0], ERROR)
+        for fields in (0, 8, 0xFFFFFFFF):  # nothing, and what no broker knows
+            self.broker.run("topic", "create", f"alter{fields}", "--keep-bytes", "4M")
+            before = self.broker.info(f"alter{fields}")
+            kind, payload, _ = self.ask(s, ALTER, name(f"alter{fields}") + struct.pack("<IIQQ", fields, 7, 1, 1))
+            self.assertEqual((kind, struct.unpack_from("<i", payload)[0]), (ERROR, -1))
+            self.assertEqual(self.broker.info(f"alter{fields}"), before)
+        self.assertEqual(self.ask(s, ALTER, name("none") + struct.pack("<IIQQ", 1, 0, 0, 0))[0], ERROR)
         self.assertEqual(self.ask(s, WINDOW, struct.pack("<QII", 12345, 1, 0))[0], ERROR)
         self.assertEqual(self.ask(s, SEGMENT, struct.pack("<QIIQ", 12345, 0, 0, 0))[0], ERROR)
         self.assertEqual(self.ask(s, MAPPED, struct.pack("<II", 5, 0))[0], ERROR)
@@ -127,7 +135,7 @@ class Hostile(Case):
 
     def open_ring(self, topic):
         s = self.connect()
-        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name(topic) + struct.pack("<QIIQ", 0, 0, 0, 0))
+        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name(topic) + struct.pack("<QIIQQ", 0, 0, 0, 0, 0))
         self.assertEqual(kind, 26)
         handle, kind = struct.unpack_from("<II", payload)
         self.assertEqual(kind, 2)
@@ -192,7 +200,7 @@ class Hostile(Case):
     def test_malformed_frame_in_an_exclusive_window(self):
         self.broker.run("topic", "create", "t")
         s = self.connect()
-        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name("t") + struct.pack("<QIIQ", 0, 0, 0, 0))
+        kind, payload, fds = self.ask(s, PUBLISHER_OPEN, name("t") + struct.pack("<QIIQQ", 0, 0, 0, 0, 0))
         self.assertEqual((kind, struct.unpack_from("<I", payload, 4)[0]), (26, 1))
         window = mmap.mmap(fds[1], 0)
         window[4096:4096 + 32] = self.frame(sequence=99)

@@ -2,9 +2,8 @@
 import random
 import signal
 import subprocess
-import time
 
-from hermes_test import LONG, Case, main
+from hermes_test import LONG, Case, is_connected, main
 
 ROUNDS = 1000 if LONG else 100
 
@@ -22,9 +21,13 @@ class Kill(Case):
         rows = self.broker.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines()
         return [int(row.split(b" ")[0]) for row in rows]
 
-    def pause(self):
-        """A random moment of a running flow; what is tested does not hang on its length."""
-        time.sleep(self.random.uniform(0, 0.05))
+    def read_some(self, subscriber, most):
+        """Up to so many lines of a running flow: what comes next happens at a moment of its own each round."""
+        return [subscriber.stdout.readline() for _ in range(self.random.randrange(most))]
+
+    def assert_count_up(self, numbers, what):
+        for number, expected in zip(numbers, range(1, len(numbers) + 1)):
+            self.assertEqual(number, expected, what)
 
     def test_broker_is_killed_under_an_exclusive_publisher(self):
         self.flow("t", [], 1, ROUNDS)
@@ -50,10 +53,12 @@ class Kill(Case):
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for i in range(publishers)]
         self.wait_for(lambda: (b.info(topic)["publishers"], b.info(topic)["subscribers"]) == (publishers, 1),
                       "all are connected")
+        received = []
         for _ in range(rounds):
-            self.pause()
+            received += self.read_some(subscriber, 1000)
             b.kill()
-            self.pause()
+            if self.random.randrange(4) == 0:
+                self.wait_for(lambda: not is_connected(flows[0]), "a publisher notices")
             b.start()
         for f in flows:
             f.send_signal(signal.SIGTERM)  # it stops between two messages and waits until all are committed
@@ -62,14 +67,14 @@ class Kill(Case):
             self.assertEqual(f.returncode, 0, error.decode() + b.messages())
         total = b.info(topic)["last_sequence"]
         self.assertGreater(total, rounds)
-        received = [subscriber.stdout.readline() for _ in range(total)]
+        received += [subscriber.stdout.readline() for _ in range(total - len(received))]
         subscriber.kill()
         subscriber.communicate()
         stored = b.run("sub", topic, "--from", "first", "--timeout", "0").stdout.splitlines(keepends=True)
-        for rows in (received, stored):
+        for kind, rows in (("stored", stored), ("received", received)):
             mine = [[int(r.split(b" ")[0]) for r in rows if len(r) == 41 + 10 * i] for i in range(publishers)]
             for numbers in mine:
-                self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+                self.assert_count_up(numbers, kind)
             self.assertEqual(sum(map(len, mine)), total)
         self.assertEqual(b.stop(), (0, []))
         b.start()
@@ -80,20 +85,17 @@ class Kill(Case):
             b = self.broker
             b.run("topic", "create", topic, *options)
             subscriber = b.popen("sub", topic, "--from", "first", "--format", "hex", stdout=subprocess.PIPE)
+            rows = []
             for _ in range(ROUNDS):
                 victim = b.popen("pub", topic, "--count", "10000000", stdout=subprocess.DEVNULL)
-                self.pause()
+                rows += self.read_some(subscriber, 3000)
                 victim.kill()
                 victim.wait()
             b.run("pub", topic, data=b"end\n")
             last = b.info(topic)["last_sequence"]
-            expected = 1
-            for row in subscriber.stdout:
-                self.assertEqual(int(row.split(b" ")[0]), expected)
-                expected += 1
-                if expected > last:
-                    break
-            self.assertTrue(row.endswith(b" " + b"end".hex().encode() + b"\n"))
+            rows += [subscriber.stdout.readline() for _ in range(last - len(rows))]
+            self.assert_count_up([int(row.split(b" ")[0]) for row in rows], "received")
+            self.assertTrue(rows[-1].endswith(b" " + b"end".hex().encode() + b"\n"))
             subscriber.kill()
             subscriber.communicate()
             b.run("dump", topic)
@@ -106,11 +108,10 @@ class Kill(Case):
         publisher = b.popen("pub", "t", "--count", str(ROUNDS * 1500), "--rate", "50000",
                             stdout=subprocess.PIPE)
         while publisher.poll() is None:
-            victim = b.popen("sub", "t", "--from", "first", stdout=subprocess.DEVNULL)
-            self.pause()
+            victim = b.popen("sub", "t", "--from", "first", stdout=subprocess.PIPE)
+            self.read_some(victim, 3000)
             victim.kill()
-            victim.wait()
-            # A line now and then keeps the pipe of the steady one from filling up for good.
+            victim.communicate()
         rows = [steady.stdout.readline() for _ in range(ROUNDS * 1500)]
         self.assertEqual([int(r.split(b" ")[0]) for r in rows], list(range(1, ROUNDS * 1500 + 1)))
         steady.kill()
@@ -142,13 +143,14 @@ class Kill(Case):
                  for topic in ("t", "s")]
         self.wait_for(lambda: [b.info(topic)["publishers"] for topic in ("t", "s")] == [1, 1] and
                       b.info("t")["subscribers"] == 1, "all are connected")
+        rows = []
         for _ in range(15):
-            self.pause()
+            rows += self.read_some(subscriber, 1000)
             self.assertEqual(b.stop(), (0, []))
             b.start()
         for f in flows:
             self.assertEqual(f.wait(60), 0)
-        rows = [subscriber.stdout.readline() for _ in range(30000)]
+        rows += [subscriber.stdout.readline() for _ in range(30000 - len(rows))]
         self.assertEqual([int(r.split(b" ")[0]) for r in rows], list(range(1, 30001)))
         self.assertEqual(self.numbers("s"), list(range(1, 30001)))
         subscriber.kill()

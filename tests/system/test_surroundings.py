@@ -196,7 +196,7 @@ class Strangers(Case):
         name = b"t".ljust(128, b"\0")
 
         def publisher():
-            kind, payload, fds, self.socket = self.request(25, name + struct.pack("<QIIQ", 0, 0, 0, 0))
+            kind, payload, fds, self.socket = self.request(25, name + struct.pack("<QIIQQ", 0, 0, 0, 0, 0))
             modes = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
             return f"{kind} {struct.unpack_from('<I', payload, 4)[0]} {modes}"
         answer = self.as_nobody(publisher)
