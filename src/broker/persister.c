@@ -1,10 +1,10 @@
 #include "broker/persister.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 /* So long without a commit, and every log is watched instead of looked at. */
 static const uint64_t quiet_ns = 1000000000;
@@ -126,12 +126,9 @@ int persister_start(struct persister *persister, uint32_t interval_ms)
     if (rc < 0)
         return rc;
     persister->bell = persister->bell_map.address;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    persister->running = pthread_create(&persister->thread, NULL, persister_main, persister) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return persister->running ? HERMES_OK : HERMES_ENOMEM;
+    rc = thread_start(&persister->thread, persister_main, persister);
+    persister->running = rc == 0;
+    return rc;
 }
 
 int persister_add(struct persister *persister, struct log *log)

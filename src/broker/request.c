@@ -20,6 +20,13 @@ static void reply(struct session *session, enum wire_type type, const void *payl
         memcpy(session->reply.payload, payload, length);
 }
 
+static int done(struct session *session, int rc)
+{
+    if (rc == 0)
+        reply(session, WIRE_OK, NULL, 0);
+    return rc;
+}
+
 /* A duplicate of fd goes with the reply. */
 static int attach(struct session *session, int fd, struct error_text *text)
 {
@@ -47,12 +54,18 @@ static struct handle *find_handle(struct session *session, uint32_t id)
     return NULL;
 }
 
+static int check_name(const char name[WIRE_TOPIC_BYTES], struct error_text *text)
+{
+    int rc = wire_topic_check(name);
+    return rc < 0 ? error_set(text, rc, "topic name") : HERMES_OK;
+}
+
 static int find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES], struct topic **topic,
                       struct error_text *text)
 {
-    int rc = wire_topic_check(name);
+    int rc = check_name(name, text);
     if (rc < 0)
-        return error_set(text, rc, "topic name");
+        return rc;
     *topic = topic_find(session->broker, name);
     return *topic == NULL
                ? error_set(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
@@ -178,6 +191,8 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     int rc = topic->publishing == PUBLISHING_SEQUENCED ? HERMES_OK : sequencer_begin(broker, topic, text);
     struct ring *ring = NULL;
     if (rc == 0) {
+        if (request->resume_ring > 0)
+            sequencer_free_line(topic, request->resume_ring - 1, request->resume_ring_id);
         uint64_t sequence = request->sequence == 0 ? 1 : request->sequence;
         rc = sequencer_add_ring(broker, topic, session, sequence, &ring, text);
     }
@@ -328,41 +343,25 @@ static int close_handle(struct session *session, const struct wire_handle *reque
     if (handle == NULL)
         return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is not open", request->handle);
     request_drop_handle(session, handle);
-    reply(session, WIRE_OK, NULL, 0);
-    return HERMES_OK;
+    return done(session, HERMES_OK);
 }
 
 static int create(struct session *session, const struct wire_topic_create *request, struct error_text *text)
 {
-    int rc = wire_topic_check(request->topic);
-    if (rc < 0)
-        return error_set(text, rc, "topic name");
-    rc = topic_create(session->broker, request, text);
-    if (rc == 0)
-        reply(session, WIRE_OK, NULL, 0);
-    return rc;
+    int rc = check_name(request->topic, text);
+    return rc < 0 ? rc : done(session, topic_create(session->broker, request, text));
 }
 
 static int alter(struct session *session, const struct wire_topic_alter *request, struct error_text *text)
 {
-    int rc = wire_topic_check(request->topic);
-    if (rc < 0)
-        return error_set(text, rc, "topic name");
-    rc = topic_alter(session->broker, request, text);
-    if (rc == 0)
-        reply(session, WIRE_OK, NULL, 0);
-    return rc;
+    int rc = check_name(request->topic, text);
+    return rc < 0 ? rc : done(session, topic_alter(session->broker, request, text));
 }
 
 static int delete (struct session *session, const struct wire_topic *request, struct error_text *text)
 {
-    int rc = wire_topic_check(request->topic);
-    if (rc < 0)
-        return error_set(text, rc, "topic name");
-    rc = topic_delete(session->broker, request->topic, text);
-    if (rc == 0)
-        reply(session, WIRE_OK, NULL, 0);
-    return rc;
+    int rc = check_name(request->topic, text);
+    return rc < 0 ? rc : done(session, topic_delete(session->broker, request->topic, text));
 }
 
 /* The payload's size was checked against its type (wire_request_bytes) when it was read. */

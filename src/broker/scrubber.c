@@ -1,12 +1,12 @@
 #include "broker/scrubber.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "broker/broker.h"
 #include "core/verify.h"
 
@@ -25,8 +25,6 @@ struct stretch {
     uint64_t topic_id;
     int fd;
     uint64_t until;
-    uint64_t capacity;
-    uint64_t segment_bytes;
     char directory[STORE_PATH_MAX];
     struct verify verify;
 };
@@ -66,9 +64,12 @@ static bool choose_in(const struct scrubber *scrubber, struct log *log, uint64_t
         .log = log,
         .topic_id = log->status->topic_id,
         .until = (scrub->position | (log->capacity - 1)) + 1,
-        .capacity = log->capacity,
-        .segment_bytes = log->status->segment_bytes,
-        .verify = {.position = scrub->position, .sequence = scrub->sequence, .damage = tell},
+        .verify = {.capacity = log->capacity,
+                   .segment_bytes = log->status->segment_bytes,
+                   .end = durable,
+                   .position = scrub->position,
+                   .sequence = scrub->sequence,
+                   .damage = tell},
     };
     if (stretch->until > durable)
         stretch->until = durable;
@@ -97,27 +98,15 @@ static void check(struct scrubber *scrubber, struct stretch *stretch)
 {
     struct verify *verify = &stretch->verify;
     struct error_text ignored;
-    uint64_t from = verify->position;
     verify->context = stretch;
-    if (stretch->capacity > scrubber->buffer_bytes) {
-        uint8_t *grown = realloc(scrubber->buffer, stretch->capacity);
+    if (verify->capacity > scrubber->buffer_bytes) {
+        uint8_t *grown = realloc(scrubber->buffer, verify->capacity);
         if (grown == NULL)
             return;
         scrubber->buffer = grown;
-        scrubber->buffer_bytes = stretch->capacity;
+        scrubber->buffer_bytes = verify->capacity;
     }
-    int rc = stretch->fd < 0 ? HERMES_ENOTFOUND
-                             : verify_segment(verify, stretch->fd, stretch->until, stretch->capacity,
-                                              scrubber->buffer, &ignored);
-    if (rc < 0 && verify->position == from) { /* the file is gone, or has no header */
-        uint64_t end = from - from % stretch->segment_bytes + stretch->segment_bytes;
-        if (stretch->fd < 0) {
-            verify->damaged++;
-            tell(stretch, from, end, rc);
-        }
-        verify->position = end;
-        verify->sequence = 0;
-    }
+    (void)verify_segment(verify, stretch->fd, stretch->until, scrubber->buffer, &ignored);
     if (stretch->fd >= 0)
         close(stretch->fd);
 }
@@ -162,12 +151,9 @@ int scrubber_start(struct scrubber *scrubber)
 {
     if (scrubber->bytes_per_second == 0)
         return HERMES_OK;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    scrubber->running = pthread_create(&scrubber->thread, NULL, scrubber_main, scrubber) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return scrubber->running ? HERMES_OK : HERMES_ENOMEM;
+    int rc = thread_start(&scrubber->thread, scrubber_main, scrubber);
+    scrubber->running = rc == 0;
+    return rc;
 }
 
 void scrubber_stop(struct scrubber *scrubber)

@@ -124,6 +124,15 @@ int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum 
     return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
 }
 
+int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
+                        int *fd)
+{
+    struct wire_segment request = {.topic_id = topic_id, .key = key, .value = value};
+    int rc = client_request(client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_OK, 0);
+    *fd = rc == 0 ? channel_take_fd(&client->channel, 0) : -1;
+    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+}
+
 int hermes_ping(hermes_client_t *client)
 {
     return client_request(client, WIRE_PING, NULL, 0, WIRE_OK, 0);

@@ -31,10 +31,7 @@ static int open_window(void *context, uint32_t epoch, int *fd)
 static int open_segment(void *context, enum store_key key, uint64_t value, int *fd)
 {
     struct hermes_subscriber *s = context;
-    struct wire_segment request = {.topic_id = s->topic_id, .key = key, .value = value};
-    int rc = client_request(s->client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_OK, 0);
-    *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
-    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+    return client_open_segment(s->client, s->topic_id, key, value, fd);
 }
 
 /* Opens the topic and fills in *s but for the client's list. */

@@ -7,41 +7,21 @@
 
 #include "client/client.h"
 
-static int open_segment(hermes_client_t *client, uint64_t topic_id, uint64_t position, int *fd)
+static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify *verify, uint8_t *buffer)
 {
-    struct wire_segment request = {.topic_id = topic_id, .key = STORE_BY_POSITION, .value = position};
-    int rc = client_request(client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_OK, 0);
-    *fd = rc == 0 ? channel_take_fd(&client->channel, 0) : -1;
-    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
-}
-
-static int verify_all(hermes_client_t *client, const hermes_topic_info_t *info, struct verify *verify,
-                      uint8_t *buffer)
-{
-    const uint64_t end = info->persisted_position, size = info->segment_bytes;
-    while (verify->position < end) {
-        int fd;
-        uint64_t base = verify->position - verify->position % size;
-        int rc = open_segment(client, info->topic_id, verify->position, &fd);
+    while (verify->position < verify->end) {
+        int fd = -1;
+        int rc = client_open_segment(client, topic_id, STORE_BY_POSITION, verify->position, &fd);
         if (rc == HERMES_EGONE) { /* retention was faster */
-            verify->position = base + size;
+            verify->position += verify->segment_bytes - verify->position % verify->segment_bytes;
             verify->sequence = 0;
             continue;
         }
         if (rc < 0 && rc != HERMES_ENOTFOUND)
             return rc;
-        if (rc == 0) {
-            (void)verify_segment(verify, fd, end, info->window_bytes, buffer, &client->error);
+        (void)verify_segment(verify, fd, verify->end, buffer, &client->error);
+        if (fd >= 0)
             close(fd);
-        } else { /* deleted under the broker */
-            verify->damaged++;
-            if (verify->damage != NULL)
-                verify->damage(verify->context, verify->position, base + size < end ? base + size : end, rc);
-        }
-        if (verify->position < base + size && verify->position < end) { /* nothing of it could be read */
-            verify->position = base + size;
-            verify->sequence = 0;
-        }
     }
     return HERMES_OK;
 }
@@ -62,8 +42,13 @@ int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damag
     if (buffer == NULL)
         return error_set(&client->error, HERMES_ENOMEM, "a buffer of %llu bytes",
                          (unsigned long long)info.window_bytes);
-    struct verify verify = {.position = info.first_position, .damage = damage, .context = context};
-    rc = verify_all(client, &info, &verify, buffer);
+    struct verify verify = {.capacity = info.window_bytes,
+                            .segment_bytes = info.segment_bytes,
+                            .end = info.persisted_position,
+                            .position = info.first_position,
+                            .damage = damage,
+                            .context = context};
+    rc = verify_all(client, info.topic_id, &verify, buffer);
     free(buffer);
     *result = (hermes_verification_t){info.first_position, info.persisted_position, verify.messages,
                                       verify.damaged};

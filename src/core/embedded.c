@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -12,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/thread.h"
 #include "core/log.h"
 #include "core/publish.h"
 #include "core/reader.h"
@@ -89,13 +89,8 @@ static void *persister_main(void *argument)
 
 static int start_persister(struct hermes_log *log, struct error_text *text)
 {
-    /* Signals belong to the program, not to this thread. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&log->persister, NULL, persister_main, log);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return number == 0 ? HERMES_OK : error_set(text, error_from_errno(number), "cannot start a thread");
+    int rc = thread_start(&log->persister, persister_main, log);
+    return rc == 0 ? HERMES_OK : error_set(text, rc, "cannot start a thread");
 }
 
 static int lock_log(struct hermes_log *log, const char *path, struct error_text *text)

@@ -74,6 +74,7 @@ static int enter_epoch(struct reader *reader)
 {
     uint64_t start = clock_monotonic_ns();
     for (;;) {
+        uint32_t epoch = atomic_load_explicit(&reader->status->epoch, memory_order_acquire);
         int rc = follow_epoch(reader);
         if (rc != HERMES_EAGAIN)
             return rc;
@@ -82,8 +83,7 @@ static int enter_epoch(struct reader *reader)
             return error_set(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
         if (clock_monotonic_ns() - start > longest_change_ns)
             return error_set(&reader->error, rc, "a change of publishers does not end (did its owner die?)");
-        struct timespec pause = {0, 50000};
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        (void)futex_wait(&reader->status->epoch, epoch, 1000000);
     }
 }
 
@@ -155,8 +155,6 @@ static int skip_segment(struct reader *reader)
     uint64_t size = reader->status->segment_bytes, from = reader->position;
     uint64_t to = size == 0 ? persisted : from - from % size + size;
     reader->corrupt++;
-    if (reader->gap_from == 0)
-        reader->gap_from = reader->sequence;
     reader->position = to < persisted ? to : persisted;
     reader->sequence = 0;
     struct error_text why = reader->error;
