@@ -87,36 +87,42 @@ static int read_all(int fd, uint8_t *to, size_t bytes, uint64_t offset)
     return HERMES_OK;
 }
 
-int verify_segment(struct verify *verify, int fd, uint64_t until, uint64_t capacity, uint8_t *buffer,
-                   struct error_text *text)
+/* Nothing of the segment from here on can be read. */
+static int lose_segment(struct verify *verify, int error, struct error_text *text)
 {
-    struct segment_header header;
     uint64_t from = verify->position;
+    uint64_t next = from - from % verify->segment_bytes + verify->segment_bytes;
+    verify->position = next < verify->end ? next : verify->end;
+    verify->sequence = 0;
+    tell(verify, from, verify->position, error);
+    return error_set(text, error,
+                     "the segment with position %" PRIu64 " (was its file cut short or deleted?)", from);
+}
+
+int verify_segment(struct verify *verify, int fd, uint64_t until, uint8_t *buffer, struct error_text *text)
+{
+    if (fd < 0)
+        return lose_segment(verify, HERMES_ENOTFOUND, text);
+    struct segment_header header;
+    uint64_t from = verify->position, base = from - from % verify->segment_bytes;
     int rc = read_all(fd, (uint8_t *)&header, sizeof header, 0);
     if (rc == 0)
         rc = segment_header_check(&header);
-    if (rc == 0 && (from < header.base || from - header.base >= header.size))
+    if (rc == 0 && (header.base != base || header.size != verify->segment_bytes))
         rc = HERMES_ECORRUPT;
-    if (rc < 0) {
-        tell(verify, from, from, rc);
-        return error_set(text, rc, "header of the segment with position %" PRIu64, from);
-    }
-    if (verify->sequence == 0 && from == header.base)
+    if (rc < 0)
+        return lose_segment(verify, rc, text);
+    if (verify->sequence == 0 && from == base)
         verify->sequence = header.first_sequence;
-    else if (from == header.base && header.first_sequence != verify->sequence)
+    else if (from == base && header.first_sequence != verify->sequence)
         tell(verify, from, from, HERMES_ECORRUPT);
-    uint64_t end = header.base + header.size < until ? header.base + header.size : until;
+    uint64_t end = base + header.size < until ? base + header.size : until;
     while (verify->position < end) {
-        uint64_t boundary = (verify->position | (capacity - 1)) + 1;
+        uint64_t boundary = (verify->position | (verify->capacity - 1)) + 1;
         size_t bytes = (size_t)((boundary < end ? boundary : end) - verify->position);
-        rc = read_all(fd, buffer, bytes, SEGMENT_HEADER_BYTES + verify->position - header.base);
-        if (rc < 0) {
-            tell(verify, verify->position, end, rc);
-            uint64_t at = verify->position;
-            verify->position = end;
-            verify->sequence = 0;
-            return error_set(text, rc, "cannot read position %" PRIu64 " (is its segment cut short?)", at);
-        }
+        rc = read_all(fd, buffer, bytes, SEGMENT_HEADER_BYTES + verify->position - base);
+        if (rc < 0)
+            return lose_segment(verify, rc, text);
         verify_frames(verify, buffer, bytes);
     }
     return HERMES_OK;

@@ -12,6 +12,9 @@
 #include "core/segment.h"
 
 struct verify {
+    uint64_t capacity;        /* of the window: the length of a stretch */
+    uint64_t segment_bytes;   /* a segment begins at each multiple of them */
+    uint64_t end;             /* of the log */
     uint64_t position;        /* of the next frame */
     uint64_t sequence;        /* of the next DATA; 0: not known */
     uint64_t messages, bytes; /* that were right */
@@ -24,12 +27,12 @@ struct verify {
 void verify_frames(struct verify *verify, const uint8_t *data, size_t bytes);
 
 /*
- * The frames of the segment file fd from verify->position to until, or to the segment's end; stretches of
- * capacity bytes, which buffer has room for. Returns HERMES_OK also where frames are damaged; an error, which
- * counts as one damaged range up to the segment's end, where the file itself is.
+ * The frames of the segment file fd from verify->position to until, or to the segment's end. buffer has room
+ * for a stretch. Where frames are damaged that is told and counted, and HERMES_OK; where the file itself is
+ * (fd -1: it is gone, HERMES_ENOTFOUND) it is an error, one damaged range, and verify->position is where the
+ * next segment begins.
  */
-int verify_segment(struct verify *verify, int fd, uint64_t until, uint64_t capacity, uint8_t *buffer,
-                   struct error_text *text);
+int verify_segment(struct verify *verify, int fd, uint64_t until, uint8_t *buffer, struct error_text *text);
 
 /*
  * The first good message behind a damaged frame at offset. The damaged length cannot be trusted, so the

@@ -283,13 +283,14 @@ static void check(const struct store *store, const struct event *confirmed)
     static uint8_t buffer[WINDOW];
     assert_true(store->position >= confirmed->offset);
     assert_true(store->sequence >= confirmed->size);
-    struct verify verify = {.sequence = 1};
+    struct verify verify = {
+        .capacity = WINDOW, .segment_bytes = SEGMENT, .end = store->position, .sequence = 1};
     struct error_text text;
     for (size_t i = 0; i < store->entry_count; i++) {
         char name[SEGMENT_NAME_BYTES];
         segment_name(store->entries[i].base, name);
         int fd = __real_openat(store->directory, name, O_RDONLY | O_CLOEXEC);
-        assert_int_equal(verify_segment(&verify, fd, store->position, WINDOW, buffer, &text), 0);
+        assert_int_equal(verify_segment(&verify, fd, store->position, buffer, &text), 0);
         close(fd);
     }
     assert_int_equal(verify.damaged, 0);
