@@ -35,8 +35,7 @@ static pid_t start_driver(const char *program, const char *idle)
         execl(program, program, (char *)nullptr);
         _exit(127);
     }
-    usleep(500000); // the client library waits for it as well
-    return pid;
+    return pid; // the client library waits until it serves
 }
 
 struct side {
@@ -115,12 +114,37 @@ static void offer(aeron_exclusive_publication_t *publication, const void *payloa
     }
 }
 
+/* One process waits here, blocked, until the other is done with what it made (or is dead). */
+struct until_done {
+    int ends[2];
+
+    until_done()
+    {
+        if (pipe(ends) < 0)
+            die("pipe");
+    }
+    void wait()
+    {
+        char none;
+        close(ends[1]);
+        while (read(ends[0], &none, 1) < 0) {
+        }
+        close(ends[0]);
+    }
+    void done()
+    {
+        close(ends[0]);
+        close(ends[1]);
+    }
+};
+
 static int stream = 1000; // fresh ones each time: the last one's images linger
 
 static void round_trips(size_t size, uint64_t rounds, std::vector<uint64_t> &times)
 {
     alignas(8) uint8_t payload[1024] = {};
     stream += 2;
+    until_done measured;
     pid_t child = fork();
     if (child == 0) {
         pin(1);
@@ -136,8 +160,7 @@ static void round_trips(size_t size, uint64_t rounds, std::vector<uint64_t> &tim
             offer(back, payload, size);
         }
         keep(r.sum);
-        while (!aeron_image_is_closed(image))
-            usleep(1000);
+        measured.wait();
         _exit(0);
     }
     times.clear();
@@ -159,6 +182,7 @@ static void round_trips(size_t size, uint64_t rounds, std::vector<uint64_t> &tim
         }
         keep(r.sum);
     }
+    measured.done();
     waitpid(child, nullptr, 0);
     std::sort(times.begin(), times.end());
 }
@@ -168,6 +192,7 @@ static double throughput(size_t size, uint64_t count)
     stream += 2;
     auto *ready = static_cast<std::atomic<uint32_t> *>(
         mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    until_done measured;
     pid_t child = fork();
     if (child == 0) {
         alignas(8) uint8_t payload[1024] = {};
@@ -178,8 +203,7 @@ static double throughput(size_t size, uint64_t count)
             sched_yield();
         for (uint64_t i = 0; i < count; i++)
             offer(publication, payload, size);
-        while (ready->load() != 2)
-            usleep(1000);
+        measured.wait();
         _exit(0);
     }
     double seconds;
@@ -195,8 +219,8 @@ static double throughput(size_t size, uint64_t count)
                 relax();
         seconds = double(now_ns() - start) / 1e9;
         keep(r.sum);
-        ready->store(2);
     }
+    measured.done();
     waitpid(child, nullptr, 0);
     munmap(ready, 4096);
     return double(count) / seconds;

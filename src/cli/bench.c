@@ -53,9 +53,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             argp_error(state, "--scale %s: 1 to 10000", value);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->what = value;
+        a->what = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);

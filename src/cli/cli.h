@@ -41,6 +41,14 @@ uint64_t cli_time(struct argp_state *state, const char *option, const char *valu
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value);
 double cli_number(struct argp_state *state, const char *option, const char *value);
 
+/* The one argument that is not an option; argp_usage() if there is another. */
+const char *cli_argument(struct argp_state *state, const char *value);
+/* Which of the names, the last of which is NULL, value is; argp_error() if none. */
+int cli_choice(struct argp_state *state, const char *option, const char *value, const char *const names[]);
+
+/* Stored messages are damaged or were removed: reading goes on behind them. */
+bool cli_is_damage(int error);
+
 /* A JSON string with its quotes. */
 void cli_print_json_string(FILE *file, const void *bytes, size_t length);
 bool cli_is_utf8(const void *bytes, size_t length);

@@ -25,9 +25,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *a = state->input;
     switch (key) {
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->what = value;
+        a->what = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
@@ -114,7 +112,7 @@ static int dump_topic(const char *topic)
             printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %8s\n", message.position, "DATA",
                    message.sequence, message.timestamp, message.length,
                    message.flags & HERMES_FLAG_CRC ? "ok" : "none");
-        } else if (rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT || rc == HERMES_EMALFORMED) {
+        } else if (cli_is_damage(rc)) {
             damaged++;
             printf("DAMAGED: %s\n", hermes_last_error(client));
             rc = 0;

@@ -16,7 +16,7 @@ static const char documentation[] =
 
 enum format { FORMAT_CSV, FORMAT_JSON, FORMAT_PCAPNG };
 
-static const char *const formats[] = {"csv", "json", "pcapng"};
+static const char *const formats[] = {"csv", "json", "pcapng", NULL};
 
 static const struct argp_option options[] = {
     {"format", 'o', "FORMAT", 0, "csv (default), json or pcapng", 0},
@@ -38,12 +38,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *a = state->input;
     switch (key) {
     case 'o':
-        for (int i = 0; i < 3; i++)
-            if (strcmp(value, formats[i]) == 0) {
-                a->format = (enum format)i;
-                return 0;
-            }
-        argp_error(state, "--format %s: it is csv, json or pcapng", value);
+        a->format = (enum format)cli_choice(state, "--format", value, formats);
         return 0;
     case 'f':
         a->output = value;
@@ -55,9 +50,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->until = cli_time(state, "--until", value);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->topic = value;
+        a->topic = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
@@ -159,8 +152,7 @@ static int export(const struct arguments *a, hermes_client_t *client, FILE *file
         rc = hermes_poll(subscriber, &message);
         if (rc == 0)
             break;
-        if (rc == HERMES_EGONE || rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT ||
-            rc == HERMES_EMALFORMED) {
+        if (cli_is_damage(rc)) {
             *damaged = true;
             cli_fail(a->topic, rc, hermes_last_error(client));
             continue;

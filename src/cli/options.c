@@ -107,6 +107,36 @@ double cli_number(struct argp_state *state, const char *option, const char *valu
     return number;
 }
 
+const char *cli_argument(struct argp_state *state, const char *value)
+{
+    if (state->arg_num > 0)
+        argp_usage(state);
+    return value;
+}
+
+int cli_choice(struct argp_state *state, const char *option, const char *value, const char *const names[])
+{
+    char list[128] = "";
+    for (int i = 0; names[i] != NULL; i++) {
+        if (strcmp(value, names[i]) == 0)
+            return i;
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s",
+                 i == 0                 ? ""
+                 : names[i + 1] == NULL ? " or "
+                                        : ", ",
+                 names[i]);
+    }
+    argp_error(state, "%s %s: it is %s", option, value, list);
+    return 0;
+}
+
+bool cli_is_damage(int error)
+{
+    return error == HERMES_EGONE || error == HERMES_ECHECKSUM || error == HERMES_ECORRUPT ||
+           error == HERMES_EMALFORMED;
+}
+
 /* RFC 3629: no overlong forms, no surrogates, nothing above 10FFFF. */
 bool cli_is_utf8(const void *bytes, size_t length)
 {

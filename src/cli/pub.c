@@ -57,9 +57,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->durable = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->topic = value;
+        a->topic = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);

@@ -61,9 +61,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->time_column = (int)cli_number(state, "--time-column", value);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->file = value;
+        a->file = cli_argument(state, value);
         return 0;
     case ARGP_KEY_END:
         if (a->topic == NULL || (a->file == NULL) == (a->source == NULL))

@@ -58,7 +58,7 @@ static void parse_from(struct argp_state *state, struct arguments *a, const char
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
-    static const char *const formats[] = {"lines", "raw", "hex", "json"};
+    static const char *const formats[] = {"lines", "raw", "hex", "json", NULL};
     struct arguments *a = state->input;
     switch (key) {
     case 'f':
@@ -71,17 +71,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->timeout = cli_number(state, "--timeout", value);
         return 0;
     case 'o':
-        for (int i = 0; i < 4; i++)
-            if (strcmp(value, formats[i]) == 0) {
-                a->format = (enum format)i;
-                return 0;
-            }
-        argp_error(state, "--format %s: it is lines, raw, hex or json", value);
+        a->format = (enum format)cli_choice(state, "--format", value, formats);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage(state);
-        a->topic = value;
+        a->topic = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
@@ -128,12 +121,6 @@ static int seek(const struct arguments *a, hermes_subscriber_t *subscriber)
     }
 }
 
-/* Damage and loss are told and passed over; anything else ends the command. */
-static bool go_on_after(int rc)
-{
-    return rc == HERMES_EGONE || rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT || rc == HERMES_EMALFORMED;
-}
-
 int cli_sub(int argc, char **argv)
 {
     struct arguments a = {.count = UINT64_MAX, .timeout = INFINITY};
@@ -161,7 +148,7 @@ int cli_sub(int argc, char **argv)
             seen++;
         } else if (rc == HERMES_EINTERRUPTED) {
             rc = 0;
-        } else if (go_on_after(rc)) {
+        } else if (cli_is_damage(rc)) {
             damaged = true;
             cli_fail(a.topic, rc, hermes_last_error(client));
             rc = 0;

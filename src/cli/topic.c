@@ -39,6 +39,10 @@ static bool is_action(const char *word)
            strcmp(word, "delete") == 0 || strcmp(word, "alter") == 0;
 }
 
+/* As enum hermes_durability has them. */
+static const char *const durabilities[] = {"memory", "async", "sync", NULL};
+static const char *const when_full[] = {"error", "wait", NULL};
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -47,14 +51,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->topic.shared = 1;
         return 0;
     case 'd':
-        if (strcmp(value, "memory") == 0)
-            a->topic.durability = HERMES_DURABILITY_MEMORY;
-        else if (strcmp(value, "async") == 0)
-            a->topic.durability = HERMES_DURABILITY_ASYNC;
-        else if (strcmp(value, "sync") == 0)
-            a->topic.durability = HERMES_DURABILITY_SYNC;
-        else
-            argp_error(state, "--durability %s: it is memory, async or sync", value);
+        a->topic.durability = (enum hermes_durability)cli_choice(state, "--durability", value, durabilities);
         return 0;
     case 'w':
         a->topic.window_bytes = cli_size(state, "--window", value);
@@ -71,9 +68,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->altered |= HERMES_ALTER_KEEP_NS;
         return 0;
     case 'f':
-        if (strcmp(value, "error") != 0 && strcmp(value, "wait") != 0)
-            argp_error(state, "--when-full %s: it is error or wait", value);
-        a->topic.full_waits = strcmp(value, "wait") == 0;
+        a->topic.full_waits = cli_choice(state, "--when-full", value, when_full) == 1;
         a->altered |= HERMES_ALTER_FULL_WAITS;
         return 0;
     case 'j':
