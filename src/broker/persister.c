@@ -46,8 +46,10 @@ static struct pass persist_all(struct persister *persister, uint64_t now, bool s
         int rc = done < 0 ? (int)done : 0;
         if ((sync || sync_topic) && rc == 0)
             rc = log_sync(log);
-        if (sync && rc == 0)
+        if (sync && rc == 0) {
+            log_prepare(log);
             rc = log_retain(log);
+        }
         pass.ages |= atomic_load_explicit(&log->keep_ns, memory_order_relaxed) != 0;
         if (rc < 0) {
             log->retry_ns = now + persister->interval_ms * 1000000ull;

@@ -303,14 +303,16 @@ static int segment_open(struct session *session, const struct wire_segment *requ
     if (topic->durability == DURABILITY_MEMORY || request->key > STORE_BY_TIME)
         return error_set(text, HERMES_EINVALID, "topic '%s' has no store, or key %" PRIu32 " is unknown",
                          topic->name, request->key);
-    int fd;
+    struct store_place place;
     log_lock(&topic->log);
-    int rc = store_find(&topic->log.store, (enum store_key)request->key, request->value, &fd, text);
+    int rc = store_find(&topic->log.store, (enum store_key)request->key, request->value, &place, text);
     log_unlock(&topic->log);
     if (rc < 0)
         return rc;
-    session->fds[session->fd_count++] = fd;
-    reply(session, WIRE_OK, NULL, 0);
+    session->fds[session->fd_count++] = place.fd;
+    struct wire_place found = {
+        .position = place.position, .sequence = place.sequence, .indexed = place.indexed};
+    reply(session, WIRE_PLACE, &found, sizeof found);
     return HERMES_OK;
 }
 

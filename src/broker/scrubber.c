@@ -76,10 +76,10 @@ static bool choose_in(const struct scrubber *scrubber, struct log *log, uint64_t
     snprintf(stretch->directory, sizeof stretch->directory, "%s", log->directory);
     struct error_text ignored;
     log_lock(log);
-    int rc = store_find(&log->store, STORE_BY_POSITION, scrub->position, &stretch->fd, &ignored);
+    struct store_place place;
+    (void)store_find(&log->store, STORE_BY_POSITION, scrub->position, &place, &ignored);
     log_unlock(log);
-    if (rc < 0)
-        stretch->fd = -1;
+    stretch->fd = place.fd;
     return true;
 }
 

@@ -143,9 +143,11 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     if (topic->log.store.cut_bytes > 0)
         broker_note(
             "topic '%s': %" PRIu64 " bytes behind position %" PRIu64
-            " were never confirmed and cannot be told from remains of a crash: put aside in %020" PRIu64
-            ".cut",
-            topic->name, topic->log.store.cut_bytes, topic->log.store.position, topic->log.store.position);
+            " were never confirmed and cannot be told from remains of a crash: put aside in .cut files",
+            topic->name, topic->log.store.cut_bytes, topic->log.store.position);
+    if (topic->log.store.holes > 0)
+        broker_note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)",
+                    topic->name, topic->log.store.holes, topic->name);
     topic->window_used = true;
     apply(topic);
     rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : persister_add(&broker->persister, &topic->log);

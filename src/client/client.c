@@ -125,12 +125,18 @@ int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum 
 }
 
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
-                        int *fd)
+                        struct store_place *place)
 {
     struct wire_segment request = {.topic_id = topic_id, .key = key, .value = value};
-    int rc = client_request(client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_OK, 0);
-    *fd = rc == 0 ? channel_take_fd(&client->channel, 0) : -1;
-    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+    struct wire_place found;
+    int rc = client_request(client, WIRE_SEGMENT_OPEN, &request, sizeof request, WIRE_PLACE, sizeof found);
+    *place = (struct store_place){.fd = -1};
+    if (rc < 0)
+        return rc;
+    memcpy(&found, client->channel.reply, sizeof found);
+    *place = (struct store_place){channel_take_fd(&client->channel, 0), found.position, found.sequence,
+                                  found.indexed != 0};
+    return place->fd < 0 ? HERMES_EPROTOCOL : HERMES_OK;
 }
 
 int hermes_ping(hermes_client_t *client)

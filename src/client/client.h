@@ -32,9 +32,8 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
 int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
                struct map *map);
 
-/* The segment of the topic's store in which a search for that value begins; the descriptor is the caller's.
- * Errors as store_find(). */
+/* store_find() by the broker. */
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
-                        int *fd);
+                        struct store_place *place);
 
 #endif

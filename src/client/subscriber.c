@@ -28,10 +28,10 @@ static int open_window(void *context, uint32_t epoch, int *fd)
     return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
 }
 
-static int open_segment(void *context, enum store_key key, uint64_t value, int *fd)
+static int open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
 {
     struct hermes_subscriber *s = context;
-    return client_open_segment(s->client, s->topic_id, key, value, fd);
+    return client_open_segment(s->client, s->topic_id, key, value, place);
 }
 
 /* Opens the topic and fills in *s but for the client's list. */

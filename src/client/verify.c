@@ -10,8 +10,8 @@
 static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify *verify, uint8_t *buffer)
 {
     while (verify->position < verify->end) {
-        int fd = -1;
-        int rc = client_open_segment(client, topic_id, STORE_BY_POSITION, verify->position, &fd);
+        struct store_place place;
+        int rc = client_open_segment(client, topic_id, STORE_BY_POSITION, verify->position, &place);
         if (rc == HERMES_EGONE) { /* retention was faster */
             verify->position += verify->segment_bytes - verify->position % verify->segment_bytes;
             verify->sequence = 0;
@@ -19,9 +19,9 @@ static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify 
         }
         if (rc < 0 && rc != HERMES_ENOTFOUND)
             return rc;
-        (void)verify_segment(verify, fd, verify->end, buffer, &client->error);
-        if (fd >= 0)
-            close(fd);
+        (void)verify_segment(verify, place.fd, verify->end, buffer, &client->error);
+        if (place.fd >= 0)
+            close(place.fd);
     }
     return HERMES_OK;
 }

@@ -72,17 +72,17 @@ static void *persister_main(void *argument)
     uint64_t last_sync = clock_monotonic_ns(), interval = (uint64_t)log->sync_interval_ms * 1000000u;
     while (!atomic_load_explicit(&log->stop, memory_order_acquire)) {
         int64_t done = log_persist(&log->log, log->log.capacity / 4);
-        if (done > 0)
-            continue;
-        int rc = (int)done;
+        int rc = done < 0 ? (int)done : HERMES_OK;
         uint64_t now = clock_monotonic_ns();
         if (now - last_sync >= interval) {
             int synced = log_sync(&log->log);
             rc = rc < 0 ? rc : synced;
+            log_prepare(&log->log);
             last_sync = now;
         }
         atomic_store_explicit(&log->store_error, rc, memory_order_release);
-        futex_wait(bell, 0, interval);
+        if (done <= 0)
+            futex_wait(bell, 0, interval);
     }
     return NULL;
 }
@@ -332,14 +332,14 @@ static int source_open_window(void *context, uint32_t epoch, int *fd)
     return HERMES_OK;
 }
 
-static int source_open_segment(void *context, enum store_key key, uint64_t value, int *fd)
+static int source_open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
 {
     struct hermes_log_reader *reader = context;
     struct store store;
     int rc = store_open(&store, reader->path, 0, 0, STORE_READ, &reader->error);
     if (rc < 0)
         return rc;
-    rc = store_find(&store, key, value, fd, &reader->error);
+    rc = store_find(&store, key, value, place, &reader->error);
     store_close(&store);
     return rc;
 }

@@ -427,6 +427,17 @@ int log_sync(struct log *log)
     return rc;
 }
 
+void log_prepare(struct log *log)
+{
+    struct error_text ignored;
+    if (log->durability == DURABILITY_MEMORY)
+        return;
+    log_lock(log);
+    if (!log->failed)
+        (void)store_prepare(&log->store, &ignored);
+    log_unlock(log);
+}
+
 int log_retain(struct log *log)
 {
     uint64_t bytes = atomic_load_explicit(&log->keep_bytes, memory_order_relaxed);

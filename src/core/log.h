@@ -81,6 +81,10 @@ int64_t log_persist(struct log *log, uint64_t limit);
 /* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */
 int log_sync(struct log *log);
 
+/* Makes the store's next segment ahead, if it is time to. Should that fail, the roll that needs it says so.
+ */
+void log_prepare(struct log *log);
+
 /* Deletes segments that retention no longer keeps, of what is durable. Returns how many, or an error. */
 int log_retain(struct log *log);
 

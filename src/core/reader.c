@@ -122,15 +122,14 @@ static bool segment_covers(const struct reader *reader, uint64_t position)
            position - reader->segment.header.base < reader->segment.header.size;
 }
 
-static int open_segment(struct reader *reader, enum store_key key, uint64_t value)
+static int open_segment(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place)
 {
-    int fd;
-    int rc = reader->source.open_segment(reader->source.context, key, value, &fd);
+    int rc = reader->source.open_segment(reader->source.context, key, value, place);
     if (rc < 0)
         return error_set(&reader->error, rc, "cannot open a segment");
     segment_release(&reader->segment);
-    rc = segment_map(fd, &reader->segment, &reader->error);
-    close(fd);
+    rc = segment_map(place->fd, &reader->segment, &reader->error);
+    close(place->fd);
     return rc;
 }
 
@@ -166,7 +165,8 @@ static int skip_segment(struct reader *reader)
 static int enter_store(struct reader *reader)
 {
     if (!segment_covers(reader, reader->position)) {
-        int rc = open_segment(reader, STORE_BY_POSITION, reader->position);
+        struct store_place place;
+        int rc = open_segment(reader, STORE_BY_POSITION, reader->position, &place);
         if (rc == HERMES_EGONE)
             return skip_retired(reader);
         if (rc == HERMES_ENOTFOUND || rc == HERMES_EMALFORMED || rc == HERMES_ECHECKSUM)
@@ -432,8 +432,9 @@ int reader_seek_first(struct reader *reader)
     if (reader->stored) {
         if (atomic_load_explicit(&reader->status->persisted, memory_order_acquire) >
             atomic_load_explicit(&reader->status->first, memory_order_acquire)) {
+            struct store_place place;
             do /* retention may be faster once, not for ever */
-                rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first));
+                rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first), &place);
             while (rc == HERMES_EGONE);
             if (rc < 0)
                 return rc;
@@ -457,34 +458,64 @@ static bool comes_before(const hermes_header_t *header, enum store_key key, uint
     return (key == STORE_BY_SEQUENCE ? header->sequence : header->timestamp) < value;
 }
 
+/* The frame at that place of the segment, if it is a whole one. */
+static bool frame_at(const struct segment *segment, uint64_t offset, uint64_t end, hermes_header_t *header)
+{
+    memcpy(header, segment->data + offset, sizeof *header);
+    return hermes_message_verify(header, segment->data + offset + HERMES_HEADER_BYTES,
+                                 (size_t)(end - offset)) == 0;
+}
+
+/* What an index said is believed if such a frame is there. */
+static bool is_frame(const struct segment *segment, uint64_t end, const struct store_place *place)
+{
+    uint64_t offset = place->position - segment->header.base;
+    hermes_header_t header;
+    return place->indexed && place->position >= segment->header.base && offset < end &&
+           offset % HERMES_FRAME_ALIGNMENT == 0 && frame_at(segment, offset, end, &header) &&
+           (header.type != HERMES_TYPE_DATA || header.sequence == place->sequence);
+}
+
 /*
- * The index of a segment is in its structure: no frame crosses a multiple of the window's capacity C, so one
- * begins at each. A binary search over these leaves one stretch of C bytes, which is walked from header to
- * header; payloads are not touched. Wherever something is not as it should be the search ends early, and the
- * reader, who skips what it does not want, finds out and says so.
+ * Without an index the structure of a segment serves as one: no frame crosses a multiple of the window's
+ * capacity C, so one begins at each. Returns the last of these that comes before the value, by a binary
+ * search; the first where something is not as it should be.
  */
-static void narrow(struct reader *reader, enum store_key key, uint64_t value)
+static uint64_t find_stretch(const struct reader *reader, uint64_t end, enum store_key key, uint64_t value)
+{
+    const uint64_t stretch = reader->mask + 1;
+    uint64_t low = 0, high = (end + stretch - 1) / stretch;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        hermes_header_t header;
+        if (!frame_at(&reader->segment, middle * stretch, end, &header) || header.type != HERMES_TYPE_DATA)
+            return 0;
+        *(comes_before(&header, key, value) ? &low : &high) = middle;
+    }
+    return low * stretch;
+}
+
+/*
+ * From the place on, in the segment that is mapped, to the message itself: from header to header, payloads
+ * are not touched. Where something is not as it should be the walk ends early, and the reader, who skips what
+ * it does not want, finds out and says so.
+ */
+static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
+                    const struct store_place *place)
 {
     const struct segment *segment = &reader->segment;
-    const uint64_t base = segment->header.base, stretch = reader->mask + 1;
+    const uint64_t base = segment->header.base;
     uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
     uint64_t end = persisted - base < segment->header.size ? persisted - base : segment->header.size;
-    uint64_t low = 0, high = (end + stretch - 1) / stretch;
-    hermes_header_t header;
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2, offset = middle * stretch;
-        memcpy(&header, segment->data + offset, sizeof header);
-        if (hermes_message_verify(&header, segment->data + offset + HERMES_HEADER_BYTES,
-                                  (size_t)(end - offset)) < 0 ||
-            header.type != HERMES_TYPE_DATA)
-            return;
-        if (comes_before(&header, key, value))
-            low = middle;
-        else
-            high = middle;
+    uint64_t offset, sequence = place->sequence;
+    if (is_frame(segment, end, place)) {
+        offset = place->position - base;
+    } else {
+        offset = find_stretch(reader, end, key, value);
+        sequence = offset == 0 ? segment->header.first_sequence : 0;
     }
-    uint64_t offset = low * stretch, sequence = low == 0 ? segment->header.first_sequence : 0;
     while (offset < end) {
+        hermes_header_t header;
         memcpy(&header, segment->data + offset, sizeof header);
         uint64_t bytes = hermes_frame_bytes(header.length);
         if (hermes_message_decode(&header, (size_t)(end - offset)) < 0 || bytes > end - offset ||
@@ -496,20 +527,23 @@ static void narrow(struct reader *reader, enum store_key key, uint64_t value)
         sequence += header.type == HERMES_TYPE_DATA;
         offset += bytes;
     }
-    reader->position = base + offset;
-    reader->sequence = sequence;
+    go_to(reader, base + offset, sequence);
+    reader->in_store = true;
 }
 
 static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
 {
-    int rc = reader_seek_first(reader);
-    if (rc < 0 || !reader->in_store)
+    const struct status *status = reader->status;
+    struct store_place place;
+    if (!reader->stored || atomic_load_explicit(&status->persisted, memory_order_acquire) <=
+                               atomic_load_explicit(&status->first, memory_order_acquire))
+        return reader_seek_first(reader);
+    int rc = follow_epoch(reader);
+    if (rc < 0 && rc != HERMES_EAGAIN)
         return rc;
-    if ((rc = open_segment(reader, key, value)) < 0)
+    if ((rc = open_segment(reader, key, value, &place)) < 0)
         return rc;
-    go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
-    reader->in_store = true;
-    narrow(reader, key, value);
+    walk_to(reader, key, value, &place);
     return HERMES_OK;
 }
 

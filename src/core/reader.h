@@ -18,7 +18,8 @@
 struct reader_source {
     /* Opens, for reading, the window of that epoch. HERMES_EAGAIN: it has been replaced already. */
     int (*open_window)(void *context, uint32_t epoch, int *fd);
-    int (*open_segment)(void *context, enum store_key key, uint64_t value, int *fd);
+    /* As store_find(). What comes from another process is checked. */
+    int (*open_segment)(void *context, enum store_key key, uint64_t value, struct store_place *place);
     void *context;
 };
 

@@ -52,6 +52,14 @@ int segment_name_parse(const char *name, uint64_t *base)
     return errno == 0 ? HERMES_OK : HERMES_ENAME;
 }
 
+int segment_read_header(int fd, struct segment_header *header)
+{
+    ssize_t got = pread(fd, header, sizeof *header, 0);
+    if (got < 0)
+        return error_from_errno(errno);
+    return got == (ssize_t)sizeof *header ? segment_header_check(header) : HERMES_EMALFORMED;
+}
+
 int segment_map(int fd, struct segment *segment, struct error_text *text)
 {
     *segment = (struct segment){0};
@@ -59,12 +67,9 @@ int segment_map(int fd, struct segment *segment, struct error_text *text)
     int rc = map_file_size(fd, &size);
     if (rc < 0)
         return error_set(text, rc, "segment file cannot be used");
-    ssize_t got = pread(fd, &segment->header, sizeof segment->header, 0);
-    if (got != (ssize_t)sizeof segment->header)
-        return error_set(text, HERMES_EMALFORMED, "segment is cut short: no header");
-    rc = segment_header_check(&segment->header);
+    rc = segment_read_header(fd, &segment->header);
     if (rc < 0)
-        return error_set(text, rc, "segment header");
+        return error_set(text, rc, rc == HERMES_EMALFORMED ? "a segment with no header" : "segment header");
     if (size < SEGMENT_HEADER_BYTES + segment->header.size)
         return error_set(text, HERMES_EMALFORMED,
                          "segment %" PRIu64 " is cut short: %" PRIu64 " bytes of %" PRIu64,
@@ -84,27 +89,59 @@ void segment_release(struct segment *segment)
     segment->data = NULL;
 }
 
-int segment_create(int directory, const struct segment_header *header, int *fd, struct error_text *text)
+static void temporary_name(uint64_t base, char name[SEGMENT_NAME_BYTES])
 {
-    char name[SEGMENT_NAME_BYTES], temporary[SEGMENT_NAME_BYTES + 8];
-    segment_name(header->base, name);
-    snprintf(temporary, sizeof temporary, "%s.new", name);
-    *fd = openat(directory, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    snprintf(name, SEGMENT_NAME_BYTES, "%020" PRIu64 ".log.new", base);
+}
+
+int segment_prepare(int directory, uint64_t base, uint64_t size, int *fd, struct error_text *text)
+{
+    char name[SEGMENT_NAME_BYTES];
+    temporary_name(base, name);
+    *fd = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (*fd < 0)
         return error_set_errno(text, "create segment", name);
-    int number = posix_fallocate(*fd, 0, (off_t)(SEGMENT_HEADER_BYTES + header->size));
-    int rc;
-    if (number != 0) {
-        errno = number;
-        rc = error_set_errno(text, "preallocate segment", name);
-    } else if (pwrite(*fd, header, sizeof *header, 0) != (ssize_t)sizeof *header || fsync(*fd) != 0 ||
-               renameat(directory, temporary, directory, name) != 0 || fsync(directory) != 0) {
-        rc = error_set_errno(text, "write the header of segment", name);
-    } else {
+    int number = posix_fallocate(*fd, 0, (off_t)(SEGMENT_HEADER_BYTES + size));
+    if (number == 0)
         return HERMES_OK;
-    }
+    errno = number;
+    int rc = error_set_errno(text, "preallocate segment", name);
     close(*fd);
-    unlinkat(directory, temporary, 0);
     *fd = -1;
+    segment_discard(directory, base);
     return rc;
+}
+
+int segment_begin(int directory, const struct segment_header *header, int fd, bool safe,
+                  struct error_text *text)
+{
+    char name[SEGMENT_NAME_BYTES], temporary[SEGMENT_NAME_BYTES];
+    segment_name(header->base, name);
+    temporary_name(header->base, temporary);
+    if (pwrite(fd, header, sizeof *header, 0) != (ssize_t)sizeof *header || (safe && fsync(fd) != 0) ||
+        renameat(directory, temporary, directory, name) != 0 || (safe && fsync(directory) != 0))
+        return error_set_errno(text, "write the header of segment", name);
+    return HERMES_OK;
+}
+
+void segment_discard(int directory, uint64_t base)
+{
+    char name[SEGMENT_NAME_BYTES];
+    temporary_name(base, name);
+    unlinkat(directory, name, 0);
+}
+
+int segment_write(int fd, const uint8_t *bytes, size_t count, uint64_t offset)
+{
+    while (count > 0) {
+        ssize_t written = pwrite(fd, bytes, count, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        bytes += written;
+        count -= (size_t)written;
+        offset += (uint64_t)written;
+    }
+    return 0;
 }

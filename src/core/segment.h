@@ -5,6 +5,8 @@
 #ifndef CORE_SEGMENT_H
 #define CORE_SEGMENT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -51,8 +53,22 @@ struct segment {
 int segment_map(int fd, struct segment *segment, struct error_text *text);
 void segment_release(struct segment *segment);
 
-/* Creates and preallocates <directory>/<base>.log: it appears complete or not at all. *fd is open for
- * writing. HERMES_EFULL before a byte of the log is written, never later. */
-int segment_create(int directory, const struct segment_header *header, int *fd, struct error_text *text);
+/* Reads and checks the header of a segment file. HERMES_EMALFORMED: it has none. */
+int segment_read_header(int fd, struct segment_header *header);
+
+/* Makes and preallocates <directory>/<base>.log.new; *fd is open for writing. HERMES_EFULL before a byte of
+ * the log is written, never later. */
+int segment_prepare(int directory, uint64_t base, uint64_t size, int *fd, struct error_text *text);
+
+/* Gives a prepared segment its header and its name. Unless it has to be safe at once nothing is synced, and
+ * neither is safe before file and directory are. */
+int segment_begin(int directory, const struct segment_header *header, int fd, bool safe,
+                  struct error_text *text);
+
+/* Writes all of it; -1 and errno if that cannot be. */
+int segment_write(int fd, const uint8_t *bytes, size_t count, uint64_t offset);
+
+/* Deletes a prepared segment. */
+void segment_discard(int directory, uint64_t base);
 
 #endif

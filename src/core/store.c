@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "core/window.h"
+#include "core/recovery.h"
+#include "hermes/message.h"
 
 static const uint64_t checkpoint_sync_ns = 1000000000;
 
-static int add_entry(struct store *store, struct store_entry entry)
+int store_add(struct store *store, struct store_entry entry)
 {
     if (store->entry_count == store->entry_room) {
         size_t room = store->entry_room == 0 ? 64 : store->entry_room * 2;
@@ -29,162 +30,32 @@ static int add_entry(struct store *store, struct store_entry entry)
     return HERMES_OK;
 }
 
-static int compare_bases(const void *a, const void *b)
-{
-    uint64_t x = ((const struct store_entry *)a)->base, y = ((const struct store_entry *)b)->base;
-    return (x > y) - (x < y);
-}
-
-static int open_segment(const struct store *store, uint64_t base, int flags, int *fd, struct error_text *text)
+int store_open_segment(const struct store *store, size_t i, int flags, int *fd, struct error_text *text)
 {
     char name[SEGMENT_NAME_BYTES];
-    segment_name(base, name);
+    segment_name(store->entries[i].base, name);
     *fd = openat(store->directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
     return *fd < 0 ? error_set_errno(text, "open segment", name) : HERMES_OK;
 }
 
-/* Lists the segments, oldest first, and reads each one's header: they must follow one another. */
-static int list_segments(struct store *store, struct error_text *text)
+bool store_know(struct store *store, size_t i)
 {
-    int copy = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-    if (directory == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return error_set_errno(text, "list", "the store");
-    }
-    int rc = HERMES_OK;
-    struct dirent *item;
-    while (rc == 0 && (item = readdir(directory)) != NULL) {
-        struct store_entry entry = {0};
-        size_t length = strlen(item->d_name);
-        if (segment_name_parse(item->d_name, &entry.base) == 0)
-            rc = add_entry(store, entry);
-        else if (length > 8 && strcmp(item->d_name + length - 8, ".log.new") == 0 && !store->read_only)
-            unlinkat(store->directory, item->d_name, 0); /* a roll that did not finish */
-    }
-    closedir(directory);
-    if (rc < 0)
-        return error_set(text, rc, "listing segments");
-    if (store->entry_count > 0)
-        qsort(store->entries, store->entry_count, sizeof store->entries[0], compare_bases);
-
-    for (size_t i = 0; i < store->entry_count; i++) {
-        struct segment_header header;
-        int fd;
-        if ((rc = open_segment(store, store->entries[i].base, O_RDONLY, &fd, text)) < 0)
-            return rc;
-        ssize_t got = pread(fd, &header, sizeof header, 0);
-        close(fd);
-        rc = got == (ssize_t)sizeof header ? segment_header_check(&header) : HERMES_EMALFORMED;
-        if (rc == 0 && i == 0 && store->read_only) {
-            store->segment_bytes = header.size;
-            store->topic_id = header.topic_id;
-        }
-        if (rc == 0 && (header.base != store->entries[i].base || header.topic_id != store->topic_id))
-            rc = HERMES_ECORRUPT;
-        if (rc == 0 && header.size != store->segment_bytes)
-            rc = HERMES_EINVALID;
-        if (rc == 0 && i > 0 && header.base != store->entries[i - 1].base + store->segment_bytes)
-            rc = HERMES_ECORRUPT;
-        if (rc < 0)
-            return error_set(text, rc, "header of segment %020" PRIu64 ".log", store->entries[i].base);
-        store->entries[i].first_sequence = header.first_sequence;
-        store->entries[i].created = header.created;
-    }
-    return HERMES_OK;
-}
-
-/* Makes [position, end of segment) read as zeros and keep its room. */
-static int zero_tail(const struct store *store, uint64_t offset)
-{
-    off_t from = (off_t)(SEGMENT_HEADER_BYTES + offset), length = (off_t)(store->segment_bytes - offset);
-    if (length == 0 || fallocate(store->fd, FALLOC_FL_ZERO_RANGE, from, length) == 0)
-        return HERMES_OK;
-    if (fallocate(store->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, length) != 0)
-        return error_from_errno(errno);
-    return error_from_errno(posix_fallocate(store->fd, from, length));
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t count, uint64_t offset);
-
-/* Keeps what stands behind the end of the log, from offset on, in a file of its own. */
-static int put_aside(struct store *store, const struct segment *segment, uint64_t position,
-                     struct error_text *text)
-{
-    uint64_t offset = position - segment->header.base, end = segment->header.size;
-    /* Unwritten room is a hole: nothing has to be read to know that it is empty. */
-    off_t data = lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + offset), SEEK_DATA);
-    if (data < 0)
-        return HERMES_OK;
-    static const uint8_t zeros[4096];
-    while (end - offset >= sizeof zeros &&
-           memcmp(segment->data + end - sizeof zeros, zeros, sizeof zeros) == 0)
-        end -= sizeof zeros;
-    while (end > offset && segment->data[end - 1] == 0)
-        end--;
-    if (end == offset)
-        return HERMES_OK;
-    char name[SEGMENT_NAME_BYTES];
-    snprintf(name, sizeof name, "%020" PRIu64 ".cut", position);
-    int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool written =
-        fd >= 0 && write_all(fd, segment->data + offset, (size_t)(end - offset), 0) == 0 && fsync(fd) == 0;
-    int rc = written ? HERMES_OK : error_set_errno(text, "put aside what could not be confirmed in", name);
-    if (fd >= 0)
-        close(fd);
-    if (rc == 0)
-        store->cut_bytes = end - offset;
-    return rc;
-}
-
-static int recover(struct store *store, enum store_mode mode, struct error_text *text)
-{
-    const struct store_entry *last = &store->entries[store->entry_count - 1];
-    int rc = open_segment(store, last->base, store->read_only ? O_RDONLY : O_RDWR, &store->fd, text);
-    if (rc < 0)
-        return rc;
-    struct segment segment;
-    if ((rc = segment_map(store->fd, &segment, text)) < 0)
-        return rc;
-
-    uint64_t position = last->base, sequence = last->first_sequence;
-    uint64_t end = last->base + store->segment_bytes;
-    const struct checkpoint *mark = &store->checkpoint;
-    if (mark->position > end) {
-        segment_release(&segment);
-        return error_set(text, HERMES_ECORRUPT,
-                         "the checkpoint confirms position %" PRIu64 " but the last segment ends at %" PRIu64
-                         ": segments are missing",
-                         mark->position, end);
-    }
-    if (mark->generation > 0 && mark->position >= position) {
-        position = mark->position;
-        sequence = mark->sequence;
-    }
-    while (position < end) {
-        const uint8_t *frame = segment.data + (position - last->base);
-        hermes_header_t header;
-        memcpy(&header, frame, sizeof header);
-        size_t room = (size_t)(end - position);
-        if (header.magic == 0 || hermes_message_verify(&header, frame + HERMES_HEADER_BYTES, room) < 0 ||
-            header.sequence != sequence || hermes_frame_bytes(header.length) > room)
-            break;
-        position += hermes_frame_bytes(header.length);
-        if (header.type == HERMES_TYPE_DATA)
-            sequence++;
-    }
-    store->position = position;
-    store->sequence = sequence;
-    if (mode == STORE_WRITE)
-        rc = put_aside(store, &segment, position, text);
-    segment_release(&segment);
-    if (rc < 0 || store->read_only)
-        return rc;
-    if ((rc = zero_tail(store, position - last->base)) < 0)
-        return error_set(text, rc, "cannot clear what stands behind position %" PRIu64, position);
-    store->dirty = true;
-    return HERMES_OK;
+    struct store_entry *entry = &store->entries[i];
+    struct error_text ignored;
+    int fd;
+    if (entry->first_sequence != 0)
+        return true;
+    if (store_open_segment(store, i, O_RDONLY, &fd, &ignored) < 0)
+        return false;
+    struct segment_header header;
+    int rc = segment_read_header(fd, &header);
+    close(fd);
+    if (rc < 0 || header.base != entry->base || header.size != store->segment_bytes ||
+        header.topic_id != store->topic_id)
+        return false;
+    entry->first_sequence = header.first_sequence;
+    entry->created = header.created;
+    return true;
 }
 
 int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
@@ -193,6 +64,9 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
     *store = (struct store){.directory = -1,
                             .checkpoint_fd = -1,
                             .fd = -1,
+                            .previous_fd = -1,
+                            .next_fd = -1,
+                            .index = {.fd = -1},
                             .segment_bytes = segment_bytes,
                             .topic_id = topic_id,
                             .sequence = 1,
@@ -210,14 +84,8 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
     if (rc == 0) {
         if (store->checkpoint_fd >= 0)
             (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
-        rc = list_segments(store, text);
-    }
-    if (rc == 0 && store->entry_count > 0)
         rc = recover(store, mode, text);
-    else if (rc == 0 && store->checkpoint.position > 0)
-        rc = error_set(text, HERMES_ECORRUPT,
-                       "the checkpoint in %s confirms position %" PRIu64 " but there is no segment", path,
-                       store->checkpoint.position);
+    }
     if (rc < 0)
         store_close(store);
     return rc;
@@ -231,89 +99,118 @@ int store_resume(struct store *store, uint64_t position, uint64_t sequence, stru
                          store->position, position);
     store->position = position;
     store->sequence = sequence;
+    recover_index(store);
     return HERMES_OK;
+}
+
+static int prepare(struct store *store, uint64_t base, struct error_text *text)
+{
+    return store->next_fd >= 0
+               ? HERMES_OK
+               : segment_prepare(store->directory, base, store->segment_bytes, &store->next_fd, text);
+}
+
+static uint64_t last_end(const struct store *store)
+{
+    return store->entry_count > 0 ? store->entries[store->entry_count - 1].base + store->segment_bytes : 0;
+}
+
+int store_prepare(struct store *store, struct error_text *text)
+{
+    return store->fd < 0 || last_end(store) - store->position > store->segment_bytes / 2
+               ? HERMES_OK
+               : prepare(store, last_end(store), text);
 }
 
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
-    /* What the old segment holds must be safe before the new one exists: recovery reads the last only. */
-    if (store->fd >= 0) {
-        store->checkpoint_synced_ns = 0; /* the checkpoint too: below the new segment nothing is a tail */
-        int rc = store_sync(store, epoch, text);
-        if (rc < 0)
-            return rc;
-    }
+    int rc;
+    if (store->previous_fd >= 0 && (rc = store_sync(store, epoch, text)) < 0)
+        return rc;
     struct segment_header header = {
-        .base = store->position,
+        .base = store->position - store->position % store->segment_bytes,
         .first_sequence = store->sequence,
         .created = clock_realtime_ns(),
         .size = store->segment_bytes,
         .topic_id = store->topic_id,
         .epoch = epoch,
     };
-    header.base -= header.base % store->segment_bytes;
     segment_header_finish(&header);
-    int fd;
-    int rc = add_entry(store, (struct store_entry){header.base, store->sequence, 0, header.created});
+    if ((rc = prepare(store, header.base, text)) < 0)
+        return rc;
+    rc = store_add(store, (struct store_entry){.base = header.base,
+                                               .first_sequence = store->sequence,
+                                               .created = header.created,
+                                               .before = store->index.timestamp,
+                                               .timed = true});
     if (rc < 0)
         return error_set(text, rc, "a new segment");
-    if ((rc = segment_create(store->directory, &header, &fd, text)) < 0) {
+    /* The first one is safe at once: there is none before it that recovery could begin with. */
+    rc = segment_begin(store->directory, &header, store->next_fd, store->fd < 0, text);
+    if (rc < 0) {
         store->entry_count--;
+        close(store->next_fd);
+        store->next_fd = -1;
+        segment_discard(store->directory, header.base);
         return rc;
     }
-    if (store->fd >= 0)
-        close(store->fd);
-    store->fd = fd;
+    store->previous_fd = store->fd;
+    store->fd = store->next_fd;
+    store->next_fd = -1;
+    store->rolled = true;
+    index_begin(&store->index, store->directory, header.base, store->segment_bytes, store->topic_id);
     return HERMES_OK;
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t count, uint64_t offset)
-{
-    while (count > 0) {
-        ssize_t written = pwrite(fd, bytes, count, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return -1;
-        bytes += written;
-        count -= (size_t)written;
-        offset += (uint64_t)written;
-    }
-    return 0;
 }
 
 int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
                  uint32_t epoch, struct error_text *text)
 {
-    const struct store_entry *last = store->entry_count > 0 ? &store->entries[store->entry_count - 1] : NULL;
-    if (last == NULL || store->position >= last->base + store->segment_bytes) {
+    if (store->position >= last_end(store)) {
         int rc = roll(store, epoch, text);
         if (rc < 0)
             return rc;
-        last = &store->entries[store->entry_count - 1];
     }
-    uint64_t offset = store->position - last->base;
+    uint64_t offset = store->position - store->entries[store->entry_count - 1].base;
     if (offset + bytes > store->segment_bytes)
         return error_set(text, HERMES_EINVALID, "frames cross a segment boundary");
-    if (write_all(store->fd, frames, bytes, SEGMENT_HEADER_BYTES + offset) != 0)
+    if (segment_write(store->fd, frames, bytes, SEGMENT_HEADER_BYTES + offset) != 0)
         return error_set_errno(text, "write to", "the store");
+    index_add(&store->index, frames, bytes, store->position, store->sequence);
     store->position += bytes;
     store->sequence = next_sequence;
     store->dirty = true;
     return HERMES_OK;
 }
 
-int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
+static int sync_segment(const struct store *store, int fd, bool dirty, size_t i, struct error_text *text)
 {
-    if (store->dirty && store->fd >= 0 && fdatasync(store->fd) != 0)
+    if (dirty && fdatasync(fd) != 0)
         return error_set_errno(text, "sync", "the store");
     /* What goes to a file that has no name any more, or was cut short under us, is not stored. */
     struct stat status;
-    if (store->fd >= 0 && (fstat(store->fd, &status) != 0 || status.st_nlink == 0 ||
-                           (uint64_t)status.st_size < SEGMENT_HEADER_BYTES + store->segment_bytes))
+    if (fstat(fd, &status) != 0 || status.st_nlink == 0 ||
+        (uint64_t)status.st_size < SEGMENT_HEADER_BYTES + store->segment_bytes)
         return error_set(text, HERMES_ECORRUPT,
                          "segment %020" PRIu64 ".log was deleted or cut short by somebody else",
-                         store->entries[store->entry_count - 1].base);
+                         store->entries[i].base);
+    return HERMES_OK;
+}
+
+int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
+{
+    int rc = HERMES_OK;
+    if (store->previous_fd >= 0)
+        rc = sync_segment(store, store->previous_fd, true, store->entry_count - 2, text);
+    if (rc == 0 && store->fd >= 0)
+        rc = sync_segment(store, store->fd, store->dirty || store->rolled, store->entry_count - 1, text);
+    if (rc == 0 && store->rolled && fsync(store->directory) != 0)
+        rc = error_set_errno(text, "sync", "the directory of the store");
+    if (rc < 0)
+        return rc;
+    if (store->previous_fd >= 0)
+        close(store->previous_fd);
+    store->previous_fd = -1;
+    store->rolled = false;
     store->dirty = false;
     store->checkpoint.position = store->position;
     store->checkpoint.sequence = store->sequence;
@@ -333,52 +230,75 @@ int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
     return HERMES_OK;
 }
 
-/* The time stamp of the first message of a segment; 0 where it has none yet. */
-static uint64_t first_timestamp(struct store *store, struct store_entry *entry)
+/* ---- searching ---- */
+
+/* Whether entry->before is known: the first entry of its index has it. */
+static bool know_time(struct store *store, size_t i)
 {
-    int fd;
-    struct error_text ignored;
-    if (entry->first_timestamp != 0 || open_segment(store, entry->base, O_RDONLY, &fd, &ignored) < 0)
-        return entry->first_timestamp;
-    hermes_header_t header;
-    uint64_t offset = SEGMENT_HEADER_BYTES;
-    /* Frames other than DATA may come first; one page of them is more than any writer leaves. */
-    for (int i = 0; i < 64; i++) {
-        if (pread(fd, &header, sizeof header, (off_t)offset) != (ssize_t)sizeof header ||
-            header.magic != HERMES_MAGIC || header.length > HERMES_PAYLOAD_MAX)
-            break;
-        if (header.type == HERMES_TYPE_DATA) {
-            entry->first_timestamp = header.timestamp;
-            break;
-        }
-        offset += hermes_frame_bytes(header.length);
+    struct store_entry *entry = &store->entries[i];
+    struct index_entry first;
+    if (!entry->timed &&
+        index_find(store->directory, entry->base, entry->base + 1, store->topic_id, true, 0, &first)) {
+        entry->before = first.timestamp;
+        entry->timed = true;
     }
-    close(fd);
-    return entry->first_timestamp;
+    return entry->timed;
 }
 
-int store_find(struct store *store, enum store_key key, uint64_t value, int *fd, struct error_text *text)
+/* Is what is searched for in segment i or behind it? -1: that cannot be known. */
+static int is_behind(struct store *store, enum store_key key, uint64_t value, size_t i)
 {
+    if (key == STORE_BY_POSITION)
+        return store->entries[i].base <= value;
+    if (key == STORE_BY_SEQUENCE)
+        return store_know(store, i) ? store->entries[i].first_sequence <= value : -1;
+    return know_time(store, i) ? store->entries[i].before < value : -1;
+}
+
+/* The last segment that what is searched for can be in. */
+static size_t find_segment(struct store *store, enum store_key key, uint64_t value)
+{
+    size_t low = 0, high = store->entry_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2, at = middle;
+        int behind = is_behind(store, key, value, at);
+        while (behind < 0 && at > low + 1) /* damaged: its neighbours know */
+            behind = is_behind(store, key, value, --at);
+        for (at = behind < 0 ? middle : at; behind < 0 && at < high - 1;)
+            behind = is_behind(store, key, value, ++at);
+        if (behind < 0)
+            break;
+        *(behind ? &low : &high) = at;
+    }
+    return low;
+}
+
+int store_find(struct store *store, enum store_key key, uint64_t value, struct store_place *place,
+               struct error_text *text)
+{
+    place->fd = -1;
     if (store->entry_count == 0)
         return error_set(text, HERMES_ENOTFOUND, "the store is empty");
     if (key == STORE_BY_POSITION && value < store->entries[0].base)
         return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
                          store->entries[0].base);
-    /* The last segment that begins at or before the value; the first where none does. */
-    size_t low = 0, high = store->entry_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        struct store_entry *entry = &store->entries[middle];
-        uint64_t begins = key == STORE_BY_POSITION   ? entry->base
-                          : key == STORE_BY_SEQUENCE ? entry->first_sequence
-                                                     : first_timestamp(store, entry);
-        /* Equal times may span a boundary: the first of them is wanted, so begin before it. */
-        if (key == STORE_BY_TIME ? begins != 0 && begins < value : begins <= value)
-            low = middle;
-        else
-            high = middle;
+    size_t i = find_segment(store, key, value);
+    struct store_entry *entry = &store->entries[i];
+    if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
+        return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
+    *place = (struct store_place){.fd = -1, .position = entry->base};
+    if (store_know(store, i))
+        place->sequence = entry->first_sequence;
+    uint64_t end = entry->base + store->segment_bytes;
+    struct index_entry found;
+    if (key != STORE_BY_POSITION &&
+        index_find(store->directory, entry->base, end < store->position ? end : store->position,
+                   store->topic_id, key == STORE_BY_TIME, value, &found)) {
+        place->position = found.position;
+        place->sequence = found.sequence;
+        place->indexed = true;
     }
-    return open_segment(store, store->entries[low].base, O_RDONLY, fd, text);
+    return store_open_segment(store, i, O_RDONLY, &place->fd, text);
 }
 
 uint64_t store_first(const struct store *store)
@@ -386,19 +306,24 @@ uint64_t store_first(const struct store *store)
     return store->entry_count > 0 ? store->entries[0].base : store->position;
 }
 
-uint64_t store_retires(const struct store *store, uint64_t keep_bytes, uint64_t oldest_ns)
+uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t oldest_ns)
 {
-    if (store->entry_count < 2)
-        return 0;
+    if (store->entry_count < 2 || (store->entry_count == 2 && store->rolled))
+        return 0; /* recovery needs a header that is safe */
     const struct store_entry *next = &store->entries[1];
+    size_t known = 1; /* a damaged header does not keep it for ever */
+    while (known < store->entry_count && !store_know(store, known))
+        known++;
     bool by_bytes = keep_bytes != 0 && store->position - next->base >= keep_bytes;
-    bool by_age = oldest_ns != 0 && next->created < oldest_ns;
+    bool by_age = oldest_ns != 0 && known < store->entry_count && store->entries[known].created < oldest_ns;
     return by_bytes || by_age ? next->base : 0;
 }
 
 int store_retire(struct store *store, struct error_text *text)
 {
     char name[SEGMENT_NAME_BYTES];
+    index_name(store->entries[0].base, name);
+    unlinkat(store->directory, name, 0);
     segment_name(store->entries[0].base, name);
     if (unlinkat(store->directory, name, 0) != 0 && errno != ENOENT)
         return error_set_errno(text, "delete segment", name);
@@ -412,26 +337,34 @@ int store_retire(struct store *store, struct error_text *text)
 
 void store_close(struct store *store)
 {
-    if (store->fd >= 0)
-        close(store->fd);
-    if (store->checkpoint_fd >= 0)
-        close(store->checkpoint_fd);
-    if (store->directory >= 0)
-        close(store->directory);
+    if (store->next_fd >= 0)
+        segment_discard(store->directory, last_end(store));
+    index_end(&store->index);
+    int *const descriptors[] = {&store->next_fd, &store->previous_fd, &store->fd, &store->checkpoint_fd,
+                                &store->directory};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
+        if (*descriptors[i] >= 0)
+            close(*descriptors[i]);
+        *descriptors[i] = -1;
+    }
     free(store->entries);
-    *store = (struct store){.directory = -1, .checkpoint_fd = -1, .fd = -1};
+    store->entries = NULL;
+    store->entry_count = store->entry_room = 0;
 }
 
 int store_remove(const char *path)
 {
+    static const char *const endings[] = {".log", ".idx", ".cut", ".log.new"};
     DIR *directory = opendir(path);
     if (directory == NULL)
         return error_from_errno(errno);
     struct dirent *item;
-    uint64_t base;
     while ((item = readdir(directory)) != NULL) {
-        bool cut = strspn(item->d_name, "0123456789") == 20 && strcmp(item->d_name + 20, ".cut") == 0;
-        if (cut || segment_name_parse(item->d_name, &base) == 0 || strcmp(item->d_name, "checkpoint") == 0)
+        bool ours = strcmp(item->d_name, "checkpoint") == 0;
+        if (strspn(item->d_name, "0123456789") == 20)
+            for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+                ours |= strcmp(item->d_name + 20, endings[i]) == 0;
+        if (ours)
             unlinkat(dirfd(directory), item->d_name, 0);
     }
     closedir(directory);

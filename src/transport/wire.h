@@ -40,9 +40,10 @@ enum wire_type {
     WIRE_SUBSCRIBER_OPEN = 29,  /* wire_topic -> WIRE_SUBSCRIBER */
     WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell */
     WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
-    WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_OK; segment (read-only) */
+    WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_PLACE; segment (read-only) */
     WIRE_PING = 33,             /* nothing -> WIRE_OK */
     WIRE_TOPIC_ALTER = 34,      /* wire_topic_alter -> WIRE_OK */
+    WIRE_PLACE = 35,            /* wire_place */
 };
 
 struct wire_hello {
@@ -174,6 +175,13 @@ struct wire_segment {
     uint64_t value;
 };
 
+struct wire_place {
+    uint64_t position; /* of a frame at or before what was searched for */
+    uint64_t sequence; /* of the first message from there on; 0: not known */
+    uint32_t indexed;  /* it is not far behind */
+    uint32_t reserved;
+};
+
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
@@ -183,6 +191,7 @@ _Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
 _Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
 _Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
 _Static_assert(sizeof(struct wire_segment) == 24, "segment");
+_Static_assert(sizeof(struct wire_place) == 24, "place");
 
 /* A control header. */
 void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);

@@ -185,12 +185,12 @@ static int no_window(void *context, uint32_t epoch, int *fd)
     return *fd < 0 ? HERMES_EIO : 0;
 }
 
-static int no_segment(void *context, enum store_key key, uint64_t value, int *fd)
+static int no_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
 {
     (void)context;
     (void)key;
     (void)value;
-    (void)fd;
+    (void)place;
     return HERMES_ENOTFOUND;
 }
 
