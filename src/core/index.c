@@ -21,13 +21,13 @@ static uint32_t entry_crc(const struct index_entry *entry)
 }
 
 void index_begin(struct index_writer *writer, int directory, uint64_t base, uint64_t segment_bytes,
-                 uint64_t topic_id)
+                 uint64_t created)
 {
     char name[INDEX_NAME_BYTES];
     index_name(base, name);
     index_end(writer);
     writer->fd = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    writer->topic = (uint32_t)topic_id;
+    writer->created = (uint32_t)created;
     writer->base = base;
     writer->next = 0;
     off_t size = (off_t)(segment_bytes / INDEX_STRIDE * sizeof(struct index_entry));
@@ -67,7 +67,7 @@ void index_add(struct index_writer *writer, const uint8_t *frames, size_t bytes,
                 used = 0;
             }
             struct index_entry *entry = &entries[used++];
-            *entry = (struct index_entry){position + offset, sequence, timestamp, writer->topic, 0};
+            *entry = (struct index_entry){position + offset, sequence, timestamp, writer->created, 0};
             entry->crc = entry_crc(entry);
         }
         if (header.type == HERMES_TYPE_DATA) {
@@ -93,11 +93,11 @@ uint64_t index_latest(const uint8_t *frames, size_t bytes, uint64_t timestamp)
 }
 
 /* Entry n of that index, if it is one, and about a frame not behind position. */
-static bool read_entry(int fd, uint64_t base, uint64_t position, uint64_t topic_id, uint64_t n,
+static bool read_entry(int fd, uint64_t base, uint64_t position, uint64_t created, uint64_t n,
                        struct index_entry *entry)
 {
     return pread(fd, entry, sizeof *entry, (off_t)(n * sizeof *entry)) == (ssize_t)sizeof *entry &&
-           entry->crc == entry_crc(entry) && entry->topic == (uint32_t)topic_id &&
+           entry->crc == entry_crc(entry) && entry->created == (uint32_t)created &&
            entry->position >= base + n * INDEX_STRIDE && entry->position <= position &&
            entry->position % HERMES_FRAME_ALIGNMENT == 0 && (n > 0 || entry->position == base);
 }
@@ -116,28 +116,40 @@ static uint64_t entry_count(uint64_t base, uint64_t position)
     return (position - base) / INDEX_STRIDE + (position > base && (position - base) % INDEX_STRIDE != 0);
 }
 
-static bool last_entry(int fd, uint64_t base, uint64_t position, uint64_t topic_id, struct index_entry *entry,
+static bool last_entry(int fd, uint64_t base, uint64_t position, uint64_t created, struct index_entry *entry,
                        uint64_t *number)
 {
     uint64_t n = entry_count(base, position);
     for (int attempts = 4; n > 0 && attempts > 0; n--, attempts--)
-        if (read_entry(fd, base, position, topic_id, n - 1, entry)) {
+        if (read_entry(fd, base, position, created, n - 1, entry)) {
             *number = n - 1;
             return true;
         }
     return false;
 }
 
+/* Does something stand behind the last entry? It is about messages that a crash took: it must not come back,
+ * with the next one, among entries about those that take their place. */
+static bool has_more(const struct index_writer *writer)
+{
+    struct index_entry entry, none = {0};
+    for (uint64_t n = writer->next; pread(writer->fd, &entry, sizeof entry, (off_t)(n * sizeof entry)) > 0;
+         n++)
+        if (memcmp(&entry, &none, sizeof entry) != 0)
+            return true;
+    return false;
+}
+
 void index_resume(struct index_writer *writer, int directory, const uint8_t *data, uint64_t base,
-                  uint64_t position, uint64_t first_sequence, uint64_t topic_id, uint64_t before)
+                  uint64_t position, uint64_t first_sequence, uint64_t created, uint64_t before)
 {
     struct index_entry entry;
     uint64_t number;
     index_end(writer);
     writer->fd = open_index(directory, base, O_RDWR | O_CREAT);
-    writer->topic = (uint32_t)topic_id;
+    writer->created = (uint32_t)created;
     writer->base = base;
-    if (writer->fd < 0 || !last_entry(writer->fd, base, position, topic_id, &entry, &number)) {
+    if (writer->fd < 0 || !last_entry(writer->fd, base, position, created, &entry, &number)) {
         entry = (struct index_entry){.position = base, .sequence = first_sequence, .timestamp = before};
         number = 0;
     }
@@ -145,22 +157,22 @@ void index_resume(struct index_writer *writer, int directory, const uint8_t *dat
     writer->timestamp = entry.timestamp;
     index_add(writer, data + (entry.position - base), (size_t)(position - entry.position), entry.position,
               entry.sequence);
-    /* What stands behind it is of a time that was lost. */
-    if (writer->fd >= 0 && ftruncate(writer->fd, (off_t)(writer->next * sizeof entry)) != 0)
+    if (writer->fd >= 0 && has_more(writer) &&
+        (ftruncate(writer->fd, (off_t)(writer->next * sizeof entry)) != 0 || fdatasync(writer->fd) != 0))
         index_end(writer);
 }
 
-bool index_last(int directory, uint64_t base, uint64_t position, uint64_t topic_id, struct index_entry *entry)
+bool index_last(int directory, uint64_t base, uint64_t position, uint64_t created, struct index_entry *entry)
 {
     uint64_t number;
     int fd = open_index(directory, base, O_RDONLY);
-    bool found = fd >= 0 && last_entry(fd, base, position, topic_id, entry, &number);
+    bool found = fd >= 0 && last_entry(fd, base, position, created, entry, &number);
     if (fd >= 0)
         close(fd);
     return found;
 }
 
-bool index_find(int directory, uint64_t base, uint64_t position, uint64_t topic_id, bool by_time,
+bool index_find(int directory, uint64_t base, uint64_t position, uint64_t created, bool by_time,
                 uint64_t value, struct index_entry *entry)
 {
     int fd = open_index(directory, base, O_RDONLY);
@@ -168,10 +180,10 @@ bool index_find(int directory, uint64_t base, uint64_t position, uint64_t topic_
         return false;
     struct index_entry middle;
     uint64_t low = 0, high = entry_count(base, position);
-    bool good = read_entry(fd, base, position, topic_id, 0, entry);
+    bool good = read_entry(fd, base, position, created, 0, entry);
     while (good && high - low > 1) {
         uint64_t n = low + (high - low) / 2;
-        if (!read_entry(fd, base, position, topic_id, n, &middle)) {
+        if (!read_entry(fd, base, position, created, n, &middle)) {
             good = n + 1 == entry_count(base, position); /* a frame crosses it: there is none yet */
             high = n;
         } else if (by_time ? middle.timestamp < value : middle.sequence <= value) {

@@ -254,19 +254,18 @@ void recover_index(struct store *store)
     struct index_entry entry;
     int fd;
     uint64_t before = 0;
-    if (last > 0 &&
-        index_last(store->directory, store->entries[last - 1].base, store->entries[last].base,
-                   store->topic_id, &entry) &&
-        map_segment(store, last - 1, &fd, &previous, &ignored) == 0) {
-        before = index_latest(previous.data + (entry.position - previous.header.base),
-                              (size_t)(store->entries[last].base - entry.position), entry.timestamp);
+    if (last > 0 && map_segment(store, last - 1, &fd, &previous, &ignored) == 0) {
+        uint64_t end = store->entries[last].base;
+        if (index_last(store->directory, previous.header.base, end, previous.header.created, &entry))
+            before = index_latest(previous.data + (entry.position - previous.header.base),
+                                  (size_t)(end - entry.position), entry.timestamp);
         segment_release(&previous);
         close(fd);
     }
     if (segment_map(store->fd, &segment, &ignored) < 0)
         return;
     index_resume(&store->index, store->directory, segment.data, segment.header.base, store->position,
-                 segment.header.first_sequence, store->topic_id, before);
+                 segment.header.first_sequence, segment.header.created, before);
     segment_release(&segment);
 }
 

@@ -158,7 +158,7 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     store->fd = store->next_fd;
     store->next_fd = -1;
     store->rolled = true;
-    index_begin(&store->index, store->directory, header.base, store->segment_bytes, store->topic_id);
+    index_begin(&store->index, store->directory, header.base, store->segment_bytes, header.created);
     return HERMES_OK;
 }
 
@@ -237,8 +237,8 @@ static bool know_time(struct store *store, size_t i)
 {
     struct store_entry *entry = &store->entries[i];
     struct index_entry first;
-    if (!entry->timed &&
-        index_find(store->directory, entry->base, entry->base + 1, store->topic_id, true, 0, &first)) {
+    if (!entry->timed && store_know(store, i) &&
+        index_find(store->directory, entry->base, entry->base + 1, entry->created, true, 0, &first)) {
         entry->before = first.timestamp;
         entry->timed = true;
     }
@@ -287,13 +287,14 @@ int store_find(struct store *store, enum store_key key, uint64_t value, struct s
     if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
         return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
     *place = (struct store_place){.fd = -1, .position = entry->base};
-    if (store_know(store, i))
+    bool known = store_know(store, i);
+    if (known)
         place->sequence = entry->first_sequence;
     uint64_t end = entry->base + store->segment_bytes;
     struct index_entry found;
-    if (key != STORE_BY_POSITION &&
+    if (known && key != STORE_BY_POSITION &&
         index_find(store->directory, entry->base, end < store->position ? end : store->position,
-                   store->topic_id, key == STORE_BY_TIME, value, &found)) {
+                   entry->created, key == STORE_BY_TIME, value, &found)) {
         place->position = found.position;
         place->sequence = found.sequence;
         place->indexed = true;
