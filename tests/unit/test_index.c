@@ -171,11 +171,103 @@ static void believes_nothing(void **state)
     test_remove(path);
 }
 
+/*
+ * A store of 100 GB, nearly all of it holes: headers and indexes of all segments, and frames in a few of
+ * them, one to a stride. Every search reads a few dozen times, and no more than in a store a hundredth of
+ * that size.
+ */
+enum { LARGE = 64 * 1024 * 1024, PER_SEGMENT = LARGE / INDEX_STRIDE, SEGMENTS = 1600, WRITTEN = 100 };
+
+ssize_t __real_pread(int fd, void *bytes, size_t count, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset);
+
+static unsigned reads;
+
+ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset)
+{
+    reads++;
+    return __real_pread(fd, bytes, count, offset);
+}
+
+static uint64_t time_of(uint64_t sequence)
+{
+    return 1000000 + 10 * sequence;
+}
+
+static void make_segment(int directory, uint64_t i)
+{
+    struct segment_header header = {.base = i * LARGE,
+                                    .first_sequence = 1 + i * PER_SEGMENT,
+                                    .created = 1000 + i,
+                                    .size = LARGE,
+                                    .topic_id = TOPIC,
+                                    .epoch = 1};
+    struct index_writer index = {.fd = -1, .timestamp = i == 0 ? 0 : time_of(i * PER_SEGMENT)};
+    char name[SEGMENT_NAME_BYTES];
+    segment_header_finish(&header);
+    segment_name(header.base, name);
+    int fd = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, SEGMENT_HEADER_BYTES + LARGE), 0);
+    assert_int_equal(segment_write(fd, (const uint8_t *)&header, sizeof header, 0), 0);
+    index_begin(&index, directory, header.base, LARGE, header.created);
+    for (uint64_t n = 0; n < PER_SEGMENT; n++) {
+        hermes_header_t *message = (hermes_header_t *)(void *)frame;
+        uint64_t position = header.base + n * INDEX_STRIDE, sequence = header.first_sequence + n;
+        *message = (hermes_header_t){.magic = HERMES_MAGIC,
+                                     .version = HERMES_VERSION,
+                                     .type = HERMES_TYPE_DATA,
+                                     .sequence = sequence,
+                                     .timestamp = time_of(sequence),
+                                     .length = INDEX_STRIDE - HERMES_HEADER_BYTES};
+        index_add(&index, frame, INDEX_STRIDE, position, sequence);
+        if (i % WRITTEN == 0 || i + 2 >= SEGMENTS)
+            assert_int_equal(
+                segment_write(fd, frame, sizeof *message, SEGMENT_HEADER_BYTES + n * INDEX_STRIDE), 0);
+    }
+    index_end(&index);
+    close(fd);
+}
+
+static void searches_100_gigabytes(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct error_text text;
+    struct store store;
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (uint64_t i = 0; i < SEGMENTS; i++)
+        make_segment(directory, i);
+    close(directory);
+    reads = 0;
+    assert_int_equal(store_open(&store, path, LARGE, TOPIC, STORE_WRITE, &text), 0);
+    assert_int_equal(store.position, (uint64_t)SEGMENTS * LARGE);
+    assert_true(reads < 20); /* and not 1,600 */
+    uint64_t seed = 5;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t sequence = 1 + test_random(&seed) % (SEGMENTS / WRITTEN) * WRITTEN * PER_SEGMENT +
+                            test_random(&seed) % PER_SEGMENT;
+        uint64_t step = test_random(&seed) % 10;
+        struct store_place place;
+        reads = 0;
+        enum store_key key = i % 2 == 0 ? STORE_BY_SEQUENCE : STORE_BY_TIME;
+        uint64_t value = key == STORE_BY_SEQUENCE ? sequence : time_of(sequence) - step;
+        assert_int_equal(store_find(&store, key, value, &place, &text), 0);
+        close(place.fd);
+        assert_true(place.indexed);
+        assert_true(place.sequence <= sequence && sequence - place.sequence <= 1);
+        assert_int_equal(place.position, (place.sequence - 1) * INDEX_STRIDE);
+        assert_true(reads <= 60);
+    }
+    store_close(&store);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_there),
         cmocka_unit_test(believes_nothing),
+        cmocka_unit_test(searches_100_gigabytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
