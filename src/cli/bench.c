@@ -250,6 +250,8 @@ void bench_print(const struct bench *bench, const struct bench_result *r)
                r->line_rtt_ns, r->ratio_to_line, r->unsteady ? "  (unsteady)" : "");
     if (r->one_way_p50_ns > 0)
         printf("   one way p50 %6.0f p99 %6.0f ns", r->one_way_p50_ns, r->one_way_p99_ns);
+    if (r->call_p50_ns > 0)
+        printf("   a call p50 %6.0f p99 %6.0f ns", r->call_p50_ns, r->call_p99_ns);
     if (r->resident_bytes > 0)
         printf("   %.2f %% of one core, %.1f MB", r->cpu_percent, r->resident_bytes / 1e6);
     if (r->messages_per_second > 0)
@@ -285,6 +287,8 @@ static void print_json(const struct bench *bench)
         print_field("ratio_to_line", r->ratio_to_line);
         print_field("one_way_p50_ns", r->one_way_p50_ns);
         print_field("one_way_p99_ns", r->one_way_p99_ns);
+        print_field("call_p50_ns", r->call_p50_ns);
+        print_field("call_p99_ns", r->call_p99_ns);
         print_field("cpu_percent", r->cpu_percent);
         print_field("resident_bytes", r->resident_bytes);
         print_field("messages_per_second", r->messages_per_second);

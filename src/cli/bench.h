@@ -26,6 +26,7 @@ struct bench_result {
     uint64_t size_bytes;
     double rtt_p50_ns, rtt_p99_ns, line_rtt_ns, ratio_to_line;
     double one_way_p50_ns, one_way_p99_ns;
+    double call_p50_ns, call_p99_ns;
     double messages_per_second, ns_per_operation, bytes_per_second;
     double cpu_percent, resident_bytes;
     double quantiles[BENCH_QUANTILES]; /* of a latency, for the plot; see bench_quantile() */
@@ -96,6 +97,9 @@ struct bench_broker {
 
 void bench_broker_start(struct bench_broker *broker);
 void bench_broker_stop(struct bench_broker *broker);
+
+/* What it stores: confirmations, publishing beside the persister, reading back. */
+void bench_durability(struct bench *bench, const struct bench_broker *broker);
 void bench_create(hermes_client_t *client, const char *topic, uint32_t durability, uint32_t shared);
 hermes_subscriber_t *bench_subscribe(hermes_client_t *client, const char *topic, bool verify);
 hermes_publisher_t *bench_publish_to(hermes_client_t *client, const char *topic, uint32_t flags);

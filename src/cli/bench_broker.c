@@ -285,108 +285,6 @@ static void beside_idle_subscribers(struct bench *bench, unsigned subscribers, c
         hermes_disconnect(clients[i]);
 }
 
-/* ---- durability ---- */
-
-enum { GROUP = 1024, FRAME = 128 };
-
-static void sync_group(hermes_client_t *client, hermes_publisher_t *publisher, unsigned count)
-{
-    static hermes_slice_t slices[GROUP];
-    for (unsigned i = 0; i < count; i++)
-        slices[i] = (hermes_slice_t){payload, SIZE};
-    bench_must((int)hermes_publish_batch(publisher, slices, count), "publish", hermes_last_error(client));
-}
-
-/* What the file system takes for the same: a preallocated file, written from its beginning. */
-static uint64_t bare_group(int fd, unsigned count, uint64_t *offset)
-{
-    static const uint8_t records[GROUP * FRAME] = {1};
-    uint64_t start = cli_now_ns();
-    if (pwrite(fd, records, (size_t)count * FRAME, (off_t)*offset) < 0 || fdatasync(fd) != 0)
-        exit(cli_fail("write", 0, "to the file beside the store"));
-    *offset += (uint64_t)count * FRAME;
-    return cli_now_ns() - start;
-}
-
-/* By turns: groups to a sync topic until they are durable, and bare writes and syncs of as much. */
-static void confirmed(struct bench *bench, const struct bench_broker *broker, unsigned count,
-                      const char *name, const char *bare_name)
-{
-    const uint64_t rounds = 2 * bench->scale + 1;
-    char path[64];
-    snprintf(path, sizeof path, "%s/bare", broker->home);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || posix_fallocate(fd, 0, (off_t)(rounds * count * FRAME)) != 0)
-        exit(cli_fail(path, 0, "cannot be made"));
-    hermes_client_t *client = cli_connect();
-    hermes_publisher_t *publisher = bench_publish_to(client, "sync", 0);
-    uint64_t ours = 0, bare = 0, offset = 0;
-    for (uint64_t i = 0; i < rounds; i++) {
-        uint64_t start = cli_now_ns();
-        sync_group(client, publisher, count);
-        ours += cli_now_ns() - start;
-        bare += bare_group(fd, count, &offset);
-    }
-    hermes_disconnect(client);
-    close(fd);
-    unlink(path);
-    struct bench_result *result = bench_add(bench, name, SIZE);
-    result->ns_per_operation = (double)ours / (double)(rounds * count);
-    bench_print(bench, result);
-    result = bench_add(bench, bare_name, SIZE);
-    result->ns_per_operation = (double)bare / (double)(rounds * count);
-    bench_print(bench, result);
-}
-
-/* From the first message on, out of the page cache, every byte checked and read. */
-static void read_back(struct bench *bench, uint32_t size)
-{
-    char topic[32];
-    static uint8_t large[65536];
-    snprintf(topic, sizeof topic, "stored-%u", size);
-    hermes_client_t *client = cli_connect();
-    bench_create(client, topic, HERMES_DURABILITY_ASYNC, 0);
-    hermes_publisher_t *publisher = bench_publish_to(client, topic, 0);
-    uint64_t count = 5000000 * bench->scale / size, sum = 0;
-    for (uint64_t i = 0; i < count; i++)
-        bench_must(hermes_publish(publisher, large, size, NULL), "publish", hermes_last_error(client));
-    bench_must(hermes_publisher_wait(publisher, HERMES_DURABLE, HERMES_FOREVER), "wait",
-               hermes_last_error(client));
-    hermes_subscriber_t *subscriber = bench_subscribe(client, topic, true);
-    bench_must(hermes_seek_first(subscriber), "seek", hermes_last_error(client));
-    hermes_message_t message;
-    uint64_t start = cli_now_ns();
-    for (uint64_t i = 0; i < count; i++) {
-        int rc = hermes_poll(subscriber, &message);
-        if (rc == 0)
-            rc = HERMES_EGONE;
-        bench_must(rc, "read", hermes_last_error(client));
-        sum += bench_read(message.payload, message.length);
-    }
-    double seconds = (double)(cli_now_ns() - start) / 1e9;
-    bench_keep(sum);
-    struct bench_result *result = bench_add(bench, "read back from the store", size);
-    result->messages_per_second = (double)count / seconds;
-    result->bytes_per_second = (double)count * (double)hermes_frame_bytes(size) / seconds;
-    bench_print(bench, result);
-
-    enum { SEEKS = 500 };
-    uint64_t state = 88172645463325252u;
-    start = cli_now_ns();
-    for (unsigned i = 0; i < SEEKS; i++) {
-        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        bench_must(hermes_seek_sequence(subscriber, 1 + state % count), "seek", hermes_last_error(client));
-        int rc = hermes_poll(subscriber, &message);
-        if (rc == 0 || message.sequence != 1 + state % count)
-            rc = HERMES_EGONE;
-        bench_must(rc, "read", hermes_last_error(client));
-    }
-    result = bench_add(bench, "seek in the store and read", size);
-    result->ns_per_operation = (double)(cli_now_ns() - start) / SEEKS;
-    bench_print(bench, result);
-    hermes_disconnect(client);
-}
-
 void bench_broker(struct bench *bench)
 {
     struct bench_broker broker;
@@ -401,13 +299,6 @@ void bench_broker(struct bench *bench)
     parked(bench);
     beside_idle_subscribers(bench, 1, "publish, 1 idle subscriber, no checksum");
     beside_idle_subscribers(bench, 100, "publish, 100 idle subscribers, no checksum");
-    client = cli_connect();
-    bench_create(client, "sync", HERMES_DURABILITY_SYNC, 0);
-    hermes_disconnect(client);
-    confirmed(bench, &broker, 1, "sync topic, until durable", "bare pwrite and fdatasync of the same");
-    confirmed(bench, &broker, GROUP, "sync topic, 1,024 together until durable",
-              "bare pwrite and fdatasync of the same");
-    read_back(bench, 64);
-    read_back(bench, 1024);
+    bench_durability(bench, &broker);
     bench_broker_stop(&broker);
 }

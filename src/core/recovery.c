@@ -116,33 +116,36 @@ static int zero_tail(const struct store *store, uint64_t offset)
     return error_from_errno(posix_fallocate(store->fd, from, length));
 }
 
-/* Keeps what stands behind the end of the log, from offset on, in a file of its own. */
-static int put_aside(struct store *store, const struct segment *segment, uint64_t position,
-                     struct error_text *text)
+/* Where what stands behind the end of the log ends; that end itself if there is nothing. */
+static uint64_t find_remains(const struct store *store, const struct segment *segment)
 {
-    uint64_t offset = position - segment->header.base, end = segment->header.size;
+    uint64_t offset = store->position - segment->header.base, end = segment->header.size;
     /* Unwritten room is a hole: nothing has to be read to know that it is empty. */
-    off_t data = lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + offset), SEEK_DATA);
-    if (data < 0)
-        return HERMES_OK;
+    if (lseek(store->fd, (off_t)(SEGMENT_HEADER_BYTES + offset), SEEK_DATA) < 0)
+        return store->position;
     static const uint8_t zeros[4096];
     while (end - offset >= sizeof zeros &&
            memcmp(segment->data + end - sizeof zeros, zeros, sizeof zeros) == 0)
         end -= sizeof zeros;
     while (end > offset && segment->data[end - 1] == 0)
         end--;
-    if (end == offset)
-        return HERMES_OK;
+    return segment->header.base + end;
+}
+
+/* Keeps them in a file of its own. */
+static int put_aside(struct store *store, const struct segment *segment, uint64_t end,
+                     struct error_text *text)
+{
+    const uint8_t *remains = segment->data + (store->position - segment->header.base);
+    size_t bytes = (size_t)(end - store->position);
     char name[SEGMENT_NAME_BYTES];
-    snprintf(name, sizeof name, "%020" PRIu64 ".cut", position);
+    snprintf(name, sizeof name, "%020" PRIu64 ".cut", store->position);
     int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool written = fd >= 0 && segment_write(fd, segment->data + offset, (size_t)(end - offset), 0) == 0 &&
-                   fsync(fd) == 0;
+    bool written = fd >= 0 && segment_write(fd, remains, bytes, 0) == 0 && fsync(fd) == 0;
     int rc = written ? HERMES_OK : error_set_errno(text, "put aside what could not be confirmed in", name);
     if (fd >= 0)
         close(fd);
-    if (rc == 0)
-        store->cut_bytes += end - offset;
+    store->cut_bytes += rc == 0 ? bytes : 0;
     return rc;
 }
 
@@ -175,16 +178,25 @@ static int end_log(struct store *store, enum store_mode mode, size_t i, const st
     if (mode == STORE_RESUME && i + 1 < store->entry_count)
         return error_set(text, HERMES_ECORRUPT,
                          "position %" PRIu64 " is damaged, and there is more behind it", store->position);
-    int rc = mode == STORE_WRITE ? put_aside(store, segment, store->position, text) : HERMES_OK;
+    uint64_t remains = find_remains(store, segment);
+    int rc = HERMES_OK;
+    if (mode == STORE_WRITE && remains > store->position)
+        rc = put_aside(store, segment, remains, text);
     while (rc == 0 && store->entry_count > i + 1) {
         rc = put_segment_aside(store, store->entry_count - 1, text);
         if (rc == 0 && --store->entry_count == i + 1 && fsync(store->directory) != 0)
             rc = error_set_errno(text, "sync", "the directory of the store");
     }
-    if (rc == 0 && (rc = zero_tail(store, store->position - segment->header.base)) < 0)
-        error_set(text, rc, "cannot clear what stands behind position %" PRIu64, store->position);
+    if (rc < 0)
+        return rc;
+    if ((rc = zero_tail(store, store->position - segment->header.base)) < 0)
+        return error_set(text, rc, "cannot clear what stands behind position %" PRIu64, store->position);
+    /* Safe before anything is appended: else the next power cut could bring remains back behind new frames.
+     */
+    if (remains > store->position && fdatasync(store->fd) != 0)
+        return error_set_errno(text, "sync", "the store");
     store->dirty = true;
-    return rc;
+    return HERMES_OK;
 }
 
 static int find_end(struct store *store, enum store_mode mode, struct error_text *text)

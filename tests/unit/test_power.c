@@ -343,6 +343,8 @@ static void forget_events(void)
 static _Alignas(64) uint8_t frames[WINDOW];
 static uint8_t tags[SEQUENCES_MAX]; /* which life wrote that message */
 static uint8_t life;
+static bool
+    uniform; /* all frames as long, some beginning with a sector: as what is lost and what takes its place */
 
 static size_t make_frames(uint64_t sequence, unsigned count, uint32_t length)
 {
@@ -365,7 +367,7 @@ static void append_some(struct store *store, unsigned most_frames)
 {
     struct error_text text;
     uint64_t room = WINDOW - store->position % WINDOW;
-    uint32_t length = (uint32_t)(32 + 64 * one_of(one_of(4) == 0 ? 900 : 40));
+    uint32_t length = uniform ? 160 : (uint32_t)(32 + 64 * one_of(one_of(4) == 0 ? 900 : 40));
     uint64_t most = room / hermes_frame_bytes(length), count = 1 + one_of(most_frames);
     if (most == 0) {
         length = (uint32_t)(room - HERMES_HEADER_BYTES);
@@ -477,6 +479,7 @@ static void history(const char *path)
 {
     struct event confirmed = {.kind = CONFIRM, .size = 1};
     char names[FILES_MAX][40];
+    uniform = one_of(2) == 0;
     for (life = 1; life <= 5; life++) {
         struct store store;
         memset(names, 0, sizeof names);
@@ -487,6 +490,7 @@ static void history(const char *path)
         open_store(&store, path);
         check(&store, &confirmed);
         put_aside += store.cut_bytes > 0;
+        memset(tags + store.sequence, 0, sizeof tags - store.sequence); /* lost: they must not come back */
         live(&store, &then);
         if (one_of(4) == 0) { /* in good order, and again */
             sync_all(&store, &then);
@@ -499,7 +503,8 @@ static void history(const char *path)
         retired += store.entry_count > 0 && store.entries[0].base > 0;
         recording = false;
         store_close(&store);
-        confirmed = fail_after((unsigned)one_of(event_count + 1), confirmed, names);
+        unsigned soon = event_count < 30 ? event_count : 30; /* on the heels of recovery */
+        confirmed = fail_after((unsigned)one_of((one_of(3) == 0 ? soon : event_count) + 1), confirmed, names);
         cuts++;
         forget_events();
         test_remove(path);
