@@ -93,6 +93,45 @@ class Surroundings(Case):
         self.assertEqual(self.numbers("t"), list(range(1, there + 1)))
         self.assertEqual(b.stop(), (0, []))
 
+    def test_full_ext4(self):
+        """A real file system, small, that another program fills up and leaves again; then unmounted and mounted."""
+        b = self.broker
+        image, data = os.path.join(b.home, "image"), os.path.join(b.home, "data")
+        with open(image, "wb") as file:
+            file.truncate(32 << 20)
+        loop = ["mount", "-o", "loop", image, data]
+        self.assertEqual(b.stop(), (0, []))
+        try:
+            subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+            subprocess.run(loop, check=True, stderr=subprocess.DEVNULL)
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            self.skipTest("no mkfs.ext4, or no loop devices")
+        self.mounted.append(data)
+        b.start()
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M")
+        filler = os.path.join(data, "filler")
+        with open(filler, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, os.statvfs(data).f_bavail * os.statvfs(data).f_bsize - (6 << 20))
+        result = b.run("pub", "t", "--count", "200000", "--size", "100", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no space left on the disk", result.stderr)
+        there = b.info("t")["last_sequence"]
+        self.assertEqual(self.numbers("t"), list(range(1, there + 1)))
+        b.run("topic", "alter", "t", "--when-full", "wait")
+        waiting = b.popen("pub", "t", "--durable", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        waiting.stdin.write(b"%d \n" % (there + 1))
+        waiting.stdin.close()
+        self.wait_for(lambda: b.info("t")["publishers"] == 1, "it waits")
+        os.unlink(filler)
+        self.assertEqual(waiting.wait(60), 0)
+        self.assertEqual(b.stop(), (0, []))
+        subprocess.run(["umount", data], check=True)
+        subprocess.run(loop, check=True)
+        b.start()
+        self.assertEqual(self.numbers("t"), list(range(1, there + 2)))
+        self.assertIn(b"0 damaged", b.run("verify", "t").stdout)
+        self.assertEqual(b.stop(), (0, []))
+
     def test_small_shared_memory(self):
         self.assertEqual(self.broker.stop(), (0, []))
         self.mount("size=1M", "/dev/shm")
