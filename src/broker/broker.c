@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -263,6 +264,7 @@ void broker_run(struct broker *broker)
                 idle_since = now;
             if (now - idle_since < spin_ns) {
                 poller_run(broker->poller, 0);
+                sched_yield(); /* the persister may have been woken on this core */
                 continue;
             }
         }

@@ -112,7 +112,7 @@ void bench_store(struct bench *bench)
         for (unsigned k = 0; k < A_SEGMENT; k++)
             bench_must(store_append(&store, chunk, CHUNK, store.sequence + CHUNK / 64, 1, &text), "append",
                        text.bytes);
-        bench_must(store_sync(&store, 1, &text), "sync", text.bytes);
+        bench_must(store_sync(&store, &text), "sync", text.bytes);
         ours += cli_now_ns() - start;
         start = cli_now_ns();
         write_bare(path, chunk, CHUNK, A_SEGMENT);
@@ -130,7 +130,7 @@ void bench_store(struct bench *bench)
     start = cli_now_ns();
     for (uint64_t i = 0; i < syncs; i++) {
         bench_must(store_append(&store, chunk, 4096, store.sequence + 64, 1, &text), "append", text.bytes);
-        bench_must(store_sync(&store, 1, &text), "sync", text.bytes);
+        bench_must(store_sync(&store, &text), "sync", text.bytes);
     }
     result = bench_add(bench, "store append and fdatasync", 4096);
     result->ns_per_operation = (double)(cli_now_ns() - start) / (double)syncs;

@@ -409,13 +409,11 @@ int log_sync(struct log *log)
     log_lock(log);
     int rc = HERMES_OK;
     struct status *status = log->status;
-    if (log->failed) {
+    bool dirty = log->store.dirty;
+    if (log->failed)
         rc = HERMES_EIO;
-    } else if (log->store.dirty) {
-        rc = store_sync(&log->store, log->epoch, &log->error);
-        if (rc < 0)
-            fail(log, rc);
-    }
+    else if (dirty)
+        rc = store_sync(&log->store, &log->error);
     if (rc == 0 && atomic_load_explicit(&status->durable, memory_order_relaxed) != log->store.position) {
         /* Release pairs with the acquire of who waits for durability, by sequence or by position. */
         atomic_store_explicit(&status->durable_sequence, log->store.sequence, memory_order_release);
@@ -423,6 +421,10 @@ int log_sync(struct log *log)
         atomic_fetch_add_explicit(&status->durable_bell, 1, memory_order_release);
         futex_wake_all(&status->durable_bell);
     }
+    if (rc == 0 && dirty) /* nobody has to wait for that */
+        rc = store_checkpoint(&log->store, log->epoch, &log->error);
+    if (rc < 0 && !log->failed)
+        fail(log, rc);
     log_unlock(log);
     return rc;
 }

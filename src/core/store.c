@@ -125,7 +125,7 @@ int store_prepare(struct store *store, struct error_text *text)
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     int rc;
-    if (store->previous_fd >= 0 && (rc = store_sync(store, epoch, text)) < 0)
+    if (store->previous_fd >= 0 && (rc = store_sync(store, text)) < 0)
         return rc;
     struct segment_header header = {
         .base = store->position - store->position % store->segment_bytes,
@@ -196,7 +196,7 @@ static int sync_segment(const struct store *store, int fd, bool dirty, size_t i,
     return HERMES_OK;
 }
 
-int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
+int store_sync(struct store *store, struct error_text *text)
 {
     int rc = HERMES_OK;
     if (store->previous_fd >= 0)
@@ -212,8 +212,15 @@ int store_sync(struct store *store, uint32_t epoch, struct error_text *text)
     store->previous_fd = -1;
     store->rolled = false;
     store->dirty = false;
-    store->checkpoint.position = store->position;
-    store->checkpoint.sequence = store->sequence;
+    store->synced_position = store->position;
+    store->synced_sequence = store->sequence;
+    return HERMES_OK;
+}
+
+int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text)
+{
+    store->checkpoint.position = store->synced_position;
+    store->checkpoint.sequence = store->synced_sequence;
     store->checkpoint.time = clock_realtime_ns();
     if (epoch > store->checkpoint.epoch)
         store->checkpoint.epoch = epoch;

@@ -46,6 +46,8 @@ struct store {
     uint64_t topic_id;
     uint64_t position; /* next byte to append */
     uint64_t sequence; /* of the next DATA */
+    uint64_t synced_position; /* of the last sync */
+    uint64_t synced_sequence;
     struct checkpoint checkpoint;
     uint64_t checkpoint_synced_ns; /* monotonic */
     struct index_writer index;
@@ -85,8 +87,11 @@ int store_append(struct store *store, const void *frames, size_t bytes, uint64_t
 /* Makes the next segment ahead, once the last one is half full. HERMES_EFULL: later, perhaps. */
 int store_prepare(struct store *store, struct error_text *text);
 
-/* fdatasync, then the checkpoint. A failure is final for what was written before it. */
-int store_sync(struct store *store, uint32_t epoch, struct error_text *text);
+/* fdatasync of all that was appended. A failure is final for it. */
+int store_sync(struct store *store, struct error_text *text);
+
+/* Notes in the checkpoint how far the last sync went: recovery begins there. It may be behind, never ahead. */
+int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text);
 
 enum store_key { STORE_BY_POSITION = 0, STORE_BY_SEQUENCE = 1, STORE_BY_TIME = 2 };
 
