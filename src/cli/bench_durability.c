@@ -97,8 +97,8 @@ static void confirmed_to_many(struct bench *bench, const struct bench_broker *br
             bench_must(hermes_publish(publishers[k], payload, SIZE, NULL), "publish",
                        hermes_last_error(clients[k]));
         for (unsigned k = 0; k < PUBLISHERS; k++)
-            while (hermes_publisher_confirmed(publishers[k], HERMES_DURABLE) <= i)
-                cpu_relax();
+            bench_must(hermes_publisher_wait(publishers[k], HERMES_DURABLE, HERMES_FOREVER), "wait",
+                       hermes_last_error(clients[k]));
         ours += cli_now_ns() - start;
         bare_group(&bare, PUBLISHERS);
     }

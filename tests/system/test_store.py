@@ -247,6 +247,78 @@ class Store(Case):
             self.assertEqual(len(self.numbers(name)), 500 * len(publishers))
 
 
+    def test_readers_go_over_from_store_to_live(self):
+        """From the first message on, begun at any moment beside a publisher that runs flat out."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        publisher = b.popen("pub", "t", "--count", "1500000", stdout=subprocess.DEVNULL)
+        readers = []
+        for i in range(4):
+            self.wait_for(lambda: b.info("t")["last_sequence"] > 150000 * i, "it goes on")
+            readers.append(b.popen("sub", "t", "--from", "first", "--count", "1500000", "--format", "hex", stdout=subprocess.PIPE))
+        found = [0] * 4
+        for i, reader in enumerate(readers):  # by turns, so that the others fall behind and go over again
+            for row in reader.stdout:
+                found[i] += 1
+                if int(row[:row.index(b" ")]) != found[i]:
+                    self.fail(f"reader {i}: {row[:40]} in place of {found[i]}")
+            self.assertEqual((reader.wait(60), found[i]), (0, 1500000))
+        self.assertEqual(publisher.wait(60), 0)
+
+    def test_memory_does_not_grow_with_the_store(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+
+        def private():
+            """Bytes that only the broker has."""
+            with open(f"/proc/{b.process.pid}/smaps_rollup") as rollup:
+                return sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Private_Dirty"))
+        b.run("pub", "t", "--count", "20000", "--size", "96")
+        before = private()
+        b.run("pub", "t", "--count", "2000000", "--size", "96")  # 100 times as much
+        self.run_searches()
+        self.assertLess(private(), before + 2 * MIB)
+        b.kill()
+        b.start()
+        self.run_searches()
+        self.assertLess(private(), before + 2 * MIB)
+
+    def run_searches(self):
+        for sequence in range(1, 2020000, 100001):
+            row = self.broker.run("sub", "t", "--from", f"seq:{sequence}", "--count", "1", "--format", "hex").stdout
+            self.assertEqual(int(row.split(b" ")[0]), sequence)
+
+    def test_damage_further_back_does_not_keep_a_topic_from_being_served(self):
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("pub", "t", "--count", "60000", "--size", "96")
+        self.assertEqual(b.stop(), (0, []))
+        paths = b.segments("t")
+        self.assertGreater(len(paths), 6)
+        with open(paths[1], "r+b") as file:  # no header any more
+            file.write(bytes(64))
+        os.unlink(paths[3])
+        for path in paths[2:]:
+            os.unlink(path.replace(".log", ".idx"))
+        b.start()
+        self.assertIn("segments are missing in 1 places", b.messages())
+        there = self.numbers_around_damage("t")
+        lost = 2 * MIB // 128
+        self.assertEqual(len(there), 60000 - lost)
+        self.assertEqual((there[0], there[-1]), (1, 60000))
+        for sequence in (1, there[-1], there[len(there) // 2], there[len(there) // 4]):
+            row = b.run("sub", "t", "--from", f"seq:{sequence}", "--count", "1", "--format", "hex").stdout
+            self.assertEqual(int(row.split(b" ")[0]), sequence)
+        result = b.run("verify", "t", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"2 damaged", result.stdout)
+
+    def numbers_around_damage(self, topic):
+        result = self.broker.run("sub", topic, "--from", "first", "--timeout", "0", "--format", "hex", check=False)
+        self.assertEqual(result.stderr.count(b"damaged from position"), 2)
+        return [int(row.split(b" ")[0]) for row in result.stdout.splitlines()]
+
+
 class Scrubbed(Case):
     broker_config = "[store]\nscrub_mb_s = 1000\nscrub_hours = 0\n"
 
