@@ -44,8 +44,8 @@ struct store {
     bool read_only;
     uint64_t segment_bytes;
     uint64_t topic_id;
-    uint64_t position; /* next byte to append */
-    uint64_t sequence; /* of the next DATA */
+    uint64_t position;        /* next byte to append */
+    uint64_t sequence;        /* of the next DATA */
     uint64_t synced_position; /* of the last sync */
     uint64_t synced_sequence;
     struct checkpoint checkpoint;
@@ -90,7 +90,8 @@ int store_prepare(struct store *store, struct error_text *text);
 /* fdatasync of all that was appended. A failure is final for it. */
 int store_sync(struct store *store, struct error_text *text);
 
-/* Notes in the checkpoint how far the last sync went: recovery begins there. It may be behind, never ahead. */
+/* Notes in the checkpoint how far the last sync went: recovery begins there. It may be behind, never ahead.
+ */
 int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text);
 
 enum store_key { STORE_BY_POSITION = 0, STORE_BY_SEQUENCE = 1, STORE_BY_TIME = 2 };
