@@ -185,14 +185,14 @@ enum hermes_confirmation {
 };
 
 /* Waits until everything published so far is that. HERMES_ETIMEOUT; HERMES_EIO: the store failed;
- * HERMES_ENOTSUP: a memory topic is never durable. */
+ * HERMES_ENOTSUP: a memory topic is never durable; HERMES_EINVALID: there is no such confirmation. */
 HERMES_API int hermes_publisher_wait(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
                                      uint64_t timeout_ns);
 
 /*
  * Up to which of this publisher's messages is that? As hermes_publish() numbers them; on an exclusive
  * topic also what former publishers sent. A few loads: ask as often as you like. What was confirmed stays
- * confirmed.
+ * confirmed. 0 where there is no such confirmation.
  */
 HERMES_API uint64_t hermes_publisher_confirmed(hermes_publisher_t *publisher,
                                                enum hermes_confirmation confirmation);

@@ -1,6 +1,7 @@
 /* The client library against a real broker: every call, what it refuses, and restarts in between. */
 #include "../unit/test.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -281,6 +282,25 @@ static void test_calls_back(void **state)
     calls_back(*state, "d", true, HERMES_DURABILITY_ASYNC);
 }
 
+static void test_refuses_confirmations_that_are_none(void **state)
+{
+    struct fixture *f = *state;
+    hermes_publisher_t *publisher;
+    uint64_t told = 0;
+    make_topic(f, "t", false);
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    static const int none[] = {-1, 2, 1000000, INT_MIN};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        enum hermes_confirmation confirmation = (enum hermes_confirmation)none[i];
+        assert_int_equal(hermes_publisher_wait(publisher, confirmation, 0), HERMES_EINVALID);
+        assert_int_equal(hermes_publisher_confirmed(publisher, confirmation), 0);
+        hermes_publisher_notify(publisher, confirmation, tell, &told);
+    }
+    assert_int_equal(hermes_publish(publisher, "x", 1, NULL), 0);
+    assert_int_equal(hermes_publisher_poll(publisher), 0);
+    hermes_publisher_close(publisher);
+}
+
 /* ---- newcomers ---- */
 
 static void *change_publishers(void *argument)
@@ -429,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_publisher_of_an_exclusive_topic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync_is_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_calls_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refuses_confirmations_that_are_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscribers_come_while_publishers_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_through_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared_through_restarts, setup, teardown),

@@ -1,6 +1,9 @@
 """SIGKILL of producer, consumer and broker in mid-flow: nothing lost, nothing repeated, nobody stalls."""
+import glob
+import os
 import random
 import signal
+import struct
 import subprocess
 
 from hermes_test import LONG, Case, is_connected, main
@@ -24,6 +27,14 @@ class Kill(Case):
     def read_some(self, subscriber, most):
         """Up to so many lines of a running flow: what comes next happens at a moment of its own each round."""
         return [subscriber.stdout.readline() for _ in range(self.random.randrange(most))]
+
+    def lines_in_use(self):
+        """Of the status pages: 256 lines of 64 bytes from 4096 on, each with its ring's name."""
+        used = 0
+        for path in glob.glob(os.path.join(self.broker.shm(), "*.status")):
+            with open(path, "rb") as page:
+                used += sum(line[0] != 0 for line in struct.iter_unpack("<Q56x", page.read()[4096:]))
+        return used
 
     def assert_count_up(self, numbers, what):
         for number, expected in zip(numbers, range(1, len(numbers) + 1)):
@@ -67,6 +78,8 @@ class Kill(Case):
             self.assertEqual(f.returncode, 0, error.decode() + b.messages())
         total = b.info(topic)["last_sequence"]
         self.assertGreater(total, rounds)
+        self.wait_for(lambda: b.info(topic)["publishers"] == 0, "publishers are gone")
+        self.assertEqual(self.lines_in_use(), 0, "each publisher gave back the lines of the rings that it lost")
         received += [subscriber.stdout.readline() for _ in range(total - len(received))]
         subscriber.kill()
         subscriber.communicate()
