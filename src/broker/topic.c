@@ -38,29 +38,51 @@ static void topic_path(const struct broker *broker, const char *name, const char
 
 /* ---- definition files ---- */
 
+/* So much has every definition, filled up with empty lines. */
+#define DEFINITION_BYTES 512
+
+static int write_whole(const char *path, const char *bytes, size_t length, struct error_text *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(text, "create", path);
+    errno = EIO; /* for a write that is short */
+    int rc = HERMES_OK;
+    if (pwrite(fd, bytes, length, 0) != (ssize_t)length || fdatasync(fd) != 0)
+        rc = error_set_errno(text, "write", path);
+    close(fd);
+    return rc;
+}
+
+/*
+ * Each topic keeps a spare file of its definition's size. A new definition is written over the spare, which
+ * takes no room, and the two change names: so a topic on a full disk can be told to keep less.
+ */
 static int write_definition(struct broker *broker, const struct topic *topic, struct error_text *text)
 {
-    char path[PATH_BYTES], temporary[PATH_BYTES], directory[PATH_BYTES];
+    char path[PATH_BYTES], spare[PATH_BYTES], directory[PATH_BYTES];
     topic_path(broker, topic->name, "", directory);
     topic_path(broker, topic->name, "topic.conf", path);
-    topic_path(broker, topic->name, "topic.conf.new", temporary);
+    topic_path(broker, topic->name, "topic.conf.spare", spare);
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return error_set_errno(text, "create directory", directory);
-    int opened = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    FILE *file = opened < 0 ? NULL : fdopen(opened, "w");
-    if (file == NULL)
-        return error_set_errno(text, "create", temporary);
-    fprintf(file,
-            "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64
-            "\nsegment = %" PRIu64 "\nkeep_bytes = %" PRIu64 "\nkeep_ns = %" PRIu64 "\nfull_waits = %d\n",
-            topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
-            topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits);
-    bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
-    written = fclose(file) == 0 && written;
-    if (!written || rename(temporary, path) != 0) {
-        int rc = error_set_errno(text, "write", path);
-        unlink(temporary);
+    char bytes[DEFINITION_BYTES + 1];
+    int length = snprintf(bytes, sizeof bytes,
+                          "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64
+                          "\nsegment = %" PRIu64 "\nkeep_bytes = %" PRIu64 "\nkeep_ns = %" PRIu64
+                          "\nfull_waits = %d\n",
+                          topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
+                          topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits);
+    memset(bytes + length, '\n', DEFINITION_BYTES - (size_t)length);
+    int rc = write_whole(spare, bytes, DEFINITION_BYTES, text);
+    if (rc < 0)
         return rc;
+    if (renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) != 0) {
+        /* The first definition, or a file system that cannot exchange. */
+        if (rename(spare, path) != 0)
+            return error_set_errno(text, "rename to", path);
+        struct error_text ignored;
+        (void)write_whole(spare, bytes, DEFINITION_BYTES, &ignored);
     }
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
@@ -68,6 +90,17 @@ static int write_definition(struct broker *broker, const struct topic *topic, st
         close(fd);
     }
     return HERMES_OK;
+}
+
+/* Without a definition, a directory is the remains of a topic. */
+static void remove_remains(const struct broker *broker, const char *name)
+{
+    char path[PATH_BYTES];
+    topic_path(broker, name, "topic.conf.spare", path);
+    unlink(path);
+    topic_path(broker, name, "", path);
+    store_remove(path);
+    rmdir(path);
 }
 
 static int definition_line(void *user, const char *section, const char *name, const char *value)
@@ -210,17 +243,19 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
                        "segment of %" PRIu64
                        " bytes: it must be at least 1M and a multiple of the window's %" PRIu64,
                        topic->segment_bytes, topic->window_bytes);
-    if (rc == 0)
-        rc = write_definition(broker, topic, text);
-    if (rc == 0 && (rc = open_log(broker, topic, text)) < 0) {
-        char path[PATH_BYTES];
-        topic_path(broker, topic->name, "topic.conf", path);
-        unlink(path);
-        topic_path(broker, topic->name, "", path);
-        store_remove(path);
-        rmdir(path);
-    }
+    char path[PATH_BYTES];
+    topic_path(broker, topic->name, "topic.conf", path);
+    if (rc == 0 && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = error_set(text, HERMES_EEXISTS,
+                       "topic '%s' is on the disk, but is not served: the broker said why when it started",
+                       topic->name);
     if (rc < 0) {
+        free(topic);
+        return rc;
+    }
+    if ((rc = write_definition(broker, topic, text)) < 0 || (rc = open_log(broker, topic, text)) < 0) {
+        unlink(path);
+        remove_remains(broker, topic->name);
         free(topic);
         return rc;
     }
@@ -285,9 +320,7 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
         return error_set_errno(text, "delete", path);
     persister_remove(&broker->persister, &topic->log);
     (void)log_close(&topic->log, STATE_DELETED);
-    topic_path(broker, name, "", path);
-    store_remove(path);
-    rmdir(path);
+    remove_remains(broker, name);
     free_topic(broker, topic);
     return HERMES_OK;
 }
@@ -336,19 +369,20 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
 {
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf", path);
-    struct topic *topic = new_topic(name);
-    if (topic == NULL)
-        return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
-    int line = ini_parse(path, definition_line, topic);
-    int rc = HERMES_OK;
-    if (line == -1) {
-        free(topic);
+    FILE *file = fopen(path, "re");
+    if (file == NULL && errno != ENOENT)
+        return error_set_errno(text, "open", path);
+    if (file == NULL) {
         /* A directory without a definition is a creation or a deletion that a crash cut short. */
-        topic_path(broker, name, "", path);
-        store_remove(path);
-        rmdir(path);
+        remove_remains(broker, name);
         return HERMES_OK;
     }
+    struct topic *topic = new_topic(name);
+    int line = topic == NULL ? -1 : ini_parse_file(file, definition_line, topic);
+    fclose(file);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
+    int rc = HERMES_OK;
     if (line != 0 || topic->id == 0)
         rc = error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
     else

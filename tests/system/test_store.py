@@ -247,6 +247,35 @@ class Store(Case):
             self.assertEqual(len(self.numbers(name)), 500 * len(publishers))
 
 
+    def test_topic_that_is_not_served_is_left_alone(self):
+        """Its definition is damaged or cannot be read: nothing of it is deleted or written over."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("topic", "create", "u", *SMALL)
+        b.run("pub", "t", "--count", "1000", "--size", "96", "--durable")
+        self.assertEqual(b.stop(), (0, []))
+        path = os.path.join(b.home, "data", "topics", "t", "topic.conf")
+        with open(path) as file:
+            good = file.read()
+        os.rename(path, path + ".good")
+        for damaged in (True, False):
+            if damaged:
+                with open(path, "w") as file:
+                    file.write(good.replace("durability = async", "durability = perhaps"))
+            else:
+                os.symlink("topic.conf", path)  # ELOOP when it is opened, as it could be EIO or EMFILE
+            b.start()
+            self.assertEqual(b.run("topic", "list").stdout.count(b"async"), 1)
+            result = b.run("topic", "create", "t", *SMALL, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"not served", result.stderr)
+            self.assertEqual(b.stop(), (0, []))
+            self.assertIn("topic 't' is not served", b.messages())
+            os.unlink(path)
+        os.rename(path + ".good", path)
+        b.start()
+        self.assertEqual(self.numbers("t"), list(range(1, 1001)))
+
     def test_readers_go_over_from_store_to_live(self):
         """From the first message on, begun at any moment beside a publisher that runs flat out."""
         b = self.broker

@@ -65,7 +65,16 @@ class Surroundings(Case):
         self.assertEqual(there, list(range(1, len(there) + 1)))
         self.assertGreater(len(there), 10000)
         b.run("pub", "m", data=b"others go on\n")
-        # Who is told to wait goes on as soon as there is room.
+        # Who is told to wait goes on as soon as there is room. Telling so needs none.
+        with open(os.path.join(data, "filler"), "wb", 0) as filler:
+            def fill():
+                try:
+                    filler.write(bytes(4096))
+                except OSError:
+                    return os.statvfs(data).f_bavail == 0  # not yet where the broker tries to make a segment
+            self.wait_for(fill, "not a byte is left")
+        for _ in range(100):
+            b.run("topic", "alter", "t", "--when-full", "error")
         b.run("topic", "alter", "t", "--when-full", "wait")
         waiting = b.popen("pub", "t", "--durable", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         waiting.stdin.write(b"%d \n" % (len(there) + 1))
