@@ -210,7 +210,7 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     handle->ring = ring;
     opened->kind = WIRE_RING;
     opened->ring = ring->index;
-    opened->ring_id = atomic_load(&topic->log.status->rings[ring->index].id);
+    opened->ring_id = ring->id;
     opened->sequence = ring->sequence;
     return HERMES_OK;
 }
@@ -255,6 +255,7 @@ static int publisher_mapped(struct session *session, const struct wire_handle *r
     int rc = map_seal_future_writes(handle->ring->fd);
     if (rc < 0)
         return error_set(text, rc, "sealing a ring");
+    sequencer_keep_line(handle->ring);
     reply(session, WIRE_OK, NULL, 0);
     return HERMES_OK;
 }

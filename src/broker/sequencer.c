@@ -144,13 +144,18 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
     atomic_store(&place->log_position, topic->writer.position);
     atomic_store(&place->log_sequence, topic->writer.sequence - 1);
     atomic_store(&place->refused, 0);
-    atomic_store(&place->id, ++broker->next_ring_id);
+    ring->id = ++broker->next_ring_id;
     topic->rings[line] = ring;
     topic->ring_count++;
     broker->sequenced++;
     start_wake(ring);
     *out = ring;
     return HERMES_OK;
+}
+
+void sequencer_keep_line(struct ring *ring)
+{
+    atomic_store(&ring->topic->log.status->rings[ring->index].id, ring->id);
 }
 
 /* ---- turning ---- */
