@@ -135,8 +135,8 @@ int topic_replace_window(struct topic *topic, struct error_text *text);
 int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text);
 int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
                        struct ring **ring, struct error_text *text);
-/* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never learned
- * of it is free after one. */
+/* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never
+ * learned of it is free after one. */
 void sequencer_keep_line(struct ring *ring);
 /* Takes in what the ring still holds, then frees it. */
 void sequencer_remove_ring(struct broker *broker, struct ring *ring);
