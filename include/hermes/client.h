@@ -24,6 +24,8 @@
  * Threads: a client and everything opened through it belong to one thread at a time; use one client a
  * thread. After fork(2) only the parent may go on using them.
  * Time-outs are in nanoseconds; HERMES_FOREVER waits without end.
+ * Structs begin with their size: {.size = sizeof options} keeps a program and a library of different age
+ * compatible. HERMES_EINVALID where it is missing.
  * Errors: negative enum hermes_error; hermes_last_error(client) is the sentence that goes with the last
  * one of the client or of anything opened through it; NULL: of the last hermes_connect() of this thread.
  */
@@ -46,10 +48,20 @@ typedef struct hermes_client hermes_client_t;
 typedef struct hermes_publisher hermes_publisher_t;
 typedef struct hermes_subscriber hermes_subscriber_t;
 
-/* socket: path of the broker's socket; NULL: HERMES_HOME or the default place.
- * HERMES_EDISCONNECTED: nobody listens there. HERMES_EVERSION: another protocol. */
-HERMES_API int hermes_connect(const char *socket, hermes_client_t **client);
+/* url: unix:PATH (or unix://PATH, or PATH) of the broker's socket; NULL: HERMES_HOME or the default place.
+ * HERMES_EDISCONNECTED: nobody listens there. HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of
+ * another kind. */
+HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
+
+/* Closes what was opened through the client, and frees it. NULL is allowed. */
 HERMES_API void hermes_disconnect(hermes_client_t *client);
+
+/*
+ * For a child after fork(2): lets go of the parent's client and of everything opened through it, and tells
+ * the broker nothing. Without it the child keeps the parent's session open after the parent's death.
+ */
+HERMES_API void hermes_forget(hermes_client_t *client);
+
 HERMES_API int hermes_ping(hermes_client_t *client);
 HERMES_API const char *hermes_last_error(const hermes_client_t *client);
 
@@ -75,6 +87,7 @@ typedef struct hermes_topic_options {
 } hermes_topic_options_t;
 
 typedef struct hermes_topic_info {
+    size_t size; /* sizeof(hermes_topic_info_t), set by the caller */
     char name[128];
     uint64_t topic_id;
     uint32_t durability;
@@ -112,6 +125,7 @@ HERMES_API int hermes_topic_alter(hermes_client_t *client, const char *topic, ui
 
 /* What hermes_topic_verify() found. */
 typedef struct hermes_verification {
+    size_t size;                           /* sizeof(hermes_verification_t), set by the caller */
     uint64_t first_position, end_position; /* what was looked at: from the oldest to what was stored */
     uint64_t messages;                     /* that are right */
     uint64_t damaged;                      /* ranges that are not */
@@ -132,7 +146,8 @@ HERMES_API int hermes_topic_verify(hermes_client_t *client, const char *topic, h
 /* HERMES_EBUSY: it has a publisher. Subscribers get HERMES_ECLOSED once they have read what there is. */
 HERMES_API int hermes_topic_delete(hermes_client_t *client, const char *topic);
 HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info);
-/* Up to count topics whose names come after `after` ("": from the first), by name; returns how many. */
+/* Up to count topics whose names come after `after` ("": from the first), by name; returns how many. The size
+ * of infos[0] is that of all. */
 HERMES_API int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos,
                                  size_t count);
 
@@ -159,14 +174,17 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * durable, or with the error for which it is not: it stands in the topic all the same, and counts as
  * committed. *sequence (may be NULL): on an exclusive topic its
  * sequence in the topic; on a shared one this publisher's own count from 1.
- * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns; HERMES_EFULL: and none on the disk;
- * HERMES_EFENCED: another publisher has the topic now, and this message is not in it; HERMES_EDISCONNECTED:
- * no broker came back within wait_ns, and the message goes out, before any other, if one comes back while the
- * publisher is open; HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the topic was deleted. Cost: about 25
- * ns, 15 of them checksum and clock.
+ * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns, or no broker to make some; HERMES_EFULL: and none
+ * on the disk; HERMES_EFENCED: another publisher has the topic now. After these, this message was not
+ * published. HERMES_EDISCONNECTED: no broker came back within wait_ns, and the message goes out, before any
+ * other, if one comes back while the publisher is open; HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the
+ * topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
+
+/* How long publish and claim may wait from now on; 0: not at all. */
+HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_t wait_ns);
 
 /* Publishes count messages with one time stamp; on a sync topic it waits once, for all of them. Returns how
  * many, or the error that stopped the first. */
@@ -188,6 +206,11 @@ enum hermes_confirmation {
  * HERMES_ENOTSUP: a memory topic is never durable; HERMES_EINVALID: there is no such confirmation. */
 HERMES_API int hermes_publisher_wait(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
                                      uint64_t timeout_ns);
+
+/* The same, up to the message that hermes_publish() numbered so. HERMES_EINVALID: it was not published yet.
+ */
+HERMES_API int hermes_publisher_wait_for(hermes_publisher_t *publisher, uint64_t sequence,
+                                         enum hermes_confirmation confirmation, uint64_t timeout_ns);
 
 /*
  * Up to which of this publisher's messages is that? As hermes_publish() numbers them; on an exclusive
@@ -239,6 +262,23 @@ HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *me
  * HERMES_EINTERRUPTED: a signal handler ran. */
 HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns);
 
+/*
+ * For event loops - poll, epoll, asyncio, tokio. The descriptor becomes readable once there may be a message;
+ * it is the subscriber's. Arm it when hermes_poll() has nothing, not before every wait:
+ *
+ *     for (;;) {
+ *         while (hermes_poll(subscriber, &message) > 0) ...
+ *         if (hermes_subscriber_arm(subscriber) == 0)
+ *             poll(&(struct pollfd){.fd = hermes_subscriber_fd(subscriber), .events = POLLIN}, 1, -1);
+ *     }
+ *
+ * hermes_subscriber_arm() makes it unreadable. 0: wait for it; 1: look again, there is something already. The
+ * first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost: two
+ * wake-ups instead of hermes_wait()'s one.
+ */
+HERMES_API int hermes_subscriber_fd(hermes_subscriber_t *subscriber);
+HERMES_API int hermes_subscriber_arm(hermes_subscriber_t *subscriber);
+
 /* Calls handler for up to most messages that are there; it returns 0 to go on. Returns how many. */
 typedef int (*hermes_handler_t)(void *context, const hermes_message_t *message);
 HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most, hermes_handler_t handler,
@@ -259,13 +299,14 @@ HERMES_API void hermes_subscriber_set_verify(hermes_subscriber_t *subscriber, in
 HERMES_API void hermes_subscriber_set_spin(hermes_subscriber_t *subscriber, uint64_t spin_ns);
 
 typedef struct hermes_subscriber_counters {
+    size_t size;       /* sizeof(hermes_subscriber_counters_t), set by the caller */
     uint64_t position; /* of the next message */
     uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read */
     uint64_t corrupt;  /* frames that were damaged */
 } hermes_subscriber_counters_t;
 
-HERMES_API void hermes_subscriber_counters(const hermes_subscriber_t *subscriber,
-                                           hermes_subscriber_counters_t *counters);
+HERMES_API int hermes_subscriber_counters(const hermes_subscriber_t *subscriber,
+                                          hermes_subscriber_counters_t *counters);
 HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
 
 #ifdef __cplusplus

@@ -390,7 +390,7 @@ static double microseconds(uint64_t ns)
 
 static int report(const struct demo *demo)
 {
-    hermes_topic_info_t quotes = {0}, orders = {0};
+    hermes_topic_info_t quotes = {.size = sizeof quotes}, orders = {.size = sizeof orders};
     hermes_client_t *client = cli_connect();
     (void)hermes_topic_describe(client, TOPIC_QUOTES, &quotes);
     (void)hermes_topic_describe(client, TOPIC_ORDERS, &orders);

@@ -134,7 +134,7 @@ static void write_packet(FILE *file, const hermes_message_t *message)
 
 static int export(const struct arguments *a, hermes_client_t *client, FILE *file, bool *damaged)
 {
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     hermes_subscriber_t *subscriber;
     hermes_message_t message;
     int rc = hermes_topic_describe(client, a->topic, &info);

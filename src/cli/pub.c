@@ -123,7 +123,7 @@ int cli_pub(int argc, char **argv)
     hermes_publisher_t *publisher;
     hermes_publisher_options_t how = {
         .size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT | (a.no_crc ? HERMES_PUBLISH_NO_CRC : 0)};
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     int rc = hermes_topic_describe(client, a.topic, &info);
     if (rc == 0)
         rc = hermes_publisher_open(client, a.topic, &how, &publisher);

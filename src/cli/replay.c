@@ -114,7 +114,7 @@ static int replay_file(const struct arguments *a, hermes_publisher_t *publisher)
 
 static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher)
 {
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
     struct pacer pacer = {.speed = a->speed};
@@ -146,7 +146,7 @@ int cli_replay(int argc, char **argv)
     hermes_client_t *client = cli_connect();
     hermes_publisher_t *publisher;
     hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     int rc = hermes_topic_describe(client, a.topic, &info);
     if (rc == 0)
         rc = hermes_publisher_open(client, a.topic, &how, &publisher);

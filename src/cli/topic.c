@@ -148,6 +148,8 @@ static int list(hermes_client_t *client, bool json)
 {
     enum { PAGE = 128 };
     hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
+    if (infos != NULL)
+        infos[0].size = sizeof *infos;
     char after[128] = "";
     int count = 0;
     if (!json)
@@ -177,7 +179,7 @@ int cli_topic(int argc, char **argv)
     const struct argp argp = {options, parse, "ACTION [NAME]", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     hermes_client_t *client = cli_connect();
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     int rc;
     if (strcmp(a.action, "create") == 0) {
         rc = hermes_topic_create(client, a.name, &a.topic);

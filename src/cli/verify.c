@@ -56,7 +56,7 @@ static void damage(void *context, uint64_t from, uint64_t to, int error)
 static int verify_topic(hermes_client_t *client, const struct arguments *a, const char *topic, bool *damaged)
 {
     struct found found = {a, topic, false};
-    hermes_verification_t result;
+    hermes_verification_t result = {.size = sizeof result};
     if (a->json)
         printf("{\"topic\":\"%s\",\"damage\":[", topic);
     int rc = hermes_topic_verify(client, topic, damage, &found, &result);
@@ -77,6 +77,8 @@ static int verify_all(hermes_client_t *client, const struct arguments *a, bool *
 {
     enum { PAGE = 64 };
     hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
+    if (infos != NULL)
+        infos[0].size = sizeof *infos;
     char after[128] = "";
     int count = infos == NULL ? HERMES_ENOMEM : 0, rc = 0;
     while (infos != NULL && rc == 0 && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {

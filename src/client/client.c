@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/abi.h"
 #include "base/clock.h"
 #include "transport/location.h"
 
@@ -28,7 +29,18 @@ static int greet(struct hermes_client *client)
     return rc;
 }
 
-int hermes_connect(const char *socket, hermes_client_t **out)
+/* The path in a URL; NULL: it is of another kind. */
+static const char *socket_of(const char *url)
+{
+    static const char unix_scheme[] = "unix:";
+    if (strncmp(url, unix_scheme, sizeof unix_scheme - 1) == 0) {
+        url += sizeof unix_scheme - 1;
+        return strncmp(url, "//", 2) == 0 ? url + 2 : url;
+    }
+    return strstr(url, "://") == NULL ? url : NULL;
+}
+
+int hermes_connect(const char *url, hermes_client_t **out)
 {
     *out = NULL;
     struct hermes_client *client = calloc(1, sizeof *client);
@@ -36,9 +48,12 @@ int hermes_connect(const char *socket, hermes_client_t **out)
         return HERMES_ENOMEM;
     client->channel.fd = -1;
     int rc = HERMES_OK;
-    if (socket != NULL) {
-        int used = snprintf(client->socket, sizeof client->socket, "%s", socket);
-        if (used < 0 || (size_t)used >= sizeof client->socket)
+    if (url != NULL) {
+        const char *socket = socket_of(url);
+        int used = snprintf(client->socket, sizeof client->socket, "%s", socket == NULL ? "" : socket);
+        if (socket == NULL)
+            rc = error_set(&client->error, HERMES_ENOTSUP, "'%.200s': only unix:PATH is known", url);
+        else if (used < 0 || (size_t)used >= sizeof client->socket)
             rc = error_set(&client->error, HERMES_ETOOLARGE, "path of the socket");
     } else {
         struct location location;
@@ -66,6 +81,18 @@ void hermes_disconnect(hermes_client_t *client)
         hermes_publisher_close(client->publishers);
     while (client->subscribers != NULL)
         hermes_subscriber_close(client->subscribers);
+    channel_close(&client->channel);
+    free(client);
+}
+
+void hermes_forget(hermes_client_t *client)
+{
+    if (client == NULL)
+        return;
+    while (client->publishers != NULL)
+        publisher_free(client->publishers);
+    while (client->subscribers != NULL)
+        subscriber_free(client->subscribers);
     channel_close(&client->channel);
     free(client);
 }
@@ -149,8 +176,9 @@ int hermes_ping(hermes_client_t *client)
 int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes_topic_options_t *given)
 {
     hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
-    if (given != NULL)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
+    if (rc < 0)
+        return error_set(&client->error, rc, "options of topic '%.140s'", topic);
     struct wire_topic_create request = {
         .durability = options.durability,
         .shared = options.shared,
@@ -160,7 +188,7 @@ int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes
         .keep_ns = options.keep_ns,
         .full_waits = options.full_waits,
     };
-    int rc = client_put_topic(client, request.topic, topic);
+    rc = client_put_topic(client, request.topic, topic);
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_CREATE, &request, sizeof request, WIRE_OK, 0);
 }
 
@@ -168,15 +196,16 @@ int hermes_topic_alter(hermes_client_t *client, const char *topic, uint32_t fiel
                        const hermes_topic_options_t *given)
 {
     hermes_topic_options_t options = {.size = sizeof options};
-    if (given != NULL)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    int rc = given == NULL ? HERMES_EINVALID : abi_take(&options, sizeof options, given);
+    if (rc < 0)
+        return error_set(&client->error, rc, "options of topic '%.140s'", topic);
     struct wire_topic_alter request = {
         .fields = fields,
         .full_waits = options.full_waits,
         .keep_bytes = options.keep_bytes,
         .keep_ns = options.keep_ns,
     };
-    int rc = client_put_topic(client, request.topic, topic);
+    rc = client_put_topic(client, request.topic, topic);
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_ALTER, &request, sizeof request, WIRE_OK, 0);
 }
 
@@ -187,11 +216,11 @@ int hermes_topic_delete(hermes_client_t *client, const char *topic)
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_DELETE, &request, sizeof request, WIRE_OK, 0);
 }
 
-static void read_info(const uint8_t *bytes, hermes_topic_info_t *info)
+static int read_info(const uint8_t *bytes, hermes_topic_info_t *info)
 {
     struct wire_topic_info wire;
     memcpy(&wire, bytes, sizeof wire);
-    *info = (hermes_topic_info_t){
+    hermes_topic_info_t told = {
         .topic_id = wire.topic_id,
         .durability = wire.durability,
         .shared = wire.shared,
@@ -213,7 +242,8 @@ static void read_info(const uint8_t *bytes, hermes_topic_info_t *info)
         .full_waits = wire.full_waits,
         .full = wire.full,
     };
-    snprintf(info->name, sizeof info->name, "%.*s", (int)sizeof wire.topic - 1, wire.topic);
+    snprintf(told.name, sizeof told.name, "%.*s", (int)sizeof wire.topic - 1, wire.topic);
+    return abi_give(info, &told, sizeof told);
 }
 
 int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info)
@@ -223,14 +253,12 @@ int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_top
     if (rc == 0)
         rc = client_request(client, WIRE_TOPIC_DESCRIBE, &request, sizeof request, WIRE_TOPICS,
                             sizeof(struct wire_topics) + sizeof(struct wire_topic_info));
-    if (rc == 0)
-        read_info(client->channel.reply + sizeof(struct wire_topics), info);
-    return rc;
+    return rc < 0 ? rc : read_info(client->channel.reply + sizeof(struct wire_topics), info);
 }
 
 int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
 {
-    size_t done = 0;
+    size_t done = 0, size = count == 0 ? 0 : infos[0].size;
     struct wire_list request = {{0}};
     snprintf(request.after, sizeof request.after, "%s", after);
     for (bool more = true; more && done < count;) {
@@ -241,12 +269,16 @@ int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_i
         struct wire_topics head;
         memcpy(&head, client->channel.reply, sizeof head);
         size_t there = (client->channel.header.length - sizeof head) / sizeof(struct wire_topic_info);
-        for (size_t i = 0; i < head.count && i < there && done < count; i++)
-            read_info(client->channel.reply + sizeof head + i * sizeof(struct wire_topic_info),
-                      &infos[done++]);
+        for (size_t i = 0; i < head.count && i < there && done < count; i++) {
+            const uint8_t *told = client->channel.reply + sizeof head + i * sizeof(struct wire_topic_info);
+            hermes_topic_info_t *info = (hermes_topic_info_t *)(void *)((char *)infos + done++ * size);
+            info->size = size;
+            if ((rc = read_info(told, info)) < 0)
+                return rc;
+            memcpy(request.after, ((const struct wire_topic_info *)(const void *)told)->topic,
+                   sizeof request.after);
+        }
         more = head.more != 0 && head.count > 0;
-        if (more)
-            memcpy(request.after, infos[done - 1].name, sizeof request.after);
     }
     return (int)done;
 }

@@ -32,6 +32,10 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
 int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
                struct map *map);
 
+/* Of publisher.c and subscriber.c: out of the client's list, and gone. The broker is not told. */
+void publisher_free(struct hermes_publisher *publisher);
+void subscriber_free(struct hermes_subscriber *subscriber);
+
 /* store_find() by the broker. */
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
                         struct store_place *place);

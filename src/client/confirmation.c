@@ -1,4 +1,5 @@
 /* How far what a publisher published is safe: in the log (committed), or on the disk (durable). */
+#include <inttypes.h>
 #include <sched.h>
 
 #include "base/clock.h"
@@ -9,7 +10,9 @@ static bool is_known(enum hermes_confirmation confirmation)
     return confirmation == HERMES_COMMITTED || confirmation == HERMES_DURABLE;
 }
 
-int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confirmation, uint64_t timeout_ns)
+/* sequence: of our messages, up to which; UINT64_MAX: all. */
+static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
+                 uint64_t timeout_ns)
 {
     uint64_t start = clock_monotonic_ns();
     if (!is_known(confirmation))
@@ -30,6 +33,8 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
         if (committed && (confirmation == HERMES_COMMITTED ||
                           atomic_load_explicit(&p->status->durable, memory_order_acquire) >= target))
             return HERMES_OK;
+        if (sequence != UINT64_MAX && hermes_publisher_confirmed(p, confirmation) >= sequence)
+            return HERMES_OK;
         uint64_t waited = clock_monotonic_ns() - start;
         if (waited >= timeout_ns)
             return error_set(&p->client->error, HERMES_ETIMEOUT, "waiting for topic '%s'", p->topic);
@@ -47,6 +52,20 @@ int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confir
                  p->attached.bell.address != NULL)
             futex_wake_all(p->attached.bell.address); /* in case it sleeps: see persister.c */
     }
+}
+
+int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confirmation, uint64_t timeout_ns)
+{
+    return await(p, UINT64_MAX, confirmation, timeout_ns);
+}
+
+int hermes_publisher_wait_for(hermes_publisher_t *p, uint64_t sequence, enum hermes_confirmation confirmation,
+                              uint64_t timeout_ns)
+{
+    if (sequence >= p->writer.sequence && !p->unsettled)
+        return error_set(&p->client->error, HERMES_EINVALID, "sequence %" PRIu64 " was not published yet",
+                         sequence);
+    return await(p, sequence, confirmation, timeout_ns);
 }
 
 uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmation confirmation)

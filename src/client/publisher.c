@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/abi.h"
 #include "base/clock.h"
 #include "client/publisher.h"
 
@@ -125,10 +126,11 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
 {
     *out = NULL;
     hermes_publisher_options_t options = {.size = sizeof options};
-    if (given != NULL)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
+    if (rc < 0)
+        return error_set(&client->error, rc, "options of a publisher");
     struct wire_publisher_open request = {.sequence = 0};
-    int rc = client_put_topic(client, request.topic, topic);
+    rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)
         return rc;
     struct hermes_publisher *p = calloc(1, sizeof *p);
@@ -155,6 +157,11 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     client->publishers = p;
     *out = p;
     return HERMES_OK;
+}
+
+void hermes_publisher_set_wait(hermes_publisher_t *p, uint64_t wait_ns)
+{
+    p->wait_ns = wait_ns;
 }
 
 /* ---- publishing ---- */
@@ -187,11 +194,10 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     if (full && atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
         return error_set(&client->error, HERMES_EFULL, "topic '%s'", p->topic);
     if (clock_monotonic_ns() - start >= p->wait_ns)
-        return channel_is_up(&client->channel)
-                   ? error_set(&client->error, HERMES_EAGAIN, "topic '%s' has no room (is its disk full?)",
-                               p->topic)
-                   : error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
-                               p->topic);
+        return error_set(&client->error, HERMES_EAGAIN,
+                         channel_is_up(&client->channel) ? "topic '%s' has no room (is its disk full?)"
+                                                         : "topic '%s': no broker came back",
+                         p->topic);
     if (p->unsettled || p->writer.owner_changed || !channel_is_up(&client->channel)) {
         int again = publisher_reconnect(p);
         if (again < 0 && !worth_a_retry(again))
@@ -345,17 +351,22 @@ uint64_t hermes_publisher_sequence(const hermes_publisher_t *p)
                                 : p->writer.sequence - 1;
 }
 
-void hermes_publisher_close(hermes_publisher_t *p)
+void publisher_free(struct hermes_publisher *p)
 {
-    if (p == NULL)
-        return;
     struct hermes_publisher **at = &p->client->publishers;
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
-    hermes_abort(p);
-    close_handle(p, p->handle);
     release(&p->attached);
     free(p->backlog);
     free(p);
+}
+
+void hermes_publisher_close(hermes_publisher_t *p)
+{
+    if (p == NULL)
+        return;
+    hermes_abort(p);
+    close_handle(p, p->handle);
+    publisher_free(p);
 }

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/abi.h"
 #include "base/clock.h"
+#include "base/wait.h"
 #include "client/client.h"
+#include "client/notifier.h"
 
 struct hermes_subscriber {
     struct reader reader;
@@ -15,9 +18,12 @@ struct hermes_subscriber {
     uint32_t handle;
     uint64_t spin_ns;
     struct map status_map, doorbell_map;
+    struct notifier *notifier; /* NULL: nobody asked for a descriptor */
+    bool starved;              /* the last message wants a broker, and none is there */
 };
 
 static const uint64_t default_spin_ns = 20000;
+static const uint64_t broker_is_away_ns = 10000000; /* between two looks of an event loop */
 
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
@@ -102,7 +108,8 @@ static void detach(struct hermes_subscriber *s)
  */
 static int attach_again(struct hermes_subscriber *s)
 {
-    struct hermes_subscriber fresh = {.client = s->client, .next = s->next, .spin_ns = s->spin_ns};
+    struct hermes_subscriber fresh = {
+        .client = s->client, .next = s->next, .spin_ns = s->spin_ns, .notifier = s->notifier};
     memcpy(fresh.topic, s->topic, sizeof fresh.topic);
     uint64_t position = s->reader.position, sequence = s->reader.sequence;
     int rc = client_ensure(s->client);
@@ -157,6 +164,7 @@ static int failed(struct hermes_subscriber *s, int rc)
     }
     if (rc == HERMES_ECLOSED)
         return error_set(&s->client->error, rc, "topic '%s' was deleted", s->topic);
+    s->starved = rc == HERMES_EDISCONNECTED;
     s->client->error = s->reader.error;
     return rc;
 }
@@ -192,6 +200,35 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
         waited = clock_monotonic_ns() - start;
     }
     return rc;
+}
+
+int hermes_subscriber_fd(hermes_subscriber_t *s)
+{
+    if (s->notifier == NULL) {
+        int rc = notifier_start(&s->notifier);
+        if (rc < 0)
+            return error_set(&s->client->error, rc, "a descriptor for topic '%s'", s->topic);
+    }
+    return notifier_fd(s->notifier);
+}
+
+int hermes_subscriber_arm(hermes_subscriber_t *s)
+{
+    int rc = hermes_subscriber_fd(s);
+    if (rc < 0)
+        return rc;
+    if (s->reader.owner_changed)
+        greet_again(s);
+    if (s->starved || atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
+        s->starved = false;
+        notifier_arm(s->notifier, NULL, 0, broker_is_away_ns);
+        return 0;
+    }
+    uint32_t bell;
+    if (reader_park(&s->reader, &bell))
+        return 1;
+    notifier_arm(s->notifier, &s->reader.window->bell, bell, reader_longest_sleep(&s->reader));
+    return 0;
 }
 
 int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t handler, void *context)
@@ -251,22 +288,31 @@ void hermes_subscriber_set_spin(hermes_subscriber_t *s, uint64_t spin_ns)
     s->spin_ns = spin_ns;
 }
 
-void hermes_subscriber_counters(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
+int hermes_subscriber_counters(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
 {
-    *counters = (hermes_subscriber_counters_t){s->reader.position, s->reader.lost, s->reader.corrupt};
+    hermes_subscriber_counters_t told = {0, s->reader.position, s->reader.lost, s->reader.corrupt};
+    return abi_give(counters, &told, sizeof told);
+}
+
+void subscriber_free(struct hermes_subscriber *s)
+{
+    struct hermes_subscriber **at = &s->client->subscribers;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    notifier_forget(s->notifier);
+    detach(s);
+    free(s);
 }
 
 void hermes_subscriber_close(hermes_subscriber_t *s)
 {
     if (s == NULL)
         return;
-    struct hermes_subscriber **at = &s->client->subscribers;
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
     struct wire_handle request = {.handle = s->handle};
     if (channel_is_up(&s->client->channel))
         (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
-    detach(s);
-    free(s);
+    notifier_stop(s->notifier);
+    s->notifier = NULL;
+    subscriber_free(s);
 }

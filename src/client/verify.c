@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/abi.h"
 #include "client/client.h"
 
 static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify *verify, uint8_t *buffer)
@@ -29,9 +30,10 @@ static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify 
 int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damage_t damage, void *context,
                         hermes_verification_t *result)
 {
-    *result = (hermes_verification_t){0};
-    hermes_topic_info_t info;
-    int rc = hermes_topic_describe(client, topic, &info);
+    hermes_verification_t told = {0};
+    hermes_topic_info_t info = {.size = sizeof info};
+    int rc = abi_give(result, &told, sizeof told);
+    rc = rc < 0 ? rc : hermes_topic_describe(client, topic, &info);
     if (rc < 0)
         return rc;
     if (info.durability == HERMES_DURABILITY_MEMORY)
@@ -50,7 +52,8 @@ int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damag
                             .context = context};
     rc = verify_all(client, info.topic_id, &verify, buffer);
     free(buffer);
-    *result = (hermes_verification_t){info.first_position, info.persisted_position, verify.messages,
-                                      verify.damaged};
+    told = (hermes_verification_t){0, info.first_position, info.persisted_position, verify.messages,
+                                   verify.damaged};
+    (void)abi_give(result, &told, sizeof told);
     return rc;
 }

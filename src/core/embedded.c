@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/abi.h"
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/thread.h"
@@ -48,19 +49,18 @@ enum { DEFAULT_SYNC_INTERVAL_MS = 10 };
 
 static const uint64_t spin_before_sleep_ns = 20000;
 
-static hermes_log_options_t effective_options(const hermes_log_options_t *given)
+static int take_options(hermes_log_options_t *options, const hermes_log_options_t *given)
 {
-    hermes_log_options_t options = {.size = sizeof options};
-    if (given != NULL)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
-    if (options.window_bytes == 0)
-        options.window_bytes = WINDOW_DEFAULT_BYTES;
-    if (options.segment_bytes == 0)
-        options.segment_bytes =
-            options.window_bytes > STORE_SEGMENT_DEFAULT ? options.window_bytes : STORE_SEGMENT_DEFAULT;
-    if (options.sync_interval_ms == 0)
-        options.sync_interval_ms = DEFAULT_SYNC_INTERVAL_MS;
-    return options;
+    *options = (hermes_log_options_t){.size = sizeof *options};
+    int rc = given == NULL ? HERMES_OK : abi_take(options, sizeof *options, given);
+    if (options->window_bytes == 0)
+        options->window_bytes = WINDOW_DEFAULT_BYTES;
+    if (options->segment_bytes == 0)
+        options->segment_bytes =
+            options->window_bytes > STORE_SEGMENT_DEFAULT ? options->window_bytes : STORE_SEGMENT_DEFAULT;
+    if (options->sync_interval_ms == 0)
+        options->sync_interval_ms = DEFAULT_SYNC_INTERVAL_MS;
+    return rc;
 }
 
 /* ---- writing ---- */
@@ -112,7 +112,10 @@ static __thread struct error_text open_error;
 int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_log_t **out)
 {
     *out = NULL;
-    hermes_log_options_t options = effective_options(given);
+    hermes_log_options_t options;
+    int rc = take_options(&options, given);
+    if (rc < 0)
+        return error_set(&open_error, rc, "options of the log %s", path);
     struct hermes_log *log = calloc(1, sizeof *log);
     if (log == NULL)
         return HERMES_ENOMEM;
@@ -121,7 +124,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     log->crc = (options.flags & HERMES_LOG_NO_CRC) == 0;
     log->sync_interval_ms = options.sync_interval_ms;
     log->lock_fd = -1;
-    int rc = path_make_parents(path, text);
+    rc = path_make_parents(path, text);
     if (rc == 0)
         rc = lock_log(log, path, text);
     if (rc == 0)

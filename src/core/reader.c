@@ -367,6 +367,22 @@ int reader_poll_slow(struct reader *reader, hermes_message_t *message)
 
 /* ---- waiting ---- */
 
+bool reader_park(struct reader *reader, uint32_t *bell)
+{
+    /* Acquire pairs with the release in window_ring(). */
+    *bell = atomic_load_explicit(&reader->window->bell, memory_order_acquire);
+    if (reader->doorbell != NULL) {
+        atomic_store_explicit(&reader->doorbell->parked, 1, memory_order_relaxed);
+        barrier_remote(); /* pairs with barrier_publisher(): one of us sees the other */
+    }
+    return reader_ready(reader);
+}
+
+uint64_t reader_longest_sleep(const struct reader *reader)
+{
+    return reader->doorbell != NULL ? longest_sleep_ns : deaf_sleep_ns;
+}
+
 int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)
 {
     if (reader_ready(reader))
@@ -385,14 +401,9 @@ int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)
         if (now - start >= timeout_ns)
             return HERMES_ETIMEOUT;
         uint64_t left = timeout_ns - (now - start);
-        uint64_t most = reader->doorbell != NULL ? longest_sleep_ns : deaf_sleep_ns;
-        /* Acquire pairs with the release in window_ring(). */
-        uint32_t bell = atomic_load_explicit(&reader->window->bell, memory_order_acquire);
-        if (reader->doorbell != NULL) {
-            atomic_store_explicit(&reader->doorbell->parked, 1, memory_order_relaxed);
-            barrier_remote(); /* pairs with barrier_publisher(): one of us sees the other */
-        }
-        if (reader_ready(reader))
+        uint64_t most = reader_longest_sleep(reader);
+        uint32_t bell;
+        if (reader_park(reader, &bell))
             return HERMES_OK;
         int rc = futex_wait(&reader->window->bell, bell, left < most ? left : most);
         if (reader_ready(reader))

@@ -120,6 +120,11 @@ static inline bool reader_ready(const struct reader *reader)
  * 0: look; HERMES_ETIMEOUT; HERMES_EINTERRUPTED. */
 int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns);
 
+/* Before sleeping on the window's bell while it is *bell, at most so long: asks to be woken. true: there is
+ * something to do already. */
+bool reader_park(struct reader *reader, uint32_t *bell);
+uint64_t reader_longest_sleep(const struct reader *reader);
+
 int reader_seek_first(struct reader *reader);
 int reader_seek_end(struct reader *reader);
 /* The next message is the first whose sequence (time stamp) is not below the value. */

@@ -2,7 +2,9 @@
 #include "../unit/test.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -114,7 +116,7 @@ static void test_refuses(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         hermes_publisher_t *publisher;
         hermes_subscriber_t *subscriber;
-        hermes_topic_info_t info;
+        hermes_topic_info_t info = {.size = sizeof info};
         assert_int_equal(hermes_topic_create(f->client, names[i], NULL), HERMES_ENAME);
         assert_int_equal(hermes_topic_delete(f->client, names[i]), HERMES_ENAME);
         assert_int_equal(hermes_topic_describe(f->client, names[i], &info), HERMES_ENAME);
@@ -194,7 +196,7 @@ static void test_one_publisher_of_an_exclusive_topic(void **state)
 
 static hermes_topic_info_t describe(struct fixture *f, const char *topic)
 {
-    hermes_topic_info_t info;
+    hermes_topic_info_t info = {.size = sizeof info};
     assert_int_equal(hermes_topic_describe(f->client, topic, &info), 0);
     return info;
 }
@@ -299,6 +301,191 @@ static void test_refuses_confirmations_that_are_none(void **state)
     assert_int_equal(hermes_publish(publisher, "x", 1, NULL), 0);
     assert_int_equal(hermes_publisher_poll(publisher), 0);
     hermes_publisher_close(publisher);
+}
+
+/* Programs and libraries of different age: what the older does not know is 0, or refused. */
+static void test_structs_may_grow(void **state)
+{
+    struct fixture *f = *state;
+    struct {
+        hermes_topic_options_t known;
+        uint64_t future;
+    } newer = {.known = {.size = sizeof newer}, .future = 0};
+    assert_int_equal(hermes_topic_create(f->client, "newer", &newer.known), 0);
+    newer.future = 1;
+    assert_int_equal(hermes_topic_create(f->client, "refused", &newer.known), HERMES_ENOTSUP);
+    hermes_topic_options_t older = {.size = offsetof(hermes_topic_options_t, window_bytes), .shared = 1};
+    older.window_bytes = 12345; /* behind its end: never looked at */
+    assert_int_equal(hermes_topic_create(f->client, "older", &older), 0);
+    assert_int_equal(describe(f, "older").shared, 1);
+    hermes_topic_options_t without = {.size = 0};
+    assert_int_equal(hermes_topic_create(f->client, "without", &without), HERMES_EINVALID);
+    hermes_publisher_options_t none = {.flags = HERMES_PUBLISH_NO_CRC};
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "older", &none, &publisher), HERMES_EINVALID);
+
+    struct {
+        hermes_topic_info_t known;
+        uint64_t future;
+    } infos[2];
+    memset(infos, 0xff, sizeof infos);
+    infos[0].known.size = sizeof infos[0];
+    assert_int_equal(hermes_topic_list(f->client, "", &infos[0].known, 2), 2);
+    assert_string_equal(infos[0].known.name, "newer");
+    assert_string_equal(infos[1].known.name, "older");
+    assert_int_equal(infos[0].future | infos[1].future, 0);
+    struct {
+        size_t size;
+        char name[128];
+        uint64_t behind;
+    } short_info = {.size = offsetof(hermes_topic_info_t, topic_id), .behind = 77};
+    assert_int_equal(hermes_topic_describe(f->client, "older", (hermes_topic_info_t *)(void *)&short_info),
+                     0);
+    assert_string_equal(short_info.name, "older");
+    assert_int_equal(short_info.behind, 77);
+    short_info.size = 0;
+    assert_int_equal(hermes_topic_describe(f->client, "older", (hermes_topic_info_t *)(void *)&short_info),
+                     HERMES_EINVALID);
+}
+
+static void test_urls(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const forms[] = {"unix:%s/broker.sock", "unix://%s/broker.sock", "%s/broker.sock"};
+    char url[200];
+    hermes_client_t *client;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(url, sizeof url, i == 0 ? forms[0] : i == 1 ? forms[1] : forms[2], f->home);
+        assert_int_equal(hermes_connect(url, &client), 0);
+        assert_int_equal(hermes_ping(client), 0);
+        hermes_disconnect(client);
+    }
+    assert_int_equal(hermes_connect("tcp://localhost:1", &client), HERMES_ENOTSUP);
+    assert_non_null(strstr(hermes_last_error(NULL), "tcp://localhost:1"));
+    assert_true(hermes_connect("", &client) < 0);
+    assert_true(hermes_connect("unix:", &client) < 0);
+}
+
+static void test_waits_for_one_message(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned shared = 0; shared < 2; shared++) {
+        const char *topic = shared ? "shared" : "exclusive";
+        make_topic_of(f, topic, shared, HERMES_DURABILITY_ASYNC);
+        hermes_publisher_t *publisher;
+        assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
+        uint64_t sequence = 0;
+        for (unsigned i = 1; i <= 100; i++) {
+            assert_int_equal(hermes_publish(publisher, &i, sizeof i, &sequence), 0);
+            enum hermes_confirmation c = i % 2 ? HERMES_DURABLE : HERMES_COMMITTED;
+            assert_int_equal(hermes_publisher_wait_for(publisher, i / 2, c, 60000000000u), 0);
+            assert_true(hermes_publisher_confirmed(publisher, c) >= i / 2);
+        }
+        assert_int_equal(hermes_publisher_wait_for(publisher, sequence + 1, HERMES_COMMITTED, 0),
+                         HERMES_EINVALID);
+        hermes_publisher_close(publisher);
+    }
+}
+
+/* ---- event loops ---- */
+
+static void *publish_slowly(void *unused)
+{
+    (void)unused;
+    hermes_client_t *client;
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    assert_int_equal(hermes_publisher_open(client, "t", NULL, &publisher), 0);
+    for (uint64_t i = 1; i <= 3000; i++) {
+        struct timespec pause = {0, (long)(i % 7) * 20000};
+        nanosleep(&pause, NULL);
+        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
+    }
+    hermes_disconnect(client);
+    return NULL;
+}
+
+/* Sleeps in poll(2) alone, through restarts of the broker: it is woken each time, and not for nothing. */
+static void test_descriptor_for_event_loops(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    hermes_subscriber_t *subscriber;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &subscriber), 0);
+    struct pollfd pollfd = {.fd = hermes_subscriber_fd(subscriber), .events = POLLIN};
+    assert_true(pollfd.fd >= 0);
+    assert_int_equal(hermes_subscriber_fd(subscriber), pollfd.fd);
+    assert_int_equal(hermes_subscriber_arm(subscriber), 0);
+    assert_int_equal(poll(&pollfd, 1, 0), 0);
+    pthread_t publisher;
+    pthread_create(&publisher, NULL, publish_slowly, NULL);
+    hermes_message_t message;
+    uint64_t expected = 1, number;
+    unsigned waits = 0;
+    while (expected <= 3000) {
+        int rc = hermes_poll(subscriber, &message);
+        if (rc == 1) {
+            memcpy(&number, message.payload, sizeof number);
+            assert_int_equal(number, expected++);
+        } else if (hermes_subscriber_arm(subscriber) == 0) {
+            assert_true(rc == 0 || rc == HERMES_EDISCONNECTED);
+            assert_int_equal(poll(&pollfd, 1, 60000), 1);
+            if (++waits == 300 || waits == 600) {
+                stop_broker(f, waits == 300 ? SIGKILL : SIGTERM);
+                start_broker(f);
+            }
+        }
+    }
+    assert_true(waits > 600);
+    pthread_join(publisher, NULL);
+    assert_int_equal(hermes_poll(subscriber, &message), 0);
+    if (hermes_subscriber_arm(subscriber) == 0) /* deleted: that is told as well */
+        assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
+    while ((poll(&pollfd, 1, 60000), hermes_poll(subscriber, &message)) != HERMES_ECLOSED)
+        (void)hermes_subscriber_arm(subscriber);
+    hermes_subscriber_close(subscriber);
+}
+
+/* A child lets go of everything, and its parent goes on undisturbed; the session ends with the parent's. */
+static void test_forgets_after_fork(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "e", false);
+    make_topic(f, "s", true);
+    hermes_client_t *client;
+    hermes_publisher_t *exclusive, *shared;
+    hermes_subscriber_t *subscriber;
+    void *claimed;
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    assert_int_equal(hermes_publisher_open(client, "e", NULL, &exclusive), 0);
+    assert_int_equal(hermes_publisher_open(client, "s", NULL, &shared), 0);
+    assert_int_equal(hermes_subscriber_open(client, "s", &subscriber), 0);
+    assert_true(hermes_subscriber_fd(subscriber) >= 0);
+    assert_int_equal(hermes_claim(exclusive, 8, &claimed), 0);
+    int stay[2];
+    assert_int_equal(pipe(stay), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(stay[1]);
+        hermes_forget(client);
+        char byte;
+        _exit(read(stay[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    uint64_t number = 1;
+    memcpy(claimed, &number, sizeof number);
+    assert_int_equal(hermes_commit(exclusive, NULL), 0);
+    assert_int_equal(hermes_publish(shared, &number, sizeof number, NULL), 0);
+    expect_counters(subscriber, 1);
+    assert_int_equal(hermes_ping(client), 0);
+    assert_int_equal(describe(f, "e").publishers, 1);
+    hermes_forget(client); /* as if it had died: the child alone could keep the session up */
+    while (describe(f, "e").publishers + describe(f, "s").publishers > 0)
+        sched_yield();
+    close(stay[1]);
+    close(stay[0]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 /* ---- newcomers ---- */
@@ -418,12 +605,12 @@ static void publish_without_a_broker(struct fixture *f, const char *topic, bool 
         number++;
         rc = hermes_publish(publisher, &number, sizeof number, NULL);
     } while (rc == 0);
-    assert_int_equal(rc, HERMES_EDISCONNECTED);
+    assert_int_equal(rc, shared ? HERMES_EAGAIN : HERMES_EDISCONNECTED);
     assert_non_null(strstr(hermes_last_error(f->client), "no broker"));
-    if (shared)
+    if (rc == HERMES_EAGAIN)
         number--; /* it never got into the ring */
     uint64_t refused = number + 1;
-    assert_int_equal(hermes_publish(publisher, &refused, sizeof refused, NULL), HERMES_EDISCONNECTED);
+    assert_int_equal(hermes_publish(publisher, &refused, sizeof refused, NULL), HERMES_EAGAIN);
     start_broker(f);
     number++;
     assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
@@ -450,6 +637,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sync_is_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_calls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_confirmations_that_are_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_structs_may_grow, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_urls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waits_for_one_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_descriptor_for_event_loops, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forgets_after_fork, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscribers_come_while_publishers_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_through_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared_through_restarts, setup, teardown),

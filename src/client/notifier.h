@@ -1,0 +1,33 @@
+/*
+ * A descriptor for event loops. Messages come by a futex, and a futex cannot be waited for by poll(2): one
+ * parked thread for each subscriber that asks for a descriptor turns the one into the other.
+ *
+ * The thread touches nothing of the subscriber's but the address of a futex word, which it gives to the
+ * kernel alone: a mapping that is gone by then is an error of the system call, and a needless wake-up.
+ */
+#ifndef CLIENT_NOTIFIER_H
+#define CLIENT_NOTIFIER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct notifier;
+
+/* HERMES_ENOTSUP: a kernel before 5.16. */
+int notifier_start(struct notifier **notifier);
+
+/* Its descriptor: readable once what was armed has happened. The notifier's. */
+int notifier_fd(const struct notifier *notifier);
+
+/* Makes the descriptor unreadable, and readable again when *word is no longer expected or timeout_ns have
+ * gone by; word NULL: only then. What was armed before is forgotten. */
+void notifier_arm(struct notifier *notifier, const _Atomic uint32_t *word, uint32_t expected,
+                  uint64_t timeout_ns);
+
+/* NULL is allowed. */
+void notifier_stop(struct notifier *notifier);
+
+/* In a child after fork(2), where the thread is not. NULL is allowed. */
+void notifier_forget(struct notifier *notifier);
+
+#endif
