@@ -305,7 +305,7 @@ typedef struct hermes_subscriber_counters {
     uint64_t corrupt;  /* frames that were damaged */
 } hermes_subscriber_counters_t;
 
-HERMES_API int hermes_subscriber_counters(const hermes_subscriber_t *subscriber,
+HERMES_API int hermes_subscriber_describe(const hermes_subscriber_t *subscriber,
                                           hermes_subscriber_counters_t *counters);
 HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
 

@@ -5,7 +5,7 @@
  *                           -> risk_engine ---/
  *                           -> analytics
  *
- * The actors tell by lines on their standard output how far they are (examples/actor.h).
+ * The actors tell by lines on their standard output how far they are (examples/c/actor.h).
  */
 #include <errno.h>
 #include <fcntl.h>

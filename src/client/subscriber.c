@@ -288,7 +288,7 @@ void hermes_subscriber_set_spin(hermes_subscriber_t *s, uint64_t spin_ns)
     s->spin_ns = spin_ns;
 }
 
-int hermes_subscriber_counters(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
+int hermes_subscriber_describe(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
 {
     hermes_subscriber_counters_t told = {0, s->reader.position, s->reader.lost, s->reader.corrupt};
     return abi_give(counters, &told, sizeof told);

@@ -57,13 +57,20 @@ class Docs(unittest.TestCase):
             subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
             with open(os.path.join(work, "first.c"), "w") as file:
                 file.write(head + "\nint main(void)\n{\n" + body + "return 0;\n}\n")
-            environment = dict(os.environ, PKG_CONFIG_PATH=prefix + "/lib/pkgconfig", HERMES_HOME=work, PREFIX=prefix,
+            environment = dict(os.environ, PKG_CONFIG_PATH=prefix + "/lib/pkgconfig", HERMES_HOME=work, PREFIX=prefix, SOURCE=SOURCE,
                                LD_LIBRARY_PATH=prefix + "/lib", PATH=prefix + "/bin:" + os.environ["PATH"])
-            # Each public header by itself, in C11, all warnings; then the program, shared and static.
+            # Each public header by itself, in C and C++, all warnings; then the program, shared and static.
             script = """set -e
                 for header in "$PREFIX"/include/hermes/*.h; do
-                    echo "#include <hermes/$(basename "$header")>" | gcc -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror \
-                        -fsyntax-only -x c - $(pkg-config --cflags hermes)
+                    for compiler in "gcc -std=c11 -x c" "gcc -std=c17 -x c" "g++ -std=c++17 -x c++"; do
+                        echo "#include <hermes/$(basename "$header")>" | $compiler -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+                            -Werror -fsyntax-only - $(pkg-config --cflags hermes)
+                    done
+                done
+                g++ -x c++ -std=c++17 -Wall -Wextra -Werror first.c -o first-c++ $(pkg-config --cflags --libs hermes)
+                for example in publish subscribe; do
+                    gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$SOURCE/examples/c/$example.c" -o $example \
+                        $(pkg-config --cflags --libs hermes)
                 done
                 gcc -Wall -Wextra -Werror first.c -o first $(pkg-config --cflags --libs hermes)
                 gcc -Wall -Wextra -Werror first.c -o first-static $(pkg-config --cflags hermes) "$PREFIX/lib/libhermes.a" \
@@ -73,13 +80,18 @@ class Docs(unittest.TestCase):
                 hermes topic create greetings
                 ./first
                 ./first-static
-                hermes sub greetings --from first --count 2
+                ./first-c++
+                ./publish
+                hermes sub greetings --from first --count 4
+                ./subscribe > seen & subscriber=$!
+                until [ "$(grep -c hello seen)" = 4 ]; do kill -0 $subscriber; done
+                kill $subscriber
                 kill $broker
                 wait $broker
                 """
             out = subprocess.run(["bash"], input=script.encode(), env=environment, cwd=work, stdout=subprocess.PIPE, check=True,
                                  timeout=120).stdout
-            self.assertEqual(out, b"hello\nhello\n")
+            self.assertEqual(out, b"hello\n" * 4)
             with open(os.path.join(work, "CMakeLists.txt"), "w") as file:
                 file.write("cmake_minimum_required(VERSION 3.25)\nproject(first C)\nfind_package(Hermes REQUIRED)\n"
                            "add_executable(first first.c)\ntarget_link_libraries(first Hermes::hermes_shared)\n")
