@@ -1,4 +1,5 @@
-/* The shortest publisher: hermes topic create greetings; ./publish; hermes sub greetings --from first --count 1 */
+/* The shortest publisher: hermes topic create greetings; ./publish; hermes sub greetings --from first --count
+ * 1 */
 #include <hermes/hermes.h>
 #include <stdio.h>
 

@@ -177,7 +177,8 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns, or no broker to make some; HERMES_EFULL: and none
  * on the disk; HERMES_EFENCED: another publisher has the topic now. After these, this message was not
  * published. HERMES_EDISCONNECTED: no broker came back within wait_ns, and the message goes out, before any
- * other, if one comes back while the publisher is open; HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the
+ * other, if one comes back while the publisher is open: hermes_publisher_wait() goes on waiting for that;
+ * HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the
  * topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
@@ -187,7 +188,8 @@ HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload
 HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_t wait_ns);
 
 /* Publishes count messages with one time stamp; on a sync topic it waits once, for all of them. Returns how
- * many, or the error that stopped the first. */
+ * many, or the error that stopped the first. (Those that wait for a broker, as after HERMES_EDISCONNECTED,
+ * count; the next call tells.) */
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
 

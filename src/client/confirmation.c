@@ -10,6 +10,25 @@ static bool is_known(enum hermes_confirmation confirmation)
     return confirmation == HERMES_COMMITTED || confirmation == HERMES_DURABLE;
 }
 
+/* Our epoch was sealed, and it is open whether all that we committed lies before its end. */
+static bool seal_is_open(const struct hermes_publisher *p)
+{
+    if (p->kind != WIRE_DIRECT || p->unsettled || (uint32_t)status_load_seal(p->status) < p->epoch)
+        return false;
+    bool ended = atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED ||
+                 atomic_load_explicit(&p->status->epoch, memory_order_acquire) > p->epoch;
+    return !ended || p->writer.position > atomic_load_explicit(&p->status->epoch_start, memory_order_relaxed);
+}
+
+static int resolve_seal(struct hermes_publisher *p, uint64_t timeout_ns)
+{
+    uint64_t wait_ns = p->wait_ns;
+    p->wait_ns = timeout_ns;
+    int rc = publisher_resolve_seal(p, clock_monotonic_ns());
+    p->wait_ns = wait_ns;
+    return rc;
+}
+
 /* sequence: of our messages, up to which; UINT64_MAX: all. */
 static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
                  uint64_t timeout_ns)
@@ -22,6 +41,12 @@ static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_conf
     if (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY)
         return error_set(&p->client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", p->topic);
     for (;;) {
+        if (seal_is_open(p)) {
+            uint64_t waited = clock_monotonic_ns() - start;
+            int rc = resolve_seal(p, waited < timeout_ns ? timeout_ns - waited : 0);
+            if (rc < 0)
+                return rc;
+        }
         uint64_t target = p->writer.position;
         bool committed = !p->unsettled;
         if (committed && p->kind == WIRE_RING) {
@@ -74,6 +99,8 @@ uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmat
         return 0;
     if (p->unsettled && p->claimed == NULL)
         return p->confirmed[confirmation]; /* no broker: nothing more is known */
+    if (confirmation == HERMES_COMMITTED && seal_is_open(p))
+        return p->confirmed[confirmation];
     uint64_t sequence = p->confirmed[confirmation];
     if (p->kind == WIRE_DIRECT) {
         /* Acquire pairs with log_sync(). */

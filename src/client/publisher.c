@@ -278,13 +278,14 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
     if (checked < done)
         rc = window_after_commit(&p->writer);
     if (rc == HERMES_EFENCED && (rc = publisher_resolve_seal(p, clock_monotonic_ns())) < 0)
-        return rc;
+        return rc == HERMES_EDISCONNECTED && !p->confirms ? (int64_t)done : rc;
     /* What did not fit goes the slow way, which waits, and names the error if there is one. */
     bool confirms = p->confirms;
     p->confirms = false; /* not one by one */
-    for (rc = 0; done < count; done++)
-        if ((rc = hermes_publish(p, slices[done].data, slices[done].length, NULL)) < 0)
-            break;
+    for (rc = 0; done < count && rc == 0;) {
+        rc = hermes_publish(p, slices[done].data, slices[done].length, NULL);
+        done += rc == 0 || rc == HERMES_EDISCONNECTED; /* that one waits for a broker, here */
+    }
     p->confirms = confirms;
     if (done == 0)
         return rc;

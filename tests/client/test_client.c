@@ -611,7 +611,11 @@ static void publish_without_a_broker(struct fixture *f, const char *topic, bool 
         number--; /* it never got into the ring */
     uint64_t refused = number + 1;
     assert_int_equal(hermes_publish(publisher, &refused, sizeof refused, NULL), HERMES_EAGAIN);
+    assert_true(hermes_publisher_wait(publisher, HERMES_COMMITTED, 20000000) < 0);
+    assert_true(hermes_publisher_confirmed(publisher, HERMES_COMMITTED) < number);
     start_broker(f);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, 60000000000u), 0);
+    assert_int_equal(hermes_publisher_confirmed(publisher, HERMES_COMMITTED), number);
     number++;
     assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
     hermes_subscriber_t *subscriber;
