@@ -1,0 +1,28 @@
+"""Publish to and subscribe from a Hermes message broker on this host, through shared memory.
+
+    import hermes_msg as hermes
+
+    with hermes.connect() as client:
+        client.create_topic("quotes", exist_ok=True)
+        with client.publisher("quotes") as pub:
+            pub.send(b"hello")
+        for message in client.subscriber("quotes", start="first"):
+            print(message.sequence, message.time, message.payload)
+
+Threads: every publisher and subscriber has a session of its own, and belongs to one thread at a time; a second one
+gets InUse. The GIL is let go of while one waits. After a fork, the child connects again (Forked).
+
+Errors: Error is the base of all; each names one thing (TopicNotFound, PayloadTooLarge, NoRoom ...), has .code, .name
+and .retry, and is below Python's own where there is one (TimeoutError, ConnectionError, ValueError ...).
+"""
+from . import _core, _support, log
+from ._core import *  # noqa: F403
+from ._support import TopicInfo, Verification
+
+__version__ = "0.1.0"
+
+#: The dtype of recv_batch()'s headers.
+HEADERS = [("sequence", "<u8"), ("timestamp", "<u8")]
+
+_support.Disconnected = _core.Disconnected
+_support.Closed = _core.Closed

@@ -1,0 +1,389 @@
+/* Client: topics, and what is opened on them. */
+#include "module.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct client {
+    struct handle handle;
+    PyObject *url; /* str or None */
+};
+
+static int take_url(PyObject *url, const char **text)
+{
+    *text = NULL;
+    if (url == NULL || url == Py_None)
+        return 0;
+    *text = take_text(url, "a URL");
+    return *text == NULL ? -1 : 0;
+}
+
+/* A session with the broker; takes its time without the GIL. */
+static hermes_client_t *connect_to(struct state *state, PyObject *url)
+{
+    const char *text;
+    hermes_client_t *client = NULL;
+    if (take_url(url, &text) < 0)
+        return NULL;
+    char *copy = text == NULL ? NULL : strdup(text); /* url may be anybody's while we wait */
+    if (text != NULL && copy == NULL)
+        return (hermes_client_t *)(void *)PyErr_NoMemory();
+    PyThreadState *thread = PyEval_SaveThread();
+    int rc = hermes_connect(copy, &client);
+    PyEval_RestoreThread(thread);
+    free(copy);
+    if (rc < 0)
+        raise_error(state, rc, hermes_last_error(NULL));
+    return client;
+}
+
+static void close_client(struct handle *handle)
+{
+    hermes_disconnect(handle->client);
+}
+
+static void forget_client(struct handle *handle)
+{
+    hermes_forget(handle->client);
+}
+
+PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"url", NULL};
+    PyObject *url = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url))
+        return NULL;
+    struct state *state = module_state(module);
+    PyObject *path = NULL;
+    if (url != Py_None && !PyUnicode_Check(url)) { /* a path */
+        path = PyObject_CallMethod(state->support, "fspath", "O", url);
+        if (path == NULL)
+            return NULL;
+        url = path;
+    }
+    hermes_client_t *session = connect_to(state, url);
+    struct client *client = NULL;
+    if (session != NULL) {
+        allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
+        client = (struct client *)(void *)allocate(state->client_type, 0);
+    }
+    if (client == NULL) {
+        hermes_disconnect(session);
+    } else {
+        handle_init(&client->handle, state, NULL, NULL);
+        client->handle.client = session;
+        client->handle.close = close_client;
+        client->handle.forget = forget_client;
+        client->url = Py_NewRef(url);
+    }
+    Py_XDECREF(path);
+    return (PyObject *)client;
+}
+
+static void client_dealloc(struct client *self)
+{
+    Py_CLEAR(self->url);
+    handle_dealloc(&self->handle);
+}
+
+static PyObject *client_close(struct handle *self, PyObject *unused)
+{
+    if (handle_close_children(self) < 0)
+        return NULL;
+    return handle_method_close(self, unused);
+}
+
+static PyObject *client_ping(struct handle *self, PyObject *unused)
+{
+    (void)unused;
+    int rc;
+    if (handle_check(self) < 0)
+        return NULL;
+    WITHOUT_GIL(self, rc = hermes_ping(self->client));
+    if (rc < 0)
+        return raise_of(self, rc);
+    Py_RETURN_NONE;
+}
+
+/* ---- topics ---- */
+
+/* One of some words; *number: which. */
+static int take_choice(PyObject *object, const char *what, const char *const *words, uint32_t *number)
+{
+    const char *text = take_text(object, what);
+    if (text == NULL)
+        return -1;
+    for (uint32_t i = 0; words[i] != NULL; i++)
+        if (strcmp(words[i], text) == 0) {
+            *number = i;
+            return 0;
+        }
+    PyErr_Format(PyExc_ValueError, "%s cannot be %R", what, object);
+    return -1;
+}
+
+static const char *const durabilities[] = {"memory", "async", "sync", NULL};
+static const char *const when_full_words[] = {"error", "wait", NULL};
+
+static PyObject *client_create_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"name",       "durability", "shared",    "window_bytes", "segment_bytes",
+                            "keep_bytes", "keep",       "when_full", "exist_ok",     NULL};
+    PyObject *name, *durability = NULL, *keep = Py_None, *when_full = NULL;
+    int shared = 0, exist_ok = 0;
+    unsigned long long window = 0, segment = 0, keep_bytes = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOp:create_topic", names, &name, &durability,
+                                     &shared, take_bytes, &window, take_bytes, &segment, take_bytes, &keep_bytes,
+                                     &keep, &when_full, &exist_ok) ||
+        handle_check(self) < 0)
+        return NULL;
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = HERMES_DURABILITY_ASYNC,
+                                      .shared = shared != 0,
+                                      .window_bytes = window,
+                                      .segment_bytes = segment,
+                                      .keep_bytes = keep_bytes};
+    const char *text = take_text(name, "a topic's name");
+    if (text == NULL || take_age(self->state, keep, &options.keep_ns) < 0 ||
+        (durability != NULL && take_choice(durability, "durability", durabilities, &options.durability) < 0) ||
+        (when_full != NULL && take_choice(when_full, "when_full", when_full_words, &options.full_waits) < 0))
+        return NULL;
+    int rc;
+    WITHOUT_GIL(self, rc = hermes_topic_create(self->client, text, &options));
+    if (rc < 0 && !(rc == HERMES_EEXISTS && exist_ok))
+        return raise_of(self, rc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"name", "keep_bytes", "keep", "when_full", NULL};
+    PyObject *name, *keep_bytes = NULL, *keep = NULL, *when_full = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOO:alter_topic", names, &name, &keep_bytes, &keep,
+                                     &when_full) ||
+        handle_check(self) < 0)
+        return NULL;
+    hermes_topic_options_t options = {.size = sizeof options};
+    uint32_t fields = (keep_bytes != NULL ? HERMES_ALTER_KEEP_BYTES : 0u) | (keep != NULL ? HERMES_ALTER_KEEP_NS : 0u) |
+                      (when_full != NULL ? HERMES_ALTER_FULL_WAITS : 0u);
+    unsigned long long bytes = 0;
+    const char *text = take_text(name, "a topic's name");
+    if (text == NULL || (keep_bytes != NULL && !take_bytes(keep_bytes, &bytes)) ||
+        (keep != NULL && take_age(self->state, keep, &options.keep_ns) < 0) ||
+        (when_full != NULL && take_choice(when_full, "when_full", when_full_words, &options.full_waits) < 0))
+        return NULL;
+    options.keep_bytes = bytes;
+    int rc;
+    WITHOUT_GIL(self, rc = hermes_topic_alter(self->client, text, fields, &options));
+    if (rc < 0)
+        return raise_of(self, rc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *client_delete_topic(struct handle *self, PyObject *name)
+{
+    const char *text = take_text(name, "a topic's name");
+    if (text == NULL || handle_check(self) < 0)
+        return NULL;
+    int rc;
+    WITHOUT_GIL(self, rc = hermes_topic_delete(self->client, text));
+    if (rc < 0)
+        return raise_of(self, rc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
+{
+    return PyObject_CallMethod(
+        state->support, "topic_info", "sKsNKKKKKKKIIINKKKKsN", i->name, (unsigned long long)i->topic_id,
+        i->durability < 3 ? durabilities[i->durability] : "unknown", PyBool_FromLong((long)i->shared),
+        (unsigned long long)i->window_bytes, (unsigned long long)i->segment_bytes, (unsigned long long)i->first_position,
+        (unsigned long long)i->committed_position, (unsigned long long)i->persisted_position,
+        (unsigned long long)i->durable_position, (unsigned long long)i->last_sequence, i->epoch, i->publishers,
+        i->subscribers, PyBool_FromLong((long)i->failed), (unsigned long long)i->refused, (unsigned long long)i->corrupt,
+        (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns, when_full_words[i->full_waits != 0],
+        PyBool_FromLong((long)i->full));
+}
+
+static PyObject *client_topic(struct handle *self, PyObject *name)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    const char *text = take_text(name, "a topic's name");
+    if (text == NULL || handle_check(self) < 0)
+        return NULL;
+    int rc;
+    WITHOUT_GIL(self, rc = hermes_topic_describe(self->client, text, &info));
+    return rc < 0 ? raise_of(self, rc) : info_of(self->state, &info);
+}
+
+static PyObject *client_topics(struct handle *self, PyObject *unused)
+{
+    (void)unused;
+    enum { PAGE = 64 };
+    PyObject *list = PyList_New(0);
+    hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
+    char after[sizeof infos->name] = "";
+    int count = PAGE;
+    if (infos == NULL)
+        PyErr_NoMemory();
+    while (list != NULL && infos != NULL && count == PAGE) {
+        infos[0].size = sizeof infos[0];
+        if (handle_check(self) < 0)
+            break;
+        WITHOUT_GIL(self, count = hermes_topic_list(self->client, after, infos, PAGE));
+        if (count < 0)
+            raise_of(self, count);
+        for (int i = 0; i < count && !PyErr_Occurred(); i++) {
+            PyObject *info = info_of(self->state, &infos[i]);
+            if (info != NULL)
+                PyList_Append(list, info);
+            Py_XDECREF(info);
+        }
+        if (PyErr_Occurred())
+            break;
+        if (count > 0)
+            memcpy(after, infos[count - 1].name, sizeof after);
+    }
+    free(infos);
+    if (PyErr_Occurred())
+        Py_CLEAR(list);
+    return list;
+}
+
+struct damages {
+    struct damage {
+        uint64_t from, to;
+        int error;
+    } *at;
+    size_t count, room;
+};
+
+static void note_damage(void *context, uint64_t from, uint64_t to, int error)
+{
+    struct damages *damages = context;
+    if (damages->count == damages->room) {
+        size_t room = damages->room == 0 ? 64 : damages->room * 2;
+        struct damage *more = realloc(damages->at, room * sizeof *more);
+        if (more == NULL)
+            return;
+        damages->at = more;
+        damages->room = room;
+    }
+    damages->at[damages->count++] = (struct damage){from, to, error};
+}
+
+static PyObject *client_verify_topic(struct handle *self, PyObject *name)
+{
+    const char *text = take_text(name, "a topic's name");
+    if (text == NULL || handle_check(self) < 0)
+        return NULL;
+    struct damages damages = {NULL, 0, 0};
+    hermes_verification_t result = {.size = sizeof result};
+    int rc;
+    WITHOUT_GIL(self, rc = hermes_topic_verify(self->client, text, note_damage, &damages, &result));
+    PyObject *list = rc < 0 ? raise_of(self, rc) : PyList_New(0);
+    for (size_t i = 0; list != NULL && i < damages.count; i++) {
+        const struct damage *d = &damages.at[i];
+        PyObject *item = Py_BuildValue("KKs", (unsigned long long)d->from, (unsigned long long)d->to,
+                                       hermes_error_name(d->error));
+        if (item == NULL || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    free(damages.at);
+    return list == NULL ? NULL
+                        : PyObject_CallMethod(self->state->support, "verification", "KKKN",
+                                              (unsigned long long)result.first_position,
+                                              (unsigned long long)result.end_position,
+                                              (unsigned long long)result.messages, list);
+}
+
+/* ---- publishers and subscribers ---- */
+
+static PyObject *client_publisher(struct client *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"topic", "checksum", "wait_durable", "timeout", NULL};
+    PyObject *topic, *timeout = NULL;
+    int checksum = 1, wait_durable = 1;
+    uint64_t wait_ns = 10000000000u;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppO:publisher", names, &topic, &checksum, &wait_durable,
+                                     &timeout) ||
+        handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
+        (timeout != NULL && take_timeout(timeout, &wait_ns) < 0))
+        return NULL;
+    hermes_client_t *session = connect_to(self->handle.state, self->url);
+    if (session == NULL)
+        return NULL;
+    return publisher_new(&self->handle, session, topic, checksum ? 0 : HERMES_PUBLISH_NO_CRC, wait_durable != 0,
+                         wait_ns);
+}
+
+static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"topic", "start", "verify", "spin", NULL};
+    PyObject *topic, *start = NULL, *spin = NULL;
+    int verify = 1;
+    uint64_t spin_ns = 20000;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$pO:subscriber", names, &topic, &start, &verify, &spin) ||
+        handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
+        (spin != NULL && take_timeout(spin, &spin_ns) < 0))
+        return NULL;
+    hermes_client_t *session = connect_to(self->handle.state, self->url);
+    if (session == NULL)
+        return NULL;
+    return subscriber_new(&self->handle, session, topic, start, verify != 0, spin_ns);
+}
+
+static PyMethodDef methods[] = {
+    {"create_topic", (PyCFunction)(void *)client_create_topic, METH_VARARGS | METH_KEYWORDS,
+     "create_topic(name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, keep_bytes=0,\n"
+     "             keep=None, when_full='error', exist_ok=False)\n--\n\n"
+     "Makes a topic. durability: 'memory' (survives any process, not a stop), 'async' (on disk within 10 ms) or\n"
+     "'sync' (send() returns when it is on disk). shared: up to 256 publishers at once, in one order; else one at a\n"
+     "time, which is faster. keep_bytes, keep (seconds or timedelta): retention. when_full: what publishers do while\n"
+     "the disk is full. Raises TopicExists, InvalidName, InvalidArgument, LimitReached, NoSpace."},
+    {"alter_topic", (PyCFunction)(void *)client_alter_topic, METH_VARARGS | METH_KEYWORDS,
+     "alter_topic(name, *, keep_bytes=..., keep=..., when_full=...)\n--\n\n"
+     "Changes what is given, at once, whoever publishes or reads."},
+    {"delete_topic", (PyCFunction)client_delete_topic, METH_O,
+     "delete_topic(name)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a publisher."},
+    {"topic", (PyCFunction)client_topic, METH_O, "topic(name)\n--\n\nWhat is known of a topic: a TopicInfo."},
+    {"topics", (PyCFunction)client_topics, METH_NOARGS, "topics()\n--\n\nAll topics, by name: a list of TopicInfo."},
+    {"verify_topic", (PyCFunction)client_verify_topic, METH_O,
+     "verify_topic(name)\n--\n\n"
+     "Reads all that is stored of a topic and checks every byte: a Verification. Raises NotSupported for 'memory'."},
+    {"publisher", (PyCFunction)(void *)client_publisher, METH_VARARGS | METH_KEYWORDS,
+     "publisher(topic, *, checksum=True, wait_durable=True, timeout=10.0)\n--\n\n"
+     "A Publisher, with a session of its own: it may live in another thread than this client. timeout: how long a\n"
+     "send may wait for room or for a broker that restarts. wait_durable=False: on a 'sync' topic too, send() returns\n"
+     "when the message is committed. Raises TopicNotFound; Busy: an exclusive topic has its publisher already."},
+    {"subscriber", (PyCFunction)(void *)client_subscriber, METH_VARARGS | METH_KEYWORDS,
+     "subscriber(topic, start='end', *, verify=True, spin=2e-05)\n--\n\n"
+     "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all that\n"
+     "there is), an int (the message with that sequence) or a datetime (the first message from then on). spin: how\n"
+     "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not checked."},
+    {"ping", (PyCFunction)client_ping, METH_NOARGS, "ping()\n--\n\nReturns once the broker has answered."},
+    {"close", (PyCFunction)client_close, METH_NOARGS,
+     "close()\n--\n\nCloses the client and all that was opened through it. BufferError while views are in use."},
+    {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
+    {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A session with a broker: makes and lists topics, opens publishers and subscribers.\n\n"
+                "Made by connect(). One thread at a time; what it opens has sessions of its own. After a fork, the child\n"
+                "connects again (Forked)."},
+    {Py_tp_dealloc, (void *)client_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {0, NULL},
+};
+
+PyType_Spec client_spec = {"hermes_msg.Client", sizeof(struct client), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
