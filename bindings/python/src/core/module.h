@@ -97,6 +97,9 @@ int take_bytes(PyObject *object, void *bytes);
 /* Seconds or a timedelta; None: 0. */
 int take_age(struct state *state, PyObject *age, uint64_t *ns);
 
+/* -1 and an exception for an array whose items are pointers, which must not leave this process or come from another. */
+int refuse_objects(PyObject *array);
+
 /* "committed" or "durable". */
 int take_confirmation(PyObject *name, enum hermes_confirmation *confirmation);
 const char *take_text(PyObject *object, const char *what);

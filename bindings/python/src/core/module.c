@@ -12,16 +12,16 @@ static PyMethodDef functions[] = {
      "A session with a broker: a Client. url: 'unix:/path/broker.sock' or the path; None: $HERMES_HOME, else the\n"
      "default place of this user. Raises Disconnected if nobody listens there."},
     {"_open_log", (PyCFunction)(void *)writer_open, METH_VARARGS | METH_KEYWORDS,
-     "open(path, *, window_bytes=0, segment_bytes=0, sync_interval=0.01, checksum=True)\n--\n\n"
+     "_open_log(path, *, window_bytes=0, segment_bytes=0, sync_interval=0.01, checksum=True)\n--\n\n"
      "Opens the log at path for appending; makes it if it is not there. One writer at a time (Busy)."},
     {"_open_log_reader", (PyCFunction)(void *)log_reader_open, METH_VARARGS | METH_KEYWORDS,
-     "reader(path, start='first')\n--\n\n"
+     "_open_log_reader(path, start='first')\n--\n\n"
      "Opens the log at path for reading, in any process. start as in Client.subscriber()."},
     {"encode", (PyCFunction)(void *)message_encode, METH_VARARGS | METH_KEYWORDS,
      "encode(payload, *, sequence=1, timestamp=0, checksum=True)\n--\n\n"
      "A message as it stands in the log and on the wire: header of 32 bytes, then payload."},
     {"decode", message_decode, METH_O,
-     "decode(buffer)\n--\n\n"
+     "decode(buffer, /)\n--\n\n"
      "The message that encode() gave these bytes for. Raises MalformedError, ChecksumError, VersionError or\n"
      "PayloadTooLarge for bytes that are none."},
     {"_forget_all", handle_forget_all, METH_NOARGS, "After a fork, in the child."},

@@ -139,9 +139,9 @@ static void writer_dealloc(struct writer *self)
 
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)writer_append, METH_O,
-     "append(payload)\n--\n\nAppends one message; its sequence. Readers see it at once."},
-    {"sync", (PyCFunction)writer_sync, METH_NOARGS, "sync()\n--\n\nReturns when all appended so far is on disk."},
-    {"close", (PyCFunction)writer_close, METH_NOARGS, "close()\n--\n\nStores and syncs everything."},
+     "append($self, payload, /)\n--\n\nAppends one message; its sequence. Readers see it at once."},
+    {"sync", (PyCFunction)writer_sync, METH_NOARGS, "sync($self, /)\n--\n\nReturns when all appended so far is on disk."},
+    {"close", (PyCFunction)writer_close, METH_NOARGS, "close($self, /)\n--\n\nStores and syncs everything."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},

@@ -246,7 +246,7 @@ static void fill(struct batch *b)
 /* Rows of a writable array, all of one size. */
 static int rows_of(PyObject *array, Py_buffer *buffer, size_t *rows, size_t *row_bytes)
 {
-    if (PyObject_GetBuffer(array, buffer, PyBUF_WRITABLE | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
+    if (refuse_objects(array) < 0 || PyObject_GetBuffer(array, buffer, PyBUF_WRITABLE | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
         return -1;
     *rows = buffer->ndim > 0 ? (size_t)buffer->shape[0] : 0;
     *row_bytes = *rows > 0 ? (size_t)buffer->len / *rows : 0;
@@ -417,6 +417,12 @@ static PyObject *view_exit(struct view *view, PyObject *const *arguments, Py_ssi
     (void)arguments;
     (void)count;
     return view_release(view, NULL);
+}
+
+static int view_is_true(struct view *view)
+{
+    (void)view;
+    return 1; /* though it may be empty */
 }
 
 static Py_ssize_t view_length(struct view *view)
@@ -629,25 +635,25 @@ static PyObject *get_log_position(struct reader *self, void *unused)
 
 #define READING                                                                                                        \
     {"poll", (PyCFunction)(void *)reader_poll, METH_FASTCALL | METH_KEYWORDS,                                          \
-     "poll(timeout=0)\n--\n\n"                                                                                         \
+     "poll($self, timeout=0)\n--\n\n"                                                                                         \
      "The next Message; None: there is none within timeout seconds (None: wait for ever)."},                           \
         {"poll_many", (PyCFunction)(void *)reader_poll_many, METH_VARARGS | METH_KEYWORDS,                             \
-         "poll_many(n, timeout=0)\n--\n\n"                                                                             \
+         "poll_many($self, n, timeout=0)\n--\n\n"                                                                             \
          "Up to n messages that are there, as a list; waits for the first as poll() does."},                           \
         {"poll_view", (PyCFunction)(void *)reader_poll_view, METH_FASTCALL | METH_KEYWORDS,                            \
-         "poll_view(timeout=0)\n--\n\n"                                                                                \
+         "poll_view($self, timeout=0)\n--\n\n"                                                                                \
          "The next message as a View, a buffer where it stands: no copy for large messages of the store. Nothing\n"    \
          "else can be read until the view is released."},                                                              \
         {"recv_batch", (PyCFunction)(void *)reader_recv_batch, METH_VARARGS | METH_KEYWORDS,                           \
-         "recv_batch(n, dtype=None, *, out=None, headers=None, timeout=0)\n--\n\n"                                     \
+         "recv_batch($self, n=None, dtype=None, *, out=None, headers=None, timeout=0)\n--\n\n"                                     \
          "Up to n messages as the items of a NumPy array: a new one of dtype, or the first n items of out; returns\n"  \
          "the part that was filled. headers: an array of dtype hermes.HEADERS, for sequence and time stamp of each.\n" \
          "Raises LayoutMismatch if the next message has another size; poll() still gives it."},                        \
         {"seek", (PyCFunction)reader_seek, METH_O,                                                                     \
-         "seek(start)\n--\n\nWhere to read next: 'first', 'end', a sequence or a datetime."},                          \
+         "seek($self, start, /)\n--\n\nWhere to read next: 'first', 'end', a sequence or a datetime."},                          \
         {"seek_position", (PyCFunction)reader_seek_position, METH_O,                                                   \
-         "seek_position(position)\n--\n\nTo a position that a message or a reader had."},                              \
-        {"close", (PyCFunction)handle_method_close, METH_NOARGS, "close()\n--\n\nBufferError while views are in use."}, \
+         "seek_position($self, position, /)\n--\n\nTo a position that a message or a reader had."},                              \
+        {"close", (PyCFunction)handle_method_close, METH_NOARGS, "close($self, /)\n--\n\nBufferError while views are in use."}, \
         {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},                                                    \
     {                                                                                                                  \
         "__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"                                  \
@@ -656,12 +662,12 @@ static PyObject *get_log_position(struct reader *self, void *unused)
 static PyMethodDef subscriber_methods[] = {
     READING,
     {"receive", (PyCFunction)reader_receive, METH_NOARGS,
-     "receive()\n--\n\nawait sub.receive(): the next Message, waited for in the event loop."},
+     "receive($self, /)\n--\n\nawait sub.receive(): the next Message, waited for in the event loop."},
     {"fileno", (PyCFunction)reader_fileno, METH_NOARGS,
-     "fileno()\n--\n\n"
+     "fileno($self, /)\n--\n\n"
      "A descriptor for event loops, readable once there may be a message; to be armed when poll() gave None."},
     {"arm", (PyCFunction)reader_arm, METH_NOARGS,
-     "arm()\n--\n\nFalse: wait for the descriptor. True: there is a message already, poll() again."},
+     "arm($self, /)\n--\n\nFalse: wait for the descriptor. True: there is a message already, poll() again."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -727,7 +733,7 @@ PyType_Spec reader_spec = {"hermes_msg.LogReader", sizeof(struct reader), 0,
 
 static PyMethodDef view_methods[] = {
     {"release", (PyCFunction)view_release, METH_NOARGS,
-     "release()\n--\n\nLets reading go on. BufferError while memoryviews or arrays of it are in use."},
+     "release($self, /)\n--\n\nLets reading go on. BufferError while memoryviews or arrays of it are in use."},
     {"__enter__", view_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)view_exit, METH_FASTCALL, "release()"},
     {NULL, NULL, 0, NULL},
@@ -748,6 +754,7 @@ static PyType_Slot view_slots[] = {
     {Py_tp_dealloc, (void *)view_dealloc},
     {Py_tp_methods, view_methods},
     {Py_tp_members, view_members},
+    {Py_nb_bool, (void *)view_is_true},
     {Py_sq_length, (void *)view_length},
     {Py_bf_getbuffer, (void *)view_get_buffer},
     {Py_bf_releasebuffer, (void *)view_release_buffer},

@@ -225,7 +225,7 @@ static PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
 static PyObject *publisher_send_batch(struct publisher *self, PyObject *array)
 {
     Py_buffer buffer;
-    if (PyObject_GetBuffer(array, &buffer, PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
+    if (refuse_objects(array) < 0 || PyObject_GetBuffer(array, &buffer, PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
         return NULL;
     int rc = buffer.ndim > 0 ? check(self) : -1;
     if (buffer.ndim == 0)
@@ -489,31 +489,31 @@ static void publisher_dealloc(struct publisher *self)
 
 static PyMethodDef methods[] = {
     {"send", (PyCFunction)publisher_send, METH_O,
-     "send(payload)\n--\n\n"
+     "send($self, payload, /)\n--\n\n"
      "Publishes one message: bytes, or anything with the buffer protocol, to 65,536 bytes. Subscribers see it at once.\n"
      "Returns its sequence: in the topic if that is exclusive, else this publisher's own count. On a 'sync' topic it\n"
      "is durable then. Raises PayloadTooLarge; NoRoom, NoSpace, Fenced: not published; Disconnected: it goes out when\n"
      "a broker is back."},
     {"send_many", (PyCFunction)publisher_send_many, METH_O,
-     "send_many(iterable)\n--\n\n"
+     "send_many($self, iterable, /)\n--\n\n"
      "Publishes each item; returns how many. On a 'sync' topic it waits once, for all. Should one be refused, those\n"
      "before it are published."},
     {"send_batch", (PyCFunction)publisher_send_batch, METH_O,
-     "send_batch(array)\n--\n\nPublishes each item along the first axis of a C-contiguous array; returns how many."},
+     "send_batch($self, array, /)\n--\n\nPublishes each item along the first axis of a C-contiguous array; returns how many."},
     {"claim", (PyCFunction)publisher_claim, METH_O,
-     "claim(n)\n--\n\n"
+     "claim($self, n, /)\n--\n\n"
      "Room for n bytes in the log itself, to be written in place:\n\n"
      "    with pub.claim(8) as view:\n"
      "        struct.pack_into('<d', view, 0, price)\n\n"
      "Committed at the end of the block, aborted by an exception in it."},
     {"wait", (PyCFunction)(void *)publisher_wait, METH_VARARGS | METH_KEYWORDS,
-     "wait(sequence=None, confirmation='committed', timeout=None)\n--\n\n"
+     "wait($self, sequence=None, confirmation='committed', timeout=None)\n--\n\n"
      "Returns when the message that send() numbered so (None: all so far) is 'committed' (in the topic, in its order)\n"
      "or 'durable' (on disk). Raises Timeout; StoreError: it never will be; NotSupported: a 'memory' topic."},
     {"confirmed", (PyCFunction)(void *)publisher_confirmed, METH_FASTCALL,
-     "confirmed(confirmation='committed')\n--\n\nUp to which sequence is that? Asks nobody: a few loads."},
+     "confirmed($self, confirmation='committed', /)\n--\n\nUp to which sequence is that? Asks nobody: a few loads."},
     {"close", (PyCFunction)handle_method_close, METH_NOARGS,
-     "close()\n--\n\nCloses it. BufferError while a claim's views are in use; an open claim is aborted."},
+     "close($self, /)\n--\n\nCloses it. BufferError while a claim's views are in use; an open claim is aborted."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},
@@ -543,8 +543,8 @@ PyType_Spec publisher_spec = {"hermes_msg.Publisher", sizeof(struct publisher), 
                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
 
 static PyMethodDef claim_methods[] = {
-    {"commit", (PyCFunction)claim_commit, METH_NOARGS, "commit()\n--\n\nPublishes what was written; its sequence."},
-    {"abort", (PyCFunction)claim_abort, METH_NOARGS, "abort()\n--\n\nGives the room back; nothing is published."},
+    {"commit", (PyCFunction)claim_commit, METH_NOARGS, "commit($self, /)\n--\n\nPublishes what was written; its sequence."},
+    {"abort", (PyCFunction)claim_abort, METH_NOARGS, "abort($self, /)\n--\n\nGives the room back; nothing is published."},
     {"__enter__", (PyCFunction)claim_enter, METH_NOARGS, "A writable memoryview of the room."},
     {"__exit__", (PyCFunction)(void *)claim_exit, METH_FASTCALL, "commit(), or abort() after an exception."},
     {NULL, NULL, 0, NULL},

@@ -81,7 +81,9 @@ int handle_close_children(struct handle *parent)
             return -1;
     for (struct handle *h = open_handles; h != NULL;) {
         if (h->parent == parent && !h->busy) {
+            Py_INCREF((PyObject *)h); /* its last name may go while the GIL is somebody else's */
             close_now(h);
+            Py_DECREF((PyObject *)h);
             h = open_handles; /* others may have come and gone meanwhile */
         } else {
             h = h->next;
@@ -200,6 +202,28 @@ int take_age(struct state *state, PyObject *age, uint64_t *ns)
         return -1;
     *ns = value;
     return 0;
+}
+
+int refuse_objects(PyObject *array)
+{
+    bool objects = false;
+    PyObject *dtype = PyObject_GetAttrString(array, "dtype");
+    PyObject *has = dtype == NULL ? NULL : PyObject_GetAttrString(dtype, "hasobject");
+    Py_XDECREF(dtype);
+    if (has != NULL) {
+        objects = PyObject_IsTrue(has) != 0;
+        Py_DECREF(has);
+    } else {
+        Py_buffer buffer;
+        PyErr_Clear();
+        if (PyObject_GetBuffer(array, &buffer, PyBUF_FORMAT | PyBUF_STRIDES) < 0)
+            return -1;
+        objects = buffer.format != NULL && strchr(buffer.format, 'O') != NULL;
+        PyBuffer_Release(&buffer);
+    }
+    if (objects)
+        PyErr_SetString(PyExc_TypeError, "an array of Python objects cannot be a message");
+    return objects ? -1 : 0;
 }
 
 const char *take_text(PyObject *object, const char *what)

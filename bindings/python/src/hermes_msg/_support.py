@@ -7,7 +7,8 @@ import os
 fspath = os.fspath
 
 #: Put here by hermes_msg/__init__.py: the extension module imports this one first.
-Disconnected = Closed = None
+Disconnected: type[Exception] = Exception
+Closed: type[Exception] = Exception
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _MICROSECOND = datetime.timedelta(microseconds=1)

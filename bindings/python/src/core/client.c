@@ -336,35 +336,35 @@ static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyO
 
 static PyMethodDef methods[] = {
     {"create_topic", (PyCFunction)(void *)client_create_topic, METH_VARARGS | METH_KEYWORDS,
-     "create_topic(name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, keep_bytes=0,\n"
+     "create_topic($self, name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, keep_bytes=0,\n"
      "             keep=None, when_full='error', exist_ok=False)\n--\n\n"
      "Makes a topic. durability: 'memory' (survives any process, not a stop), 'async' (on disk within 10 ms) or\n"
      "'sync' (send() returns when it is on disk). shared: up to 256 publishers at once, in one order; else one at a\n"
      "time, which is faster. keep_bytes, keep (seconds or timedelta): retention. when_full: what publishers do while\n"
      "the disk is full. Raises TopicExists, InvalidName, InvalidArgument, LimitReached, NoSpace."},
     {"alter_topic", (PyCFunction)(void *)client_alter_topic, METH_VARARGS | METH_KEYWORDS,
-     "alter_topic(name, *, keep_bytes=..., keep=..., when_full=...)\n--\n\n"
+     "alter_topic($self, name, *, keep_bytes=..., keep=..., when_full=...)\n--\n\n"
      "Changes what is given, at once, whoever publishes or reads."},
     {"delete_topic", (PyCFunction)client_delete_topic, METH_O,
-     "delete_topic(name)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a publisher."},
-    {"topic", (PyCFunction)client_topic, METH_O, "topic(name)\n--\n\nWhat is known of a topic: a TopicInfo."},
-    {"topics", (PyCFunction)client_topics, METH_NOARGS, "topics()\n--\n\nAll topics, by name: a list of TopicInfo."},
+     "delete_topic($self, name, /)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a publisher."},
+    {"topic", (PyCFunction)client_topic, METH_O, "topic($self, name, /)\n--\n\nWhat is known of a topic: a TopicInfo."},
+    {"topics", (PyCFunction)client_topics, METH_NOARGS, "topics($self, /)\n--\n\nAll topics, by name: a list of TopicInfo."},
     {"verify_topic", (PyCFunction)client_verify_topic, METH_O,
-     "verify_topic(name)\n--\n\n"
+     "verify_topic($self, name, /)\n--\n\n"
      "Reads all that is stored of a topic and checks every byte: a Verification. Raises NotSupported for 'memory'."},
     {"publisher", (PyCFunction)(void *)client_publisher, METH_VARARGS | METH_KEYWORDS,
-     "publisher(topic, *, checksum=True, wait_durable=True, timeout=10.0)\n--\n\n"
+     "publisher($self, topic, *, checksum=True, wait_durable=True, timeout=10.0)\n--\n\n"
      "A Publisher, with a session of its own: it may live in another thread than this client. timeout: how long a\n"
      "send may wait for room or for a broker that restarts. wait_durable=False: on a 'sync' topic too, send() returns\n"
      "when the message is committed. Raises TopicNotFound; Busy: an exclusive topic has its publisher already."},
     {"subscriber", (PyCFunction)(void *)client_subscriber, METH_VARARGS | METH_KEYWORDS,
-     "subscriber(topic, start='end', *, verify=True, spin=2e-05)\n--\n\n"
+     "subscriber($self, topic, start='end', *, verify=True, spin=2e-05)\n--\n\n"
      "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all that\n"
      "there is), an int (the message with that sequence) or a datetime (the first message from then on). spin: how\n"
      "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not checked."},
-    {"ping", (PyCFunction)client_ping, METH_NOARGS, "ping()\n--\n\nReturns once the broker has answered."},
+    {"ping", (PyCFunction)client_ping, METH_NOARGS, "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)client_close, METH_NOARGS,
-     "close()\n--\n\nCloses the client and all that was opened through it. BufferError while views are in use."},
+     "close($self, /)\n--\n\nCloses the client and all that was opened through it. BufferError while views are in use."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},

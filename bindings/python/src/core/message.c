@@ -38,6 +38,13 @@ static Py_ssize_t message_length(PyObject *self)
     return Py_SIZE(self);
 }
 
+/* A message without payload is one, too: "if message:" asks whether there is one. */
+static int message_is_true(PyObject *self)
+{
+    (void)self;
+    return 1;
+}
+
 static int message_get_buffer(PyObject *self, Py_buffer *view, int flags)
 {
     return PyBuffer_FillInfo(view, self, ((struct message *)self)->payload, Py_SIZE(self), 1, flags);
@@ -98,6 +105,7 @@ static PyType_Slot slots[] = {
     {Py_tp_members, members},
     {Py_tp_getset, properties},
     {Py_tp_repr, (void *)message_repr},
+    {Py_nb_bool, (void *)message_is_true},
     {Py_sq_length, (void *)message_length},
     {Py_bf_getbuffer, (void *)message_get_buffer},
     {0, NULL},
