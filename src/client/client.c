@@ -114,6 +114,25 @@ int client_ensure(struct hermes_client *client)
     return greet(client);
 }
 
+/* May be asked a second time when it is not known whether the first was heard: changes nothing but what ends
+ * with the session, and refers to nothing of an earlier one. */
+static bool is_repeatable(enum wire_type type)
+{
+    switch (type) {
+    case WIRE_TOPIC_LIST:
+    case WIRE_TOPIC_DESCRIBE:
+    case WIRE_TOPIC_ALTER:
+    case WIRE_PUBLISHER_OPEN:
+    case WIRE_SUBSCRIBER_OPEN:
+    case WIRE_WINDOW_OPEN:
+    case WIRE_SEGMENT_OPEN:
+    case WIRE_PING:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes)
 {
@@ -123,7 +142,19 @@ int client_request(struct hermes_client *client, enum wire_type type, const void
         if (rc < 0)
             return rc;
     }
-    return channel_request(&client->channel, type, payload, length, expected, expected_bytes, &client->error);
+    uint64_t start = clock_monotonic_ns();
+    int rc =
+        channel_request(&client->channel, type, payload, length, expected, expected_bytes, &client->error);
+    /* A broker that was killed may look alive for some milliseconds: its io_uring holds our connection for so
+     * long after its end. Its successor is asked again. */
+    if (rc == HERMES_EDISCONNECTED && is_repeatable(type) &&
+        clock_monotonic_ns() - start < request_timeout_ns / 2) {
+        client->last_attempt_ns = 0;
+        if (client_ensure(client) == 0)
+            rc = channel_request(&client->channel, type, payload, length, expected, expected_bytes,
+                                 &client->error);
+    }
+    return rc;
 }
 
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic)
