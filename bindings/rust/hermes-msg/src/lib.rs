@@ -1,0 +1,42 @@
+//! Publish to and subscribe from a Hermes message broker on this host, through shared memory.
+#![doc = include_str!("../README.md")]
+//!
+//! # Threads
+//!
+//! Every [`Publisher`] and [`Subscriber`] has a session with the broker of its own: send it to the thread that uses it.
+//! None of them is [`Sync`]; what changes them wants `&mut self`.
+//!
+//! # When the broker goes away
+//!
+//! Publishers and subscribers go on through shared memory, and greet its successor by themselves. What was published
+//! counts exactly once. [`Error::is_retryable`] tells what may pass by itself.
+//!
+//! # Lifetimes
+//!
+//! A [`Message`] borrows its subscriber: its bytes were copied out of the shared window and checked, or stand in a file
+//! that nobody changes. Keep it by [`Message::to_owned`]. A [`Claim`] borrows its publisher, and is aborted when dropped.
+#![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod error;
+mod message;
+mod publisher;
+pub mod spsc;
+#[cfg(feature = "tokio")]
+mod stream;
+mod subscriber;
+
+pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
+pub use error::{Error, Result};
+pub use message::{decode, encode, encode_plain, Message, OwnedMessage, HEADER_BYTES, PAYLOAD_MAX};
+pub use publisher::{Claim, Confirmation, Publisher, PublisherOptions};
+pub use spsc::SpscRing;
+#[cfg(feature = "tokio")]
+pub use stream::MessageStream;
+pub use subscriber::{Messages, Start, Subscriber};
+
+/// Nanoseconds for the C interface: whatever does not fit is for ever.
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(hermes_msg_sys::HERMES_FOREVER)
+}

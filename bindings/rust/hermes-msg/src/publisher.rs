@@ -1,0 +1,270 @@
+//! Publishing.
+
+use crate::client::Session;
+use crate::error::Result;
+use hermes_msg_sys as sys;
+use std::ffi::{c_void, CStr};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+/// How a publisher is opened.
+#[derive(Debug, Clone)]
+pub struct PublisherOptions {
+    /// Messages carry a CRC-32 (the default).
+    pub checksum: bool,
+    /// On a topic with [`Durability::Sync`](crate::Durability::Sync), publishing returns when the message is on disk (the
+    /// default); else when it is committed.
+    pub wait_durable: bool,
+    /// How long publishing may wait for room, or for a broker that restarts: 10 s.
+    pub timeout: Duration,
+}
+
+impl Default for PublisherOptions {
+    fn default() -> PublisherOptions {
+        PublisherOptions { checksum: true, wait_durable: true, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// How safe a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// In the topic, in its order.
+    Committed,
+    /// On disk.
+    Durable,
+}
+
+impl Confirmation {
+    fn raw(self) -> sys::hermes_confirmation {
+        match self {
+            Confirmation::Committed => sys::HERMES_COMMITTED,
+            Confirmation::Durable => sys::HERMES_DURABLE,
+        }
+    }
+}
+
+/// Publishes to a topic. Opened by [`Client::publisher`](crate::Client::publisher).
+///
+/// ```no_run
+/// # let client = hermes_msg::Client::connect()?;
+/// let mut publisher = client.publisher("quotes")?;
+/// std::thread::spawn(move || publisher.publish(b"hello")); // it may live in any one thread
+/// # Ok::<(), hermes_msg::Error>(())
+/// ```
+pub struct Publisher {
+    raw: NonNull<sys::hermes_publisher_t>,
+    session: Session, // closes the publisher when it is dropped
+}
+
+// SAFETY: a session of its own; not Sync.
+unsafe impl Send for Publisher {}
+
+impl Publisher {
+    pub(crate) fn open(session: Session, topic: &CStr, options: &PublisherOptions) -> Result<Publisher> {
+        let mut flags = 0;
+        if !options.checksum {
+            flags |= sys::HERMES_PUBLISH_NO_CRC;
+        }
+        if !options.wait_durable {
+            flags |= sys::HERMES_PUBLISH_NO_WAIT;
+        }
+        let raw_options = sys::hermes_publisher_options_t {
+            size: std::mem::size_of::<sys::hermes_publisher_options_t>(),
+            flags,
+            ..Default::default()
+        };
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the session is alive, and ours alone.
+        session
+            .check(unsafe { sys::hermes_publisher_open(session.as_ptr(), topic.as_ptr(), &raw_options, &mut raw) })?;
+        let raw = NonNull::new(raw).expect("opened");
+        // SAFETY: just opened.
+        unsafe { sys::hermes_publisher_set_wait(raw.as_ptr(), crate::nanoseconds(options.timeout)) };
+        Ok(Publisher { raw, session })
+    }
+
+    /// Publishes one message, up to [`PAYLOAD_MAX`](crate::PAYLOAD_MAX) bytes; subscribers see it at once. Returns its
+    /// sequence: in the topic if that is exclusive, else this publisher's own count.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::Error::TooLarge); [`NoRoom`](crate::Error::NoRoom), [`NoSpace`](crate::Error::NoSpace),
+    /// [`Fenced`](crate::Error::Fenced), [`Closed`](crate::Error::Closed): it was not published.
+    /// [`Disconnected`](crate::Error::Disconnected): it goes out if a broker comes back while the publisher lives;
+    /// [`wait`](Self::wait) waits for that. Do not publish it again.
+    #[inline]
+    pub fn publish(&mut self, payload: &[u8]) -> Result<u64> {
+        let mut sequence = 0;
+        // SAFETY: alive, and ours alone; the payload is as long as we say.
+        let rc =
+            unsafe { sys::hermes_publish(self.raw.as_ptr(), payload.as_ptr().cast(), payload.len(), &mut sequence) };
+        if rc < 0 {
+            return self.failed(rc);
+        }
+        Ok(sequence)
+    }
+
+    #[cold]
+    fn failed<T>(&self, rc: i32) -> Result<T> {
+        self.session.check(rc)?;
+        unreachable!("a failure")
+    }
+
+    /// Publishes each payload, with one time stamp for 64 at a time; returns how many. On a sync topic it waits once
+    /// for each 64.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); what came before the one that failed is published.
+    pub fn publish_all<I>(&mut self, payloads: I) -> Result<u64>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let mut payloads = payloads.into_iter();
+        let mut published = 0;
+        loop {
+            let batch: Vec<I::Item> = payloads.by_ref().take(64).collect();
+            if batch.is_empty() {
+                return Ok(published);
+            }
+            published += self.publish_batch(&batch)?;
+        }
+    }
+
+    fn publish_batch<T: AsRef<[u8]>>(&mut self, batch: &[T]) -> Result<u64> {
+        let slices: Vec<sys::hermes_slice_t> = batch
+            .iter()
+            .map(|payload| payload.as_ref())
+            .map(|p| sys::hermes_slice_t { data: p.as_ptr().cast(), length: p.len() })
+            .collect();
+        let mut done = 0;
+        while done < slices.len() {
+            // SAFETY: the slices point into batch, which outlives the call.
+            let rc =
+                unsafe { sys::hermes_publish_batch(self.raw.as_ptr(), slices[done..].as_ptr(), slices.len() - done) };
+            if rc < 0 {
+                return self.failed(rc as i32);
+            }
+            done += rc as usize;
+        }
+        Ok(done as u64)
+    }
+
+    /// Room for `length` bytes in the log itself, to be written in place and committed.
+    ///
+    /// ```no_run
+    /// # let mut publisher = hermes_msg::Client::connect()?.publisher("quotes")?;
+    /// let mut claim = publisher.claim(8)?;
+    /// claim.copy_from_slice(&1.5f64.to_le_bytes());
+    /// claim.commit()?;
+    /// # Ok::<(), hermes_msg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn claim(&mut self, length: usize) -> Result<Claim<'_>> {
+        let mut room: *mut c_void = std::ptr::null_mut();
+        // SAFETY: alive, and ours alone. One that was leaked is still open: abort it.
+        let rc = unsafe {
+            sys::hermes_abort(self.raw.as_ptr());
+            sys::hermes_claim(self.raw.as_ptr(), length, &mut room)
+        };
+        if rc < 0 {
+            return self.failed(rc);
+        }
+        Ok(Claim { publisher: self, room: NonNull::new(room.cast()).expect("claimed"), length })
+    }
+
+    /// Waits until everything published so far is that.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::Error::Timeout); [`Io`](crate::Error::Io): the store failed;
+    /// [`NotSupported`](crate::Error::NotSupported): a memory topic is never durable.
+    pub fn wait(&mut self, confirmation: Confirmation, timeout: Duration) -> Result<()> {
+        // SAFETY: alive, and ours alone.
+        let rc =
+            unsafe { sys::hermes_publisher_wait(self.raw.as_ptr(), confirmation.raw(), crate::nanoseconds(timeout)) };
+        self.session.check(rc).map(drop)
+    }
+
+    /// Waits until the message that [`publish`](Self::publish) numbered so is that.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait); [`InvalidArgument`](crate::Error::InvalidArgument): it was not published yet.
+    pub fn wait_for(&mut self, sequence: u64, confirmation: Confirmation, timeout: Duration) -> Result<()> {
+        // SAFETY: alive, and ours alone.
+        let rc = unsafe {
+            sys::hermes_publisher_wait_for(self.raw.as_ptr(), sequence, confirmation.raw(), crate::nanoseconds(timeout))
+        };
+        self.session.check(rc).map(drop)
+    }
+
+    /// Up to which of this publisher's messages is that? A few loads.
+    pub fn confirmed(&mut self, confirmation: Confirmation) -> u64 {
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_publisher_confirmed(self.raw.as_ptr(), confirmation.raw()) }
+    }
+
+    /// The last sequence in the topic, as far as this publisher knows.
+    pub fn sequence(&self) -> u64 {
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_publisher_sequence(self.raw.as_ptr()) }
+    }
+}
+
+/// Room for one message in the log. Dropped, it is aborted: nothing is published.
+///
+/// ```compile_fail
+/// # let mut publisher = hermes_msg::Client::connect()?.publisher("quotes")?;
+/// let claim = publisher.claim(8)?;
+/// publisher.publish(b"not while it is open")?;
+/// claim.commit()?;
+/// # Ok::<(), hermes_msg::Error>(())
+/// ```
+pub struct Claim<'a> {
+    publisher: &'a mut Publisher,
+    room: NonNull<u8>,
+    length: usize,
+}
+
+impl Claim<'_> {
+    /// Publishes what was written; its sequence.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn commit(self) -> Result<u64> {
+        let mut sequence = 0;
+        // SAFETY: the claim is open: nobody but us can have ended it.
+        let rc = unsafe { sys::hermes_commit(self.publisher.raw.as_ptr(), &mut sequence) };
+        if rc < 0 {
+            return self.publisher.failed(rc);
+        }
+        Ok(sequence) // the abort of drop() finds nothing to do
+    }
+
+    /// The same as dropping it.
+    pub fn abort(self) {}
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // SAFETY: alive, and ours alone; nothing happens if it was committed.
+        unsafe { sys::hermes_abort(self.publisher.raw.as_ptr()) }
+    }
+}
+
+impl Deref for Claim<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the room is ours until commit or abort; its bytes were written before, by the window's owner.
+        unsafe { std::slice::from_raw_parts(self.room.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for Claim<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as deref(); readers look only at what is committed.
+        unsafe { std::slice::from_raw_parts_mut(self.room.as_ptr(), self.length) }
+    }
+}

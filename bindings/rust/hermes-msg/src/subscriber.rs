@@ -1,0 +1,206 @@
+//! Subscribing.
+
+use crate::client::Session;
+use crate::error::{Error, Result};
+use crate::message::{Message, OwnedMessage};
+use hermes_msg_sys as sys;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With what is published from now on.
+    End,
+    /// With the oldest that there is.
+    First,
+    /// With the first message whose sequence is not below this.
+    Sequence(u64),
+    /// With the first message from then on.
+    Time(SystemTime),
+    /// At a position that a message or a subscriber had.
+    Position(u64),
+}
+
+/// Reads a topic. Opened by [`Client::subscriber`](crate::Client::subscriber).
+///
+/// ```no_run
+/// # use hermes_msg::{Client, Start};
+/// let mut subscriber = Client::connect()?.subscriber("quotes", Start::First)?;
+/// for message in subscriber.messages() {
+///     println!("{:?}", message?);
+/// }
+/// # Ok::<(), hermes_msg::Error>(())
+/// ```
+pub struct Subscriber {
+    raw: NonNull<sys::hermes_subscriber_t>,
+    session: Session, // closes the subscriber when it is dropped
+}
+
+// SAFETY: a session of its own; not Sync.
+unsafe impl Send for Subscriber {}
+
+impl Subscriber {
+    pub(crate) fn open(session: Session, topic: &CStr, start: Start) -> Result<Subscriber> {
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the session is alive, and ours alone.
+        session.check(unsafe { sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), &mut raw) })?;
+        let mut subscriber = Subscriber { raw: NonNull::new(raw).expect("opened"), session };
+        if start != Start::End {
+            subscriber.seek(start)?;
+        }
+        Ok(subscriber)
+    }
+
+    #[inline]
+    fn taken(&mut self, rc: i32, message: MaybeUninit<sys::hermes_message_t>) -> Result<Option<Message<'_>>> {
+        match rc {
+            // SAFETY: 1: it was filled in. Its payload is valid until the next call, which needs the &mut that the
+            // message borrows.
+            1 => Ok(Some(Message { raw: unsafe { message.assume_init() }, lifetime: PhantomData })),
+            0 => Ok(None),
+            _ => self.failed(rc),
+        }
+    }
+
+    #[cold]
+    fn failed<T>(&self, rc: i32) -> Result<T> {
+        self.session.check(rc)?;
+        unreachable!("a failure")
+    }
+
+    /// The next message, if there is one now.
+    ///
+    /// # Errors
+    /// [`Gone`](Error::Gone), [`Checksum`](Error::Checksum), [`Corrupt`](Error::Corrupt), [`Malformed`](Error::Malformed):
+    /// the next call goes on behind. [`Closed`](Error::Closed): the topic was deleted.
+    /// [`Disconnected`](Error::Disconnected): the store is needed, and no broker is there to open it.
+    #[inline]
+    pub fn poll(&mut self) -> Result<Option<Message<'_>>> {
+        let mut message = MaybeUninit::uninit();
+        // SAFETY: alive, and ours alone.
+        let rc = unsafe { sys::hermes_poll(self.raw.as_ptr(), message.as_mut_ptr()) };
+        self.taken(rc, message)
+    }
+
+    /// The same, waiting up to `timeout`: it spins a little, then sleeps. [`Duration::MAX`] waits for ever.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll); [`Interrupted`](Error::Interrupted): a signal handler ran.
+    pub fn wait(&mut self, timeout: Duration) -> Result<Option<Message<'_>>> {
+        let mut message = MaybeUninit::uninit();
+        // SAFETY: alive, and ours alone.
+        let rc = unsafe { sys::hermes_wait(self.raw.as_ptr(), message.as_mut_ptr(), crate::nanoseconds(timeout)) };
+        self.taken(rc, message)
+    }
+
+    /// Messages as they come, waiting for each; ends when the topic is deleted. A loop over [`wait`](Self::wait) saves
+    /// the copy of each.
+    pub fn messages(&mut self) -> Messages<'_> {
+        Messages { subscriber: self }
+    }
+
+    /// Goes on reading there.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument): a position that no message can have; as [`poll`](Self::poll).
+    pub fn seek(&mut self, to: Start) -> Result<()> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: alive, and ours alone.
+        let rc = unsafe {
+            match to {
+                Start::End => sys::hermes_seek_end(raw),
+                Start::First => sys::hermes_seek_first(raw),
+                Start::Sequence(sequence) => sys::hermes_seek_sequence(raw, sequence),
+                Start::Position(position) => sys::hermes_seek_position(raw, position),
+                Start::Time(time) => {
+                    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                    sys::hermes_seek_time(raw, crate::nanoseconds(since))
+                }
+            }
+        };
+        self.session.check(rc).map(drop)
+    }
+
+    fn counters(&self) -> sys::hermes_subscriber_counters_t {
+        let mut counters = sys::hermes_subscriber_counters_t {
+            size: std::mem::size_of::<sys::hermes_subscriber_counters_t>(),
+            ..Default::default()
+        };
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_subscriber_describe(self.raw.as_ptr(), &mut counters) };
+        counters
+    }
+
+    /// The position of the next message.
+    pub fn position(&self) -> u64 {
+        self.counters().position
+    }
+
+    /// Messages that were overwritten or retired before they were read.
+    pub fn lost(&self) -> u64 {
+        self.counters().lost
+    }
+
+    /// Damaged messages.
+    pub fn corrupt(&self) -> u64 {
+        self.counters().corrupt
+    }
+
+    /// How long [`wait`](Self::wait) looks for messages before it sleeps: 20 us unless set.
+    pub fn set_spin(&mut self, spin: Duration) {
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_subscriber_set_spin(self.raw.as_ptr(), crate::nanoseconds(spin)) }
+    }
+
+    /// Off: the checksums of messages from memory are not checked. Those of the store always are.
+    pub fn set_verify(&mut self, on: bool) {
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_subscriber_set_verify(self.raw.as_ptr(), on.into()) }
+    }
+
+    /// For event loops: a descriptor that becomes readable once there may be a message. It is the subscriber's. See
+    /// [`arm`](Self::arm).
+    ///
+    /// # Errors
+    /// [`NotSupported`](Error::NotSupported): Linux before 5.16.
+    pub fn event_fd(&mut self) -> Result<RawFd> {
+        // SAFETY: alive, and ours alone.
+        self.session.check(unsafe { sys::hermes_subscriber_fd(self.raw.as_ptr()) })
+    }
+
+    /// To be called when [`poll`](Self::poll) had nothing. `true`: wait for the descriptor; `false`: there is something
+    /// already.
+    ///
+    /// # Errors
+    /// As [`event_fd`](Self::event_fd).
+    pub fn arm(&mut self) -> Result<bool> {
+        // SAFETY: alive, and ours alone.
+        Ok(self.session.check(unsafe { sys::hermes_subscriber_arm(self.raw.as_ptr()) })? == 0)
+    }
+}
+
+/// Made by [`Subscriber::messages`].
+pub struct Messages<'a> {
+    subscriber: &'a mut Subscriber,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Result<OwnedMessage>;
+
+    fn next(&mut self) -> Option<Result<OwnedMessage>> {
+        loop {
+            match self.subscriber.wait(Duration::MAX) {
+                Ok(Some(message)) => return Some(Ok(message.to_owned())),
+                Ok(None) | Err(Error::Interrupted(_)) => continue,
+                Err(Error::Closed(_)) => return None,
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+}
