@@ -35,6 +35,11 @@ static const struct argp_option options[] = {
     {"rate", 'r', "R|feed|max", 0, "Quotes a second (10000)", 0},
     {"count", 'n', "N", 0, "Quotes of the generated feed (50000)", 0},
     {"backend", 'b', "NAME", 0, "The broker's event loop: auto, io_uring or epoll", 0},
+    {"actors", 'a', "DIR", 0,
+     "Where sniper_bot, risk_engine, analytics and trading_executor are: programs that speak as "
+     "examples/c/actor.h "
+     "says (those in C that come with Hermes)",
+     0},
     {0},
 };
 
@@ -43,6 +48,7 @@ struct arguments {
     double rate; /* 0: max; below 0: the feed's own times */
     uint64_t count;
     const char *backend;
+    const char *actors;
 };
 
 enum actor_index { BOT, RISK, ANALYTICS, EXECUTOR, ACTORS };
@@ -90,6 +96,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'b':
         a->backend = value;
+        return 0;
+    case 'a':
+        a->actors = value;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
@@ -435,6 +444,10 @@ static bool find_programs(struct demo *demo)
     if (slash == NULL)
         return false;
     *slash = 0;
+    if (demo->arguments.actors != NULL) {
+        snprintf(demo->actor_programs, sizeof demo->actor_programs, "%s", demo->arguments.actors);
+        return true;
+    }
     char path[PATH_BYTES + sizeof actor];
     snprintf(path, sizeof path, "%s%s", demo->programs, actor);
     snprintf(demo->actor_programs, sizeof demo->actor_programs, "%.4000s%s", demo->programs,

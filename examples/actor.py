@@ -1,0 +1,71 @@
+"""What the Python actors have in common: a subscription that keeps count, and lines for whoever started them.
+
+    ready
+    progress received=N sequence=S sent=M         about ten times a second
+    report topic=T received=N lost=N repeated=N reordered=N p50=NS p99=NS p999=NS max=NS
+    info TEXT
+
+An actor runs until SIGTERM or Ctrl-C, then prints its report.
+"""
+import array
+import signal
+import sys
+import time
+
+import hermes_msg as hermes
+
+
+class Actor:
+    def __init__(self, topic, publish_to=None):
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        self.stopped = False
+        self.client = hermes.connect()
+        self.subscriber = self.client.subscriber(topic, start="first")
+        self.publisher = self.client.publisher(publish_to) if publish_to else None
+        self.last_sequence = self.sent = 0
+        self.lost = self.repeated = self.reordered = 0
+        self.latencies = array.array("q")
+
+    def stop(self, number, frame):
+        self.stopped = True
+
+    def say(self, text):
+        print(text, flush=True)
+
+    def run(self, handle):
+        """Calls handle(message) for each; prints progress, and at the end the report."""
+        self.say("ready")
+        next_progress = 0
+        while not self.stopped:
+            try:
+                message = self.subscriber.poll(0.1)
+            except hermes.Error as error:  # damage, or messages that were overwritten: the next call goes on behind
+                print(f"{self.subscriber.topic}: {error}", file=sys.stderr)
+                continue
+            now = time.time_ns()
+            if message:
+                self.count(message, now)
+                handle(message)
+            if now >= next_progress:
+                next_progress = now + 100_000_000
+                self.say(f"progress received={len(self.latencies)} sequence={self.last_sequence} sent={self.sent}")
+        self.report()
+
+    def count(self, message, now):
+        self.latencies.append(max(0, now - message.timestamp))
+        step = message.sequence - self.last_sequence
+        self.lost += max(0, step - 1)
+        self.repeated += step == 0
+        self.reordered += step < 0
+        self.last_sequence = max(self.last_sequence, message.sequence)
+
+    def send(self, payload):
+        self.publisher.send(payload)
+        self.sent += 1
+
+    def report(self):
+        ordered = sorted(self.latencies) or [0]
+        p50, p99, p999 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99, 0.999))
+        self.say(f"report topic={self.subscriber.topic} received={len(self.latencies)} lost={self.lost} "
+                 f"repeated={self.repeated} reordered={self.reordered} p50={p50} p99={p99} p999={p999} max={ordered[-1]}")

@@ -1,0 +1,4 @@
+//! What the actors in Rust share.
+
+pub mod actor;
+pub mod market;

@@ -1,0 +1,70 @@
+"""Every language publishes, every language consumes: all payload sizes, both kinds of topic; the demo with the actors in
+their own languages; and the tutorial as typed. Needs what ./run actors builds."""
+import os
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../system"))
+from hermes_test import BIN, SOURCE, Case, main
+
+VENV = os.path.join(SOURCE, "build/venv/bin/python")
+SIZES = [0, 1, 31, 32, 33, 64, 1000, 65535, 65536]
+
+
+class Languages(Case):
+    def run_port(self, language, role, topic):
+        sizes = ",".join(map(str, SIZES))
+        command = {
+            "python": [VENV, os.path.join(HERE, "port.py")],
+            "rust": [os.path.join(SOURCE, "build/cargo/release/examples/port")],
+            "c": [os.path.join(BIN, "port")],
+        }[language]
+        result = subprocess.run([*command, role, topic, sizes], env=self.broker.environment, capture_output=True, timeout=120)
+        self.assertEqual((result.returncode, result.stdout), (0, b"good\n"), f"{language} {role}: {result.stderr.decode()}")
+
+    def test_everybody_to_everybody(self):
+        for kind in ([], ["--shared"], ["--durability", "memory"], ["--durability", "sync"]):
+            for publisher in ("c", "python", "rust"):
+                topic = publisher + "".join(kind).replace("--", "-")
+                self.broker.run("topic", "create", topic, *kind)
+                self.run_port(publisher, "publish", topic)
+                for consumer in ("c", "python", "rust"):
+                    self.run_port(consumer, "consume", topic)
+
+    def test_demo_in_their_own_languages(self):
+        for executor in ("", "python"):
+            actors = os.path.join(SOURCE, "build/actors")
+            if executor:
+                mixed = os.path.join(self.broker.home, "actors")
+                os.mkdir(mixed)
+                for name in os.listdir(actors):
+                    os.symlink(os.path.join(actors, name), os.path.join(mixed, name))
+                os.unlink(os.path.join(mixed, "trading_executor"))
+                with open(os.path.join(mixed, "trading_executor"), "w") as file:
+                    file.write(f"#!/bin/sh\nexec {VENV} {SOURCE}/examples/trading_executor.py\n")
+                os.chmod(os.path.join(mixed, "trading_executor"), 0o755)
+                actors = mixed
+            result = subprocess.run([os.path.join(BIN, "hermes"), "demo", "--actors", actors, "--count", "20000", "--rate", "max"],
+                                    capture_output=True, text=True, timeout=300)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            self.assertRegex(result.stdout.splitlines()[-1], r"^delivered (\d+) of \1 messages, lost 0, repeated 0$")
+            self.assertRegex(result.stdout, r"trading_executor: \d+ orders executed")
+            self.assertRegex(result.stdout, r"analytics: last mid")
+
+    def test_the_same_orders_in_every_language(self):
+        """The actors in C, and those in Python and Rust, make the same of the same feed."""
+        said = []
+        for arguments in ([], ["--actors", os.path.join(SOURCE, "build/actors")]):
+            result = subprocess.run([os.path.join(BIN, "hermes"), "demo", *arguments, "--count", "20000", "--rate", "max"],
+                                    capture_output=True, text=True, timeout=300)
+            said.append(re.findall(r"^(?:analytics|trading_executor): .*", result.stdout, re.M))
+        self.assertEqual(len(said[0]), 2)
+        self.assertEqual(said[0], said[1])
+
+
+if not os.path.exists(VENV):
+    print("SKIPPED: ./run actors was not run")
+    sys.exit(77)
+main()
