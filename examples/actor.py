@@ -5,7 +5,8 @@
     report topic=T received=N lost=N repeated=N reordered=N p50=NS p99=NS p999=NS max=NS
     info TEXT
 
-An actor runs until SIGTERM or Ctrl-C, then prints its report.
+An actor runs until SIGTERM or Ctrl-C, takes what was published until then, and prints its report. On a terminal it keeps its
+progress to itself.
 """
 import array
 import signal
@@ -19,7 +20,7 @@ class Actor:
     def __init__(self, topic, publish_to=None):
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        self.stopped = False
+        self.stopped = 0  # when, in nanoseconds since 1970
         self.client = hermes.connect()
         self.subscriber = self.client.subscriber(topic, start="first")
         self.publisher = self.client.publisher(publish_to) if publish_to else None
@@ -28,7 +29,7 @@ class Actor:
         self.latencies = array.array("q")
 
     def stop(self, number, frame):
-        self.stopped = True
+        self.stopped = time.time_ns()
 
     def say(self, text):
         print(text, flush=True)
@@ -36,14 +37,16 @@ class Actor:
     def run(self, handle):
         """Calls handle(message) for each; prints progress, and at the end the report."""
         self.say("ready")
-        next_progress = 0
-        while not self.stopped:
+        next_progress = 0 if not sys.stdout.isatty() else 1 << 64
+        while True:
             try:
-                message = self.subscriber.poll(0.1)
+                message = self.subscriber.poll(0 if self.stopped else 0.1)
             except hermes.Error as error:  # damage, or messages that were overwritten: the next call goes on behind
                 print(f"{self.subscriber.topic}: {error}", file=sys.stderr)
                 continue
             now = time.time_ns()
+            if self.stopped and (message is None or message.timestamp > self.stopped):
+                break
             if message:
                 self.count(message, now)
                 handle(message)

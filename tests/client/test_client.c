@@ -446,44 +446,71 @@ static void test_descriptor_for_event_loops(void **state)
     hermes_subscriber_close(subscriber);
 }
 
-/* A child lets go of everything, and its parent goes on undisturbed; the session ends with the parent's. */
+struct everything {
+    hermes_client_t *client;
+    hermes_publisher_t *exclusive, *shared;
+    hermes_subscriber_t *subscriber;
+    void *claimed;
+};
+
+static void open_everything(struct everything *e)
+{
+    assert_int_equal(hermes_connect(NULL, &e->client), 0);
+    assert_int_equal(hermes_publisher_open(e->client, "e", NULL, &e->exclusive), 0);
+    assert_int_equal(hermes_publisher_open(e->client, "s", NULL, &e->shared), 0);
+    assert_int_equal(hermes_subscriber_open(e->client, "s", &e->subscriber), 0);
+    assert_true(hermes_subscriber_fd(e->subscriber) >= 0);
+    assert_int_equal(hermes_claim(e->exclusive, 8, &e->claimed), 0);
+}
+
+/* A child that forgets its parent's client, and stays until end is closed. */
+static pid_t fork_forgetful(struct everything *e, const int end[2])
+{
+    pid_t child = fork();
+    if (child == 0) {
+        close(end[1]);
+        hermes_forget(e->client);
+        char byte;
+        _exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    return child;
+}
+
 static void test_forgets_after_fork(void **state)
 {
     struct fixture *f = *state;
     make_topic(f, "e", false);
     make_topic(f, "s", true);
-    hermes_client_t *client;
-    hermes_publisher_t *exclusive, *shared;
-    hermes_subscriber_t *subscriber;
-    void *claimed;
-    assert_int_equal(hermes_connect(NULL, &client), 0);
-    assert_int_equal(hermes_publisher_open(client, "e", NULL, &exclusive), 0);
-    assert_int_equal(hermes_publisher_open(client, "s", NULL, &shared), 0);
-    assert_int_equal(hermes_subscriber_open(client, "s", &subscriber), 0);
-    assert_true(hermes_subscriber_fd(subscriber) >= 0);
-    assert_int_equal(hermes_claim(exclusive, 8, &claimed), 0);
-    int stay[2];
-    assert_int_equal(pipe(stay), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        close(stay[1]);
-        hermes_forget(client);
-        char byte;
-        _exit(read(stay[0], &byte, 1) == 0 ? 0 : 1);
-    }
+    int end[2], status;
+    assert_int_equal(pipe(end), 0);
+
+    /* The parent goes on undisturbed. */
+    struct everything mine;
+    open_everything(&mine);
+    pid_t child = fork_forgetful(&mine, end);
     uint64_t number = 1;
-    memcpy(claimed, &number, sizeof number);
-    assert_int_equal(hermes_commit(exclusive, NULL), 0);
-    assert_int_equal(hermes_publish(shared, &number, sizeof number, NULL), 0);
-    expect_counters(subscriber, 1);
-    assert_int_equal(hermes_ping(client), 0);
+    memcpy(mine.claimed, &number, sizeof number);
+    assert_int_equal(hermes_commit(mine.exclusive, NULL), 0);
+    assert_int_equal(hermes_publish(mine.shared, &number, sizeof number, NULL), 0);
+    expect_counters(mine.subscriber, 1);
+    assert_int_equal(hermes_ping(mine.client), 0);
     assert_int_equal(describe(f, "e").publishers, 1);
-    hermes_forget(client); /* as if it had died: the child alone could keep the session up */
-    while (describe(f, "e").publishers + describe(f, "s").publishers > 0)
+    hermes_disconnect(mine.client);
+
+    /* A parent that dies is noticed, though its child lives. */
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct everything its;
+        open_everything(&its);
+        (void)fork_forgetful(&its, end);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_int_equal(status, 0);
+    while (describe(f, "e").publishers + describe(f, "s").publishers + describe(f, "s").subscribers > 0)
         sched_yield();
-    close(stay[1]);
-    close(stay[0]);
-    int status;
+    close(end[1]);
+    close(end[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
 }

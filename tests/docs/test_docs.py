@@ -8,37 +8,14 @@ import sys
 import tempfile
 import unittest
 
-SOURCE, BUILD = os.environ["HERMES_SOURCE"], os.environ["HERMES_BUILD"]
-
-
-def blocks(path, fence=None):
-    """Indented blocks, or those fenced as given."""
-    with open(os.path.join(SOURCE, path)) as file:
-        text = file.read()
-    if fence:
-        return re.findall(rf"^```{fence}\n(.*?)^```", text, re.M | re.S)
-    return ["\n".join(line[4:] for line in block.splitlines()) for block in
-            re.findall(r"(?<=\n\n)((?:    .*\n)+)", text)]
+from as_typed import BUILD, SOURCE, blocks, shell
 
 
 class Docs(unittest.TestCase):
-    def shell(self, commands, home):
-        """As typed: job control, and no end at the first error; the build was made before."""
-        commands = commands.replace("./run build", "true").replace("$PWD/build/release/bin", BUILD + "/bin")
-        commands = commands.replace("$(mktemp -d)", home)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # the broker in the background has them too
-            subprocess.run(["bash", "-m"], input=commands.encode(), stdout=out, stderr=err, timeout=120, cwd=SOURCE)
-            out.seek(0)
-            err.seek(0)
-            output, errors = out.read().decode(), err.read().decode()
-        self.assertNotIn("hermes:", errors)
-        self.assertNotIn("not found", errors)
-        return output
-
     def test_tutorial(self):
         before = glob.glob("/dev/shm/hermes-*")  # other brokers of this machine
         with tempfile.TemporaryDirectory() as home:
-            output = self.shell("\n".join(blocks("docs/tutorial/first-steps.md")), home)
+            output = shell(self, "\n".join(blocks("docs/tutorial/first-steps.md")), home)
         self.assertEqual(glob.glob("/dev/shm/hermes-*"), before)
         for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "messages     2000", "2 messages, 0 damaged"):
             self.assertIn(expected, output)
@@ -46,7 +23,7 @@ class Docs(unittest.TestCase):
     def test_readme(self):
         commands = next(b for b in blocks("README.md") if "HERMES_HOME" in b)
         with tempfile.TemporaryDirectory() as home:
-            output = self.shell(commands + "\nkill %1; wait\n", home)
+            output = shell(self, commands + "\nkill %1; wait\n", home)
         self.assertTrue(output.endswith("1\nhello\n"), output)
 
     def test_readme_in_c(self):

@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../system"))
+sys.path[:0] = [os.path.join(HERE, "../system"), os.path.join(HERE, "../docs")]
+from as_typed import blocks, shell
 from hermes_test import BIN, SOURCE, Case, main
 
 VENV = os.path.join(SOURCE, "build/venv/bin/python")
@@ -32,6 +34,29 @@ class Languages(Case):
                 self.run_port(publisher, "publish", topic)
                 for consumer in ("c", "python", "rust"):
                     self.run_port(consumer, "consume", topic)
+
+    def test_tutorial(self):
+        with tempfile.TemporaryDirectory() as home:
+            output = shell(self, "\n".join(b for b in blocks("docs/tutorial/four-actors.md") if "──" not in b), home)
+        self.assertEqual(output.count("received=20000 lost=0 repeated=0 reordered=0"), 3, output)
+        self.assertRegex(output, r"\n1 \d+\.\d+ \d+\.\d+\n2 .*\n3 .*\n")
+        self.assertEqual(output.count('"payload"'), 2, output)
+        self.assertIn("received=40000 lost=0 repeated=0", output)
+        executed = re.findall(r"info (\d+ orders executed, position -?\d+ shares, cash .*)", output)
+        self.assertEqual(len(executed), 2, output)
+        self.assertEqual(executed[0], executed[1])
+
+    def test_how_to_in_python(self):
+        code = "\n".join(blocks("docs/how-to/python.md", "python"))
+        result = subprocess.run([VENV, "-c", code], env=self.broker.environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("topic 'unknown'", result.stdout)
+
+    def test_readme_in_python(self):
+        self.broker.run("topic", "create", "greetings")
+        code = blocks("README.md", "python")[0]
+        result = subprocess.run([VENV, "-c", code], env=self.broker.environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual((result.returncode, result.stdout), (0, "b'hello'\n"), result.stderr)
 
     def test_demo_in_their_own_languages(self):
         for executor in ("", "python"):

@@ -7,9 +7,11 @@
 //! info TEXT
 //! ```
 //!
-//! An actor runs until SIGTERM or SIGINT.
+//! An actor runs until SIGTERM or SIGINT, takes what was published until then, and prints its report. On a terminal it
+//! keeps its progress to itself.
 
 use hermes_msg::{Client, Message, Start};
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +35,10 @@ fn catch_signals() {
     }
 }
 
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
 #[derive(Default)]
 struct Counters {
     last_sequence: u64,
@@ -44,8 +50,7 @@ struct Counters {
 
 impl Counters {
     fn count(&mut self, message: &Message) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        self.latencies.push(now.saturating_sub(message.timestamp()));
+        self.latencies.push(now_ns().saturating_sub(message.timestamp()));
         match message.sequence().cmp(&self.last_sequence) {
             std::cmp::Ordering::Equal => self.repeated += 1,
             std::cmp::Ordering::Less => self.reordered += 1,
@@ -80,18 +85,25 @@ pub fn run(topic: &str, mut handle: impl FnMut(&Message)) -> hermes_msg::Result<
     let client = Client::connect()?;
     let mut subscriber = client.subscriber(topic, Start::First)?;
     let mut counters = Counters::default();
+    let quiet = std::io::stdout().is_terminal();
     let mut next_progress = Instant::now();
+    let mut last = u64::MAX; // the latest time stamp that is still taken
     println!("ready");
-    while !STOPPED.load(Ordering::Relaxed) {
-        match subscriber.wait(Duration::from_millis(100)) {
-            Ok(Some(message)) => {
+    loop {
+        if last == u64::MAX && STOPPED.load(Ordering::Relaxed) {
+            last = now_ns();
+        }
+        let patience = if last == u64::MAX { Duration::from_millis(100) } else { Duration::ZERO };
+        match subscriber.wait(patience) {
+            Ok(Some(message)) if message.timestamp() <= last => {
                 counters.count(&message);
                 handle(&message);
             }
-            Ok(None) | Err(hermes_msg::Error::Interrupted(_)) => {}
+            Ok(_) if last != u64::MAX => break,
+            Ok(_) | Err(hermes_msg::Error::Interrupted(_)) => {}
             Err(e) => eprintln!("{topic}: {e}"), // damage, or messages that were overwritten: it goes on behind
         }
-        if Instant::now() >= next_progress {
+        if !quiet && Instant::now() >= next_progress {
             next_progress = Instant::now() + Duration::from_millis(100);
             println!("progress received={} sequence={} sent=0", counters.latencies.len(), counters.last_sequence);
         }

@@ -101,7 +101,9 @@ fn every_function_is_declared() {
     for header in ["client.h", "message.h", "error.h"] {
         let text = std::fs::read_to_string(include().join("hermes").join(header)).unwrap();
         for part in text.split("HERMES_API ").skip(1) {
-            let Some(name) = part.split('(').next().and_then(|head| head.split([' ', '*']).next_back()) else { continue };
+            let Some(name) = part.split('(').next().and_then(|head| head.split([' ', '*']).next_back()) else {
+                continue;
+            };
             if !name.starts_with("hermes_") || name == "hermes_message_restamp" {
                 continue; /* that one is for brokers */
             }
