@@ -1,6 +1,7 @@
 /*
- * What one call costs in C: publishes and reads 1,000 messages at a time within one process, so that nothing but the
- * calls is measured. calls.rs and calls.py do the same. Prints one line of JSON: nanoseconds a message, best of all laps.
+ * What one call costs in C: publishes and reads 1,000 messages at a time within one process, so that nothing
+ * but the calls is measured. calls.rs and calls.py do the same. Prints one line of JSON: nanoseconds a
+ * message, best of all laps.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -75,6 +75,15 @@ class Docs(unittest.TestCase):
             subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
                            shell=True, cwd=work, check=True)
 
+    def test_library_shows_nothing_but_its_own(self):
+        library = os.path.realpath(os.path.join(BUILD, "lib/libhermes.so"))
+        dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+        self.assertIn("soname: [libhermes.so.0]", dynamic)
+        shown = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+        names = [line.split()[2] for line in shown.splitlines()]
+        self.assertGreater(len(names), 50)
+        self.assertEqual([name for name in names if not name.startswith("hermes_")], [])
+
     def test_links_lead_somewhere(self):
         for directory, _, names in os.walk(SOURCE):
             if re.search(r"/(build|\.git|\.cache)(/|$)", directory[len(SOURCE):]):

@@ -1,5 +1,6 @@
 """Every language publishes, every language consumes: all payload sizes, both kinds of topic; the demo with the actors in
 their own languages; and the tutorial as typed. Needs what ./run actors builds."""
+import glob
 import os
 import re
 import subprocess
@@ -8,8 +9,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../system"), os.path.join(HERE, "../docs")]
-from as_typed import blocks, shell
-from hermes_test import BIN, SOURCE, Case, main
+from as_typed import blocks, shell  # noqa: E402
+from hermes_test import BIN, SOURCE, Case, main  # noqa: E402
 
 VENV = os.path.join(SOURCE, "build/venv/bin/python")
 SIZES = [0, 1, 31, 32, 33, 64, 1000, 65535, 65536]
@@ -45,6 +46,58 @@ class Languages(Case):
         executed = re.findall(r"info (\d+ orders executed, position -?\d+ shares, cash .*)", output)
         self.assertEqual(len(executed), 2, output)
         self.assertEqual(executed[0], executed[1])
+
+    def test_wheel_in_an_empty_environment(self):
+        """It needs nothing but the C library, works without a compiler or an index, and has the programs in it."""
+        bin = os.path.dirname(VENV)
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([os.path.join(bin, "pip"), "wheel", "--quiet", "--no-deps", "--wheel-dir", folder,
+                            os.path.join(SOURCE, "bindings/python")], check=True)
+            wheel, = glob.glob(folder + "/hermes_msg-*-cp311-abi3-linux_*.whl")
+            shown = subprocess.run([os.path.join(bin, "auditwheel"), "show", wheel], capture_output=True, text=True, check=True)
+            self.assertRegex(shown.stdout, r'"manylinux_2_\d+_')
+            subprocess.run([VENV, "-m", "venv", folder + "/empty"], check=True)
+            empty = os.path.join(folder, "empty/bin")
+            subprocess.run([empty + "/pip", "install", "--quiet", "--no-index", wheel], check=True)
+            code = """if True:
+                import os, subprocess, sys
+                import hermes_msg as hermes
+                bin = os.path.dirname(sys.executable)
+                broker = subprocess.Popen([bin + "/hermesd"], stdout=subprocess.PIPE)
+                broker.stdout.readline()
+                subprocess.run([bin + "/hermes", "topic", "create", "t"], check=True)
+                with hermes.connect() as client:
+                    client.publisher("t").send(b"hello")
+                    print(client.subscriber("t", "first").poll().payload.decode())
+                broker.terminate()
+                sys.exit(broker.wait())
+                """
+            result = subprocess.run([empty + "/python", "-c", code], env={"HERMES_HOME": folder}, capture_output=True, text=True,
+                                    timeout=60)
+            self.assertEqual((result.returncode, result.stdout), (0, "hello\n"), result.stderr)
+
+    def test_python_without_the_gil_is_refused(self):
+        include = subprocess.run([VENV, "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True,
+                                 text=True, check=True).stdout.strip()
+        result = subprocess.run(["gcc", "-fsyntax-only", "-DPy_GIL_DISABLED", "-DPy_LIMITED_API=0x030b0000", f"-I{include}",
+                                 f"-I{SOURCE}/include", f"{SOURCE}/bindings/python/src/core/module.c"], capture_output=True, text=True)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("needs the GIL", result.stderr)
+
+    def test_rust_with_an_installed_library(self):
+        with tempfile.TemporaryDirectory() as prefix:
+            subprocess.run(["cmake", "--install", os.environ["HERMES_BUILD"], "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
+            environment = dict(self.broker.environment, PKG_CONFIG_PATH=prefix + "/lib/pkgconfig", LD_LIBRARY_PATH=prefix + "/lib",
+                               CARGO_TARGET_DIR=os.path.join(SOURCE, "build/cargo-system"))
+            subprocess.run(["cargo", "build", "--quiet", "--locked", "--features", "hermes-msg/system", "--example", "port"], check=True,
+                           env=environment, cwd=os.path.join(SOURCE, "bindings/rust"))
+            self.broker.run("topic", "create", "t")
+            port = os.path.join(SOURCE, "build/cargo-system/debug/examples/port")
+            for role in ("publish", "consume"):
+                result = subprocess.run([port, role, "t", "5,64"], env=environment, capture_output=True, timeout=60)
+                self.assertEqual((result.returncode, result.stdout), (0, b"good\n"), result.stderr)
+            linked = subprocess.run(["ldd", port], env=environment, capture_output=True, text=True, check=True).stdout
+            self.assertIn(prefix + "/lib/libhermes.so.0", linked)
 
     def test_how_to_in_python(self):
         code = "\n".join(blocks("docs/how-to/python.md", "python"))

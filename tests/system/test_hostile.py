@@ -2,7 +2,6 @@
 import mmap
 import os
 import random
-import signal
 import socket
 import struct
 import subprocess

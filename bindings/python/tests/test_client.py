@@ -87,9 +87,7 @@ def test_closing(broker):
             call()
     for thing in (client, pub, sub):
         thing.close()
-    client = broker.connect()
-    sub = client.subscriber("t", "first")
-    del client  # the subscriber keeps it
+    sub = broker.connect().subscriber("t", "first")  # which keeps the client
     gc.collect()
     assert sub.poll() is None
 

@@ -141,10 +141,10 @@ def test_message(client):
     import datetime
     client.create_topic("t")
     pub, sub = client.publisher("t"), client.subscriber("t")
-    before = datetime.datetime.now(datetime.timezone.utc)
+    before = datetime.datetime.now(datetime.UTC)
     pub.send(b"x" * 100)
     m = sub.poll(10)
-    after = datetime.datetime.now(datetime.timezone.utc)
+    after = datetime.datetime.now(datetime.UTC)
     assert before - datetime.timedelta(milliseconds=1) <= m.time <= after + datetime.timedelta(milliseconds=1)
     assert m.timestamp // 1000 == round(m.time.timestamp() * 1e6)
     assert repr(m) == f"Message(sequence=1, timestamp={m.timestamp}, payload={b'x' * 32!r}...)"

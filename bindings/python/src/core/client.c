@@ -132,9 +132,9 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
     PyObject *name, *durability = NULL, *keep = Py_None, *when_full = NULL;
     int shared = 0, exist_ok = 0;
     unsigned long long window = 0, segment = 0, keep_bytes = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOp:create_topic", names, &name, &durability,
-                                     &shared, take_bytes, &window, take_bytes, &segment, take_bytes, &keep_bytes,
-                                     &keep, &when_full, &exist_ok) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOp:create_topic", names, &name,
+                                     &durability, &shared, take_bytes, &window, take_bytes, &segment,
+                                     take_bytes, &keep_bytes, &keep, &when_full, &exist_ok) ||
         handle_check(self) < 0)
         return NULL;
     hermes_topic_options_t options = {.size = sizeof options,
@@ -145,7 +145,8 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
                                       .keep_bytes = keep_bytes};
     const char *text = take_text(name, "a topic's name");
     if (text == NULL || take_age(self->state, keep, &options.keep_ns) < 0 ||
-        (durability != NULL && take_choice(durability, "durability", durabilities, &options.durability) < 0) ||
+        (durability != NULL &&
+         take_choice(durability, "durability", durabilities, &options.durability) < 0) ||
         (when_full != NULL && take_choice(when_full, "when_full", when_full_words, &options.full_waits) < 0))
         return NULL;
     int rc;
@@ -159,12 +160,13 @@ static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, Py
 {
     static char *names[] = {"name", "keep_bytes", "keep", "when_full", NULL};
     PyObject *name, *keep_bytes = NULL, *keep = NULL, *when_full = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOO:alter_topic", names, &name, &keep_bytes, &keep,
-                                     &when_full) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOO:alter_topic", names, &name, &keep_bytes,
+                                     &keep, &when_full) ||
         handle_check(self) < 0)
         return NULL;
     hermes_topic_options_t options = {.size = sizeof options};
-    uint32_t fields = (keep_bytes != NULL ? HERMES_ALTER_KEEP_BYTES : 0u) | (keep != NULL ? HERMES_ALTER_KEEP_NS : 0u) |
+    uint32_t fields = (keep_bytes != NULL ? HERMES_ALTER_KEEP_BYTES : 0u) |
+                      (keep != NULL ? HERMES_ALTER_KEEP_NS : 0u) |
                       (when_full != NULL ? HERMES_ALTER_FULL_WAITS : 0u);
     unsigned long long bytes = 0;
     const char *text = take_text(name, "a topic's name");
@@ -197,12 +199,13 @@ static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
     return PyObject_CallMethod(
         state->support, "topic_info", "sKsNKKKKKKKIIINKKKKsN", i->name, (unsigned long long)i->topic_id,
         i->durability < 3 ? durabilities[i->durability] : "unknown", PyBool_FromLong((long)i->shared),
-        (unsigned long long)i->window_bytes, (unsigned long long)i->segment_bytes, (unsigned long long)i->first_position,
-        (unsigned long long)i->committed_position, (unsigned long long)i->persisted_position,
-        (unsigned long long)i->durable_position, (unsigned long long)i->last_sequence, i->epoch, i->publishers,
-        i->subscribers, PyBool_FromLong((long)i->failed), (unsigned long long)i->refused, (unsigned long long)i->corrupt,
-        (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns, when_full_words[i->full_waits != 0],
-        PyBool_FromLong((long)i->full));
+        (unsigned long long)i->window_bytes, (unsigned long long)i->segment_bytes,
+        (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
+        (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position,
+        (unsigned long long)i->last_sequence, i->epoch, i->publishers, i->subscribers,
+        PyBool_FromLong((long)i->failed), (unsigned long long)i->refused, (unsigned long long)i->corrupt,
+        (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns,
+        when_full_words[i->full_waits != 0], PyBool_FromLong((long)i->full));
 }
 
 static PyObject *client_topic(struct handle *self, PyObject *name)
@@ -254,7 +257,7 @@ struct damages {
     struct damage {
         uint64_t from, to;
         int error;
-    } *at;
+    } * at;
     size_t count, room;
 };
 
@@ -306,16 +309,16 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
     PyObject *topic, *timeout = NULL;
     int checksum = 1, wait_durable = 1;
     uint64_t wait_ns = 10000000000u;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppO:publisher", names, &topic, &checksum, &wait_durable,
-                                     &timeout) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppO:publisher", names, &topic, &checksum,
+                                     &wait_durable, &timeout) ||
         handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
         (timeout != NULL && take_timeout(timeout, &wait_ns) < 0))
         return NULL;
     hermes_client_t *session = connect_to(self->handle.state, self->url);
     if (session == NULL)
         return NULL;
-    return publisher_new(&self->handle, session, topic, checksum ? 0 : HERMES_PUBLISH_NO_CRC, wait_durable != 0,
-                         wait_ns);
+    return publisher_new(&self->handle, session, topic, checksum ? 0 : HERMES_PUBLISH_NO_CRC,
+                         wait_durable != 0, wait_ns);
 }
 
 static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyObject *keywords)
@@ -324,7 +327,8 @@ static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyO
     PyObject *topic, *start = NULL, *spin = NULL;
     int verify = 1;
     uint64_t spin_ns = 20000;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$pO:subscriber", names, &topic, &start, &verify, &spin) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$pO:subscriber", names, &topic, &start, &verify,
+                                     &spin) ||
         handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
         (spin != NULL && take_timeout(spin, &spin_ns) < 0))
         return NULL;
@@ -336,35 +340,51 @@ static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyO
 
 static PyMethodDef methods[] = {
     {"create_topic", (PyCFunction)(void *)client_create_topic, METH_VARARGS | METH_KEYWORDS,
-     "create_topic($self, name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, keep_bytes=0,\n"
+     "create_topic($self, name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, "
+     "keep_bytes=0,\n"
      "             keep=None, when_full='error', exist_ok=False)\n--\n\n"
-     "Makes a topic. durability: 'memory' (survives any process, not a stop), 'async' (on disk within 10 ms) or\n"
-     "'sync' (send() returns when it is on disk). shared: up to 256 publishers at once, in one order; else one at a\n"
-     "time, which is faster. keep_bytes, keep (seconds or timedelta): retention. when_full: what publishers do while\n"
+     "Makes a topic. durability: 'memory' (survives any process, not a stop), 'async' (on disk within 10 ms) "
+     "or\n"
+     "'sync' (send() returns when it is on disk). shared: up to 256 publishers at once, in one order; else "
+     "one at a\n"
+     "time, which is faster. keep_bytes, keep (seconds or timedelta): retention. when_full: what publishers "
+     "do while\n"
      "the disk is full. Raises TopicExists, InvalidName, InvalidArgument, LimitReached, NoSpace."},
     {"alter_topic", (PyCFunction)(void *)client_alter_topic, METH_VARARGS | METH_KEYWORDS,
      "alter_topic($self, name, *, keep_bytes=..., keep=..., when_full=...)\n--\n\n"
      "Changes what is given, at once, whoever publishes or reads."},
     {"delete_topic", (PyCFunction)client_delete_topic, METH_O,
-     "delete_topic($self, name, /)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a publisher."},
-    {"topic", (PyCFunction)client_topic, METH_O, "topic($self, name, /)\n--\n\nWhat is known of a topic: a TopicInfo."},
-    {"topics", (PyCFunction)client_topics, METH_NOARGS, "topics($self, /)\n--\n\nAll topics, by name: a list of TopicInfo."},
+     "delete_topic($self, name, /)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a "
+     "publisher."},
+    {"topic", (PyCFunction)client_topic, METH_O,
+     "topic($self, name, /)\n--\n\nWhat is known of a topic: a TopicInfo."},
+    {"topics", (PyCFunction)client_topics, METH_NOARGS,
+     "topics($self, /)\n--\n\nAll topics, by name: a list of TopicInfo."},
     {"verify_topic", (PyCFunction)client_verify_topic, METH_O,
      "verify_topic($self, name, /)\n--\n\n"
-     "Reads all that is stored of a topic and checks every byte: a Verification. Raises NotSupported for 'memory'."},
+     "Reads all that is stored of a topic and checks every byte: a Verification. Raises NotSupported for "
+     "'memory'."},
     {"publisher", (PyCFunction)(void *)client_publisher, METH_VARARGS | METH_KEYWORDS,
      "publisher($self, topic, *, checksum=True, wait_durable=True, timeout=10.0)\n--\n\n"
-     "A Publisher, with a session of its own: it may live in another thread than this client. timeout: how long a\n"
-     "send may wait for room or for a broker that restarts. wait_durable=False: on a 'sync' topic too, send() returns\n"
-     "when the message is committed. Raises TopicNotFound; Busy: an exclusive topic has its publisher already."},
+     "A Publisher, with a session of its own: it may live in another thread than this client. timeout: how "
+     "long a\n"
+     "send may wait for room or for a broker that restarts. wait_durable=False: on a 'sync' topic too, "
+     "send() returns\n"
+     "when the message is committed. Raises TopicNotFound; Busy: an exclusive topic has its publisher "
+     "already."},
     {"subscriber", (PyCFunction)(void *)client_subscriber, METH_VARARGS | METH_KEYWORDS,
      "subscriber($self, topic, start='end', *, verify=True, spin=2e-05)\n--\n\n"
-     "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all that\n"
-     "there is), an int (the message with that sequence) or a datetime (the first message from then on). spin: how\n"
-     "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not checked."},
-    {"ping", (PyCFunction)client_ping, METH_NOARGS, "ping($self, /)\n--\n\nReturns once the broker has answered."},
+     "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all "
+     "that\n"
+     "there is), an int (the message with that sequence) or a datetime (the first message from then on). "
+     "spin: how\n"
+     "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not "
+     "checked."},
+    {"ping", (PyCFunction)client_ping, METH_NOARGS,
+     "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)client_close, METH_NOARGS,
-     "close($self, /)\n--\n\nCloses the client and all that was opened through it. BufferError while views are in use."},
+     "close($self, /)\n--\n\nCloses the client and all that was opened through it. BufferError while views "
+     "are in use."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},
@@ -377,7 +397,8 @@ static PyGetSetDef properties[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "A session with a broker: makes and lists topics, opens publishers and subscribers.\n\n"
-                "Made by connect(). One thread at a time; what it opens has sessions of its own. After a fork, the child\n"
+                "Made by connect(). One thread at a time; what it opens has sessions of its own. After a "
+                "fork, the child\n"
                 "connects again (Forked)."},
     {Py_tp_dealloc, (void *)client_dealloc},
     {Py_tp_methods, methods},
@@ -386,4 +407,5 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec client_spec = {"hermes_msg.Client", sizeof(struct client), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                           slots};

@@ -1,4 +1,5 @@
-/* The exceptions: one for each HERMES_E..., all below hermes.Error; where Python has a word for it, below that too. */
+/* The exceptions: one for each HERMES_E..., all below hermes.Error; where Python has a word for it, below
+ * that too. */
 #include "module.h"
 
 #include <stdio.h>
@@ -12,13 +13,13 @@ struct kind {
     const char *documentation;
 };
 
-static int add(PyObject *module, const char *name, PyObject *bases, int code, int retry, const char *documentation,
-               PyObject **out)
+static int add(PyObject *module, const char *name, PyObject *bases, int code, int retry,
+               const char *documentation, PyObject **out)
 {
     char full[64];
     snprintf(full, sizeof full, "hermes_msg.%s", name);
-    PyObject *attributes = Py_BuildValue("{s:i,s:O,s:s}", "code", code, "retry", retry ? Py_True : Py_False, "name",
-                                         hermes_error_name(code));
+    PyObject *attributes = Py_BuildValue("{s:i,s:O,s:s}", "code", code, "retry", retry ? Py_True : Py_False,
+                                         "name", hermes_error_name(code));
     *out = attributes == NULL ? NULL : PyErr_NewExceptionWithDoc(full, documentation, bases, attributes);
     Py_XDECREF(attributes);
     return *out == NULL ? -1 : PyModule_AddObjectRef(module, name, *out);
@@ -28,8 +29,9 @@ static int add_below(PyObject *module, struct state *state, const struct kind *k
 {
     PyObject *bases = kind->also == NULL ? PyTuple_Pack(1, state->errors[0])
                                          : PyTuple_Pack(2, state->errors[0], *kind->also);
-    int rc = bases == NULL ? -1
-                           : add(module, kind->name, bases, kind->code, kind->retry, kind->documentation, out);
+    int rc = bases == NULL
+                 ? -1
+                 : add(module, kind->name, bases, kind->code, kind->retry, kind->documentation, out);
     Py_XDECREF(bases);
     return rc;
 }
@@ -37,9 +39,11 @@ static int add_below(PyObject *module, struct state *state, const struct kind *k
 int errors_add(PyObject *module, struct state *state)
 {
     const struct kind kinds[] = {
-        {HERMES_EINVALID, "InvalidArgument", &PyExc_ValueError, 0, "An argument is outside its documented range."},
+        {HERMES_EINVALID, "InvalidArgument", &PyExc_ValueError, 0,
+         "An argument is outside its documented range."},
         {HERMES_ENOMEM, "OutOfMemory", &PyExc_MemoryError, 0, "Out of memory."},
-        {HERMES_EIO, "StoreError", &PyExc_OSError, 0, "The operating system refused a read, a write or a mapping."},
+        {HERMES_EIO, "StoreError", &PyExc_OSError, 0,
+         "The operating system refused a read, a write or a mapping."},
         {HERMES_EFULL, "NoSpace", &PyExc_OSError, 1, "Disk or shared memory is full."},
         {HERMES_EACCESS, "AccessDenied", &PyExc_PermissionError, 0, "Permission denied."},
         {HERMES_ENOTFOUND, "TopicNotFound", &PyExc_LookupError, 0, "No such topic or log."},
@@ -52,10 +56,13 @@ int errors_add(PyObject *module, struct state *state)
          "Not a legal topic name: 1 to 127 of A-Z a-z 0-9 . _ -, not starting with . or -."},
         {HERMES_EVERSION, "VersionError", NULL, 0, "Written by another, unknown version."},
         {HERMES_EMALFORMED, "MalformedError", NULL, 0, "The bytes are not what the format says."},
-        {HERMES_ECHECKSUM, "ChecksumError", NULL, 0, "CRC-32 does not match. The next call goes on behind it."},
-        {HERMES_ECORRUPT, "CorruptError", NULL, 0, "Stored bytes are damaged. The next call goes on behind them."},
+        {HERMES_ECHECKSUM, "ChecksumError", NULL, 0,
+         "CRC-32 does not match. The next call goes on behind it."},
+        {HERMES_ECORRUPT, "CorruptError", NULL, 0,
+         "Stored bytes are damaged. The next call goes on behind them."},
         {HERMES_EGONE, "Gone", NULL, 0,
-         "Messages were overwritten or retired before they were read. The next call goes on with the oldest there is."},
+         "Messages were overwritten or retired before they were read. The next call goes on with the oldest "
+         "there is."},
         {HERMES_EFENCED, "Fenced", NULL, 0, "Another publisher has taken over; this one may only be closed."},
         {HERMES_EDISCONNECTED, "Disconnected", &PyExc_ConnectionError, 1,
          "No broker. What was being published goes out if one comes back while the publisher is open."},
@@ -66,7 +73,8 @@ int errors_add(PyObject *module, struct state *state)
         {HERMES_EINTERRUPTED, "Interrupted", NULL, 1, "A signal handler asked to stop waiting."},
     };
     if (add(module, "Error", NULL, 0, 0,
-            "The base of all. code: the HERMES_E... number; name: its name; retry: whether the same call may succeed\n"
+            "The base of all. code: the HERMES_E... number; name: its name; retry: whether the same call may "
+            "succeed\n"
             "later.",
             &state->errors[0]) < 0)
         return -1;
@@ -77,8 +85,9 @@ int errors_add(PyObject *module, struct state *state)
                                 "Another thread is inside this object at this moment. One thread at a time."};
     const struct kind forked = {HERMES_ECLOSED, "Forked", NULL, 0,
                                 "This object is the parent process's. Connect again in the child."};
-    const struct kind layout = {HERMES_EINVALID, "LayoutMismatch", &PyExc_ValueError, 0,
-                                "The next message has not the size of the array's items. It is still to be read."};
+    const struct kind layout = {
+        HERMES_EINVALID, "LayoutMismatch", &PyExc_ValueError, 0,
+        "The next message has not the size of the array's items. It is still to be read."};
     return add_below(module, state, &in_use, &state->error_in_use) < 0 ||
                    add_below(module, state, &forked, &state->error_forked) < 0 ||
                    add_below(module, state, &layout, &state->error_layout) < 0

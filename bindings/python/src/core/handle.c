@@ -105,8 +105,9 @@ void handle_dealloc(struct handle *handle)
 }
 
 /*
- * A forked child has our descriptors and our memory. It lets go of them, so that the broker notices when the parent
- * dies; but for what a thread of the parent's was inside of at that moment, or what is lent out: that stays as it is.
+ * A forked child has our descriptors and our memory. It lets go of them, so that the broker notices when the
+ * parent dies; but for what a thread of the parent's was inside of at that moment, or what is lent out: that
+ * stays as it is.
  */
 PyObject *handle_forget_all(PyObject *module, PyObject *unused)
 {

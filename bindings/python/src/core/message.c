@@ -4,8 +4,7 @@
 #include <string.h>
 
 struct message {
-    PyObject_VAR_HEAD
-    struct state *state;
+    PyObject_VAR_HEAD struct state *state;
     uint64_t position, sequence, timestamp;
     uint32_t flags;
     char payload[];
@@ -60,7 +59,8 @@ static PyObject *get_time(PyObject *self, void *unused)
 {
     (void)unused;
     struct message *message = (struct message *)self;
-    return PyObject_CallMethod(message->state->support, "to_datetime", "K", (unsigned long long)message->timestamp);
+    return PyObject_CallMethod(message->state->support, "to_datetime", "K",
+                               (unsigned long long)message->timestamp);
 }
 
 static PyObject *get_has_checksum(PyObject *self, void *unused)
@@ -74,17 +74,19 @@ static PyObject *message_repr(PyObject *self)
     struct message *message = (struct message *)self;
     Py_ssize_t shown = Py_SIZE(self) < 32 ? Py_SIZE(self) : 32;
     PyObject *payload = PyBytes_FromStringAndSize(message->payload, shown);
-    PyObject *text = payload == NULL ? NULL
-                                     : PyUnicode_FromFormat("Message(sequence=%llu, timestamp=%llu, payload=%R%s)",
-                                                            (unsigned long long)message->sequence,
-                                                            (unsigned long long)message->timestamp, payload,
-                                                            shown < Py_SIZE(self) ? "..." : "");
+    PyObject *text = payload == NULL
+                         ? NULL
+                         : PyUnicode_FromFormat("Message(sequence=%llu, timestamp=%llu, payload=%R%s)",
+                                                (unsigned long long)message->sequence,
+                                                (unsigned long long)message->timestamp, payload,
+                                                shown < Py_SIZE(self) ? "..." : "");
     Py_XDECREF(payload);
     return text;
 }
 
 static PyMemberDef members[] = {
-    {"position", T_ULONGLONG, offsetof(struct message, position), READONLY, "Byte offset in the topic's log."},
+    {"position", T_ULONGLONG, offsetof(struct message, position), READONLY,
+     "Byte offset in the topic's log."},
     {"sequence", T_ULONGLONG, offsetof(struct message, sequence), READONLY, "1, 2, 3 ... in the topic."},
     {"timestamp", T_ULONGLONG, offsetof(struct message, timestamp), READONLY,
      "When it was published, in nanoseconds since 1970-01-01 UTC."},
@@ -94,13 +96,15 @@ static PyMemberDef members[] = {
 static PyGetSetDef properties[] = {
     {"payload", get_payload, NULL, "The payload, as bytes.", NULL},
     {"time", get_time, NULL, "timestamp as an aware datetime (UTC), cut to microseconds.", NULL},
-    {"has_checksum", get_has_checksum, NULL, "Whether its publisher sent a checksum, which was then right.", NULL},
+    {"has_checksum", get_has_checksum, NULL, "Whether its publisher sent a checksum, which was then right.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A message, and a buffer with its payload: bytes(message), memoryview(message), len(message).\n\n"
-                "It is a copy of its own: keep it as long as you like, in any thread."},
+    {Py_tp_doc,
+     "A message, and a buffer with its payload: bytes(message), memoryview(message), len(message).\n\n"
+     "It is a copy of its own: keep it as long as you like, in any thread."},
     {Py_tp_dealloc, (void *)message_dealloc},
     {Py_tp_members, members},
     {Py_tp_getset, properties},
@@ -112,7 +116,8 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec message_spec = {"hermes_msg.Message", offsetof(struct message, payload), 1,
-                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                            slots};
 
 /* ---- codec ---- */
 

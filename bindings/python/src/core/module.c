@@ -9,7 +9,8 @@ struct state *module_state(PyObject *module)
 static PyMethodDef functions[] = {
     {"connect", (PyCFunction)(void *)client_connect, METH_VARARGS | METH_KEYWORDS,
      "connect(url=None)\n--\n\n"
-     "A session with a broker: a Client. url: 'unix:/path/broker.sock' or the path; None: $HERMES_HOME, else the\n"
+     "A session with a broker: a Client. url: 'unix:/path/broker.sock' or the path; None: $HERMES_HOME, else "
+     "the\n"
      "default place of this user. Raises Disconnected if nobody listens there."},
     {"_open_log", (PyCFunction)(void *)writer_open, METH_VARARGS | METH_KEYWORDS,
      "_open_log(path, *, window_bytes=0, segment_bytes=0, sync_interval=0.01, checksum=True)\n--\n\n"
@@ -45,10 +46,10 @@ static int execute(PyObject *module)
         PyTypeObject **type;
         PyType_Spec *spec;
     } types[] = {
-        {&state->client_type, &client_spec},         {&state->publisher_type, &publisher_spec},
-        {&state->claim_type, &claim_spec},           {&state->subscriber_type, &subscriber_spec},
-        {&state->reader_type, &reader_spec},         {&state->view_type, &view_spec},
-        {&state->message_type, &message_spec},       {&state->writer_type, &writer_spec},
+        {&state->client_type, &client_spec},   {&state->publisher_type, &publisher_spec},
+        {&state->claim_type, &claim_spec},     {&state->subscriber_type, &subscriber_spec},
+        {&state->reader_type, &reader_spec},   {&state->view_type, &view_spec},
+        {&state->message_type, &message_spec}, {&state->writer_type, &writer_spec},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if ((*types[i].type = add_type(module, types[i].spec)) == NULL)

@@ -1,9 +1,9 @@
 /*
  * The extension module hermes_msg._core, on CPython's limited API.
  *
- * Every publisher and subscriber has a session with the broker of its own, so that each may live in a thread of
- * its own. All functions run under the GIL, and let go of it only inside WITHOUT_GIL(), while they wait; a handle
- * that somebody waits in is busy, and refuses everybody else.
+ * Every publisher and subscriber has a session with the broker of its own, so that each may live in a thread
+ * of its own. All functions run under the GIL, and let go of it only inside WITHOUT_GIL(), while they wait; a
+ * handle that somebody waits in is busy, and refuses everybody else.
  */
 #ifndef MODULE_H
 #define MODULE_H
@@ -28,16 +28,15 @@ struct handle;
 struct state {
     PyObject *errors[ERRORS]; /* by -code; [0]: hermes.Error, the base of all */
     PyObject *error_in_use, *error_forked, *error_layout;
-    PyTypeObject *client_type, *publisher_type, *claim_type, *subscriber_type, *reader_type, *view_type, *message_type,
-        *writer_type;
+    PyTypeObject *client_type, *publisher_type, *claim_type, *subscriber_type, *reader_type, *view_type,
+        *message_type, *writer_type;
     allocfunc message_alloc;
     PyObject *support; /* the module hermes_msg._support */
 };
 
 /* What all handles have in common. In a list of what this process has open, for the child after a fork. */
 struct handle {
-    PyObject_HEAD
-    struct state *state;
+    PyObject_HEAD struct state *state;
     struct handle *next, **link;
     hermes_client_t *client; /* its session; NULL: an embedded log's */
     struct handle *parent;   /* the client object that it was opened through; a strong reference */
@@ -51,13 +50,13 @@ struct handle {
     bool (*is_lent)(struct handle *);
 };
 
-#define WITHOUT_GIL(handle, statement)               \
-    do {                                             \
-        (handle)->busy = true;                       \
-        PyThreadState *thread_ = PyEval_SaveThread(); \
-        statement;                                   \
-        PyEval_RestoreThread(thread_);               \
-        (handle)->busy = false;                      \
+#define WITHOUT_GIL(handle, statement)                                                                       \
+    do {                                                                                                     \
+        (handle)->busy = true;                                                                               \
+        PyThreadState *thread_ = PyEval_SaveThread();                                                        \
+        statement;                                                                                           \
+        PyEval_RestoreThread(thread_);                                                                       \
+        (handle)->busy = false;                                                                              \
     } while (0)
 
 /* -1 and an exception unless the handle may be used now. */
@@ -97,7 +96,8 @@ int take_bytes(PyObject *object, void *bytes);
 /* Seconds or a timedelta; None: 0. */
 int take_age(struct state *state, PyObject *age, uint64_t *ns);
 
-/* -1 and an exception for an array whose items are pointers, which must not leave this process or come from another. */
+/* -1 and an exception for an array whose items are pointers, which must not leave this process or come from
+ * another. */
 int refuse_objects(PyObject *array);
 
 /* "committed" or "durable". */
@@ -107,8 +107,8 @@ const char *take_text(PyObject *object, const char *what);
 PyObject *message_new(struct state *state, const hermes_message_t *message);
 
 /* Type specifications, one a file. */
-extern PyType_Spec client_spec, publisher_spec, claim_spec, subscriber_spec, reader_spec, view_spec, message_spec,
-    writer_spec;
+extern PyType_Spec client_spec, publisher_spec, claim_spec, subscriber_spec, reader_spec, view_spec,
+    message_spec, writer_spec;
 
 /* Module functions. */
 PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywords);

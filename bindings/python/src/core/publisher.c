@@ -14,8 +14,7 @@ struct publisher {
 };
 
 struct claim {
-    PyObject_HEAD
-    struct publisher *publisher; /* NULL: committed or aborted */
+    PyObject_HEAD struct publisher *publisher; /* NULL: committed or aborted */
     void *payload;
     Py_ssize_t length;
     Py_ssize_t exports;
@@ -33,15 +32,17 @@ static uint64_t slice_of(uint64_t start, uint64_t timeout_ns, uint64_t *waited)
 }
 
 /* Waits for a confirmation without the GIL, and lets signals in. -1 and an exception. */
-static int await(struct publisher *self, uint64_t sequence, enum hermes_confirmation confirmation, uint64_t timeout_ns)
+static int await(struct publisher *self, uint64_t sequence, enum hermes_confirmation confirmation,
+                 uint64_t timeout_ns)
 {
     uint64_t start = monotonic_ns(), waited;
     for (;;) {
         uint64_t slice = slice_of(start, timeout_ns, &waited);
         int rc;
-        WITHOUT_GIL(&self->handle, rc = sequence == 0 ? hermes_publisher_wait(self->publisher, confirmation, slice)
-                                                      : hermes_publisher_wait_for(self->publisher, sequence,
-                                                                                  confirmation, slice));
+        WITHOUT_GIL(&self->handle,
+                    rc = sequence == 0
+                             ? hermes_publisher_wait(self->publisher, confirmation, slice)
+                             : hermes_publisher_wait_for(self->publisher, sequence, confirmation, slice));
         if (rc == 0)
             return 0;
         if ((rc != HERMES_ETIMEOUT && rc != HERMES_EDISCONNECTED) || waited + slice >= timeout_ns) {
@@ -79,8 +80,8 @@ static int try_once(struct publisher *self, struct attempt *a)
 }
 
 /*
- * A try without waiting did not do: without the GIL, until there is room, or a broker. Slices are tried again as far as
- * they are not in. -1 and an exception.
+ * A try without waiting did not do: without the GIL, until there is room, or a broker. Slices are tried again
+ * as far as they are not in. -1 and an exception.
  */
 static int try_patiently(struct publisher *self, struct attempt *a, int rc)
 {
@@ -490,16 +491,21 @@ static void publisher_dealloc(struct publisher *self)
 static PyMethodDef methods[] = {
     {"send", (PyCFunction)publisher_send, METH_O,
      "send($self, payload, /)\n--\n\n"
-     "Publishes one message: bytes, or anything with the buffer protocol, to 65,536 bytes. Subscribers see it at once.\n"
-     "Returns its sequence: in the topic if that is exclusive, else this publisher's own count. On a 'sync' topic it\n"
-     "is durable then. Raises PayloadTooLarge; NoRoom, NoSpace, Fenced: not published; Disconnected: it goes out when\n"
+     "Publishes one message: bytes, or anything with the buffer protocol, to 65,536 bytes. Subscribers see "
+     "it at once.\n"
+     "Returns its sequence: in the topic if that is exclusive, else this publisher's own count. On a 'sync' "
+     "topic it\n"
+     "is durable then. Raises PayloadTooLarge; NoRoom, NoSpace, Fenced: not published; Disconnected: it goes "
+     "out when\n"
      "a broker is back."},
     {"send_many", (PyCFunction)publisher_send_many, METH_O,
      "send_many($self, iterable, /)\n--\n\n"
-     "Publishes each item; returns how many. On a 'sync' topic it waits once, for all. Should one be refused, those\n"
+     "Publishes each item; returns how many. On a 'sync' topic it waits once, for all. Should one be "
+     "refused, those\n"
      "before it are published."},
     {"send_batch", (PyCFunction)publisher_send_batch, METH_O,
-     "send_batch($self, array, /)\n--\n\nPublishes each item along the first axis of a C-contiguous array; returns how many."},
+     "send_batch($self, array, /)\n--\n\nPublishes each item along the first axis of a C-contiguous array; "
+     "returns how many."},
     {"claim", (PyCFunction)publisher_claim, METH_O,
      "claim($self, n, /)\n--\n\n"
      "Room for n bytes in the log itself, to be written in place:\n\n"
@@ -508,12 +514,15 @@ static PyMethodDef methods[] = {
      "Committed at the end of the block, aborted by an exception in it."},
     {"wait", (PyCFunction)(void *)publisher_wait, METH_VARARGS | METH_KEYWORDS,
      "wait($self, sequence=None, confirmation='committed', timeout=None)\n--\n\n"
-     "Returns when the message that send() numbered so (None: all so far) is 'committed' (in the topic, in its order)\n"
+     "Returns when the message that send() numbered so (None: all so far) is 'committed' (in the topic, in "
+     "its order)\n"
      "or 'durable' (on disk). Raises Timeout; StoreError: it never will be; NotSupported: a 'memory' topic."},
     {"confirmed", (PyCFunction)(void *)publisher_confirmed, METH_FASTCALL,
-     "confirmed($self, confirmation='committed', /)\n--\n\nUp to which sequence is that? Asks nobody: a few loads."},
+     "confirmed($self, confirmation='committed', /)\n--\n\nUp to which sequence is that? Asks nobody: a few "
+     "loads."},
     {"close", (PyCFunction)handle_method_close, METH_NOARGS,
-     "close($self, /)\n--\n\nCloses it. BufferError while a claim's views are in use; an open claim is aborted."},
+     "close($self, /)\n--\n\nCloses it. BufferError while a claim's views are in use; an open claim is "
+     "aborted."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},
@@ -521,7 +530,8 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef properties[] = {
     {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
-    {"sequence", (getter)get_sequence, NULL, "The last sequence in the topic, as far as this publisher knows.", NULL},
+    {"sequence", (getter)get_sequence, NULL,
+     "The last sequence in the topic, as far as this publisher knows.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -539,26 +549,31 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-PyType_Spec publisher_spec = {"hermes_msg.Publisher", sizeof(struct publisher), 0,
-                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+PyType_Spec publisher_spec = {
+    "hermes_msg.Publisher", sizeof(struct publisher), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
 
 static PyMethodDef claim_methods[] = {
-    {"commit", (PyCFunction)claim_commit, METH_NOARGS, "commit($self, /)\n--\n\nPublishes what was written; its sequence."},
-    {"abort", (PyCFunction)claim_abort, METH_NOARGS, "abort($self, /)\n--\n\nGives the room back; nothing is published."},
+    {"commit", (PyCFunction)claim_commit, METH_NOARGS,
+     "commit($self, /)\n--\n\nPublishes what was written; its sequence."},
+    {"abort", (PyCFunction)claim_abort, METH_NOARGS,
+     "abort($self, /)\n--\n\nGives the room back; nothing is published."},
     {"__enter__", (PyCFunction)claim_enter, METH_NOARGS, "A writable memoryview of the room."},
     {"__exit__", (PyCFunction)(void *)claim_exit, METH_FASTCALL, "commit(), or abort() after an exception."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef claim_properties[] = {
-    {"sequence", (getter)claim_get_sequence, NULL, "The message's sequence once it was committed; else None.", NULL},
+    {"sequence", (getter)claim_get_sequence, NULL, "The message's sequence once it was committed; else None.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot claim_slots[] = {
-    {Py_tp_doc, "Room for one message in the log. Made by Publisher.claim(); a writable buffer.\n\n"
-                "Ending it while an array or another memoryview of it is alive raises BufferError, and the claim stays\n"
-                "open: nobody can write to a message that is out."},
+    {Py_tp_doc,
+     "Room for one message in the log. Made by Publisher.claim(); a writable buffer.\n\n"
+     "Ending it while an array or another memoryview of it is alive raises BufferError, and the claim stays\n"
+     "open: nobody can write to a message that is out."},
     {Py_tp_dealloc, (void *)claim_dealloc},
     {Py_tp_methods, claim_methods},
     {Py_tp_getset, claim_properties},

@@ -27,49 +27,49 @@ struct reader {
 
 /* A message where it stands, as long as nothing else is read. */
 struct view {
-    PyObject_HEAD
-    struct reader *reader; /* NULL: released */
+    PyObject_HEAD struct reader *reader; /* NULL: released */
     hermes_message_t message;
     Py_ssize_t exports;
 };
 
 /* One interface's functions, for any reader. */
-#define SOURCE(name, type, prefix, sentence)                                                                    \
-    static int name##_poll(void *reader, hermes_message_t *message)                                             \
-    {                                                                                                           \
-        return prefix##poll((type *)reader, message);                                                           \
-    }                                                                                                           \
-    static int name##_wait(void *reader, hermes_message_t *message, uint64_t timeout_ns)                        \
-    {                                                                                                           \
-        return prefix##wait((type *)reader, message, timeout_ns);                                               \
-    }                                                                                                           \
-    static int name##_seek_first(void *reader)                                                                  \
-    {                                                                                                           \
-        return prefix##seek_first((type *)reader);                                                              \
-    }                                                                                                           \
-    static int name##_seek_end(void *reader)                                                                    \
-    {                                                                                                           \
-        return prefix##seek_end((type *)reader);                                                                \
-    }                                                                                                           \
-    static int name##_seek_sequence(void *reader, uint64_t value)                                               \
-    {                                                                                                           \
-        return prefix##seek_sequence((type *)reader, value);                                                    \
-    }                                                                                                           \
-    static int name##_seek_time(void *reader, uint64_t value)                                                   \
-    {                                                                                                           \
-        return prefix##seek_time((type *)reader, value);                                                        \
-    }                                                                                                           \
-    static int name##_seek_position(void *reader, uint64_t value)                                               \
-    {                                                                                                           \
-        return prefix##seek_position((type *)reader, value);                                                    \
-    }                                                                                                           \
-    static const char *name##_last_error(void *reader)                                                          \
-    {                                                                                                           \
-        (void)reader;                                                                                           \
-        return sentence;                                                                                        \
-    }                                                                                                           \
-    static const struct source name = {name##_poll,          name##_wait,      name##_seek_first,    name##_seek_end, \
-                                       name##_seek_sequence, name##_seek_time, name##_seek_position, name##_last_error}
+#define SOURCE(name, type, prefix, sentence)                                                                 \
+    static int name##_poll(void *reader, hermes_message_t *message)                                          \
+    {                                                                                                        \
+        return prefix##poll((type *)reader, message);                                                        \
+    }                                                                                                        \
+    static int name##_wait(void *reader, hermes_message_t *message, uint64_t timeout_ns)                     \
+    {                                                                                                        \
+        return prefix##wait((type *)reader, message, timeout_ns);                                            \
+    }                                                                                                        \
+    static int name##_seek_first(void *reader)                                                               \
+    {                                                                                                        \
+        return prefix##seek_first((type *)reader);                                                           \
+    }                                                                                                        \
+    static int name##_seek_end(void *reader)                                                                 \
+    {                                                                                                        \
+        return prefix##seek_end((type *)reader);                                                             \
+    }                                                                                                        \
+    static int name##_seek_sequence(void *reader, uint64_t value)                                            \
+    {                                                                                                        \
+        return prefix##seek_sequence((type *)reader, value);                                                 \
+    }                                                                                                        \
+    static int name##_seek_time(void *reader, uint64_t value)                                                \
+    {                                                                                                        \
+        return prefix##seek_time((type *)reader, value);                                                     \
+    }                                                                                                        \
+    static int name##_seek_position(void *reader, uint64_t value)                                            \
+    {                                                                                                        \
+        return prefix##seek_position((type *)reader, value);                                                 \
+    }                                                                                                        \
+    static const char *name##_last_error(void *reader)                                                       \
+    {                                                                                                        \
+        (void)reader;                                                                                        \
+        return sentence;                                                                                     \
+    }                                                                                                        \
+    static const struct source name = {name##_poll,          name##_wait,          name##_seek_first,        \
+                                       name##_seek_end,      name##_seek_sequence, name##_seek_time,         \
+                                       name##_seek_position, name##_last_error}
 
 SOURCE(subscriber_source, hermes_subscriber_t, hermes_, NULL); /* its session has the sentence */
 SOURCE(log_source, hermes_log_reader_t, hermes_log_reader_, hermes_log_reader_last_error(reader));
@@ -92,8 +92,8 @@ static int check(struct reader *self)
 }
 
 /*
- * The next message: tried under the GIL, waited for without it. 1; 0: timed out; -1 and an exception. HERMES_ECLOSED is
- * told as such where ends is not NULL.
+ * The next message: tried under the GIL, waited for without it. 1; 0: timed out; -1 and an exception.
+ * HERMES_ECLOSED is told as such where ends is not NULL.
  */
 static int next(struct reader *self, hermes_message_t *message, uint64_t timeout_ns, bool *ends)
 {
@@ -140,7 +140,8 @@ static PyObject *reader_next(struct reader *self)
 }
 
 /* The only argument, if there is one; -1 and an exception. */
-static int optional(const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **value)
+static int optional(const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *names,
+                    PyObject **value)
 {
     Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
     *value = NULL;
@@ -155,7 +156,8 @@ static int optional(const char *name, PyObject *const *arguments, Py_ssize_t cou
     return 0;
 }
 
-static PyObject *reader_poll(struct reader *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
+static PyObject *reader_poll(struct reader *self, PyObject *const *arguments, Py_ssize_t count,
+                             PyObject *names)
 {
     hermes_message_t message;
     PyObject *timeout;
@@ -246,7 +248,8 @@ static void fill(struct batch *b)
 /* Rows of a writable array, all of one size. */
 static int rows_of(PyObject *array, Py_buffer *buffer, size_t *rows, size_t *row_bytes)
 {
-    if (refuse_objects(array) < 0 || PyObject_GetBuffer(array, buffer, PyBUF_WRITABLE | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
+    if (refuse_objects(array) < 0 ||
+        PyObject_GetBuffer(array, buffer, PyBUF_WRITABLE | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
         return -1;
     *rows = buffer->ndim > 0 ? (size_t)buffer->shape[0] : 0;
     *row_bytes = *rows > 0 ? (size_t)buffer->len / *rows : 0;
@@ -266,7 +269,8 @@ static PyObject *empty_array(Py_ssize_t n, PyObject *dtype)
     return array;
 }
 
-static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *headers, Py_ssize_t n, uint64_t timeout_ns)
+static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *headers, Py_ssize_t n,
+                              uint64_t timeout_ns)
 {
     struct batch batch = {.reader = self};
     Py_buffer items, headers_buffer;
@@ -281,7 +285,8 @@ static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *head
     batch.most = n < 0 || (size_t)n > rows ? rows : (size_t)n;
     PyObject *result = NULL;
     if (headers != Py_None && (header_rows < batch.most || (batch.most > 0 && header_bytes != 16))) {
-        PyErr_SetString(PyExc_ValueError, "headers needs an item of 16 bytes for each message: dtype=hermes.HEADERS");
+        PyErr_SetString(PyExc_ValueError,
+                        "headers needs an item of 16 bytes for each message: dtype=hermes.HEADERS");
     } else if (check(self) == 0) { /* the arrays may have run code of their own */
         batch.headers = headers != Py_None ? headers_buffer.buf : NULL;
         int rc = batch.most == 0 ? 0 : next(self, &batch.message, timeout_ns, NULL);
@@ -306,8 +311,8 @@ static PyObject *reader_recv_batch(struct reader *self, PyObject *arguments, PyO
     static char *names[] = {"n", "dtype", "out", "headers", "timeout", NULL};
     PyObject *n_object = Py_None, *dtype = Py_None, *out = Py_None, *headers = Py_None, *timeout = NULL;
     uint64_t timeout_ns = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OO$OOO:recv_batch", names, &n_object, &dtype, &out,
-                                     &headers, &timeout) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OO$OOO:recv_batch", names, &n_object, &dtype,
+                                     &out, &headers, &timeout) ||
         (timeout != NULL && take_timeout(timeout, &timeout_ns) < 0))
         return NULL;
     Py_ssize_t n = n_object == Py_None ? -1 : PyLong_AsSsize_t(n_object);
@@ -318,7 +323,8 @@ static PyObject *reader_recv_batch(struct reader *self, PyObject *arguments, PyO
         return NULL;
     }
     if ((out == Py_None) == (dtype == Py_None)) {
-        PyErr_SetString(PyExc_TypeError, "recv_batch(n, dtype) makes an array, recv_batch(n, out=array) fills one");
+        PyErr_SetString(PyExc_TypeError,
+                        "recv_batch(n, dtype) makes an array, recv_batch(n, out=array) fills one");
         return NULL;
     }
     PyObject *array = out == Py_None ? empty_array(n, dtype) : Py_NewRef(out);
@@ -329,7 +335,8 @@ static PyObject *reader_recv_batch(struct reader *self, PyObject *arguments, PyO
 
 /* ---- in place ---- */
 
-static PyObject *reader_poll_view(struct reader *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
+static PyObject *reader_poll_view(struct reader *self, PyObject *const *arguments, Py_ssize_t count,
+                                  PyObject *names)
 {
     PyObject *timeout;
     uint64_t timeout_ns = 0;
@@ -445,7 +452,8 @@ static int start_at(struct reader *self, PyObject *start)
     } else if (PyUnicode_Check(start)) {
         bool first = PyUnicode_CompareWithASCIIString(start, "first") == 0;
         if (!first && PyUnicode_CompareWithASCIIString(start, "end") != 0) {
-            PyErr_Format(PyExc_ValueError, "start is 'end', 'first', a sequence or a datetime, not %R", start);
+            PyErr_Format(PyExc_ValueError, "start is 'end', 'first', a sequence or a datetime, not %R",
+                         start);
             return -1;
         }
         WITHOUT_GIL(&self->handle, rc = first ? self->source->seek_first(self->reader)
@@ -534,7 +542,8 @@ static void close_log_reader(struct handle *handle)
     hermes_log_reader_close(((struct reader *)(void *)handle)->reader);
 }
 
-static struct reader *reader_new(PyTypeObject *type, struct state *state, struct handle *parent, PyObject *topic)
+static struct reader *reader_new(PyTypeObject *type, struct state *state, struct handle *parent,
+                                 PyObject *topic)
 {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     struct reader *self = (struct reader *)(void *)allocate(type, 0);
@@ -550,8 +559,8 @@ static void reader_dealloc(struct reader *self)
     handle_dealloc(&self->handle);
 }
 
-PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObject *topic, PyObject *start, bool verify,
-                         uint64_t spin_ns)
+PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObject *topic, PyObject *start,
+                         bool verify, uint64_t spin_ns)
 {
     struct reader *self = reader_new(parent->state->subscriber_type, parent->state, parent, topic);
     if (self == NULL) {
@@ -633,30 +642,34 @@ static PyObject *get_log_position(struct reader *self, void *unused)
     return PyLong_FromUnsignedLongLong(hermes_log_reader_position(self->reader));
 }
 
-#define READING                                                                                                        \
-    {"poll", (PyCFunction)(void *)reader_poll, METH_FASTCALL | METH_KEYWORDS,                                          \
-     "poll($self, timeout=0)\n--\n\n"                                                                                         \
-     "The next Message; None: there is none within timeout seconds (None: wait for ever)."},                           \
-        {"poll_many", (PyCFunction)(void *)reader_poll_many, METH_VARARGS | METH_KEYWORDS,                             \
-         "poll_many($self, n, timeout=0)\n--\n\n"                                                                             \
-         "Up to n messages that are there, as a list; waits for the first as poll() does."},                           \
-        {"poll_view", (PyCFunction)(void *)reader_poll_view, METH_FASTCALL | METH_KEYWORDS,                            \
-         "poll_view($self, timeout=0)\n--\n\n"                                                                                \
-         "The next message as a View, a buffer where it stands: no copy for large messages of the store. Nothing\n"    \
-         "else can be read until the view is released."},                                                              \
-        {"recv_batch", (PyCFunction)(void *)reader_recv_batch, METH_VARARGS | METH_KEYWORDS,                           \
-         "recv_batch($self, n=None, dtype=None, *, out=None, headers=None, timeout=0)\n--\n\n"                                     \
-         "Up to n messages as the items of a NumPy array: a new one of dtype, or the first n items of out; returns\n"  \
-         "the part that was filled. headers: an array of dtype hermes.HEADERS, for sequence and time stamp of each.\n" \
-         "Raises LayoutMismatch if the next message has another size; poll() still gives it."},                        \
-        {"seek", (PyCFunction)reader_seek, METH_O,                                                                     \
-         "seek($self, start, /)\n--\n\nWhere to read next: 'first', 'end', a sequence or a datetime."},                          \
-        {"seek_position", (PyCFunction)reader_seek_position, METH_O,                                                   \
-         "seek_position($self, position, /)\n--\n\nTo a position that a message or a reader had."},                              \
-        {"close", (PyCFunction)handle_method_close, METH_NOARGS, "close($self, /)\n--\n\nBufferError while views are in use."}, \
-        {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},                                                    \
-    {                                                                                                                  \
-        "__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"                                  \
+#define READING                                                                                              \
+    {"poll", (PyCFunction)(void *)reader_poll, METH_FASTCALL | METH_KEYWORDS,                                \
+     "poll($self, timeout=0)\n--\n\n"                                                                        \
+     "The next Message; None: there is none within timeout seconds (None: wait for ever)."},                 \
+        {"poll_many", (PyCFunction)(void *)reader_poll_many, METH_VARARGS | METH_KEYWORDS,                   \
+         "poll_many($self, n, timeout=0)\n--\n\n"                                                            \
+         "Up to n messages that are there, as a list; waits for the first as poll() does."},                 \
+        {"poll_view", (PyCFunction)(void *)reader_poll_view, METH_FASTCALL | METH_KEYWORDS,                  \
+         "poll_view($self, timeout=0)\n--\n\n"                                                               \
+         "The next message as a View, a buffer where it stands: no copy for large messages of the store. "   \
+         "Nothing\n"                                                                                         \
+         "else can be read until the view is released."},                                                    \
+        {"recv_batch", (PyCFunction)(void *)reader_recv_batch, METH_VARARGS | METH_KEYWORDS,                 \
+         "recv_batch($self, n=None, dtype=None, *, out=None, headers=None, timeout=0)\n--\n\n"               \
+         "Up to n messages as the items of a NumPy array: a new one of dtype, or the first n items of out; " \
+         "returns\n"                                                                                         \
+         "the part that was filled. headers: an array of dtype hermes.HEADERS, for sequence and time stamp " \
+         "of each.\n"                                                                                        \
+         "Raises LayoutMismatch if the next message has another size; poll() still gives it."},              \
+        {"seek", (PyCFunction)reader_seek, METH_O,                                                           \
+         "seek($self, start, /)\n--\n\nWhere to read next: 'first', 'end', a sequence or a datetime."},      \
+        {"seek_position", (PyCFunction)reader_seek_position, METH_O,                                         \
+         "seek_position($self, position, /)\n--\n\nTo a position that a message or a reader had."},          \
+        {"close", (PyCFunction)handle_method_close, METH_NOARGS,                                             \
+         "close($self, /)\n--\n\nBufferError while views are in use."},                                      \
+        {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},                                          \
+    {                                                                                                        \
+        "__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"                        \
     }
 
 static PyMethodDef subscriber_methods[] = {
@@ -665,7 +678,8 @@ static PyMethodDef subscriber_methods[] = {
      "receive($self, /)\n--\n\nawait sub.receive(): the next Message, waited for in the event loop."},
     {"fileno", (PyCFunction)reader_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\n"
-     "A descriptor for event loops, readable once there may be a message; to be armed when poll() gave None."},
+     "A descriptor for event loops, readable once there may be a message; to be armed when poll() gave "
+     "None."},
     {"arm", (PyCFunction)reader_arm, METH_NOARGS,
      "arm($self, /)\n--\n\nFalse: wait for the descriptor. True: there is a message already, poll() again."},
     {NULL, NULL, 0, NULL},
@@ -676,7 +690,8 @@ static PyMethodDef reader_methods[] = {READING, {NULL, NULL, 0, NULL}};
 static PyGetSetDef subscriber_properties[] = {
     {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
     {"position", (getter)get_counter, NULL, "The position of the next message.", "p"},
-    {"lost", (getter)get_counter, NULL, "Messages that were overwritten or retired before they were read.", "l"},
+    {"lost", (getter)get_counter, NULL, "Messages that were overwritten or retired before they were read.",
+     "l"},
     {"corrupt", (getter)get_counter, NULL, "Damaged messages.", "c"},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -698,9 +713,9 @@ static PyMemberDef path_members[] = {
 };
 
 static PyType_Slot subscriber_slots[] = {
-    {Py_tp_doc,
-     "Reads a topic: for message in subscriber, or async for. Made by Client.subscriber().\n\n"
-     "Iteration waits for ever, without the GIL, and ends when the topic is deleted. One thread at a time (InUse)."},
+    {Py_tp_doc, "Reads a topic: for message in subscriber, or async for. Made by Client.subscriber().\n\n"
+                "Iteration waits for ever, without the GIL, and ends when the topic is deleted. One thread "
+                "at a time (InUse)."},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, subscriber_methods},
     {Py_tp_getset, subscriber_properties},
@@ -711,13 +726,14 @@ static PyType_Slot subscriber_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec subscriber_spec = {"hermes_msg.Subscriber", sizeof(struct reader), 0,
-                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-                               subscriber_slots};
+PyType_Spec subscriber_spec = {
+    "hermes_msg.Subscriber", sizeof(struct reader), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, subscriber_slots};
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
-                "Iteration waits while a writer has the log open, and ends at the end of one that nobody writes to."},
+    {Py_tp_doc,
+     "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
+     "Iteration waits while a writer has the log open, and ends at the end of one that nobody writes to."},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, reader_methods},
     {Py_tp_getset, reader_properties},
@@ -733,24 +749,27 @@ PyType_Spec reader_spec = {"hermes_msg.LogReader", sizeof(struct reader), 0,
 
 static PyMethodDef view_methods[] = {
     {"release", (PyCFunction)view_release, METH_NOARGS,
-     "release($self, /)\n--\n\nLets reading go on. BufferError while memoryviews or arrays of it are in use."},
+     "release($self, /)\n--\n\nLets reading go on. BufferError while memoryviews or arrays of it are in "
+     "use."},
     {"__enter__", view_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)view_exit, METH_FASTCALL, "release()"},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef view_members[] = {
-    {"position", T_ULONGLONG, offsetof(struct view, message.position), READONLY, "Byte offset in the topic's log."},
+    {"position", T_ULONGLONG, offsetof(struct view, message.position), READONLY,
+     "Byte offset in the topic's log."},
     {"sequence", T_ULONGLONG, offsetof(struct view, message.sequence), READONLY, "1, 2, 3 ... in the topic."},
     {"timestamp", T_ULONGLONG, offsetof(struct view, message.timestamp), READONLY, "Nanoseconds since 1970."},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot view_slots[] = {
-    {Py_tp_doc, "A message where it stands: memoryview(view), numpy.frombuffer(view, dtype). Made by poll_view().\n\n"
-                "    with sub.poll_view(1.0) as view:\n"
-                "        total = numpy.frombuffer(view, '<f8').sum()\n\n"
-                "Leaving the block while an array or memoryview of it is alive raises BufferError."},
+    {Py_tp_doc,
+     "A message where it stands: memoryview(view), numpy.frombuffer(view, dtype). Made by poll_view().\n\n"
+     "    with sub.poll_view(1.0) as view:\n"
+     "        total = numpy.frombuffer(view, '<f8').sum()\n\n"
+     "Leaving the block while an array or memoryview of it is alive raises BufferError."},
     {Py_tp_dealloc, (void *)view_dealloc},
     {Py_tp_methods, view_methods},
     {Py_tp_members, view_members},
@@ -762,4 +781,5 @@ static PyType_Slot view_slots[] = {
 };
 
 PyType_Spec view_spec = {"hermes_msg.View", sizeof(struct view), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, view_slots};
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                         view_slots};

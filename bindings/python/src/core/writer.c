@@ -22,7 +22,8 @@ static void close_writer(struct handle *handle)
 
 static void forget_writer(struct handle *handle)
 {
-    ((struct writer *)(void *)handle)->log = NULL; /* its threads are the parent's: what it maps stays mapped */
+    ((struct writer *)(void *)handle)->log =
+        NULL; /* its threads are the parent's: what it maps stays mapped */
 }
 
 PyObject *writer_open(PyObject *module, PyObject *arguments, PyObject *keywords)
@@ -32,8 +33,8 @@ PyObject *writer_open(PyObject *module, PyObject *arguments, PyObject *keywords)
     unsigned long long window = 0, segment = 0;
     double interval = 0.01;
     int checksum = 1;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$O&O&dp:open", names, &path_object, take_bytes, &window,
-                                     take_bytes, &segment, &interval, &checksum))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$O&O&dp:open", names, &path_object, take_bytes,
+                                     &window, take_bytes, &segment, &interval, &checksum))
         return NULL;
     if (!(interval >= 0.001 && interval <= 3600)) {
         PyErr_SetString(PyExc_ValueError, "sync_interval is in seconds, 0.001 to 3600");
@@ -123,13 +124,15 @@ static PyObject *writer_close(struct writer *self, PyObject *unused)
 static PyObject *get_position(struct writer *self, void *unused)
 {
     (void)unused;
-    return handle_check(&self->handle) < 0 ? NULL : PyLong_FromUnsignedLongLong(hermes_log_position(self->log));
+    return handle_check(&self->handle) < 0 ? NULL
+                                           : PyLong_FromUnsignedLongLong(hermes_log_position(self->log));
 }
 
 static PyObject *get_sequence(struct writer *self, void *unused)
 {
     (void)unused;
-    return handle_check(&self->handle) < 0 ? NULL : PyLong_FromUnsignedLongLong(hermes_log_sequence(self->log));
+    return handle_check(&self->handle) < 0 ? NULL
+                                           : PyLong_FromUnsignedLongLong(hermes_log_sequence(self->log));
 }
 
 static void writer_dealloc(struct writer *self)
@@ -140,7 +143,8 @@ static void writer_dealloc(struct writer *self)
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)writer_append, METH_O,
      "append($self, payload, /)\n--\n\nAppends one message; its sequence. Readers see it at once."},
-    {"sync", (PyCFunction)writer_sync, METH_NOARGS, "sync($self, /)\n--\n\nReturns when all appended so far is on disk."},
+    {"sync", (PyCFunction)writer_sync, METH_NOARGS,
+     "sync($self, /)\n--\n\nReturns when all appended so far is on disk."},
     {"close", (PyCFunction)writer_close, METH_NOARGS, "close($self, /)\n--\n\nStores and syncs everything."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
@@ -169,4 +173,5 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec writer_spec = {"hermes_msg.LogWriter", sizeof(struct writer), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                           slots};

@@ -15,9 +15,11 @@ gets InUse. The GIL is let go of while one waits. After a fork, the child connec
 Errors: Error is the base of all; each names one thing (TopicNotFound, PayloadTooLarge, NoRoom ...), has .code, .name
 and .retry, and is below Python's own where there is one (TimeoutError, ConnectionError, ValueError ...).
 """
-from . import _core, _support, log
+from . import _core, _support
+from . import log as log
 from ._core import *  # noqa: F403
-from ._support import TopicInfo, Verification
+from ._support import TopicInfo as TopicInfo
+from ._support import Verification as Verification
 
 __version__ = "0.1.0"
 

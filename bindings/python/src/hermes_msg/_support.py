@@ -10,7 +10,7 @@ fspath = os.fspath
 Disconnected: type[Exception] = Exception
 Closed: type[Exception] = Exception
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -22,7 +22,7 @@ def to_timestamp(time):
     """Nanoseconds since 1970 of a datetime; without a time zone it is local time. None: it is no datetime."""
     if not isinstance(time, datetime.datetime):
         return None
-    ns = (time.astimezone(datetime.timezone.utc) - _EPOCH) // _MICROSECOND * 1000
+    ns = (time.astimezone(datetime.UTC) - _EPOCH) // _MICROSECOND * 1000
     if ns < 0:
         raise ValueError(f"a time before 1970: {time}")
     return ns
