@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     client.create_topic("rust", &TopicOptions { durability: Durability::Memory, ..Default::default() })?;
     let mut publisher = client.publisher("rust")?;
     let mut subscriber = client.subscriber("rust", Start::End)?;
-    let payload = [0u8; 64];
+    let (payload, payloads) = ([0u8; 64], [[0u8; 64]; LAP]);
     let (mut send, mut batch, mut receive, mut ring) = (vec![], vec![], vec![], vec![]);
     let (mut producer, mut consumer) = SpscRing::<u64>::new(1024)?.split();
     for _ in 0..LAPS {
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         }
         receive.push(start.elapsed());
         let start = Instant::now();
-        publisher.publish_all(std::iter::repeat(payload).take(LAP))?;
+        publisher.publish_batch(&payloads)?;
         batch.push(start.elapsed());
         for _ in 0..LAP {
             assert!(subscriber.poll()?.is_some());

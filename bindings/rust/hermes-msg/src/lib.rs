@@ -15,6 +15,10 @@
 //!
 //! A [`Message`] borrows its subscriber: its bytes were copied out of the shared window and checked, or stand in a file
 //! that nobody changes. Keep it by [`Message::to_owned`]. A [`Claim`] borrows its publisher, and is aborted when dropped.
+//!
+//! # Processes
+//!
+//! After a `fork(2)` that no `exec(2)` follows, only the parent may use what it had opened; the child connects again.
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -110,20 +110,41 @@ impl Publisher {
         unreachable!("a failure")
     }
 
-    /// Publishes each payload, with one time stamp for 64 at a time; returns how many. On a sync topic it waits once
-    /// for each 64.
+    /// Publishes each payload, with one time stamp; returns how many. On a sync topic it waits once, for all.
     ///
     /// # Errors
     /// As [`publish`](Self::publish); what came before the one that failed is published.
+    pub fn publish_batch<T: AsRef<[u8]>>(&mut self, payloads: &[T]) -> Result<u64> {
+        const FEW: usize = 64;
+        let slice = |payload: &T| {
+            let payload = payload.as_ref();
+            sys::hermes_slice_t { data: payload.as_ptr().cast(), length: payload.len() }
+        };
+        if payloads.len() > FEW {
+            return self.publish_slices(&payloads.iter().map(slice).collect::<Vec<_>>());
+        }
+        let mut slices = [sys::hermes_slice_t { data: std::ptr::null(), length: 0 }; FEW];
+        for (to, payload) in slices.iter_mut().zip(payloads) {
+            *to = slice(payload);
+        }
+        self.publish_slices(&slices[..payloads.len()])
+    }
+
+    /// The same for an iterator, 64 at a time.
+    ///
+    /// # Errors
+    /// As [`publish_batch`](Self::publish_batch).
     pub fn publish_all<I>(&mut self, payloads: I) -> Result<u64>
     where
         I: IntoIterator,
         I::Item: AsRef<[u8]>,
     {
         let mut payloads = payloads.into_iter();
+        let mut batch = Vec::with_capacity(64);
         let mut published = 0;
         loop {
-            let batch: Vec<I::Item> = payloads.by_ref().take(64).collect();
+            batch.clear();
+            batch.extend(payloads.by_ref().take(64));
             if batch.is_empty() {
                 return Ok(published);
             }
@@ -131,15 +152,11 @@ impl Publisher {
         }
     }
 
-    fn publish_batch<T: AsRef<[u8]>>(&mut self, batch: &[T]) -> Result<u64> {
-        let slices: Vec<sys::hermes_slice_t> = batch
-            .iter()
-            .map(|payload| payload.as_ref())
-            .map(|p| sys::hermes_slice_t { data: p.as_ptr().cast(), length: p.len() })
-            .collect();
+    /// The slices point to what outlives the call.
+    fn publish_slices(&mut self, slices: &[sys::hermes_slice_t]) -> Result<u64> {
         let mut done = 0;
         while done < slices.len() {
-            // SAFETY: the slices point into batch, which outlives the call.
+            // SAFETY: alive, and ours alone; as many slices as we say.
             let rc =
                 unsafe { sys::hermes_publish_batch(self.raw.as_ptr(), slices[done..].as_ptr(), slices.len() - done) };
             if rc < 0 {

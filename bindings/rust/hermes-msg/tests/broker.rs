@@ -106,7 +106,11 @@ fn all_sizes_all_ways() {
             drop(publisher.claim(64).unwrap());
             std::mem::forget(publisher.claim(10).unwrap()); // leaked: it is aborted by the next
             drop(publisher.claim(10).unwrap());
-            assert_eq!(publisher.publish_all((0..500u32).map(u32::to_le_bytes)).unwrap(), 500);
+            let numbers: Vec<[u8; 4]> = (0..500u32).map(u32::to_le_bytes).collect();
+            assert_eq!(publisher.publish_all(&numbers[..100]).unwrap(), 100);
+            assert_eq!(publisher.publish_batch(&numbers[100..130]).unwrap(), 30);
+            assert_eq!(publisher.publish_batch(&numbers[130..]).unwrap(), 370);
+            assert_eq!(publisher.publish_batch::<&[u8]>(&[]).unwrap(), 0);
             for i in 0..500u32 {
                 assert_eq!(subscriber.wait(LONG).unwrap().unwrap().payload(), i.to_le_bytes());
             }
