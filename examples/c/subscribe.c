@@ -5,7 +5,7 @@
 int main(void)
 {
     hermes_client_t *client;
-    hermes_subscriber_t *subscriber;
+    hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
     int rc = hermes_connect(NULL, &client);
     if (rc == 0)
