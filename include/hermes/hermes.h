@@ -7,6 +7,7 @@
 #include "hermes/error.h"
 #include "hermes/log.h"
 #include "hermes/message.h"
+#include "hermes/mpmc.h"
 #include "hermes/spsc.h"
 
 #endif
