@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Hermes and other libraries by turns, A B A B ..., and prints medians, ranges and ratios.
 
-Usage: compare.py BINDIR [--pairs N] [--json]
+Usage: compare.py BINDIR [--pairs N] [--suite SUITE] [--json]
 
 Rows that measure the same thing stand together. Where the two cores lie changes from moment to moment, so figures are
 taken from near moments alone (a line's round trip below 200 ns) where there are any, and latencies are compared as
@@ -17,6 +17,8 @@ import sys
 # hermes bench SUITE, the peer's program, and what of each is measured: names in its results end like this.
 SUITES = (
     ("ring", "peer_rings", ("push+pop, one thread", "across cores, one at a time", "round trip")),
+    ("mpmc", "peer_mpmc", ("push+pop, one thread", "across cores, one at a time", "two and two on two cores", "round trip")),
+    ("mpmc", "peer_array_queue", ("push+pop, one thread", "across cores, one at a time", "two and two on two cores", "round trip")),
     ("topic", "peer_aeron", ("round trip", "one at a time")),
 )
 NEAR_NS = 200
@@ -50,13 +52,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--suite", choices=sorted({suite for suite, _, _ in SUITES}), help="this one alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     program = lambda name: os.path.join(arguments.bin, name)
     values = collections.defaultdict(list)
     for pair in range(arguments.pairs):
         for suite, peer, whats in SUITES:
-            if not os.path.exists(program(peer)):
+            if not os.path.exists(program(peer)) or arguments.suite not in (None, suite):
                 continue
             print(f"pair {pair + 1} of {arguments.pairs}: {suite}", file=sys.stderr)
             ours = lambda: collect(values, suite, run(program("hermes"), "bench", suite, "--json"), whats, "hermes ")

@@ -25,20 +25,22 @@ void ck_free(void *ring)
     free(ring);
 }
 
-#define OF(SIZE)                                                                                             \
-    bool ck_push_##SIZE(void *to, const struct ck_##SIZE *element)                                           \
+#define OF(SIZE, NAME, KIND)                                                                                 \
+    bool ck_push_##NAME##SIZE(void *to, const struct ck_##SIZE *element)                                     \
     {                                                                                                        \
         struct ring *ring = to;                                                                              \
         struct ck_##SIZE copy = *element; /* its interface wants it writable */                              \
-        return ck_ring_enqueue_spsc_of_##SIZE(&ring->indices, (struct ck_##SIZE *)(void *)ring->elements,    \
-                                              &copy);                                                        \
+        return ck_ring_enqueue_##KIND##_of_##SIZE(                                                           \
+            &ring->indices, (struct ck_##SIZE *)(void *)ring->elements, &copy);                              \
     }                                                                                                        \
-    bool ck_pop_##SIZE(void *from, struct ck_##SIZE *element)                                                \
+    bool ck_pop_##NAME##SIZE(void *from, struct ck_##SIZE *element)                                          \
     {                                                                                                        \
         struct ring *ring = from;                                                                            \
-        return ck_ring_dequeue_spsc_of_##SIZE(&ring->indices, (struct ck_##SIZE *)(void *)ring->elements,    \
-                                              element);                                                      \
+        return ck_ring_dequeue_##KIND##_of_##SIZE(                                                           \
+            &ring->indices, (struct ck_##SIZE *)(void *)ring->elements, element);                            \
     }
 
-OF(8)
-OF(64)
+OF(8, , spsc)
+OF(64, , spsc)
+OF(8, many_, mpmc)
+OF(64, many_, mpmc)

@@ -23,6 +23,11 @@ bool ck_push_8(void *ring, const struct ck_8 *element);
 bool ck_pop_8(void *ring, struct ck_8 *element);
 bool ck_push_64(void *ring, const struct ck_64 *element);
 bool ck_pop_64(void *ring, struct ck_64 *element);
+/* The same for many producers and many consumers. */
+bool ck_push_many_8(void *ring, const struct ck_8 *element);
+bool ck_pop_many_8(void *ring, struct ck_8 *element);
+bool ck_push_many_64(void *ring, const struct ck_64 *element);
+bool ck_pop_many_64(void *ring, struct ck_64 *element);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,8 @@
 
 static const char documentation[] =
     "Measure Hermes on this machine.\v"
-    "WHAT is ring, codec, log, store, topic, broker or all. Latencies are medians of round trips between two "
+    "WHAT is ring, mpmc, codec, log, store, topic, broker or all. Latencies are medians of round trips "
+    "between two "
     "pinned "
     "processes that read every payload byte, with the round trip of a bare cache line measured just before "
     "and "
@@ -304,7 +305,7 @@ int cli_bench(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(struct bench *bench);
-    } suites[] = {{"ring", bench_ring},   {"codec", bench_codec}, {"log", bench_log},
+    } suites[] = {{"ring", bench_ring},   {"mpmc", bench_mpmc},   {"codec", bench_codec},  {"log", bench_log},
                   {"store", bench_store}, {"topic", bench_topic}, {"broker", bench_broker}};
     static struct arguments a = {.bench.scale = 100};
     const struct argp argp = {options, parse, "WHAT", documentation, NULL, NULL, NULL};

@@ -42,6 +42,7 @@ struct bench {
 };
 
 void bench_ring(struct bench *bench);
+void bench_mpmc(struct bench *bench);
 void bench_codec(struct bench *bench);
 void bench_log(struct bench *bench);
 void bench_store(struct bench *bench);

@@ -291,7 +291,7 @@ def test_nothing_leaks(broker):
         client.create_topic("t", **SMALL)
     rounds(50)
     before = descriptors(), mapped(), resident()
-    rounds(int(os.environ.get("HERMES_TEST_ROUNDS", "1000")))
+    rounds(int(os.environ.get("HERMES_TEST_ROUNDS", "2000")))
     after = descriptors(), mapped(), resident()
     assert after[0] == before[0]
     assert after[1] - before[1] < 1024 and after[2] - before[2] < 512  # pages: an object a round would be more
