@@ -30,14 +30,14 @@ void ck_free(void *ring)
     {                                                                                                        \
         struct ring *ring = to;                                                                              \
         struct ck_##SIZE copy = *element; /* its interface wants it writable */                              \
-        return ck_ring_enqueue_##KIND##_of_##SIZE(                                                           \
-            &ring->indices, (struct ck_##SIZE *)(void *)ring->elements, &copy);                              \
+        return ck_ring_enqueue_##KIND##_of_##SIZE(&ring->indices,                                            \
+                                                  (struct ck_##SIZE *)(void *)ring->elements, &copy);        \
     }                                                                                                        \
     bool ck_pop_##NAME##SIZE(void *from, struct ck_##SIZE *element)                                          \
     {                                                                                                        \
         struct ring *ring = from;                                                                            \
-        return ck_ring_dequeue_##KIND##_of_##SIZE(                                                           \
-            &ring->indices, (struct ck_##SIZE *)(void *)ring->elements, element);                            \
+        return ck_ring_dequeue_##KIND##_of_##SIZE(&ring->indices,                                            \
+                                                  (struct ck_##SIZE *)(void *)ring->elements, element);      \
     }
 
 OF(8, , spsc)
