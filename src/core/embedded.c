@@ -143,8 +143,10 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
         .doorbell_is_file = true,
         .instance = (uint32_t)clock_realtime_ns() | 1,
     };
-    if ((rc = log_open(&log->log, &log_options, text)) < 0)
+    if ((rc = log_open(&log->log, &log_options, text)) < 0) {
+        rmdir(log->shm); /* if there is nothing in it */
         goto fail;
+    }
     /* Whoever wrote before is dead, for the lock was free: its window still gets a clean successor. */
     if ((rc = log_new_epoch(&log->log, text)) < 0)
         goto fail_log;
