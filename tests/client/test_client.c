@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -389,7 +390,10 @@ static void test_waits_for_one_message(void **state)
 
 /* ---- event loops ---- */
 
-static void *publish_slowly(void *unused)
+/* One message each time that the reader is about to sleep. */
+static sem_t about_to_sleep;
+
+static void *publish_to_sleepers(void *unused)
 {
     (void)unused;
     hermes_client_t *client;
@@ -397,8 +401,8 @@ static void *publish_slowly(void *unused)
     assert_int_equal(hermes_connect(NULL, &client), 0);
     assert_int_equal(hermes_publisher_open(client, "t", NULL, &publisher), 0);
     for (uint64_t i = 1; i <= 3000; i++) {
-        struct timespec pause = {0, (long)(i % 7) * 20000};
-        nanosleep(&pause, NULL);
+        while (sem_wait(&about_to_sleep) != 0)
+            ;
         assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
     }
     hermes_disconnect(client);
@@ -418,7 +422,8 @@ static void test_descriptor_for_event_loops(void **state)
     assert_int_equal(hermes_subscriber_arm(subscriber), 0);
     assert_int_equal(poll(&pollfd, 1, 0), 0);
     pthread_t publisher;
-    pthread_create(&publisher, NULL, publish_slowly, NULL);
+    assert_int_equal(sem_init(&about_to_sleep, 0, 0), 0);
+    pthread_create(&publisher, NULL, publish_to_sleepers, NULL);
     hermes_message_t message;
     uint64_t expected = 1, number;
     unsigned waits = 0;
@@ -429,6 +434,7 @@ static void test_descriptor_for_event_loops(void **state)
             assert_int_equal(number, expected++);
         } else if (hermes_subscriber_arm(subscriber) == 0) {
             assert_true(rc == 0 || rc == HERMES_EDISCONNECTED);
+            sem_post(&about_to_sleep);
             assert_int_equal(poll(&pollfd, 1, 60000), 1);
             if (++waits == 300 || waits == 600) {
                 stop_broker(f, waits == 300 ? SIGKILL : SIGTERM);

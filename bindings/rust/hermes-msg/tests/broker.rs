@@ -354,11 +354,12 @@ mod stream {
         let mut streams: Vec<_> =
             (0..5).map(|_| client.subscriber("t", Start::First).unwrap().into_stream().unwrap()).collect();
         let mut publisher = client.publisher("t").unwrap();
+        let (tell, caught_up) = std::sync::mpsc::channel();
         let publishing = std::thread::spawn(move || {
             for i in 0..2000u64 {
                 publisher.publish(&i.to_le_bytes()).unwrap();
-                if i % 50 == 0 {
-                    std::thread::sleep(Duration::from_millis(1));
+                if i % 50 == 49 {
+                    caught_up.recv().unwrap(); // the first stream has it all, and sleeps next
                 }
             }
         });
@@ -366,12 +367,15 @@ mod stream {
             for i in 0..2000u64 {
                 let message = tokio::time::timeout(LONG, stream.next()).await.unwrap().unwrap().unwrap();
                 assert_eq!(message.payload[..], i.to_le_bytes());
+                if i % 50 == 49 {
+                    let _ = tell.send(()); // nobody listens once all is published
+                }
             }
         }
         publishing.join().unwrap();
         broker.restart("-KILL");
         let waiting = tokio::spawn(async move { (streams[0].next().await.unwrap().unwrap(), streams) });
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::task::yield_now().await; // on this one thread it runs until it sleeps
         let client = broker.connect();
         client.publisher("t").unwrap().publish(b"after").unwrap();
         let (message, mut streams) = tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
