@@ -54,7 +54,7 @@ int main(void)
     check(hermes_connect(NULL, &client));
     check(hermes_topic_create(client, "c", &options));
     check(hermes_publisher_open(client, "c", NULL, &publisher));
-    check(hermes_subscriber_open(client, "c", &subscriber));
+    check(hermes_subscriber_open(client, "c", NULL, &subscriber));
     for (int i = 0; i < LAP; i++)
         slices[i] = (hermes_slice_t){payload, sizeof payload};
     for (int lap = 0; lap < LAPS; lap++) {

@@ -29,7 +29,7 @@ void actor_open(actor_t *actor, const char *topic, const char *publish_to)
     int rc = hermes_connect(NULL, &actor->client);
     if (rc < 0)
         fail(actor, "connect", rc);
-    if ((rc = hermes_subscriber_open(actor->client, topic, &actor->subscriber)) < 0 ||
+    if ((rc = hermes_subscriber_open(actor->client, topic, NULL, &actor->subscriber)) < 0 ||
         (rc = hermes_seek_first(actor->subscriber)) < 0)
         fail(actor, topic, rc);
     if (publish_to != NULL &&

@@ -9,7 +9,7 @@ int main(void)
     hermes_message_t message;
     int rc = hermes_connect(NULL, &client);
     if (rc == 0)
-        rc = hermes_subscriber_open(client, "greetings", &subscriber);
+        rc = hermes_subscriber_open(client, "greetings", NULL, &subscriber);
     if (rc == 0)
         rc = hermes_seek_first(subscriber);
     while (rc >= 0 && (rc = hermes_wait(subscriber, &message, HERMES_FOREVER)) >= 0)

@@ -12,7 +12,7 @@
  *     hermes_publish(publisher, "hello", 5, NULL);
  *
  *     hermes_subscriber_t *subscriber;
- *     hermes_subscriber_open(client, "market.quotes", &subscriber);
+ *     hermes_subscriber_open(client, "market.quotes", NULL, &subscriber);
  *     hermes_message_t message;
  *     while (hermes_wait(subscriber, &message, 1000000000) > 0)
  *         fwrite(message.payload, 1, message.length, stdout);
@@ -245,8 +245,39 @@ HERMES_API void hermes_publisher_close(hermes_publisher_t *publisher);
 
 /* ---- subscribing ---- */
 
-/* Opens at the end: the next message is the first published from now on. */
+enum hermes_from {
+    HERMES_FROM_END = 0,      /* the next message is the first published from now on */
+    HERMES_FROM_FIRST = 1,    /* with the oldest there is */
+    HERMES_FROM_POSITION = 2, /* of hermes_group_create() and hermes_group_alter(): options.position */
+};
+
+/* When a message counts as done, for the member of a group and for a durable subscription. */
+enum hermes_ack_mode {
+    HERMES_ACK_AUTO = 0,   /* once the next one is asked for: what is being worked on when a program dies
+                              comes again */
+    HERMES_ACK_MANUAL = 1, /* hermes_ack() says so */
+    HERMES_ACK_NONE = 2,   /* when it is given out: at most once, never again. Of groups only */
+};
+
+typedef struct hermes_subscriber_options {
+    size_t size;       /* sizeof(hermes_subscriber_options_t) */
+    const char *group; /* NULL: none. The members of a group share a topic's messages: each message goes to
+                          one of them. See hermes_group_create() */
+    const char *name;  /* NULL: none. A durable subscription: where it stands survives program and broker. One
+                          subscriber at a time has it. Not together with group */
+    uint32_t from;     /* enum hermes_from: where to begin; a group or durable subscription that exists
+                          already goes on where it stands */
+    uint32_t ack;      /* enum hermes_ack_mode */
+} hermes_subscriber_options_t;
+
+/*
+ * options NULL: alone, from the end. A group or durable subscription that is not there is made, with what
+ * hermes_group_create() has for defaults. HERMES_ENOTFOUND: no such topic; HERMES_ENAME; HERMES_EINVALID;
+ * HERMES_EBUSY: somebody has the durable subscription; HERMES_EACCESS: the group is another user's;
+ * HERMES_ELIMIT: 256 members.
+ */
 HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic,
+                                      const hermes_subscriber_options_t *options,
                                       hermes_subscriber_t **subscriber);
 
 /*
@@ -286,6 +317,25 @@ typedef int (*hermes_handler_t)(void *context, const hermes_message_t *message);
 HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most, hermes_handler_t handler,
                                     void *context);
 
+/*
+ * A member's message is done: nobody gets it again. The message may be any that this subscriber was given, in
+ * any order, and several may be held at a time. HERMES_EEXPIRED: the lease ran out, and another has it now;
+ * HERMES_EINVALID: it was never given out, or this is no member. Cost: one compare-and-swap, no system call;
+ * with a durable subscription, which then stands behind that message, one store.
+ */
+HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
+
+/* This member cannot deal with the message: another gets it, or the same again, at once. Of groups only;
+ * errors as hermes_ack(). Cost: that, and a wake-up. */
+HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
+
+/* The lease on the message begins anew: for work that takes longer. Errors as hermes_ack(). */
+HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
+
+/* How often the message was given out, this time included; 1 for who is no member; 0: not known any more. */
+HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
+
+/* Members of a group stand where the group does: HERMES_EINVALID for them (see hermes_group_alter()). */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
 /* The next message is the first whose sequence (time stamp) is not below the value. Where clocks were set
@@ -309,7 +359,86 @@ typedef struct hermes_subscriber_counters {
 
 HERMES_API int hermes_subscriber_describe(const hermes_subscriber_t *subscriber,
                                           hermes_subscriber_counters_t *counters);
+/* Of a member: what it has not acked goes to others. NULL is allowed. */
 HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
+
+/* ---- groups ----
+ *
+ * The members of a group share the messages of a topic: each message goes to one of them. Messages are at
+ * most so often given out until they are acked:
+ *
+ *     a member that dies gives back what it had when its session ends, at once
+ *     a member that hangs gives back what it had when the lease runs out: after 1 to 1.25 times its length
+ *     what was given out max_deliveries times without an ack goes to the dead-letter topic
+ *
+ * Messages are given out in order; those that come again come after others. Members are processes of one
+ * user: the one who made the group (and root). A group survives its members, and the broker: after a power
+ * cut or an orderly stop nothing is lost, and nothing comes again but what was in flight, or was done within
+ * the last tenth of a second before a power cut.
+ *
+ *     hermes_subscriber_open(client, "orders", &(hermes_subscriber_options_t){
+ *         .size = sizeof(hermes_subscriber_options_t), .group = "risk", .ack = HERMES_ACK_MANUAL}, &member);
+ *     while (hermes_wait(member, &message, HERMES_FOREVER) > 0)
+ *         if (check(&message)) hermes_ack(member, &message); else hermes_nack(member, &message);
+ */
+typedef struct hermes_group_options {
+    size_t size;             /* sizeof(hermes_group_options_t) */
+    uint64_t lease_ns;       /* how long a member may have a message; 10 ms to 24 h; 0: 30 s */
+    const char *dead_letter; /* a shared topic for what reached max_deliveries, made if it is not there;
+                                NULL: such messages are dropped, and counted */
+    uint32_t max_deliveries; /* up to 2,047; 0: no limit */
+    uint32_t durable;        /* 1: a durable subscription, which has none of all this but from and position */
+    uint32_t from;           /* enum hermes_from */
+    uint32_t reserved;
+    uint64_t position;   /* HERMES_FROM_POSITION: of a message of the topic */
+    uint64_t span_bytes; /* messages in flight stand so close together in the log; beyond, members wait for
+                            the oldest. Rounded up to a power of two, 256 KiB to 1 GiB; 0: 4 MiB */
+} hermes_group_options_t;
+
+typedef struct hermes_group_info {
+    size_t size; /* sizeof(hermes_group_info_t), set by the caller */
+    char name[128];
+    char dead_letter[128]; /* "": none */
+    uint32_t durable;      /* 1: a durable subscription */
+    uint32_t uid;          /* whose it is */
+    uint32_t members;
+    uint32_t max_deliveries;
+    uint64_t lease_ns;
+    uint64_t span_bytes;
+    uint64_t position;      /* all messages below it were given out; durable: acked */
+    uint64_t done_position; /* and below this, all are done */
+    uint64_t last_sequence; /* about: of the last message that was given out for the first time */
+    uint64_t in_flight;     /* given out, or to be given out again, and not done */
+    uint64_t redelivered;   /* how many times a message was given out again */
+    uint64_t expired;       /* leases that ran out */
+    uint64_t dead;          /* messages that reached max_deliveries */
+    uint64_t lost;          /* messages that were gone before anybody got them */
+} hermes_group_info_t;
+
+/* options NULL: the defaults, from the end. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID, HERMES_ELIMIT (256
+ * groups in a topic), HERMES_EFULL. */
+HERMES_API int hermes_group_create(hermes_client_t *client, const char *topic, const char *group,
+                                   const hermes_group_options_t *options);
+
+/* What hermes_group_alter() is to change: enum hermes_group_alter bits, and the values of those fields. */
+enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, HERMES_GROUP_POSITION = 4 };
+
+/*
+ * Takes effect at once, whoever is a member, and is on disk when this returns. HERMES_GROUP_POSITION sets the
+ * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). Only the group's owner
+ * may, root, and the broker's user: HERMES_EACCESS.
+ */
+HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
+                                  uint32_t fields, const hermes_group_options_t *options);
+
+/* HERMES_EBUSY: it has members. */
+HERMES_API int hermes_group_delete(hermes_client_t *client, const char *topic, const char *group);
+HERMES_API int hermes_group_describe(hermes_client_t *client, const char *topic, const char *group,
+                                     hermes_group_info_t *info);
+/* Up to count groups and durable subscriptions of the topic whose names come after `after` ("": from the
+ * first), by name; returns how many. The size of infos[0] is that of all. */
+HERMES_API int hermes_group_list(hermes_client_t *client, const char *topic, const char *after,
+                                 hermes_group_info_t *infos, size_t count);
 
 #ifdef __cplusplus
 }

@@ -33,10 +33,11 @@ static const struct {
     {"HERMES_ENOTSUP", "not supported on this system"},
     {"HERMES_ECLOSED", "closed or deleted"},
     {"HERMES_EINTERRUPTED", "interrupted"},
+    {"HERMES_EEXPIRED", "the lease on this message ran out"},
 };
 
 enum { DESCRIPTIONS = sizeof descriptions / sizeof descriptions[0] };
-_Static_assert(DESCRIPTIONS == 1 - HERMES_EINTERRUPTED, "one description for each error");
+_Static_assert(DESCRIPTIONS == 1 - HERMES_EEXPIRED, "one description for each error");
 
 const char *hermes_strerror(int error)
 {

@@ -212,6 +212,8 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         rc = poller_open(config->backend, &broker->poller, text);
     if (rc == 0 && (rc = persister_start(&broker->persister, config->sync_interval_ms)) < 0)
         error_set(text, rc, "cannot start the persister");
+    if (rc == 0 && (rc = keeper_start(&broker->keeper)) < 0)
+        error_set(text, rc, "cannot start the keeper of groups");
     if (rc == 0)
         rc = topic_load_all(broker, text);
     if (rc == 0 && (rc = scrubber_start(&broker->scrubber)) < 0)
@@ -280,10 +282,12 @@ int broker_close(struct broker *broker, struct error_text *text)
     broker->stopping = true;
     if (broker->bound)
         unlink(broker->config.location.socket);
+    group_stop_all(broker);
     if (broker->poller != NULL)
         session_close_all(broker);
     scrubber_stop(&broker->scrubber);
     int rc = topic_close_all(broker, text);
+    keeper_stop(&broker->keeper);
     persister_stop(&broker->persister);
     if (broker->poller != NULL)
         poller_close(broker->poller);

@@ -6,8 +6,10 @@
  *     topic     a topic: its log, who publishes to it, who subscribes (topic.c)
  *     sequencer producers' rings -> topic logs, in the event loop (sequencer.c)
  *     persister windows -> stores, in its thread (persister.c)
+ *     group     consumer groups: who is a member, where the page is (group.c)
+ *     keeper    groups' leases and records, in its thread (keeper.c)
  *
- * All of it belongs to the event loop's thread but what log.h locks and persister.h shares.
+ * All of it belongs to the event loop's thread but what log.h locks and persister.h and keeper.h share.
  */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 
 #include "broker/config.h"
+#include "broker/group.h"
 #include "broker/persister.h"
 #include "broker/scrubber.h"
 #include "core/log.h"
@@ -74,6 +77,8 @@ struct topic {
     struct ring *rings[STATUS_RINGS];
     unsigned ring_count;
     unsigned subscribers;
+    struct group *groups;
+    unsigned group_count;
     uint64_t refused;
 };
 
@@ -103,6 +108,7 @@ struct broker {
     uint64_t next_ring_id;
     struct persister persister;
     struct scrubber scrubber;
+    struct keeper keeper;
     struct poller_op accept_op, signal_op, trouble_op;
     uint64_t trouble_buffer;
     uint8_t signal_buffer[128];
@@ -154,6 +160,9 @@ struct handle {
     enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER } kind;
     struct topic *topic;
     struct ring *ring;
+    struct group *group; /* of a subscriber that is a member; NULL: it is none */
+    unsigned line;
+    uint64_t member;
 };
 
 struct session {

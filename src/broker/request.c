@@ -260,7 +260,8 @@ static int publisher_mapped(struct session *session, const struct wire_handle *r
     return HERMES_OK;
 }
 
-static int subscriber_open(struct session *session, const struct wire_topic *request, struct error_text *text)
+static int subscriber_open(struct session *session, const struct wire_subscriber_open *request,
+                           struct error_text *text)
 {
     struct topic *topic;
     int rc = find_topic(session, request->topic, &topic, text);
@@ -269,14 +270,66 @@ static int subscriber_open(struct session *session, const struct wire_topic *req
     struct handle *handle = free_handle(session, text);
     if (handle == NULL)
         return HERMES_ELIMIT;
+    struct handle fresh = {.id = ++session->broker->next_handle, .kind = HANDLE_SUBSCRIBER, .topic = topic};
+    struct wire_subscriber opened = {
+        .handle = fresh.id, .durability = topic->durability, .topic_id = topic->id};
     if ((rc = attach(session, topic->log.status_fd, text)) < 0 ||
         (rc = attach(session, topic->log.doorbell_fd, text)) < 0)
         return rc;
-    *handle =
-        (struct handle){.id = ++session->broker->next_handle, .kind = HANDLE_SUBSCRIBER, .topic = topic};
+    if (request->group[0] != 0) {
+        rc = group_join(session, topic, request, &fresh, &opened, text);
+        if (rc == 0 && (rc = attach(session, fresh.group->fd, text)) < 0)
+            group_drop(session->broker, &fresh);
+        if (rc < 0)
+            return rc;
+    }
+    *handle = fresh;
     topic->subscribers++;
-    struct wire_subscriber opened = {handle->id, topic->durability, topic->id};
     reply(session, WIRE_SUBSCRIBER, &opened, sizeof opened);
+    return HERMES_OK;
+}
+
+/* ---- groups ---- */
+
+enum { GROUPS_A_REPLY = 92 };
+_Static_assert(sizeof(struct wire_groups) + GROUPS_A_REPLY * sizeof(struct wire_group_info) <= WIRE_REPLY_MAX,
+               "a full list fits a reply");
+
+static int administer_group(struct session *session, const struct wire_group *request,
+                            int (*act)(struct session *, struct topic *, const struct wire_group *,
+                                       struct error_text *),
+                            struct error_text *text)
+{
+    struct topic *topic;
+    int rc = find_topic(session, request->topic, &topic, text);
+    return rc < 0 ? rc : done(session, act(session, topic, request, text));
+}
+
+static int list_groups(struct session *session, const struct wire_group_list *request,
+                       struct error_text *text)
+{
+    struct topic *topic;
+    int rc = find_topic(session, request->topic, &topic, text);
+    if (rc < 0)
+        return rc;
+    struct wire_groups *groups = (struct wire_groups *)(void *)session->reply.payload;
+    char after[WIRE_GROUP_BYTES];
+    snprintf(after, sizeof after, "%.*s", WIRE_GROUP_BYTES - 1, request->after);
+    *groups = (struct wire_groups){0};
+    for (struct group *group = topic->groups; group != NULL; group = group->next) {
+        int order = strcmp(group->name, after);
+        if (request->exact != 0 ? order != 0 : order <= 0)
+            continue;
+        if (groups->count == GROUPS_A_REPLY) {
+            groups->more = 1;
+            break;
+        }
+        group_describe(group, &groups->groups[groups->count++]);
+    }
+    if (request->exact != 0 && groups->count == 0)
+        return error_set(text, HERMES_ENOTFOUND, "no group '%s' of topic '%s'", after, topic->name);
+    reply(session, WIRE_GROUPS, groups,
+          (uint32_t)(sizeof *groups + groups->count * sizeof(struct wire_group_info)));
     return HERMES_OK;
 }
 
@@ -335,6 +388,8 @@ void request_drop_handle(struct session *session, struct handle *handle)
         break;
     case HANDLE_SUBSCRIBER:
         topic->subscribers--;
+        if (handle->group != NULL)
+            group_drop(session->broker, handle);
         break;
     }
     handle->id = 0;
@@ -397,6 +452,14 @@ static int dispatch(struct session *session, struct error_text *text)
         return window_open(session, payload, text);
     case WIRE_SEGMENT_OPEN:
         return segment_open(session, payload, text);
+    case WIRE_GROUP_CREATE:
+        return administer_group(session, payload, group_create, text);
+    case WIRE_GROUP_ALTER:
+        return administer_group(session, payload, group_alter, text);
+    case WIRE_GROUP_DELETE:
+        return administer_group(session, payload, group_delete, text);
+    case WIRE_GROUP_LIST:
+        return list_groups(session, payload, text);
     case WIRE_CLOSE:
         return close_handle(session, payload, text);
     case WIRE_PING:

@@ -98,6 +98,8 @@ static void remove_remains(const struct broker *broker, const char *name)
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
     unlink(path);
+    topic_path(broker, name, "groups", path);
+    path_sweep(path, "");
     topic_path(broker, name, "", path);
     store_remove(path);
     rmdir(path);
@@ -319,6 +321,7 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
     if (unlink(path) != 0)
         return error_set_errno(text, "delete", path);
     persister_remove(&broker->persister, &topic->log);
+    group_close_all(broker, topic, true);
     (void)log_close(&topic->log, STATE_DELETED);
     remove_remains(broker, name);
     free_topic(broker, topic);
@@ -391,6 +394,8 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
         free(topic);
     else
         link_topic(broker, topic);
+    if (rc == 0)
+        group_load_all(broker, topic);
     return rc;
 }
 
@@ -408,7 +413,8 @@ static void sweep(struct broker *broker)
         char window[64];
         if (topic != NULL)
             snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", id, topic->log.epoch);
-        if (topic == NULL || (strcmp(end, ".status") != 0 && strcmp(item->d_name, window) != 0))
+        if (topic == NULL || (strcmp(end, ".status") != 0 && strcmp(item->d_name, window) != 0 &&
+                              !group_owns_file(topic, item->d_name)))
             unlinkat(dirfd(directory), item->d_name, 0);
     }
     if (directory != NULL)
@@ -439,6 +445,7 @@ int topic_close_all(struct broker *broker, struct error_text *text)
     while (broker->topics != NULL) {
         struct topic *topic = broker->topics;
         persister_remove(&broker->persister, &topic->log);
+        group_close_all(broker, topic, false);
         int rc = log_close(&topic->log, STATE_CLOSED);
         if (rc < 0) {
             broker_note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,

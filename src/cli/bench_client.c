@@ -59,7 +59,7 @@ void bench_create(hermes_client_t *client, const char *topic, uint32_t durabilit
 hermes_subscriber_t *bench_subscribe(hermes_client_t *client, const char *topic, bool verify)
 {
     hermes_subscriber_t *subscriber;
-    bench_must(hermes_subscriber_open(client, topic, &subscriber), topic, hermes_last_error(client));
+    bench_must(hermes_subscriber_open(client, topic, NULL, &subscriber), topic, hermes_last_error(client));
     hermes_subscriber_set_verify(subscriber, verify);
     return subscriber;
 }

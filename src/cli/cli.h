@@ -17,6 +17,7 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 int cli_bench(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_dump(int argc, char **argv);
+int cli_group(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_pub(int argc, char **argv);
@@ -39,6 +40,16 @@ uint64_t cli_size(struct argp_state *state, const char *option, const char *valu
 uint64_t cli_time(struct argp_state *state, const char *option, const char *value);
 /* "90s", "15m", "24h", "7d" in nanoseconds; 0 is 0. */
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value);
+
+/* Where to begin. LAST: where the durable subscription stands. */
+struct cli_from {
+    enum { CLI_FROM_END, CLI_FROM_FIRST, CLI_FROM_LAST, CLI_FROM_SEQUENCE, CLI_FROM_TIME } kind;
+    uint64_t value;
+};
+/* "end", "first", "last", "seq:N", "time:T". */
+struct cli_from cli_from(struct argp_state *state, const char *option, const char *value);
+int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from);
+
 double cli_number(struct argp_state *state, const char *option, const char *value);
 
 /* The one argument that is not an option; argp_usage() if there is another. */

@@ -100,7 +100,7 @@ static int dump_topic(const char *topic)
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber;
     uint64_t messages = 0, damaged = 0;
-    int rc = hermes_subscriber_open(client, topic, &subscriber);
+    int rc = hermes_subscriber_open(client, topic, NULL, &subscriber);
     if (rc == 0)
         rc = hermes_seek_first(subscriber);
     if (rc == 0)

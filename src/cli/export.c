@@ -139,7 +139,7 @@ static int export(const struct arguments *a, hermes_client_t *client, FILE *file
     hermes_message_t message;
     int rc = hermes_topic_describe(client, a->topic, &info);
     if (rc == 0)
-        rc = hermes_subscriber_open(client, a->topic, &subscriber);
+        rc = hermes_subscriber_open(client, a->topic, NULL, &subscriber);
     if (rc == 0)
         rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
     if (rc < 0)

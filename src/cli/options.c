@@ -98,6 +98,46 @@ uint64_t cli_duration(struct argp_state *state, const char *option, const char *
     return number * unit;
 }
 
+struct cli_from cli_from(struct argp_state *state, const char *option, const char *value)
+{
+    struct cli_from from = {CLI_FROM_END, 0};
+    char *end;
+    if (strcmp(value, "first") == 0) {
+        from.kind = CLI_FROM_FIRST;
+    } else if (strcmp(value, "last") == 0) {
+        from.kind = CLI_FROM_LAST;
+    } else if (strncmp(value, "seq:", 4) == 0) {
+        from.kind = CLI_FROM_SEQUENCE;
+        from.value = strtoull(value + 4, &end, 10);
+        if (value[4] < '0' || value[4] > '9' || *end != 0)
+            argp_error(state, "%s %s: seq: wants a number", option, value);
+    } else if (strncmp(value, "time:", 5) == 0) {
+        char name[32];
+        snprintf(name, sizeof name, "%s time:", option);
+        from.kind = CLI_FROM_TIME;
+        from.value = cli_time(state, name, value + 5);
+    } else if (strcmp(value, "end") != 0) {
+        argp_error(state, "%s %s: it is first, end, last, seq:N or time:T", option, value);
+    }
+    return from;
+}
+
+int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from)
+{
+    switch (from.kind) {
+    case CLI_FROM_FIRST:
+        return hermes_seek_first(subscriber);
+    case CLI_FROM_END:
+        return hermes_seek_end(subscriber);
+    case CLI_FROM_SEQUENCE:
+        return hermes_seek_sequence(subscriber, from.value);
+    case CLI_FROM_TIME:
+        return hermes_seek_time(subscriber, from.value);
+    default:
+        return HERMES_OK;
+    }
+}
+
 double cli_number(struct argp_state *state, const char *option, const char *value)
 {
     char *end;

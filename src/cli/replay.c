@@ -120,7 +120,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     struct pacer pacer = {.speed = a->speed};
     int rc = hermes_topic_describe(client, a->source, &info);
     if (rc == 0)
-        rc = hermes_subscriber_open(client, a->source, &subscriber);
+        rc = hermes_subscriber_open(client, a->source, NULL, &subscriber);
     if (rc == 0)
         rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */

@@ -10,59 +10,68 @@
 static const char documentation[] =
     "Print the messages of a topic.\v"
     "--from says where to begin: first (the oldest there is), end (what comes from now on; the default), "
-    "seq:N, "
-    "or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. Formats: lines (payload "
+    "last (where the subscription --name stands; its default), seq:N, "
+    "or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. A group, and a "
+    "subscription that is not there yet, are made; a group then begins at --from, and later goes on where "
+    "it stands. A message is done when it is printed. Formats: lines (payload "
     "and a "
     "newline), raw (payload alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
 
 static const struct argp_option options[] = {
-    {"from", 'f', "WHERE", 0, "first, end, seq:N or time:T", 0},
+    {"from", 'f', "WHERE", 0, "first, end, last, seq:N or time:T", 0},
+    {"group", 'g', "GROUP", 0, "Share the messages with the group's other members", 0},
+    {"ack", 'a', "auto|none", 0, "Members: at least once (auto, the default) or at most once", 0},
+    {"name", 'N', "NAME", 0, "A durable subscription: goes on where it stood", 0},
     {"count", 'n', "N", 0, "Stop after N messages", 0},
     {"timeout", 't', "S", 0, "Stop after S seconds without a message", 0},
     {"format", 'o', "FORMAT", 0, "lines, raw, hex or json", 0},
     {0},
 };
 
-enum from { FROM_END, FROM_FIRST, FROM_SEQUENCE, FROM_TIME };
 enum format { FORMAT_LINES, FORMAT_RAW, FORMAT_HEX, FORMAT_JSON };
 
 struct arguments {
     const char *topic;
-    enum from from;
-    uint64_t from_value;
+    const char *group, *name;
+    bool at_most_once, has_ack, has_from;
+    struct cli_from from;
     uint64_t count;
     double timeout;
     enum format format;
 };
 
-static void parse_from(struct argp_state *state, struct arguments *a, const char *value)
+static void check(struct argp_state *state, const struct arguments *a)
 {
-    char *end;
-    if (strcmp(value, "first") == 0) {
-        a->from = FROM_FIRST;
-    } else if (strcmp(value, "end") == 0) {
-        a->from = FROM_END;
-    } else if (strncmp(value, "seq:", 4) == 0) {
-        a->from = FROM_SEQUENCE;
-        a->from_value = strtoull(value + 4, &end, 10);
-        if (value[4] < '0' || value[4] > '9' || *end != 0)
-            argp_error(state, "--from %s: seq: wants a number", value);
-    } else if (strncmp(value, "time:", 5) == 0) {
-        a->from = FROM_TIME;
-        a->from_value = cli_time(state, "--from time:", value + 5);
-    } else {
-        argp_error(state, "--from %s: it is first, end, seq:N or time:T", value);
-    }
+    if (a->group != NULL && a->name != NULL)
+        argp_error(state, "--group and --name are two things: members share messages, a name is one's own");
+    if (a->has_ack && a->group == NULL)
+        argp_error(state, "--ack is for members of a group (--group)");
+    if (a->has_from && a->from.kind == CLI_FROM_LAST && a->name == NULL)
+        argp_error(state, "--from last: whose last? --name NAME keeps where it stands");
+    if (a->group != NULL && a->from.kind != CLI_FROM_FIRST && a->from.kind != CLI_FROM_END)
+        argp_error(state, "a group begins at the first message or at the end; hermes group reset moves it");
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
+    static const char *const acks[] = {"auto", "none", NULL};
     static const char *const formats[] = {"lines", "raw", "hex", "json", NULL};
     struct arguments *a = state->input;
     switch (key) {
     case 'f':
-        parse_from(state, a, value);
+        a->from = cli_from(state, "--from", value);
+        a->has_from = true;
+        return 0;
+    case 'g':
+        a->group = value;
+        return 0;
+    case 'N':
+        a->name = value;
+        return 0;
+    case 'a':
+        a->at_most_once = cli_choice(state, "--ack", value, acks) == 1;
+        a->has_ack = true;
         return 0;
     case 'n':
         a->count = cli_size(state, "--count", value);
@@ -78,6 +87,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        check(state, a);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -107,18 +119,21 @@ static void print(const struct arguments *a, const hermes_message_t *message)
     }
 }
 
-static int seek(const struct arguments *a, hermes_subscriber_t *subscriber)
+/* What is printed is done only once it is written: who is killed before prints it again. */
+static int open_subscriber(hermes_client_t *client, const struct arguments *a, hermes_subscriber_t **out)
 {
-    switch (a->from) {
-    case FROM_FIRST:
-        return hermes_seek_first(subscriber);
-    case FROM_SEQUENCE:
-        return hermes_seek_sequence(subscriber, a->from_value);
-    case FROM_TIME:
-        return hermes_seek_time(subscriber, a->from_value);
-    default:
-        return 0;
-    }
+    bool member = a->group != NULL || a->name != NULL;
+    hermes_subscriber_options_t how = {
+        .size = sizeof how,
+        .group = a->group,
+        .name = a->name,
+        .from = a->from.kind == CLI_FROM_FIRST ? HERMES_FROM_FIRST : HERMES_FROM_END,
+        .ack = a->at_most_once ? HERMES_ACK_NONE
+               : member        ? HERMES_ACK_MANUAL
+                               : HERMES_ACK_AUTO,
+    };
+    int rc = hermes_subscriber_open(client, a->topic, &how, out);
+    return rc == 0 && a->has_from && a->group == NULL ? cli_seek(*out, a->from) : rc;
 }
 
 int cli_sub(int argc, char **argv)
@@ -129,9 +144,8 @@ int cli_sub(int argc, char **argv)
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber;
-    int rc = hermes_subscriber_open(client, a.topic, &subscriber);
-    if (rc == 0)
-        rc = seek(&a, subscriber);
+    int rc = open_subscriber(client, &a, &subscriber);
+    bool acks = a.name != NULL || (a.group != NULL && !a.at_most_once);
     uint64_t timeout_ns = isinf(a.timeout) || a.timeout > 1e9 ? HERMES_FOREVER : (uint64_t)(a.timeout * 1e9);
     bool damaged = false;
     for (uint64_t seen = 0; rc >= 0 && seen < a.count && !cli_stop && !ferror(stdout);) {
@@ -146,6 +160,8 @@ int cli_sub(int argc, char **argv)
         if (rc > 0) {
             print(&a, &message);
             seen++;
+            if (acks && fflush(stdout) == 0 && (rc = hermes_ack(subscriber, &message)) == HERMES_EEXPIRED)
+                rc = cli_fail(a.topic, rc, hermes_last_error(client)); /* it comes again: no reason to end */
         } else if (rc == HERMES_EINTERRUPTED) {
             rc = 0;
         } else if (cli_is_damage(rc)) {

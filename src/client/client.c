@@ -77,10 +77,10 @@ void hermes_disconnect(hermes_client_t *client)
 {
     if (client == NULL)
         return;
+    while (client->subscribers != NULL) /* first: a member may have a publisher of its own */
+        hermes_subscriber_close(client->subscribers);
     while (client->publishers != NULL)
         hermes_publisher_close(client->publishers);
-    while (client->subscribers != NULL)
-        hermes_subscriber_close(client->subscribers);
     channel_close(&client->channel);
     free(client);
 }
@@ -126,6 +126,8 @@ static bool is_repeatable(enum wire_type type)
     case WIRE_SUBSCRIBER_OPEN:
     case WIRE_WINDOW_OPEN:
     case WIRE_SEGMENT_OPEN:
+    case WIRE_GROUP_ALTER:
+    case WIRE_GROUP_LIST:
     case WIRE_PING:
         return true;
     default:

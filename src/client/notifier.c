@@ -13,8 +13,10 @@ struct notifier {
     /* Odd: the fields below are being changed. Whoever changes them wakes the thread, which sleeps on it. */
     _Atomic uint32_t turn;
     _Atomic bool stop;
-    const _Atomic uint32_t *_Atomic word;
-    _Atomic uint32_t expected;
+    struct {
+        const _Atomic uint32_t *_Atomic word; /* NULL: none */
+        _Atomic uint32_t expected;
+    } words[NOTIFIER_WORDS];
     _Atomic uint64_t timeout_ns;
     pthread_t thread;
     int fd;
@@ -33,13 +35,15 @@ static void *notify(void *argument)
         }
         if (atomic_load_explicit(&n->stop, memory_order_relaxed))
             return NULL;
-        struct futex_word words[2] = {
-            {&n->turn, turn},
-            {atomic_load_explicit(&n->word, memory_order_relaxed),
-             atomic_load_explicit(&n->expected, memory_order_relaxed)},
-        };
+        struct futex_word words[1 + NOTIFIER_WORDS] = {{&n->turn, turn}};
+        unsigned count = 1;
+        for (unsigned i = 0; i < NOTIFIER_WORDS; i++) {
+            words[count].word = atomic_load_explicit(&n->words[i].word, memory_order_relaxed);
+            words[count].expected = atomic_load_explicit(&n->words[i].expected, memory_order_relaxed);
+            count += words[count].word != NULL;
+        }
         uint64_t timeout_ns = atomic_load_explicit(&n->timeout_ns, memory_order_relaxed);
-        (void)futex_wait_any(words, words[1].word != NULL ? 2 : 1, timeout_ns);
+        (void)futex_wait_any(words, count, timeout_ns);
         if (atomic_load_explicit(&n->turn, memory_order_acquire) != turn)
             continue;
         done = turn;
@@ -72,26 +76,28 @@ int notifier_fd(const struct notifier *n)
     return n->fd;
 }
 
-static void change(struct notifier *n, const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns,
+static void change(struct notifier *n, const struct futex_word *words, unsigned count, uint64_t timeout_ns,
                    bool stop)
 {
     /* One thread alone changes them. The fence keeps the fields behind the odd turn. */
     uint32_t turn = atomic_load_explicit(&n->turn, memory_order_relaxed);
     atomic_store_explicit(&n->turn, turn + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&n->word, word, memory_order_relaxed);
-    atomic_store_explicit(&n->expected, expected, memory_order_relaxed);
+    for (unsigned i = 0; i < NOTIFIER_WORDS; i++) {
+        atomic_store_explicit(&n->words[i].word, i < count ? words[i].word : NULL, memory_order_relaxed);
+        atomic_store_explicit(&n->words[i].expected, i < count ? words[i].expected : 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&n->timeout_ns, timeout_ns, memory_order_relaxed);
     atomic_store_explicit(&n->stop, stop, memory_order_relaxed);
     atomic_store_explicit(&n->turn, turn + 2, memory_order_release);
     futex_wake_all(&n->turn);
 }
 
-void notifier_arm(struct notifier *n, const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+void notifier_arm(struct notifier *n, const struct futex_word *words, unsigned count, uint64_t timeout_ns)
 {
     uint64_t told;
     (void)!read(n->fd, &told, sizeof told); /* first: what is told from here on may be of this turn */
-    change(n, word, expected, timeout_ns, false);
+    change(n, words, count, timeout_ns, false);
 }
 
 void notifier_stop(struct notifier *n)

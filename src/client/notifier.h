@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/wait.h"
+
 struct notifier;
 
 /* HERMES_ENOTSUP: a kernel before 5.16. */
@@ -19,9 +21,10 @@ int notifier_start(struct notifier **notifier);
 /* Its descriptor: readable once what was armed has happened. The notifier's. */
 int notifier_fd(const struct notifier *notifier);
 
-/* Makes the descriptor unreadable, and readable again when *word is no longer expected or timeout_ns have
- * gone by; word NULL: only then. What was armed before is forgotten. */
-void notifier_arm(struct notifier *notifier, const _Atomic uint32_t *word, uint32_t expected,
+/* Makes the descriptor unreadable, and readable again when one of the words (at most NOTIFIER_WORDS) is no
+ * longer what is expected, or timeout_ns have gone by. What was armed before is forgotten. */
+enum { NOTIFIER_WORDS = 2 };
+void notifier_arm(struct notifier *notifier, const struct futex_word *words, unsigned count,
                   uint64_t timeout_ns);
 
 /* NULL is allowed. */

@@ -6,21 +6,7 @@
 #include "base/abi.h"
 #include "base/clock.h"
 #include "base/wait.h"
-#include "client/client.h"
-#include "client/notifier.h"
-
-struct hermes_subscriber {
-    struct reader reader;
-    struct hermes_client *client;
-    struct hermes_subscriber *next;
-    char topic[WIRE_TOPIC_BYTES];
-    uint64_t topic_id;
-    uint32_t handle;
-    uint64_t spin_ns;
-    struct map status_map, doorbell_map;
-    struct notifier *notifier; /* NULL: nobody asked for a descriptor */
-    bool starved;              /* the last message wants a broker, and none is there */
-};
+#include "client/subscriber.h"
 
 static const uint64_t default_spin_ns = 20000;
 static const uint64_t broker_is_away_ns = 10000000; /* between two looks of an event loop */
@@ -40,23 +26,42 @@ static int open_segment(void *context, enum store_key key, uint64_t value, struc
     return client_open_segment(s->client, s->topic_id, key, value, place);
 }
 
+static int request_open(const struct hermes_subscriber *s, struct wire_subscriber *opened)
+{
+    struct wire_subscriber_open request = {.durable = 0};
+    memcpy(request.topic, s->topic, sizeof request.topic);
+    if (s->member != NULL)
+        member_request(s->member, &request);
+    int rc = client_request(s->client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
+                            sizeof *opened);
+    if (rc == 0)
+        memcpy(opened, s->client->channel.reply, sizeof *opened);
+    return rc;
+}
+
+void subscriber_close_handle(struct hermes_subscriber *s)
+{
+    struct wire_handle request = {.handle = s->handle};
+    if (s->handle != 0 && channel_is_up(&s->client->channel))
+        (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
+    s->handle = 0;
+}
+
 /* Opens the topic and fills in *s but for the client's list. */
 static int attach(struct hermes_subscriber *s, enum reader_verify verify)
 {
     struct hermes_client *client = s->client;
-    struct wire_topic request;
-    memcpy(request.topic, s->topic, sizeof request.topic);
-    int rc = client_request(client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
-                            sizeof(struct wire_subscriber));
+    struct wire_subscriber opened;
+    int rc = request_open(s, &opened);
     if (rc < 0)
         return rc;
-    struct wire_subscriber opened;
-    memcpy(&opened, client->channel.reply, sizeof opened);
     s->handle = opened.handle;
     s->topic_id = opened.topic_id;
     rc = client_map(client, 0, STATUS_BYTES, MAP_READ, &s->status_map);
     if (rc == 0)
         rc = client_map(client, 1, 4096, MAP_READ_WRITE, &s->doorbell_map);
+    if (rc == 0 && s->member != NULL)
+        rc = member_adopt(client, s->member, &opened);
     if (rc == 0 && (rc = status_check(s->status_map.address)) < 0)
         error_set(&client->error, rc, "the status page of topic '%s'", s->topic);
     if (rc == 0) {
@@ -68,27 +73,65 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
     if (rc < 0) {
         map_release(&s->status_map);
         map_release(&s->doorbell_map);
+        struct error_text why = client->error;
+        subscriber_close_handle(s);
+        client->error = why;
     }
     return rc;
 }
 
-int hermes_subscriber_open(hermes_client_t *client, const char *topic, hermes_subscriber_t **out)
+static int check_options(struct hermes_client *client, const hermes_subscriber_options_t *options)
+{
+    const char *wrong = NULL;
+    bool alone = options->group == NULL && options->name == NULL;
+    if (options->group != NULL && options->name != NULL)
+        wrong = "a subscriber is a member of a group or has a durable subscription, not both";
+    else if (options->from > HERMES_FROM_FIRST)
+        wrong = "a subscriber begins at the first message or at the end";
+    else if (options->ack > HERMES_ACK_NONE || (options->ack != HERMES_ACK_AUTO && alone) ||
+             (options->ack == HERMES_ACK_NONE && options->group == NULL))
+        wrong = "this way to acknowledge is for members of groups (and, but for none, durable subscriptions)";
+    return wrong == NULL ? HERMES_OK : error_set(&client->error, HERMES_EINVALID, "%s", wrong);
+}
+
+int hermes_subscriber_open(hermes_client_t *client, const char *topic,
+                           const hermes_subscriber_options_t *given, hermes_subscriber_t **out)
 {
     *out = NULL;
+    hermes_subscriber_options_t options = {.size = sizeof options};
+    int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
+    if (rc < 0)
+        return error_set(&client->error, rc, "options of a subscriber");
+    rc = check_options(client, &options);
+    if (rc < 0)
+        return rc;
     struct hermes_subscriber *s = calloc(1, sizeof *s);
     if (s == NULL)
         return error_set(&client->error, HERMES_ENOMEM, "a subscriber");
     s->client = client;
     s->spin_ns = default_spin_ns;
-    int rc = client_put_topic(client, s->topic, topic);
+    rc = client_put_topic(client, s->topic, topic);
+    if (rc == 0 && (options.group != NULL || options.name != NULL))
+        rc = member_new(client, &options, &s->member);
     if (rc == 0)
         rc = attach(s, VERIFY_ALL);
     if (rc < 0) {
+        member_free(s->member);
         free(s);
         return rc;
     }
     s->next = client->subscribers;
     client->subscribers = s;
+    if (s->member != NULL)
+        rc = member_start(s);
+    else if (options.from == HERMES_FROM_FIRST)
+        rc = hermes_seek_first(s);
+    if (rc < 0) {
+        struct error_text why = client->error;
+        hermes_subscriber_close(s);
+        client->error = why;
+        return rc;
+    }
     *out = s;
     return HERMES_OK;
 }
@@ -106,10 +149,13 @@ static void detach(struct hermes_subscriber *s)
  * A broker that stopped in good order took its shared memory along; the next one has the same log at
  * the same positions. (A memory topic begins anew.)
  */
-static int attach_again(struct hermes_subscriber *s)
+int subscriber_attach_again(struct hermes_subscriber *s)
 {
-    struct hermes_subscriber fresh = {
-        .client = s->client, .next = s->next, .spin_ns = s->spin_ns, .notifier = s->notifier};
+    struct hermes_subscriber fresh = {.client = s->client,
+                                      .next = s->next,
+                                      .spin_ns = s->spin_ns,
+                                      .notifier = s->notifier,
+                                      .member = s->member};
     memcpy(fresh.topic, s->topic, sizeof fresh.topic);
     uint64_t position = s->reader.position, sequence = s->reader.sequence;
     int rc = client_ensure(s->client);
@@ -123,6 +169,8 @@ static int attach_again(struct hermes_subscriber *s)
     detach(s);
     *s = fresh;
     s->reader.source.context = s;
+    if (s->member != NULL)
+        return member_start(s);
     if (!stored)
         return reader_seek_first(&s->reader);
     rc = reader_seek_position(&s->reader, position);
@@ -130,20 +178,25 @@ static int attach_again(struct hermes_subscriber *s)
     return rc;
 }
 
-/* A restarted broker has taken the log up: nothing changed but the doorbell. */
-static void greet_again(struct hermes_subscriber *s)
+/* A restarted broker has taken the log up: nothing changed but the doorbell (and a group's page, if it had to
+ * be made anew). */
+void subscriber_greet_again(struct hermes_subscriber *s)
 {
-    struct hermes_client *client = s->client;
-    struct wire_topic request;
-    memcpy(request.topic, s->topic, sizeof request.topic);
-    if (client_request(client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
-                       sizeof(struct wire_subscriber)) < 0)
-        return;
     struct wire_subscriber opened;
-    memcpy(&opened, client->channel.reply, sizeof opened);
     struct map doorbell = {0};
-    if (opened.topic_id != s->topic_id || client_map(client, 1, 4096, MAP_READ_WRITE, &doorbell) < 0)
+    if (request_open(s, &opened) < 0)
         return;
+    /* A log that was closed meanwhile is another's by now: that is found out by reading to its end. */
+    bool same = opened.topic_id == s->topic_id &&
+                atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_CLOSED;
+    if (!same || client_map(s->client, 1, 4096, MAP_READ_WRITE, &doorbell) < 0 ||
+        (s->member != NULL && member_adopt(s->client, s->member, &opened) < 0)) {
+        map_release(&doorbell);
+        s->handle = opened.handle;
+        subscriber_close_handle(s);
+        s->reader.owner_changed = same;
+        return;
+    }
     map_release(&s->doorbell_map);
     s->doorbell_map = doorbell;
     s->reader.doorbell = doorbell.address;
@@ -153,11 +206,11 @@ static void greet_again(struct hermes_subscriber *s)
 
 /* ---- reading ---- */
 
-static int failed(struct hermes_subscriber *s, int rc)
+int subscriber_failed(struct hermes_subscriber *s, int rc)
 {
     if (rc == HERMES_ECLOSED &&
         atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_DELETED) {
-        rc = attach_again(s);
+        rc = subscriber_attach_again(s);
         if (rc == 0 || rc == HERMES_EDISCONNECTED)
             return 0; /* nothing to read until a broker is back */
         return rc;
@@ -171,8 +224,17 @@ static int failed(struct hermes_subscriber *s, int rc)
 
 int hermes_poll(hermes_subscriber_t *s, hermes_message_t *message)
 {
+    if (__builtin_expect(s->member != NULL, 0))
+        return member_poll(s, message);
     int rc = reader_poll(&s->reader, message);
-    return __builtin_expect(rc < 0, 0) ? failed(s, rc) : rc;
+    return __builtin_expect(rc < 0, 0) ? subscriber_failed(s, rc) : rc;
+}
+
+/* Is there no broker, and nothing to sleep on? */
+static bool is_away(const struct hermes_subscriber *s)
+{
+    return atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED ||
+           (s->member != NULL && !member_is_current(s->member));
 }
 
 int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
@@ -183,14 +245,14 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
     uint64_t start = clock_monotonic_ns(), waited = 0;
     while (waited < timeout_ns) {
         if (s->reader.owner_changed)
-            greet_again(s);
-        if (rc == HERMES_EDISCONNECTED ||
-            atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
+            subscriber_greet_again(s);
+        if (rc == HERMES_EDISCONNECTED || is_away(s)) {
             struct timespec pause = {0, 1000000}; /* no broker: there is nothing to sleep on */
             clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         } else {
             uint64_t left = timeout_ns - waited;
-            rc = reader_wait(&s->reader, left, s->spin_ns);
+            rc = s->member != NULL ? member_wait(s, left, s->spin_ns)
+                                   : reader_wait(&s->reader, left, s->spin_ns);
             if (rc == HERMES_EINTERRUPTED)
                 return rc;
         }
@@ -218,16 +280,18 @@ int hermes_subscriber_arm(hermes_subscriber_t *s)
     if (rc < 0)
         return rc;
     if (s->reader.owner_changed)
-        greet_again(s);
-    if (s->starved || atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED) {
+        subscriber_greet_again(s);
+    if (s->starved || is_away(s)) {
         s->starved = false;
         notifier_arm(s->notifier, NULL, 0, broker_is_away_ns);
         return 0;
     }
-    uint32_t bell;
-    if (reader_park(&s->reader, &bell))
+    struct futex_word words[2];
+    unsigned count = 1;
+    words[0].word = &s->reader.window->bell;
+    if (s->member != NULL ? member_park(s, words, &count) : reader_park(&s->reader, &words[0].expected))
         return 1;
-    notifier_arm(s->notifier, &s->reader.window->bell, bell, reader_longest_sleep(&s->reader));
+    notifier_arm(s->notifier, words, count, reader_longest_sleep(&s->reader));
     return 0;
 }
 
@@ -246,6 +310,15 @@ int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t h
     return count;
 }
 
+/* Members of a group stand where the group does. */
+static int may_seek(struct hermes_subscriber *s)
+{
+    if (s->member == NULL || s->member->durable)
+        return HERMES_OK;
+    return error_set(&s->client->error, HERMES_EINVALID,
+                     "a member of group '%s' cannot seek by itself (hermes group reset)", s->member->name);
+}
+
 static int sought(struct hermes_subscriber *s, int rc)
 {
     if (rc < 0)
@@ -255,27 +328,32 @@ static int sought(struct hermes_subscriber *s, int rc)
 
 int hermes_seek_first(hermes_subscriber_t *s)
 {
-    return sought(s, reader_seek_first(&s->reader));
+    int rc = may_seek(s);
+    return rc < 0 ? rc : sought(s, reader_seek_first(&s->reader));
 }
 
 int hermes_seek_end(hermes_subscriber_t *s)
 {
-    return sought(s, reader_seek_end(&s->reader));
+    int rc = may_seek(s);
+    return rc < 0 ? rc : sought(s, reader_seek_end(&s->reader));
 }
 
 int hermes_seek_sequence(hermes_subscriber_t *s, uint64_t sequence)
 {
-    return sought(s, reader_seek_sequence(&s->reader, sequence));
+    int rc = may_seek(s);
+    return rc < 0 ? rc : sought(s, reader_seek_sequence(&s->reader, sequence));
 }
 
 int hermes_seek_time(hermes_subscriber_t *s, uint64_t timestamp_ns)
 {
-    return sought(s, reader_seek_time(&s->reader, timestamp_ns));
+    int rc = may_seek(s);
+    return rc < 0 ? rc : sought(s, reader_seek_time(&s->reader, timestamp_ns));
 }
 
 int hermes_seek_position(hermes_subscriber_t *s, uint64_t position)
 {
-    return sought(s, reader_seek_position(&s->reader, position));
+    int rc = may_seek(s);
+    return rc < 0 ? rc : sought(s, reader_seek_position(&s->reader, position));
 }
 
 void hermes_subscriber_set_verify(hermes_subscriber_t *s, int on)
@@ -302,6 +380,7 @@ void subscriber_free(struct hermes_subscriber *s)
     *at = s->next;
     notifier_forget(s->notifier);
     detach(s);
+    member_free(s->member);
     free(s);
 }
 
@@ -309,9 +388,9 @@ void hermes_subscriber_close(hermes_subscriber_t *s)
 {
     if (s == NULL)
         return;
-    struct wire_handle request = {.handle = s->handle};
-    if (channel_is_up(&s->client->channel))
-        (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
+    subscriber_close_handle(s);
+    if (s->member != NULL)
+        hermes_publisher_close(s->member->letters);
     notifier_stop(s->notifier);
     s->notifier = NULL;
     subscriber_free(s);

@@ -281,6 +281,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         rc = make_doorbell(log, options->doorbell_is_file, text);
     if (rc == 0) {
         rc = take_up_status(log, options, text);
+        log->taken_up = rc == 0;
         if (rc == HERMES_ENOTFOUND)
             rc = make_status(log, options, text);
     }

@@ -56,6 +56,7 @@ struct log {
     uint32_t instance;
     uint32_t epoch;
     struct store store;
+    bool taken_up;         /* the shared memory of a former owner: nothing of what it held is lost */
     bool failed;           /* the store refused a write: nothing more is confirmed */
     _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
     struct error_text error;

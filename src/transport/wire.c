@@ -35,8 +35,15 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_topic_alter);
     case WIRE_TOPIC_DELETE:
     case WIRE_TOPIC_DESCRIBE:
-    case WIRE_SUBSCRIBER_OPEN:
         return sizeof(struct wire_topic);
+    case WIRE_SUBSCRIBER_OPEN:
+        return sizeof(struct wire_subscriber_open);
+    case WIRE_GROUP_CREATE:
+    case WIRE_GROUP_ALTER:
+    case WIRE_GROUP_DELETE:
+        return sizeof(struct wire_group);
+    case WIRE_GROUP_LIST:
+        return sizeof(struct wire_group_list);
     case WIRE_TOPIC_LIST:
         return sizeof(struct wire_list);
     case WIRE_PUBLISHER_OPEN:

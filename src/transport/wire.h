@@ -19,7 +19,8 @@ enum {
     WIRE_TOPIC_BYTES = 128, /* with its final zero */
     WIRE_REQUEST_MAX = 1024,
     WIRE_REPLY_MAX = 32768,
-    WIRE_FDS_MAX = 4,
+    WIRE_GROUP_BYTES = 128,
+    WIRE_FDS_MAX = 5,
 };
 
 enum wire_type {
@@ -37,13 +38,18 @@ enum wire_type {
                                  * status, ring, eventfd */
     WIRE_PUBLISHER_MAPPED = 27, /* wire_handle -> WIRE_OK: the ring may be sealed now */
     WIRE_CLOSE = 28,            /* wire_handle -> WIRE_OK */
-    WIRE_SUBSCRIBER_OPEN = 29,  /* wire_topic -> WIRE_SUBSCRIBER */
-    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell */
+    WIRE_SUBSCRIBER_OPEN = 29,  /* wire_subscriber_open -> WIRE_SUBSCRIBER */
+    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell, and of a group its page */
     WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
     WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_PLACE; segment (read-only) */
     WIRE_PING = 33,             /* nothing -> WIRE_OK */
     WIRE_TOPIC_ALTER = 34,      /* wire_topic_alter -> WIRE_OK */
     WIRE_PLACE = 35,            /* wire_place */
+    WIRE_GROUP_CREATE = 36,     /* wire_group -> WIRE_OK */
+    WIRE_GROUP_ALTER = 37,      /* wire_group -> WIRE_OK */
+    WIRE_GROUP_DELETE = 38,     /* wire_group -> WIRE_OK */
+    WIRE_GROUP_LIST = 39,       /* wire_group_list -> WIRE_GROUPS */
+    WIRE_GROUPS = 40,           /* wire_groups */
 };
 
 struct wire_hello {
@@ -151,10 +157,74 @@ struct wire_publisher {
     uint32_t resumed;
 };
 
+enum wire_from { WIRE_FROM_END = 0, WIRE_FROM_FIRST = 1, WIRE_FROM_POSITION = 2 };
+
+struct wire_subscriber_open {
+    char topic[WIRE_TOPIC_BYTES];
+    char group[WIRE_GROUP_BYTES]; /* or the name of a durable subscription; "": neither */
+    uint32_t durable;             /* which of the two; made if it is not there */
+    uint32_t from;                /* and then begins there: enum wire_from, not a position */
+    uint64_t resume_page;         /* a member that survived a broker: what it had; else 0 */
+    uint64_t resume_member;
+    uint32_t resume_line;
+    uint32_t reserved;
+};
+
 struct wire_subscriber {
     uint32_t handle;
     uint32_t durability;
     uint64_t topic_id;
+    uint64_t page; /* of a member: which page it is, and its line there */
+    uint64_t member;
+    uint32_t line;
+    uint32_t reserved;
+};
+
+enum wire_group_alter { WIRE_GROUP_LEASE = 1, WIRE_GROUP_DELIVERIES = 2, WIRE_GROUP_POSITION = 4 };
+
+struct wire_group {
+    char topic[WIRE_TOPIC_BYTES];
+    char group[WIRE_GROUP_BYTES];
+    char dead_letter[WIRE_TOPIC_BYTES]; /* "": none */
+    uint32_t durable;
+    uint32_t fields; /* to alter: enum wire_group_alter */
+    uint64_t lease_ns;
+    uint32_t max_deliveries; /* 0: no limit */
+    uint32_t from;           /* enum wire_from */
+    uint64_t position;
+    uint64_t span_bytes; /* 0: the default */
+};
+
+struct wire_group_list {
+    char topic[WIRE_TOPIC_BYTES];
+    char after[WIRE_GROUP_BYTES]; /* names greater than this; "": from the beginning */
+    uint32_t exact;               /* that name alone, or WIRE_ERROR */
+    uint32_t reserved;
+};
+
+struct wire_group_info {
+    char group[WIRE_GROUP_BYTES];
+    char dead_letter[WIRE_TOPIC_BYTES];
+    uint32_t durable;
+    uint32_t uid;
+    uint32_t members;
+    uint32_t max_deliveries;
+    uint64_t lease_ns;
+    uint64_t span_bytes;
+    uint64_t position;      /* every message below it was given to somebody */
+    uint64_t done_position; /* and below this all are done */
+    uint64_t last_sequence; /* about: of the last message that was given to somebody */
+    uint64_t in_flight;
+    uint64_t redelivered;
+    uint64_t expired;
+    uint64_t dead;
+    uint64_t lost;
+};
+
+struct wire_groups {
+    uint32_t count; /* that follow */
+    uint32_t more;
+    struct wire_group_info groups[];
 };
 
 struct wire_handle {
@@ -190,6 +260,11 @@ _Static_assert(sizeof(struct wire_topic_info) == 256, "topic_info");
 _Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
 _Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
 _Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
+_Static_assert(sizeof(struct wire_subscriber_open) == 288, "subscriber_open");
+_Static_assert(sizeof(struct wire_subscriber) == 40, "subscriber");
+_Static_assert(sizeof(struct wire_group) == 424, "group");
+_Static_assert(sizeof(struct wire_group_list) == 264, "group_list");
+_Static_assert(sizeof(struct wire_group_info) == 352, "group_info");
 _Static_assert(sizeof(struct wire_segment) == 24, "segment");
 _Static_assert(sizeof(struct wire_place) == 24, "place");
 

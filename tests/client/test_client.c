@@ -1,89 +1,12 @@
 /* The client library against a real broker: every call, what it refuses, and restarts in between. */
-#include "../unit/test.h"
+#include "fixture.h"
 
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
-
-#include "hermes/hermes.h"
-
-struct fixture {
-    char home[64];
-    pid_t broker;
-    hermes_client_t *client;
-};
-
-static void start_broker(struct fixture *f)
-{
-    int pipes[2];
-    assert_int_equal(pipe(pipes), 0);
-    f->broker = fork();
-    if (f->broker == 0) {
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        execl(BIN_DIR "/hermesd", "hermesd", (char *)NULL);
-        _exit(127);
-    }
-    close(pipes[1]);
-    char line[512]; /* "serving on ...": it is ready */
-    assert_true(read(pipes[0], line, sizeof line) > 0);
-    close(pipes[0]);
-}
-
-static void stop_broker(struct fixture *f, int signal_number)
-{
-    int status = 0;
-    kill(f->broker, signal_number);
-    assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
-    if (signal_number == SIGTERM)
-        assert_int_equal(status, 0);
-    f->broker = 0;
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    strcpy(f->home, "/tmp/hermes-test-XXXXXX");
-    assert_non_null(mkdtemp(f->home));
-    setenv("HERMES_HOME", f->home, 1);
-    start_broker(f);
-    assert_int_equal(hermes_connect(NULL, &f->client), 0);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    hermes_disconnect(f->client);
-    if (f->broker > 0)
-        stop_broker(f, SIGTERM);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", f->home);
-    assert_int_equal(system(command), 0);
-    free(f);
-    return 0;
-}
-
-static void make_topic_of(struct fixture *f, const char *name, bool shared, enum hermes_durability durability)
-{
-    hermes_topic_options_t options = {.size = sizeof options,
-                                      .durability = durability,
-                                      .shared = shared,
-                                      .window_bytes = 256 * 1024,
-                                      .segment_bytes = 1024 * 1024};
-    assert_int_equal(hermes_topic_create(f->client, name, &options), 0);
-}
-
-static void make_topic(struct fixture *f, const char *name, bool shared)
-{
-    make_topic_of(f, name, shared, HERMES_DURABILITY_ASYNC);
-}
 
 /* Every message is a counter from 1, told by its first eight bytes; nothing is missing or repeated. */
 static void expect_counters(hermes_subscriber_t *subscriber, uint64_t count)
@@ -122,7 +45,7 @@ static void test_refuses(void **state)
         assert_int_equal(hermes_topic_delete(f->client, names[i]), HERMES_ENAME);
         assert_int_equal(hermes_topic_describe(f->client, names[i], &info), HERMES_ENAME);
         assert_int_equal(hermes_publisher_open(f->client, names[i], NULL, &publisher), HERMES_ENAME);
-        assert_int_equal(hermes_subscriber_open(f->client, names[i], &subscriber), HERMES_ENAME);
+        assert_int_equal(hermes_subscriber_open(f->client, names[i], NULL, &subscriber), HERMES_ENAME);
         assert_true(strlen(hermes_last_error(f->client)) > 0);
     }
     hermes_publisher_t *publisher;
@@ -164,7 +87,7 @@ static void refuse_payloads(struct fixture *f, const char *topic, bool shared)
 
     hermes_subscriber_t *subscriber;
     hermes_message_t message;
-    assert_int_equal(hermes_subscriber_open(f->client, topic, &subscriber), 0);
+    assert_int_equal(hermes_subscriber_open(f->client, topic, NULL, &subscriber), 0);
     assert_int_equal(hermes_seek_first(subscriber), 0);
     const uint32_t lengths[] = {8, 0, HERMES_PAYLOAD_MAX};
     for (unsigned i = 0; i < 3; i++) {
@@ -415,7 +338,7 @@ static void test_descriptor_for_event_loops(void **state)
     struct fixture *f = *state;
     make_topic(f, "t", false);
     hermes_subscriber_t *subscriber;
-    assert_int_equal(hermes_subscriber_open(f->client, "t", &subscriber), 0);
+    assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &subscriber), 0);
     struct pollfd pollfd = {.fd = hermes_subscriber_fd(subscriber), .events = POLLIN};
     assert_true(pollfd.fd >= 0);
     assert_int_equal(hermes_subscriber_fd(subscriber), pollfd.fd);
@@ -464,7 +387,7 @@ static void open_everything(struct everything *e)
     assert_int_equal(hermes_connect(NULL, &e->client), 0);
     assert_int_equal(hermes_publisher_open(e->client, "e", NULL, &e->exclusive), 0);
     assert_int_equal(hermes_publisher_open(e->client, "s", NULL, &e->shared), 0);
-    assert_int_equal(hermes_subscriber_open(e->client, "s", &e->subscriber), 0);
+    assert_int_equal(hermes_subscriber_open(e->client, "s", NULL, &e->subscriber), 0);
     assert_true(hermes_subscriber_fd(e->subscriber) >= 0);
     assert_int_equal(hermes_claim(e->exclusive, 8, &e->claimed), 0);
 }
@@ -548,7 +471,7 @@ static void test_subscribers_come_while_publishers_change(void **state)
     assert_int_equal(pthread_create(&thread, NULL, change_publishers, &stop), 0);
     for (int i = 0; i < 300; i++) {
         hermes_subscriber_t *subscriber;
-        assert_int_equal(hermes_subscriber_open(f->client, "t", &subscriber), 0);
+        assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &subscriber), 0);
         hermes_subscriber_close(subscriber);
     }
     atomic_store(&stop, true);
@@ -570,7 +493,7 @@ static void publish_through_restarts(struct fixture *f, const char *topic, bool 
     hermes_client_t *reader; /* of its own: sessions are found anew one by one */
     assert_int_equal(hermes_connect(NULL, &reader), 0);
     assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
-    assert_int_equal(hermes_subscriber_open(reader, topic, &subscriber), 0);
+    assert_int_equal(hermes_subscriber_open(reader, topic, NULL, &subscriber), 0);
     uint64_t number = 0;
     for (int round = 0; round < ROUNDS; round++) {
         void *claimed = NULL;
@@ -652,7 +575,7 @@ static void publish_without_a_broker(struct fixture *f, const char *topic, bool 
     number++;
     assert_int_equal(hermes_publish(publisher, &number, sizeof number, NULL), 0);
     hermes_subscriber_t *subscriber;
-    assert_int_equal(hermes_subscriber_open(f->client, topic, &subscriber), 0);
+    assert_int_equal(hermes_subscriber_open(f->client, topic, NULL, &subscriber), 0);
     assert_int_equal(hermes_seek_first(subscriber), 0);
     expect_counters(subscriber, number);
     hermes_subscriber_close(subscriber);

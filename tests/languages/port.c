@@ -22,7 +22,7 @@ static int consume(hermes_client_t *client, const char *topic, char *sizes)
 {
     hermes_subscriber_t *subscriber;
     hermes_message_t message;
-    int rc = hermes_subscriber_open(client, topic, &subscriber);
+    int rc = hermes_subscriber_open(client, topic, NULL, &subscriber);
     if (rc == 0)
         rc = hermes_seek_first(subscriber);
     for (char *size = strtok(sizes, ","); rc >= 0 && size != NULL; size = strtok(NULL, ",")) {

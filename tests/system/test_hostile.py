@@ -11,6 +11,7 @@ from hermes_test import LONG, Case, main
 HELLO, WELCOME, ERROR, OK = 16, 17, 18, 19
 CREATE, LIST, DESCRIBE, PUBLISHER_OPEN, MAPPED, SUBSCRIBER_OPEN, WINDOW, SEGMENT, PING, ALTER = \
     20, 22, 23, 25, 27, 29, 31, 32, 33, 34
+GROUP_CREATE, GROUP_ALTER, GROUP_DELETE, GROUP_LIST, GROUPS = 36, 37, 38, 39, 40
 
 
 def message(kind, payload=b"", sequence=1, magic=0x4D524548, version=1, flags=0, length=None):
@@ -20,6 +21,15 @@ def message(kind, payload=b"", sequence=1, magic=0x4D524548, version=1, flags=0,
 
 def name(text):
     return text.encode().ljust(128, b"\0")
+
+
+def subscribe(topic, group="", durable=0, start=0, page=0, member=0, line=0):
+    return name(topic) + name(group) + struct.pack("<IIQQII", durable, start, page, member, line, 0)
+
+
+def group(topic, group, letters="", durable=0, fields=0, lease=0, most=0, start=0, position=0, span=0):
+    return name(topic) + name(group) + name(letters) + struct.pack(
+        "<IIQIIQQ", durable, fields, lease, most, start, position, span)
 
 
 class Hostile(Case):
@@ -90,7 +100,7 @@ class Hostile(Case):
         for raw in (b"\0" * 128, b"a" * 128, name("a/b"), name(".."), b"ok\xff".ljust(128, b"\0")):
             for kind, rest in ((CREATE, struct.pack("<IIQQQQII", 1, 0, 0, 0, 0, 0, 0, 0)), (DESCRIBE, b""),
                                (ALTER, struct.pack("<IIQQ", 1, 0, 0, 0)),
-                               (SUBSCRIBER_OPEN, b""), (PUBLISHER_OPEN, struct.pack("<QIIQQ", 0, 0, 0, 0, 0))):
+                               (SUBSCRIBER_OPEN, subscribe("")[128:]), (PUBLISHER_OPEN, struct.pack("<QIIQQ", 0, 0, 0, 0, 0))):
                 reply = self.ask(s, kind, raw + rest)
                 self.assertEqual(reply[0], ERROR)
                 self.assertEqual(struct.unpack_from("<i", reply[1])[0], -12)
@@ -112,7 +122,7 @@ class Hostile(Case):
     def test_limits(self):
         self.broker.run("topic", "create", "t")
         s = self.connect()
-        replies = [self.ask(s, SUBSCRIBER_OPEN, name("t"))[0] for _ in range(70)]
+        replies = [self.ask(s, SUBSCRIBER_OPEN, subscribe("t"))[0] for _ in range(70)]
         self.assertEqual(replies[:64], [30] * 64)
         self.assertEqual(replies[64:], [ERROR] * 6)
         s.close()

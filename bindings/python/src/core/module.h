@@ -21,7 +21,7 @@
 
 #include "hermes/hermes.h"
 
-enum { ERRORS = 25 };
+enum { ERRORS = 26 };
 
 struct handle;
 

@@ -574,7 +574,7 @@ PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObje
     const char *name = take_text(topic, "a topic's name");
     hermes_subscriber_t *subscriber = NULL;
     int rc = HERMES_EINVALID;
-    WITHOUT_GIL(&self->handle, rc = hermes_subscriber_open(session, name, &subscriber));
+    WITHOUT_GIL(&self->handle, rc = hermes_subscriber_open(session, name, NULL, &subscriber));
     self->reader = subscriber;
     if (rc < 0) {
         raise_of(&self->handle, rc);

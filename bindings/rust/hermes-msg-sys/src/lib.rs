@@ -5,7 +5,7 @@
 #![no_std]
 #![allow(non_camel_case_types)]
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_void};
 
 pub const HERMES_OK: c_int = 0;
 pub const HERMES_EINVALID: c_int = -1;
@@ -32,6 +32,7 @@ pub const HERMES_ELIMIT: c_int = -21;
 pub const HERMES_ENOTSUP: c_int = -22;
 pub const HERMES_ECLOSED: c_int = -23;
 pub const HERMES_EINTERRUPTED: c_int = -24;
+pub const HERMES_EEXPIRED: c_int = -25;
 
 pub const HERMES_MAGIC: u32 = 0x4D52_4548;
 pub const HERMES_VERSION: u8 = 1;
@@ -51,6 +52,18 @@ pub const HERMES_ALTER_FULL_WAITS: u32 = 4;
 
 pub const HERMES_PUBLISH_NO_CRC: u32 = 1;
 pub const HERMES_PUBLISH_NO_WAIT: u32 = 2;
+
+pub const HERMES_FROM_END: u32 = 0;
+pub const HERMES_FROM_FIRST: u32 = 1;
+pub const HERMES_FROM_POSITION: u32 = 2;
+
+pub const HERMES_ACK_AUTO: u32 = 0;
+pub const HERMES_ACK_MANUAL: u32 = 1;
+pub const HERMES_ACK_NONE: u32 = 2;
+
+pub const HERMES_GROUP_LEASE: u32 = 1;
+pub const HERMES_GROUP_DELIVERIES: u32 = 2;
+pub const HERMES_GROUP_POSITION: u32 = 4;
 
 /// `enum hermes_confirmation`
 pub type hermes_confirmation = c_int;
@@ -168,6 +181,52 @@ pub struct hermes_subscriber_counters_t {
     pub corrupt: u64,
 }
 
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_subscriber_options_t {
+    pub size: usize,
+    pub group: *const c_char,
+    pub name: *const c_char,
+    pub from: u32,
+    pub ack: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_group_options_t {
+    pub size: usize,
+    pub lease_ns: u64,
+    pub dead_letter: *const c_char,
+    pub max_deliveries: u32,
+    pub durable: u32,
+    pub from: u32,
+    pub reserved: u32,
+    pub position: u64,
+    pub span_bytes: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_group_info_t {
+    pub size: usize,
+    pub name: [c_char; 128],
+    pub dead_letter: [c_char; 128],
+    pub durable: u32,
+    pub uid: u32,
+    pub members: u32,
+    pub max_deliveries: u32,
+    pub lease_ns: u64,
+    pub span_bytes: u64,
+    pub position: u64,
+    pub done_position: u64,
+    pub last_sequence: u64,
+    pub in_flight: u64,
+    pub redelivered: u64,
+    pub expired: u64,
+    pub dead: u64,
+    pub lost: u64,
+}
+
 pub type hermes_damage_t = Option<unsafe extern "C" fn(context: *mut c_void, from: u64, to: u64, error: c_int)>;
 pub type hermes_confirmed_t = Option<unsafe extern "C" fn(context: *mut c_void, sequence: u64)>;
 pub type hermes_handler_t =
@@ -273,6 +332,7 @@ extern "C" {
     pub fn hermes_subscriber_open(
         client: *mut hermes_client_t,
         topic: *const c_char,
+        options: *const hermes_subscriber_options_t,
         subscriber: *mut *mut hermes_subscriber_t,
     ) -> c_int;
     pub fn hermes_poll(subscriber: *mut hermes_subscriber_t, message: *mut hermes_message_t) -> c_int;
@@ -297,4 +357,36 @@ extern "C" {
         counters: *mut hermes_subscriber_counters_t,
     ) -> c_int;
     pub fn hermes_subscriber_close(subscriber: *mut hermes_subscriber_t);
+    pub fn hermes_ack(subscriber: *mut hermes_subscriber_t, message: *const hermes_message_t) -> c_int;
+    pub fn hermes_nack(subscriber: *mut hermes_subscriber_t, message: *const hermes_message_t) -> c_int;
+    pub fn hermes_renew(subscriber: *mut hermes_subscriber_t, message: *const hermes_message_t) -> c_int;
+    pub fn hermes_deliveries(subscriber: *const hermes_subscriber_t, message: *const hermes_message_t) -> c_uint;
+
+    pub fn hermes_group_create(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        group: *const c_char,
+        options: *const hermes_group_options_t,
+    ) -> c_int;
+    pub fn hermes_group_alter(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        group: *const c_char,
+        fields: u32,
+        options: *const hermes_group_options_t,
+    ) -> c_int;
+    pub fn hermes_group_delete(client: *mut hermes_client_t, topic: *const c_char, group: *const c_char) -> c_int;
+    pub fn hermes_group_describe(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        group: *const c_char,
+        info: *mut hermes_group_info_t,
+    ) -> c_int;
+    pub fn hermes_group_list(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        after: *const c_char,
+        infos: *mut hermes_group_info_t,
+        count: usize,
+    ) -> c_int;
 }

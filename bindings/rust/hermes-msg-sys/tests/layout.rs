@@ -41,17 +41,26 @@ fn facts() -> Vec<(String, i128)> {
             }
             hermes_verification_t { size, first_position, end_position, messages, damaged }
             hermes_publisher_options_t { size, flags, reserved, wait_ns }
+            hermes_subscriber_options_t { size, group, name, from, ack }
+            hermes_group_options_t {
+                size, lease_ns, dead_letter, max_deliveries, durable, from, reserved, position, span_bytes
+            }
+            hermes_group_info_t {
+                size, name, dead_letter, durable, uid, members, max_deliveries, lease_ns, span_bytes, position,
+                done_position, last_sequence, in_flight, redelivered, expired, dead, lost
+            }
             hermes_subscriber_counters_t { size, position, lost, corrupt }
         }
         constants {
             HERMES_OK, HERMES_EINVALID, HERMES_ENOMEM, HERMES_EIO, HERMES_EFULL, HERMES_EACCESS, HERMES_ENOTFOUND,
             HERMES_EEXISTS, HERMES_EBUSY, HERMES_EAGAIN, HERMES_ETIMEOUT, HERMES_ETOOLARGE, HERMES_ENAME, HERMES_EVERSION,
             HERMES_EMALFORMED, HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EGONE, HERMES_EFENCED, HERMES_EDISCONNECTED,
-            HERMES_EPROTOCOL, HERMES_ELIMIT, HERMES_ENOTSUP, HERMES_ECLOSED, HERMES_EINTERRUPTED, HERMES_MAGIC,
-            HERMES_VERSION, HERMES_HEADER_BYTES, HERMES_PAYLOAD_MAX, HERMES_FLAG_CRC, HERMES_TYPE_DATA,
+            HERMES_EPROTOCOL, HERMES_ELIMIT, HERMES_ENOTSUP, HERMES_ECLOSED, HERMES_EINTERRUPTED, HERMES_EEXPIRED,
+            HERMES_MAGIC, HERMES_VERSION, HERMES_HEADER_BYTES, HERMES_PAYLOAD_MAX, HERMES_FLAG_CRC, HERMES_TYPE_DATA,
             HERMES_DURABILITY_MEMORY, HERMES_DURABILITY_ASYNC, HERMES_DURABILITY_SYNC, HERMES_ALTER_KEEP_BYTES,
             HERMES_ALTER_KEEP_NS, HERMES_ALTER_FULL_WAITS, HERMES_PUBLISH_NO_CRC, HERMES_PUBLISH_NO_WAIT,
-            HERMES_COMMITTED, HERMES_DURABLE,
+            HERMES_COMMITTED, HERMES_DURABLE, HERMES_FROM_END, HERMES_FROM_FIRST, HERMES_FROM_POSITION, HERMES_ACK_AUTO,
+            HERMES_ACK_MANUAL, HERMES_ACK_NONE, HERMES_GROUP_LEASE, HERMES_GROUP_DELIVERIES, HERMES_GROUP_POSITION,
         }
     }
 }

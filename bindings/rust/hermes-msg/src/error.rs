@@ -97,6 +97,8 @@ errors! {
     Closed = HERMES_ECLOSED,
     /// A signal handler ran while one waited.
     Interrupted = HERMES_EINTERRUPTED,
+    /// The lease on this message ran out: it was, or will be, given to another member.
+    Expired = HERMES_EEXPIRED,
 }
 
 impl Error {
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_code_has_a_variant_and_a_sentence() {
-        for code in sys::HERMES_EINTERRUPTED..0 {
+        for code in sys::HERMES_EEXPIRED..0 {
             let error = Error::of_code(code);
             assert!(!matches!(error, Error::Unknown(..)), "{code}");
             assert_eq!(error.code(), code);

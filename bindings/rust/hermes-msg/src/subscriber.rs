@@ -49,7 +49,9 @@ impl Subscriber {
     pub(crate) fn open(session: Session, topic: &CStr, start: Start) -> Result<Subscriber> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: the session is alive, and ours alone.
-        session.check(unsafe { sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), &mut raw) })?;
+        session.check(unsafe {
+            sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), std::ptr::null(), &mut raw)
+        })?;
         let mut subscriber = Subscriber { raw: NonNull::new(raw).expect("opened"), session };
         if start != Start::End {
             subscriber.seek(start)?;

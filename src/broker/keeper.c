@@ -1,0 +1,250 @@
+#include "broker/keeper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "base/wait.h"
+
+/* While a group moves, its record is at most so old. */
+static const uint64_t record_ns = 100000000;
+/* While nothing moves, it is looked at this often. */
+static const uint64_t quiet_ns = 1000000000;
+static const uint64_t soonest_ns = 1000000;
+/* A record that cannot be written is told of at once, and again this often. */
+static const uint64_t tell_again_ns = 60000000000u;
+
+struct sighting {
+    uint64_t position, word, since_ns;
+};
+
+/* ---- records ---- */
+
+/* What the page says now, into group->next. */
+static int take(struct kept *group)
+{
+    struct group_record *next = &group->next;
+    /* Settings are the record's own. */
+    struct group_record_entry *entries = next->entries;
+    uint32_t room = next->room;
+    *next = group->record;
+    next->entries = entries;
+    next->room = room;
+    return group_record_take(next, group->page, group->mask);
+}
+
+static int write_record(struct kept *group, struct error_text *text)
+{
+    int rc = group_record_write(&group->next, group->path, text);
+    group->failed = rc < 0;
+    if (rc < 0)
+        return rc;
+    struct group_record written = group->next;
+    group->next = group->record; /* its entries are written over next time */
+    group->record = written;
+    return HERMES_OK;
+}
+
+int kept_save(struct kept *group, struct error_text *text)
+{
+    int rc = take(group);
+    return rc < 0 ? error_set(text, rc, "%s", group->path) : write_record(group, text);
+}
+
+/* ---- leases ---- */
+
+struct look {
+    struct kept *group;
+    struct sighting *fresh;
+    size_t count, room, before;
+    uint64_t now;
+    bool changed;
+};
+
+/* A line that nobody has: its member left, or did not come back after a crash of the broker. */
+static bool is_nobodys(struct kept *group, unsigned line)
+{
+    return !atomic_load(&group->attended[line]) && atomic_load(&group->page->members[line].id) == 0;
+}
+
+static void see(void *context, uint64_t position, uint64_t word)
+{
+    struct look *look = context;
+    struct kept *group = look->group;
+    if (group_state_of(word) != GROUP_CLAIMED)
+        return;
+    while (look->before < group->sighting_count && group->sightings[look->before].position < position)
+        look->before++;
+    const struct sighting *before =
+        look->before < group->sighting_count ? &group->sightings[look->before] : NULL;
+    uint64_t since = look->now;
+    if (before != NULL && before->position == position && before->word == word)
+        since = before->since_ns;
+    bool expired = look->now - since >= group->record.lease_ns;
+    if (expired || is_nobodys(group, group_member_of(word))) {
+        if (group_give_up(group->page, group->mask, position, word)) {
+            if (expired)
+                atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
+            look->changed = true;
+        }
+        return;
+    }
+    if (look->count == look->room) {
+        size_t room = look->room == 0 ? 64 : look->room * 2;
+        struct sighting *grown = realloc(look->fresh, room * sizeof *grown);
+        if (grown == NULL)
+            return; /* its lease is a little longer */
+        look->fresh = grown;
+        look->room = room;
+    }
+    look->fresh[look->count++] = (struct sighting){position, word, since};
+}
+
+/* Members that did not come back within a lease after a crash of ours give up their lines. */
+static void free_lines(struct kept *group, uint64_t now)
+{
+    if (group->since_ns == 0 || now - group->since_ns < group->record.lease_ns)
+        return;
+    group->since_ns = 0;
+    for (unsigned i = 0; i < GROUP_MEMBERS; i++) {
+        uint64_t id = atomic_load(&group->page->members[i].id);
+        if (id != 0 && !atomic_load(&group->attended[i]))
+            (void)atomic_compare_exchange_strong(&group->page->members[i].id, &id, 0);
+    }
+}
+
+/* true: claims were given up. */
+static bool look_at_claims(struct kept *group, uint64_t now)
+{
+    free_lines(group, now);
+    struct look look = {.group = group, .now = now};
+    group_visit(group->page, group->mask, see, &look);
+    free(group->sightings);
+    group->sightings = look.fresh;
+    group->sighting_count = look.count;
+    if (look.changed)
+        group_tell(group->page);
+    return look.changed;
+}
+
+/* ---- the thread ---- */
+
+static void tell(struct kept *group, const struct error_text *text, uint64_t now)
+{
+    if (group->told_ns == 0 || now - group->told_ns > tell_again_ns) {
+        group->told_ns = now;
+        fprintf(stderr, "hermesd: record of a group: %s\n", text->bytes);
+    }
+}
+
+/* One look at a group; when the next one is due. UINT64_MAX: when somebody rings. */
+static uint64_t look_at(struct kept *group, uint64_t now, bool members)
+{
+    struct error_text text;
+    bool leases = group->mask != 0;
+    bool moved = leases && look_at_claims(group, now);
+    int rc = take(group);
+    if (rc < 0)
+        error_set(&text, rc, "%s", group->path);
+    moved |= !group_record_equal(&group->next, &group->record);
+    if (rc == 0 && (moved || group->failed))
+        rc = write_record(group, &text);
+    if (rc < 0)
+        tell(group, &text, now);
+    bool restless = moved || rc < 0;
+    if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
+        return UINT64_MAX;
+    uint64_t due = restless ? record_ns : quiet_ns;
+    if (leases && group->record.lease_ns / 8 < due)
+        due = group->record.lease_ns / 8;
+    return now + (due < soonest_ns ? soonest_ns : due);
+}
+
+static void *keeper_main(void *argument)
+{
+    struct keeper *keeper = argument;
+    while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
+        /* Acquire pairs with the release in keeper_ring(). */
+        uint32_t bell = atomic_load_explicit(&keeper->bell, memory_order_acquire);
+        bool members = atomic_load(&keeper->members) > 0;
+        uint64_t now = clock_monotonic_ns(), due = UINT64_MAX;
+        pthread_mutex_lock(&keeper->lock);
+        for (unsigned i = 0; i < keeper->count; i++) {
+            struct kept *group = keeper->groups[i];
+            if (group->look_ns <= now || group->look_ns == UINT64_MAX)
+                group->look_ns = look_at(group, now, members);
+            due = group->look_ns < due ? group->look_ns : due;
+        }
+        pthread_mutex_unlock(&keeper->lock);
+        now = clock_monotonic_ns();
+        if (due > now)
+            (void)futex_wait(&keeper->bell, bell, due == UINT64_MAX ? FUTEX_FOREVER : due - now);
+    }
+    return NULL;
+}
+
+int keeper_start(struct keeper *keeper)
+{
+    pthread_mutex_init(&keeper->lock, NULL);
+    int rc = thread_start(&keeper->thread, keeper_main, keeper);
+    keeper->running = rc == 0;
+    return rc;
+}
+
+int keeper_add(struct keeper *keeper, struct kept *group)
+{
+    int rc = HERMES_OK;
+    pthread_mutex_lock(&keeper->lock);
+    if (keeper->count == keeper->room) {
+        unsigned room = keeper->room == 0 ? 64 : keeper->room * 2;
+        struct kept **grown = realloc(keeper->groups, room * sizeof(struct kept *));
+        if (grown == NULL) {
+            rc = HERMES_ENOMEM;
+        } else {
+            keeper->groups = grown;
+            keeper->room = room;
+        }
+    }
+    if (rc == 0)
+        keeper->groups[keeper->count++] = group;
+    pthread_mutex_unlock(&keeper->lock);
+    keeper_ring(keeper);
+    return rc;
+}
+
+void keeper_remove(struct keeper *keeper, struct kept *group)
+{
+    pthread_mutex_lock(&keeper->lock);
+    for (unsigned i = 0; i < keeper->count; i++)
+        if (keeper->groups[i] == group) {
+            keeper->groups[i] = keeper->groups[--keeper->count];
+            break;
+        }
+    pthread_mutex_unlock(&keeper->lock);
+}
+
+void kept_release(struct kept *group)
+{
+    group_record_release(&group->record);
+    group_record_release(&group->next);
+    free(group->sightings);
+}
+
+void keeper_ring(struct keeper *keeper)
+{
+    atomic_fetch_add_explicit(&keeper->bell, 1, memory_order_release);
+    futex_wake_all(&keeper->bell);
+}
+
+void keeper_stop(struct keeper *keeper)
+{
+    if (keeper->running) {
+        atomic_store_explicit(&keeper->stop, true, memory_order_release);
+        keeper_ring(keeper);
+        pthread_join(keeper->thread, NULL);
+    }
+    free(keeper->groups);
+    keeper->groups = NULL;
+    keeper->running = false;
+}

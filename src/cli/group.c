@@ -1,0 +1,259 @@
+/* hermes group create|list|info|reset|alter|delete */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char documentation[] =
+    "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions.\v"
+    "create TOPIC NAME  make a group; hermes sub --group NAME makes one as well, with the defaults\n"
+    "list [TOPIC]       all groups and durable subscriptions, of a topic or of all\n"
+    "info TOPIC NAME    everything about one: where it stands, what is in flight, what came again\n"
+    "reset TOPIC NAME   set it to --from; what its members hold counts no more\n"
+    "alter TOPIC NAME   change --lease or --max-deliveries, while the group is used\n"
+    "delete TOPIC NAME  refused while it has members";
+
+static const struct argp_option options[] = {
+    {"from", 'f', "WHERE", 0, "create, reset: first, end (default), seq:N or time:T", 0},
+    {"lease", 'l', "TIME", 0, "How long a member may have a message before another gets it (30s)", 0},
+    {"max-deliveries", 'm', "N", 0, "After so many it goes to the dead-letter topic (0: no limit)", 0},
+    {"dead-letter", 'd', "TOPIC", 0, "create: that topic, shared, made if need be; else they are dropped", 0},
+    {"span", 's', "SIZE", 0, "create: how far apart in the log messages in flight may be (4M)", 0},
+    {"durable", 'n', NULL, 0, "create: a durable subscription, for one subscriber at a time", 0},
+    {"json", 'j', NULL, 0, "list and info as JSON", 0},
+    {0},
+};
+
+enum action { CREATE, LIST, INFO, RESET, ALTER, DELETE };
+
+struct arguments {
+    enum action action;
+    const char *topic, *name;
+    struct cli_from from;
+    bool json, has_from;
+    uint32_t altered; /* enum hermes_group_alter */
+    hermes_group_options_t group;
+};
+
+static void check(struct argp_state *state, const struct arguments *a)
+{
+    if (state->arg_num == 0 || (a->action != LIST && a->name == NULL))
+        argp_usage(state);
+    if (a->action == LIST && a->name != NULL)
+        argp_usage(state);
+    if (a->action == RESET && !a->has_from)
+        argp_error(state, "reset to what? --from first, end, seq:N or time:T");
+    if (a->action == ALTER && a->altered == 0)
+        argp_error(state, "alter what? --lease or --max-deliveries");
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    static const char *const actions[] = {"create", "list", "info", "reset", "alter", "delete", NULL};
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'f':
+        a->from = cli_from(state, "--from", value);
+        a->has_from = true;
+        if (a->from.kind == CLI_FROM_LAST)
+            argp_error(state, "--from last is where it stands already");
+        return 0;
+    case 'l':
+        a->group.lease_ns = cli_duration(state, "--lease", value);
+        a->altered |= HERMES_GROUP_LEASE;
+        return 0;
+    case 'm': {
+        uint64_t number = cli_size(state, "--max-deliveries", value);
+        a->group.max_deliveries = number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+        a->altered |= HERMES_GROUP_DELIVERIES;
+        return 0;
+    }
+    case 'd':
+        a->group.dead_letter = value;
+        return 0;
+    case 's':
+        a->group.span_bytes = cli_size(state, "--span", value);
+        return 0;
+    case 'n':
+        a->group.durable = 1;
+        return 0;
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->action = (enum action)cli_choice(state, "action", value, actions);
+        else if (state->arg_num == 1)
+            a->topic = value;
+        else if (state->arg_num == 2)
+            a->name = value;
+        else
+            argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        check(state, a);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- printing ---- */
+
+static unsigned long long behind(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
+{
+    return topic->last_sequence > g->last_sequence ? topic->last_sequence - g->last_sequence : 0;
+}
+
+static void print_json(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
+{
+    printf("{\"topic\":\"%s\",\"name\":\"%s\",\"kind\":\"%s\",\"uid\":%u,\"members\":%u,\"behind\":%llu,"
+           "\"position\":%llu,\"done_position\":%llu,\"last_sequence\":%llu,\"in_flight\":%llu,"
+           "\"redelivered\":%llu,\"expired\":%llu,\"dead\":%llu,\"lost\":%llu",
+           topic->name, g->name, g->durable ? "durable" : "group", g->uid, g->members, behind(topic, g),
+           (unsigned long long)g->position, (unsigned long long)g->done_position,
+           (unsigned long long)g->last_sequence, (unsigned long long)g->in_flight,
+           (unsigned long long)g->redelivered, (unsigned long long)g->expired, (unsigned long long)g->dead,
+           (unsigned long long)g->lost);
+    if (!g->durable)
+        printf(",\"lease_ns\":%llu,\"max_deliveries\":%u,\"dead_letter\":\"%s\",\"span_bytes\":%llu",
+               (unsigned long long)g->lease_ns, g->max_deliveries, g->dead_letter,
+               (unsigned long long)g->span_bytes);
+    puts("}");
+}
+
+static void print_info(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
+{
+    printf("name         %s, %s of topic %s\nowner        user %u\nmembers      %u\n"
+           "position     %llu, behind message %llu\nbehind       %llu messages\n",
+           g->name, g->durable ? "durable subscription" : "group", topic->name, g->uid, g->members,
+           (unsigned long long)g->position, (unsigned long long)g->last_sequence, behind(topic, g));
+    if (g->durable)
+        return;
+    printf("done         up to position %llu\nin flight    %llu messages, within %llu bytes\n"
+           "lease        %.3g seconds\nredelivered  %llu times, %llu of them after a lease ran out\n",
+           (unsigned long long)g->done_position, (unsigned long long)g->in_flight,
+           (unsigned long long)g->span_bytes, (double)g->lease_ns / 1e9, (unsigned long long)g->redelivered,
+           (unsigned long long)g->expired);
+    if (g->max_deliveries == 0)
+        puts("deliveries   no limit");
+    else
+        printf("deliveries   at most %u, then %s%s; %llu messages so far\n", g->max_deliveries,
+               g->dead_letter[0] != 0 ? "to topic " : "dropped", g->dead_letter, (unsigned long long)g->dead);
+    if (g->lost > 0)
+        printf("lost         %llu messages: overwritten, removed or damaged before anybody got them\n",
+               (unsigned long long)g->lost);
+}
+
+static void print_line(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
+{
+    printf("%-24s %-24s %-8s %7u %12llu %10llu %10llu %8llu\n", topic->name, g->name,
+           g->durable ? "durable" : "group", g->members, behind(topic, g), (unsigned long long)g->in_flight,
+           (unsigned long long)g->redelivered, (unsigned long long)g->dead);
+}
+
+static int list_of(hermes_client_t *client, const hermes_topic_info_t *topic,
+                   void (*print)(const hermes_topic_info_t *, const hermes_group_info_t *))
+{
+    enum { PAGE = 32 };
+    hermes_group_info_t infos[PAGE];
+    infos[0].size = sizeof infos[0];
+    char after[128] = "";
+    int count;
+    while ((count = hermes_group_list(client, topic->name, after, infos, PAGE)) > 0) {
+        for (int i = 0; i < count; i++)
+            print(topic, &infos[i]);
+        memcpy(after, infos[count - 1].name, sizeof after);
+    }
+    return count;
+}
+
+static int list(hermes_client_t *client, const struct arguments *a)
+{
+    hermes_topic_info_t topic = {.size = sizeof topic};
+    if (!a->json)
+        printf("%-24s %-24s %-8s %7s %12s %10s %10s %8s\n", "TOPIC", "NAME", "KIND", "MEMBERS", "BEHIND",
+               "IN FLIGHT", "AGAIN", "DEAD");
+    if (a->topic != NULL) {
+        int rc = hermes_topic_describe(client, a->topic, &topic);
+        return rc < 0 ? rc : list_of(client, &topic, a->json ? print_json : print_line);
+    }
+    int count, rc = 0;
+    char after[128] = "";
+    while (rc >= 0 && (count = hermes_topic_list(client, after, &topic, 1)) > 0) {
+        memcpy(after, topic.name, sizeof after);
+        rc = list_of(client, &topic, a->json ? print_json : print_line);
+        if (rc == HERMES_ENOTFOUND) /* deleted meanwhile */
+            rc = 0;
+    }
+    return rc < 0 ? rc : count;
+}
+
+/* ---- acting ---- */
+
+/* Where --from is in the topic. */
+static int find_position(hermes_client_t *client, struct arguments *a)
+{
+    if (a->from.kind == CLI_FROM_END || a->from.kind == CLI_FROM_FIRST) {
+        a->group.from = a->from.kind == CLI_FROM_END ? HERMES_FROM_END : HERMES_FROM_FIRST;
+        return 0;
+    }
+    hermes_subscriber_t *subscriber;
+    hermes_message_t message;
+    int rc = hermes_subscriber_open(client, a->topic, NULL, &subscriber);
+    if (rc < 0)
+        return rc;
+    rc = cli_seek(subscriber, a->from);
+    if (rc == 0)
+        rc = hermes_poll(subscriber, &message);
+    if (rc == 1) {
+        a->group.from = HERMES_FROM_POSITION;
+        a->group.position = message.position;
+    }
+    hermes_subscriber_close(subscriber);
+    return rc < 0 ? rc : 0; /* 0: nothing that late; the end */
+}
+
+static int act(hermes_client_t *client, struct arguments *a)
+{
+    hermes_topic_info_t topic = {.size = sizeof topic};
+    hermes_group_info_t group = {.size = sizeof group};
+    int rc;
+    switch (a->action) {
+    case CREATE:
+        rc = find_position(client, a);
+        return rc < 0 ? rc : hermes_group_create(client, a->topic, a->name, &a->group);
+    case RESET:
+        rc = find_position(client, a);
+        return rc < 0 ? rc : hermes_group_alter(client, a->topic, a->name, HERMES_GROUP_POSITION, &a->group);
+    case ALTER:
+        return hermes_group_alter(client, a->topic, a->name, a->altered, &a->group);
+    case DELETE:
+        return hermes_group_delete(client, a->topic, a->name);
+    case LIST:
+        return list(client, a);
+    default:
+        rc = hermes_topic_describe(client, a->topic, &topic);
+        if (rc == 0)
+            rc = hermes_group_describe(client, a->topic, a->name, &group);
+        if (rc == 0)
+            (a->json ? print_json : print_info)(&topic, &group);
+        return rc;
+    }
+}
+
+int cli_group(int argc, char **argv)
+{
+    struct arguments a = {.group = {.size = sizeof a.group}};
+    const struct argp argp = {options, parse, "ACTION [TOPIC [NAME]]", documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    hermes_client_t *client = cli_connect();
+    int rc = act(client, &a);
+    if (rc < 0)
+        cli_fail(a.name != NULL    ? a.name
+                 : a.topic != NULL ? a.topic
+                                   : "groups",
+                 rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
+}

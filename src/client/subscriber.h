@@ -1,0 +1,75 @@
+/*
+ * A subscriber, as the files that make one up see it: subscriber.c opens, reads and waits; member.c does what
+ * the members of groups and durable subscriptions do besides.
+ */
+#ifndef CLIENT_SUBSCRIBER_H
+#define CLIENT_SUBSCRIBER_H
+
+#include "client/client.h"
+#include "client/notifier.h"
+#include "core/group.h"
+
+/* Of a group's member, or of who has a durable subscription. */
+struct member {
+    char name[WIRE_GROUP_BYTES];
+    bool durable;
+    uint32_t from;
+    uint32_t ack; /* enum hermes_ack_mode */
+    struct map page_map;
+    struct group_page *page;
+    struct group_member group; /* not of a durable subscription */
+    uint64_t page_id, id;      /* what the broker knows us by, if it comes back */
+    uint32_t line;
+    bool no_room;  /* too much is in flight: there is nothing to do but for who has news */
+    bool holds;    /* HERMES_ACK_AUTO: the message given out last is done when the next is asked for */
+    uint64_t held; /* its position; of a durable subscription, that behind it */
+    uint64_t held_sequence;
+    bool pending;      /* a message was claimed again that cannot be read before a broker is back */
+    bool pending_dead; /* and it is for the dead-letter topic */
+    uint64_t pending_at;
+    uint64_t gap_after; /* the sequence after which messages were lost; 0: nothing outstanding */
+    hermes_publisher_t *letters;
+};
+
+struct hermes_subscriber {
+    struct reader reader;
+    struct member *member; /* NULL: alone */
+    struct hermes_client *client;
+    struct hermes_subscriber *next;
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t topic_id;
+    uint32_t handle;
+    uint64_t spin_ns;
+    struct map status_map, doorbell_map;
+    struct notifier *notifier; /* NULL: nobody asked for a descriptor */
+    bool starved;              /* the last message wants a broker, and none is there */
+};
+
+/* Of subscriber.c. What a reader's error means for the subscriber: 0: nothing now. */
+int subscriber_failed(struct hermes_subscriber *s, int rc);
+/* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: no broker is there. */
+int subscriber_attach_again(struct hermes_subscriber *s);
+/* A restarted broker has taken the log up: only the session is new. */
+void subscriber_greet_again(struct hermes_subscriber *s);
+void subscriber_close_handle(struct hermes_subscriber *s);
+
+/* Of member.c. */
+int member_new(struct hermes_client *client, const hermes_subscriber_options_t *options,
+               struct member **member);
+void member_free(struct member *member);
+void member_request(const struct member *member, struct wire_subscriber_open *request);
+/* Takes up what the broker gave: the page is descriptor 2 of the last reply. On failure all is as it was. */
+int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened);
+/* The reader goes to where the group stands. */
+int member_start(struct hermes_subscriber *s);
+/* Has the group still this page, and this line for us? */
+bool member_is_current(const struct member *member);
+int member_poll(struct hermes_subscriber *s, hermes_message_t *message);
+/* Is there something to do? Cheap: for spinning. */
+bool member_ready(const struct hermes_subscriber *s);
+/* What to sleep on; true: there is something to do already. */
+bool member_park(struct hermes_subscriber *s, struct futex_word words[2], unsigned *count);
+/* As reader_wait(). */
+int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_ns);
+
+#endif

@@ -1,0 +1,86 @@
+/* A real broker of the test's own, and a client of it. */
+#ifndef TESTS_CLIENT_FIXTURE_H
+#define TESTS_CLIENT_FIXTURE_H
+
+#include "../unit/test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "hermes/hermes.h"
+
+struct fixture {
+    char home[64];
+    pid_t broker;
+    hermes_client_t *client;
+};
+
+static inline void start_broker(struct fixture *f)
+{
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    f->broker = fork();
+    if (f->broker == 0) {
+        dup2(pipes[1], STDOUT_FILENO);
+        close(pipes[0]);
+        execl(BIN_DIR "/hermesd", "hermesd", (char *)NULL);
+        _exit(127);
+    }
+    close(pipes[1]);
+    char line[512]; /* "serving on ...": it is ready */
+    assert_true(read(pipes[0], line, sizeof line) > 0);
+    close(pipes[0]);
+}
+
+static inline void stop_broker(struct fixture *f, int signal_number)
+{
+    int status = 0;
+    kill(f->broker, signal_number);
+    assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
+    if (signal_number == SIGTERM)
+        assert_int_equal(status, 0);
+    f->broker = 0;
+}
+
+static inline int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    strcpy(f->home, "/tmp/hermes-test-XXXXXX");
+    assert_non_null(mkdtemp(f->home));
+    setenv("HERMES_HOME", f->home, 1);
+    start_broker(f);
+    assert_int_equal(hermes_connect(NULL, &f->client), 0);
+    *state = f;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    struct fixture *f = *state;
+    hermes_disconnect(f->client);
+    if (f->broker > 0)
+        stop_broker(f, SIGTERM);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", f->home);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+static inline void make_topic_of(struct fixture *f, const char *name, bool shared,
+                                 enum hermes_durability durability)
+{
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = durability,
+                                      .shared = shared,
+                                      .window_bytes = 256 * 1024,
+                                      .segment_bytes = 1024 * 1024};
+    assert_int_equal(hermes_topic_create(f->client, name, &options), 0);
+}
+
+static inline void make_topic(struct fixture *f, const char *name, bool shared)
+{
+    make_topic_of(f, name, shared, HERMES_DURABILITY_ASYNC);
+}
+
+#endif

@@ -1,0 +1,716 @@
+/* Consumer groups and durable subscriptions against a real broker: what each call does, and restarts in
+ * between. */
+#include "fixture.h"
+
+#include <pthread.h>
+
+enum { PATIENCE = 60 };
+static const uint64_t patience_ns = PATIENCE * 1000000000ull;
+static const uint64_t blink_ns = 30000000; /* long enough for what must not happen to happen */
+
+static hermes_subscriber_t *join_as(hermes_client_t *client, const char *group, uint32_t ack)
+{
+    hermes_subscriber_t *member = NULL;
+    hermes_subscriber_options_t options = {
+        .size = sizeof options, .group = group, .from = HERMES_FROM_FIRST, .ack = ack};
+    int rc = hermes_subscriber_open(client, "t", &options, &member);
+    if (rc != 0)
+        fail_msg("%s", hermes_last_error(client));
+    return member;
+}
+
+static hermes_subscriber_t *join(hermes_client_t *client)
+{
+    return join_as(client, "risk", HERMES_ACK_MANUAL);
+}
+
+static hermes_client_t *another(void)
+{
+    hermes_client_t *client;
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    return client;
+}
+
+/* Counters from first to last. */
+static void publish(struct fixture *f, const char *topic, uint64_t first, uint64_t last)
+{
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
+    for (uint64_t i = first; i <= last; i++)
+        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, patience_ns), 0);
+    hermes_publisher_close(publisher);
+}
+
+static uint64_t number_of(const hermes_message_t *message)
+{
+    uint64_t number;
+    assert_int_equal(message->length, sizeof number);
+    memcpy(&number, message->payload, sizeof number);
+    return number;
+}
+
+static hermes_message_t expect(hermes_subscriber_t *member, uint64_t number)
+{
+    hermes_message_t message;
+    assert_int_equal(hermes_wait(member, &message, patience_ns), 1);
+    assert_int_equal(number_of(&message), number);
+    return message;
+}
+
+static void expect_nothing(hermes_subscriber_t *member)
+{
+    hermes_message_t message;
+    int rc = hermes_wait(member, &message, blink_ns);
+    if (rc != 0)
+        fail_msg("unexpected: %d, message %llu", rc, rc == 1 ? (unsigned long long)number_of(&message) : 0);
+}
+
+static hermes_group_info_t describe(struct fixture *f, const char *group)
+{
+    hermes_group_info_t info = {.size = sizeof info};
+    int rc = hermes_group_describe(f->client, "t", group, &info);
+    if (rc != 0)
+        fail_msg("%s", hermes_last_error(f->client));
+    return info;
+}
+
+static void make_group(struct fixture *f, uint64_t lease_ns, uint32_t most, const char *letters)
+{
+    hermes_group_options_t options = {.size = sizeof options,
+                                      .lease_ns = lease_ns,
+                                      .max_deliveries = most,
+                                      .dead_letter = letters,
+                                      .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+}
+
+/* ---- what is refused ---- */
+
+static void test_refuses(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *s;
+    make_topic(f, "t", false);
+    make_topic(f, "exclusive", false);
+    hermes_subscriber_options_t bad[] = {
+        {.size = 0, .group = "g"},
+        {.size = sizeof bad[0], .group = "g", .name = "n"},
+        {.size = sizeof bad[0], .ack = HERMES_ACK_MANUAL},
+        {.size = sizeof bad[0], .name = "n", .ack = HERMES_ACK_NONE},
+        {.size = sizeof bad[0], .group = "g", .ack = 3},
+        {.size = sizeof bad[0], .group = "g", .from = HERMES_FROM_POSITION},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(hermes_subscriber_open(f->client, "t", &bad[i], &s), HERMES_EINVALID);
+    const char *names[] = {"", ".", "a/b", "../x", "risk~"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        hermes_subscriber_options_t options = {.size = sizeof options, .group = names[i]};
+        assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &s), HERMES_ENAME);
+        assert_int_equal(hermes_group_create(f->client, "t", names[i], NULL), HERMES_ENAME);
+        assert_int_equal(hermes_group_delete(f->client, "t", names[i]), HERMES_ENAME);
+    }
+    hermes_group_options_t wrong[] = {
+        {.size = 4},
+        {.size = sizeof wrong[0], .lease_ns = 1000},
+        {.size = sizeof wrong[0], .lease_ns = 100000000000000000u},
+        {.size = sizeof wrong[0], .max_deliveries = 2048},
+        {.size = sizeof wrong[0], .dead_letter = "t"},
+        {.size = sizeof wrong[0], .dead_letter = "exclusive"},
+        {.size = sizeof wrong[0], .from = 3},
+        {.size = sizeof wrong[0], .from = HERMES_FROM_POSITION, .position = 64},
+        {.size = sizeof wrong[0], .from = HERMES_FROM_POSITION, .position = 1},
+        {.size = sizeof wrong[0], .durable = 2},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(hermes_group_create(f->client, "t", "g", &wrong[i]), HERMES_EINVALID);
+    assert_int_equal(
+        hermes_group_create(f->client, "t", "g",
+                            &(hermes_group_options_t){.size = sizeof *wrong, .dead_letter = "/"}),
+        HERMES_ENAME);
+    assert_int_equal(hermes_group_create(f->client, "none", "g", NULL), HERMES_ENOTFOUND);
+    assert_int_equal(hermes_group_delete(f->client, "t", "g"), HERMES_ENOTFOUND);
+    assert_int_equal(hermes_group_alter(f->client, "t", "g", 1, NULL), HERMES_EINVALID);
+    hermes_group_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_group_describe(f->client, "t", "g", &info), HERMES_ENOTFOUND);
+
+    assert_int_equal(hermes_group_create(f->client, "t", "g", NULL), 0);
+    assert_int_equal(hermes_group_create(f->client, "t", "g", NULL), HERMES_EEXISTS);
+    hermes_group_options_t options = {.size = sizeof options};
+    assert_int_equal(hermes_group_alter(f->client, "t", "g", 0, &options), HERMES_EINVALID);
+    assert_int_equal(hermes_group_alter(f->client, "t", "g", 8, &options), HERMES_EINVALID);
+    assert_int_equal(hermes_group_alter(f->client, "t", "g", HERMES_GROUP_LEASE, &options), HERMES_EINVALID);
+    hermes_subscriber_options_t as_name = {.size = sizeof as_name, .name = "g"};
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &as_name, &s), HERMES_EINVALID); /* a group */
+    s = join_as(f->client, "g", HERMES_ACK_AUTO);
+    assert_int_equal(hermes_group_delete(f->client, "t", "g"), HERMES_EBUSY);
+    assert_int_equal(hermes_seek_first(s), HERMES_EINVALID);
+    hermes_message_t never = {.position = 0};
+    assert_int_equal(hermes_ack(s, &never), HERMES_EINVALID);
+    assert_int_equal(hermes_nack(s, &never), HERMES_EINVALID);
+    assert_int_equal(hermes_renew(s, &never), HERMES_EINVALID);
+    hermes_subscriber_close(s);
+    assert_int_equal(hermes_group_delete(f->client, "t", "g"), 0);
+    assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &s), 0);
+    assert_int_equal(hermes_ack(s, &never), HERMES_EINVALID); /* alone */
+    assert_int_equal(hermes_deliveries(s, &never), 1);
+}
+
+/* ---- sharing ---- */
+
+static void test_members_share(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 1000);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    bool seen[1001] = {false};
+    hermes_message_t message;
+    unsigned shares[2] = {0};
+    for (unsigned i = 0; i < 1000; i++) {
+        hermes_subscriber_t *turn = i % 3 == 0 ? b : a;
+        assert_int_equal(hermes_poll(turn, &message), 1);
+        uint64_t number = number_of(&message);
+        assert_int_equal(number, i + 1); /* in order, whoever asks */
+        assert_int_equal(hermes_deliveries(turn, &message), 1);
+        assert_false(seen[number]);
+        seen[number] = true;
+        shares[turn == b]++;
+        assert_int_equal(hermes_ack(turn, &message), 0);
+    }
+    assert_int_equal(shares[1], 334);
+    expect_nothing(a);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.members, 2);
+    assert_int_equal(info.in_flight, 0);
+    assert_int_equal(info.last_sequence, 1000);
+    assert_int_equal(info.position, info.done_position);
+    publish(f, "t", 1001, 1001);
+    expect(b, 1001);
+    assert_int_equal(describe(f, "risk").in_flight, 1);
+    hermes_disconnect(other);
+    hermes_message_t again = expect(a, 1001);
+    assert_int_equal(hermes_deliveries(a, &again), 2);
+    assert_int_equal(hermes_ack(a, &again), 0);
+    info = describe(f, "risk");
+    assert_int_equal(info.members, 1);
+    assert_int_equal(info.redelivered, 1);
+    hermes_group_info_t infos[4] = {{.size = sizeof infos[0]}};
+    assert_int_equal(hermes_group_list(f->client, "t", "", infos, 4), 1);
+    assert_string_equal(infos[0].name, "risk");
+    assert_int_equal(hermes_group_list(f->client, "t", "risk", infos, 4), 0);
+}
+
+static void test_nack_goes_to_who_sleeps(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 3);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    hermes_message_t m1 = expect(a, 1), m2 = expect(a, 2), m3 = expect(a, 3);
+    expect_nothing(b);
+    assert_int_equal(hermes_renew(a, &m2), 0);
+    assert_int_equal(hermes_nack(a, &m2), 0);
+    hermes_message_t again = expect(b, 2);
+    assert_int_equal(hermes_ack(a, &m2), HERMES_EEXPIRED);
+    assert_non_null(strstr(hermes_last_error(f->client), "message 2 of topic 't'"));
+    assert_int_equal(hermes_ack(b, &again), 0);
+    assert_int_equal(hermes_ack(b, &again), 0);
+    assert_int_equal(hermes_ack(a, &m3), 0); /* out of order */
+    assert_int_equal(describe(f, "risk").in_flight, 1);
+    assert_int_equal(hermes_ack(a, &m1), 0);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+    hermes_disconnect(other);
+}
+
+struct sleeper {
+    hermes_subscriber_t *member;
+    uint64_t number;
+};
+
+static void *sleep_on(void *argument)
+{
+    struct sleeper *sleeper = argument;
+    hermes_message_t message;
+    if (hermes_wait(sleeper->member, &message, patience_ns) == 1)
+        sleeper->number = number_of(&message);
+    return NULL;
+}
+
+/* The wake-up itself: whoever sleeps when the message becomes available. */
+static void test_sleepers_wake(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 1);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client);
+    struct sleeper sleeper = {join(other), 0};
+    hermes_message_t message = expect(a, 1);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_on, &sleeper), 0);
+    usleep(50000);
+    assert_int_equal(hermes_nack(a, &message), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(sleeper.number, 1);
+    /* And by a descriptor. */
+    assert_int_equal(hermes_poll(a, &message), 0);
+    assert_int_equal(hermes_subscriber_arm(a), 0);
+    hermes_disconnect(other); /* gives it back */
+    struct timeval timeout = {PATIENCE, 0};
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(hermes_subscriber_fd(a), &set);
+    assert_int_equal(select(hermes_subscriber_fd(a) + 1, &set, NULL, NULL, &timeout), 1);
+    expect(a, 1);
+}
+
+static void test_modes(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 10);
+    hermes_subscriber_t *s = join_as(f->client, "auto", HERMES_ACK_AUTO);
+    expect(s, 1);
+    expect(s, 2);
+    assert_int_equal(describe(f, "auto").in_flight, 1);
+    hermes_message_t third = expect(s, 3);
+    assert_int_equal(hermes_nack(s, &third), 0); /* and is not acked all the same by asking for the next */
+    expect(s, 3);
+    hermes_subscriber_close(s); /* in the middle of the third */
+    s = join_as(f->client, "auto", HERMES_ACK_AUTO);
+    expect(s, 3);
+    expect(s, 4);
+    hermes_subscriber_close(s);
+    s = join_as(f->client, "none", HERMES_ACK_NONE);
+    expect(s, 1);
+    expect(s, 2);
+    hermes_subscriber_close(s);
+    s = join_as(f->client, "none", HERMES_ACK_NONE);
+    expect(s, 3);
+    assert_int_equal(describe(f, "none").in_flight, 0);
+}
+
+/* ---- leases and dead letters ---- */
+
+static void test_lease(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 200000000, 0, NULL);
+    publish(f, "t", 1, 2);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    hermes_message_t first = expect(a, 1), second = expect(a, 2);
+    hermes_message_t message;
+    uint64_t number = 0;
+    for (int i = 0; i < 600 && number == 0; i++) { /* the second is renewed, the first is not */
+        assert_int_equal(hermes_renew(a, &second), 0);
+        if (hermes_wait(b, &message, 20000000) == 1)
+            number = number_of(&message);
+    }
+    assert_int_equal(number, 1);
+    assert_int_equal(hermes_deliveries(b, &message), 2);
+    assert_int_equal(hermes_ack(a, &first), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(b, &message), 0);
+    assert_int_equal(hermes_ack(a, &second), 0);
+    assert_int_equal(describe(f, "risk").expired, 1);
+    hermes_group_options_t options = {.size = sizeof options, .lease_ns = 3600000000000u};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_LEASE, &options), 0);
+    assert_int_equal(describe(f, "risk").lease_ns, 3600000000000u);
+    hermes_disconnect(other);
+}
+
+static void test_dead_letters(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 3, "letters");
+    publish(f, "t", 1, 3);
+    hermes_subscriber_t *a = join(f->client), *letters;
+    assert_int_equal(hermes_subscriber_open(f->client, "letters", NULL, &letters), 0);
+    hermes_message_t message;
+    for (unsigned i = 1; i <= 3; i++) {
+        message = expect(a, 1);
+        assert_int_equal(hermes_deliveries(a, &message), i);
+        assert_int_equal(hermes_nack(a, &message), 0);
+    }
+    expect(a, 2);
+    expect(letters, 1);
+    assert_int_equal(describe(f, "risk").dead, 1);
+    hermes_subscriber_close(a); /* a death counts as a delivery too */
+    a = join(f->client);
+    expect(a, 2);
+    hermes_subscriber_close(a);
+    a = join(f->client);
+    message = expect(a, 2);
+    assert_int_equal(hermes_deliveries(a, &message), 3);
+    hermes_subscriber_close(a);
+    a = join(f->client);
+    message = expect(a, 3);
+    expect(letters, 2);
+    expect_nothing(letters);
+    /* The topic for them is gone: the member is told, and the message is kept. */
+    hermes_subscriber_close(letters);
+    hermes_subscriber_close(a);
+    a = join(f->client);
+    assert_int_equal(hermes_topic_delete(f->client, "letters"), 0);
+    for (int i = 0; i < 2; i++) {
+        message = expect(a, 3);
+        assert_int_equal(hermes_nack(a, &message), 0);
+    }
+    assert_int_equal(hermes_poll(a, &message), HERMES_ENOTFOUND);
+    assert_non_null(strstr(hermes_last_error(f->client), "letters"));
+    assert_int_equal(describe(f, "risk").in_flight, 1);
+    hermes_topic_options_t options = {.size = sizeof options, .durability = 1, .shared = 1};
+    assert_int_equal(hermes_topic_create(f->client, "letters", &options), 0);
+    assert_int_equal(hermes_subscriber_open(f->client, "letters", NULL, &letters), 0);
+    hermes_subscriber_close(a);
+    a = join(f->client);
+    expect_nothing(a);
+    expect(letters, 3);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+}
+
+static void test_limit_without_letters_drops(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, NULL);
+    publish(f, "t", 1, 2);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message = expect(a, 1);
+    assert_int_equal(hermes_nack(a, &message), 0);
+    expect(a, 2);
+    assert_int_equal(describe(f, "risk").dead, 1);
+}
+
+/* ---- room ---- */
+
+static void test_room(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    hermes_group_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_FIRST, .span_bytes = 256 * 1024};
+    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+    assert_int_equal(describe(f, "risk").span_bytes, 256 * 1024);
+    enum { FIT = 4096 };
+    publish(f, "t", 1, FIT + 10);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client);
+    struct sleeper sleeper = {join(other), 0};
+    hermes_message_t messages[FIT], message;
+    for (unsigned i = 0; i < FIT; i++)
+        messages[i] = expect(a, i + 1);
+    expect_nothing(a);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_on, &sleeper), 0);
+    usleep(30000);
+    assert_int_equal(hermes_ack(a, &messages[1]), 0); /* the oldest is still there */
+    expect_nothing(a);
+    assert_int_equal(hermes_ack(a, &messages[0]), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(sleeper.number, FIT + 1);
+    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(number_of(&message), FIT + 2);
+    assert_int_equal(hermes_poll(a, &message), 0);
+    hermes_disconnect(other);
+}
+
+/* ---- positions ---- */
+
+static void test_reset(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 100);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t first = expect(a, 1), held = first;
+    assert_int_equal(hermes_ack(a, &first), 0);
+    for (uint64_t i = 2; i <= 50; i++)
+        held = expect(a, i);
+    hermes_group_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_POSITION, .position = held.position};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
+    expect(a, 50);
+    options.from = HERMES_FROM_FIRST;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    expect(a, 1);
+    options.from = HERMES_FROM_END;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    expect_nothing(a);
+    publish(f, "t", 101, 101);
+    expect(a, 101);
+    assert_int_equal(describe(f, "risk").members, 1);
+    options.from = HERMES_FROM_POSITION;
+    options.position = 1ull << 40;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options),
+                     HERMES_EINVALID);
+    assert_int_equal(describe(f, "risk").in_flight, 1); /* as it was */
+}
+
+static void test_deletion_is_told(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 2);
+    hermes_subscriber_t *a = join(f->client);
+    expect(a, 1);
+    assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
+    hermes_message_t message;
+    assert_int_equal(hermes_wait(a, &message, patience_ns), HERMES_ECLOSED);
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 1);
+    hermes_subscriber_t *b = join(f->client); /* a group of the same name begins anew */
+    expect(b, 1);
+}
+
+/* ---- restarts ---- */
+
+static void restart(struct fixture *f, int signal_number)
+{
+    stop_broker(f, signal_number);
+    start_broker(f);
+}
+
+static void test_killed_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 100);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held = expect(a, 1), message;
+    for (uint64_t i = 2; i <= 10; i++) {
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    stop_broker(f, SIGKILL);
+    for (uint64_t i = 11; i <= 20; i++) { /* nobody needs it */
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    start_broker(f);
+    message = expect(a, 21);
+    assert_int_equal(hermes_ack(a, &held), 0); /* not forgotten, and nothing comes twice */
+    assert_int_equal(hermes_ack(a, &message), 0);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.in_flight, 0);
+    assert_int_equal(info.last_sequence, 21);
+    expect(a, 22);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *b = join(other);
+    expect(b, 23);
+    assert_int_equal(describe(f, "risk").members, 2);
+    hermes_subscriber_close(a); /* under its new session */
+    expect(b, 22);
+    assert_int_equal(describe(f, "risk").redelivered, 1);
+    hermes_disconnect(other);
+}
+
+/* A member that dies with its broker: its line is given up after a lease, its messages come again. */
+static void test_member_dies_with_the_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 300000000, 0, NULL);
+    publish(f, "t", 1, 3);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *b = join(other);
+    expect(b, 1);
+    stop_broker(f, SIGKILL);
+    hermes_disconnect(other); /* tells nobody */
+    start_broker(f);
+    hermes_subscriber_t *a = join(f->client);
+    expect(a, 2);
+    expect(a, 3);
+    expect(a, 1);
+}
+
+static void test_stopped_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 100);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held = expect(a, 1), message;
+    for (uint64_t i = 2; i <= 10; i++) {
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    stop_broker(f, SIGTERM);
+    assert_int_equal(hermes_poll(a, &message), 0);
+    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
+    start_broker(f);
+    hermes_message_t again = expect(a, 1); /* what was in flight, and nothing else */
+    assert_int_equal(hermes_deliveries(a, &again), 2);
+    expect(a, 11);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.in_flight, 2);
+    assert_int_equal(info.members, 1);
+    restart(f, SIGTERM);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *b = join(other);
+    expect(b, 1);
+    expect(b, 11);
+    expect(b, 12);
+    expect(a, 13);
+    hermes_disconnect(other);
+}
+
+/* A memory topic ends with its broker's orderly stop, and its groups begin anew with it. */
+static void test_memory_topic(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    make_group(f, 0, 7, NULL);
+    publish(f, "t", 1, 10);
+    hermes_subscriber_t *a = join(f->client);
+    expect(a, 1);
+    restart(f, SIGKILL);
+    expect(a, 2);
+    restart(f, SIGTERM);
+    expect_nothing(a);
+    publish(f, "t", 77, 78);
+    expect(a, 77);
+    assert_int_equal(describe(f, "risk").max_deliveries, 7);
+}
+
+/* Overwritten before anybody read them: told once, counted, passed over. */
+static void test_overtaken(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    make_group(f, 0, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    enum { MANY = 20000 }; /* of 64 bytes, in a window of 256 KiB */
+    publish(f, "t", 1, 1);
+    hermes_message_t held = expect(a, 1), message;
+    publish(f, "t", 2, MANY);
+    uint64_t got = 0;
+    int gone = 0, rc;
+    while ((rc = hermes_poll(got % 2 ? a : b, &message)) != 0) {
+        assert_true(rc == 1 || rc == HERMES_EGONE);
+        got += rc == 1;
+        gone += rc == HERMES_EGONE;
+        if (rc == 1)
+            assert_int_equal(hermes_ack(got % 2 ? b : a, &message), 0);
+    }
+    assert_int_equal(gone, 1);
+    assert_int_equal(describe(f, "risk").lost, MANY - 1 - got);
+    assert_int_equal(hermes_nack(a, &held), 0); /* what cannot be read again is lost too */
+    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE);
+    assert_int_equal(hermes_poll(a, &message), 0);
+    assert_int_equal(describe(f, "risk").lost, MANY - got);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+    hermes_disconnect(other);
+}
+
+/* Messages that only the store has: claimed, given back, and read from there. */
+static void test_from_the_store(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    enum { MANY = 30000 }; /* several windows, two segments */
+    publish(f, "t", 1, MANY);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    hermes_message_t early = expect(b, 1), message;
+    for (uint64_t i = 2; i <= MANY; i++) {
+        message = expect(i % 7 == 0 ? b : a, i);
+        assert_int_equal(hermes_ack(i % 7 == 0 ? b : a, &message), 0);
+    }
+    assert_int_equal(hermes_nack(b, &early), 0);
+    early = expect(a, 1);
+    assert_int_equal(hermes_ack(a, &early), 0);
+    publish(f, "t", MANY + 1, MANY + 1);
+    expect(a, MANY + 1);
+    hermes_disconnect(other);
+}
+
+/* ---- durable subscriptions ---- */
+
+static hermes_subscriber_t *subscribe_as(hermes_client_t *client, const char *name, uint32_t ack,
+                                         int expected)
+{
+    hermes_subscriber_t *s = NULL;
+    hermes_subscriber_options_t options = {
+        .size = sizeof options, .name = name, .from = HERMES_FROM_FIRST, .ack = ack};
+    assert_int_equal(hermes_subscriber_open(client, "t", &options, &s), expected);
+    return s;
+}
+
+static void test_durable(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 100);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
+    subscribe_as(f->client, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
+    expect(s, 1);
+    expect(s, 2);
+    expect(s, 3);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t message = expect(s, 3); /* it was not done */
+    assert_int_equal(hermes_ack(s, &message), 0);
+    expect(s, 4);
+    assert_int_equal(hermes_nack(s, &message), HERMES_EINVALID);
+    restart(f, SIGKILL);
+    expect(s, 5);
+    hermes_client_t *other = another();
+    hermes_message_t fifth = expect(s, 6);
+    assert_int_equal(hermes_ack(s, &fifth), 0);
+    while (describe(f, "n").members == 0) /* it greets the new broker */
+        assert_int_equal(hermes_poll(s, &message), 1);
+    subscribe_as(other, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
+    hermes_subscriber_close(s);
+    s = subscribe_as(other, "n", HERMES_ACK_AUTO, 0);
+    expect(s, 7);
+    restart(f, SIGTERM);
+    expect(s, 7);
+    hermes_group_info_t info = describe(f, "n");
+    assert_int_equal(info.durable, 1);
+    assert_int_equal(info.last_sequence, 6);
+    assert_int_equal(hermes_seek_sequence(s, 50), 0);
+    expect(s, 50);
+    expect(s, 51);
+    hermes_disconnect(other);
+    s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
+    expect(s, 51);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+    expect(s, 1);
+    hermes_subscriber_close(s);
+    assert_int_equal(hermes_group_delete(f->client, "t", "n"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_refuses),
+        TEST(test_members_share),
+        TEST(test_nack_goes_to_who_sleeps),
+        TEST(test_sleepers_wake),
+        TEST(test_modes),
+        TEST(test_lease),
+        TEST(test_dead_letters),
+        TEST(test_limit_without_letters_drops),
+        TEST(test_room),
+        TEST(test_reset),
+        TEST(test_deletion_is_told),
+        TEST(test_killed_broker),
+        TEST(test_member_dies_with_the_broker),
+        TEST(test_stopped_broker),
+        TEST(test_memory_topic),
+        TEST(test_overtaken),
+        TEST(test_from_the_store),
+        TEST(test_durable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,548 @@
+/* A group's page against a simple model, and under threads that stop, die and come back. */
+#include "test.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "core/group.h"
+#include "core/group_record.h"
+
+enum { SLOTS = GROUP_SLOTS_MIN, MASK = SLOTS - 1, SPAN = SLOTS * 64 };
+
+static struct group_page *new_page(uint64_t position, unsigned most, const char *dead_letter)
+{
+    size_t bytes = group_page_bytes(SLOTS);
+    struct group_page *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(page != MAP_FAILED);
+    group_page_init(page, SLOTS, 7, 1, position, dead_letter);
+    atomic_store(&page->max_deliveries, most);
+    return page;
+}
+
+static void drop_page(struct group_page *page)
+{
+    munmap(page, group_page_bytes(SLOTS));
+}
+
+static struct group_member new_member(struct group_page *page, unsigned index, bool at_most_once)
+{
+    struct group_member member;
+    assert_int_equal(
+        group_member_init(&member, page, group_page_bytes(SLOTS), index, 100 + index, at_most_once), 0);
+    return member;
+}
+
+static void test_checks(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member member;
+    uint32_t slots;
+    size_t bytes = group_page_bytes(SLOTS);
+    assert_int_equal(group_page_check(page, bytes, &slots), 0);
+    assert_int_equal(slots, SLOTS);
+    assert_int_equal(group_page_check(page, bytes - 1, &slots), HERMES_EMALFORMED);
+    assert_int_equal(group_page_check(page, 100, &slots), HERMES_EMALFORMED);
+    assert_int_equal(group_member_init(&member, page, bytes, GROUP_MEMBERS, 1, false), HERMES_EMALFORMED);
+    page->version = 9;
+    assert_int_equal(group_page_check(page, bytes, &slots), HERMES_EVERSION);
+    page->version = GROUP_VERSION;
+    page->slots = SLOTS * 2;
+    assert_int_equal(group_page_check(page, bytes, &slots), HERMES_EMALFORMED);
+    page->slots = SLOTS + 64;
+    assert_int_equal(group_page_check(page, bytes, &slots), HERMES_EMALFORMED);
+    page->slots = 0; /* a durable subscription has no members who claim */
+    assert_int_equal(group_member_init(&member, page, bytes, 0, 1, false), HERMES_EMALFORMED);
+    page->magic = 1;
+    assert_int_equal(group_page_check(page, bytes, &slots), HERMES_EMALFORMED);
+    drop_page(page);
+}
+
+static void test_one_message(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(64, 2, "dead");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    uint64_t position;
+    bool dead;
+    assert_false(group_again(&a, &position, &dead));
+    assert_int_equal(group_claim(&a, 0), GROUP_TAKEN); /* below the floor */
+    assert_int_equal(group_ack(&a, 64), HERMES_EINVALID);
+    assert_int_equal(group_renew(&a, 64), HERMES_EINVALID);
+    assert_int_equal(group_claim(&a, 64), GROUP_MINE);
+    assert_int_equal(group_claim(&b, 64), GROUP_TAKEN);
+    assert_int_equal(group_claim(&a, 64), GROUP_TAKEN);
+    assert_int_equal(group_deliveries(&a, 64), 1);
+    group_passed(&a, 192, 1);
+    assert_int_equal(group_start(&b), 192);
+    assert_int_equal(group_ack(&b, 64), HERMES_EEXPIRED);
+    assert_int_equal(group_nack(&b, 64), HERMES_EEXPIRED);
+    assert_int_equal(group_renew(&a, 64), 0);
+    assert_int_equal(group_nack(&a, 64), 0);
+    assert_true(group_has_news(&b));
+    assert_true(group_again(&b, &position, &dead));
+    assert_int_equal(position, 64);
+    assert_false(dead);
+    assert_false(group_again(&a, &position, &dead));
+    assert_int_equal(group_deliveries(&b, 64), 2);
+    assert_int_equal(group_ack(&a, 64), HERMES_EEXPIRED);
+    assert_int_equal(group_nack(&b, 64), 0); /* the second time: at the limit */
+    assert_int_equal(atomic_load(&page->dead), 1);
+    assert_true(group_again(&a, &position, &dead));
+    assert_true(dead);
+    group_leave(page, MASK, 0); /* it dies over it */
+    assert_true(group_again(&b, &position, &dead));
+    assert_true(dead);
+    assert_int_equal(group_deliveries(&b, 64), 2);
+    assert_int_equal(group_advance(page, MASK), 64);
+    assert_int_equal(group_ack(&b, 64), 0);
+    assert_int_equal(group_ack(&b, 64), 0); /* twice is once */
+    assert_int_equal(group_advance(page, MASK), 192);
+    assert_int_equal(group_ack(&b, 64), 0);
+    assert_int_equal(group_renew(&b, 64), HERMES_EEXPIRED);
+    drop_page(page);
+}
+
+static void test_without_dead_letter_the_limit_drops(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 1, "");
+    struct group_member a = new_member(page, 0, false);
+    uint64_t position;
+    bool dead;
+    assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+    group_passed(&a, 64, 1);
+    assert_int_equal(group_nack(&a, 0), 0);
+    assert_false(group_again(&a, &position, &dead));
+    assert_int_equal(group_advance(page, MASK), 64);
+    assert_int_equal(atomic_load(&page->dead), 1);
+    drop_page(page);
+}
+
+static void test_room(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    for (uint64_t at = 0; at < SPAN; at += 64) {
+        assert_int_equal(group_claim(&a, at), GROUP_MINE);
+        group_passed(&a, at + 64, at / 64);
+    }
+    assert_int_equal(group_claim(&b, SPAN), GROUP_NO_ROOM);
+    assert_int_equal(atomic_load(&page->hungry), 1);
+    uint64_t position;
+    bool dead;
+    while (group_again(&b, &position, &dead))
+        fail_msg("nothing was given up");
+    assert_false(group_has_news(&b));
+    assert_int_equal(group_ack(&a, 64), 0); /* not the first: no room yet, but news */
+    assert_true(group_has_news(&b));
+    assert_int_equal(group_claim(&b, SPAN), GROUP_NO_ROOM);
+    assert_int_equal(group_ack(&a, 0), 0);
+    assert_int_equal(group_claim(&b, SPAN), GROUP_MINE); /* in the slot of position 0 */
+    assert_int_equal(group_claim(&b, SPAN + 64), GROUP_MINE);
+    assert_int_equal(group_claim(&b, SPAN + 128), GROUP_NO_ROOM);
+    assert_int_equal(group_ack(&a, 0), 0); /* late, twice: touches nobody */
+    assert_int_equal(group_deliveries(&b, SPAN), 1);
+    assert_int_equal(group_claim(&a, 0), GROUP_TAKEN); /* a member that is a lap behind */
+    drop_page(page);
+}
+
+/* What lies between could not be read: the floor follows the cursor, but not over what is in flight. */
+static void test_jump(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false);
+    assert_int_equal(group_claim(&a, 64), GROUP_MINE);
+    group_passed(&a, 10 * SPAN, 1);
+    assert_int_equal(group_claim(&a, 10 * SPAN), GROUP_NO_ROOM);
+    assert_int_equal(group_ack(&a, 64), 0);
+    assert_int_equal(group_claim(&a, 10 * SPAN), GROUP_MINE);
+    drop_page(page);
+}
+
+/* ---- against a model ---- */
+
+enum { MESSAGES = 40000, MEMBERS = 5 };
+
+struct model {
+    enum { NEW, CLAIMED, AVAILABLE, DEAD, DONE } state;
+    unsigned member, deliveries;
+};
+
+static void check_word(const struct model *model, struct group_page *page, uint64_t at)
+{
+    uint64_t word = atomic_load(&page->slot[at / 64 & MASK]);
+    switch (model->state) {
+    case NEW:
+        assert_false(group_is_of(word, at));
+        break;
+    case CLAIMED:
+        assert_true(group_is_of(word, at));
+        assert_int_equal(group_state_of(word), GROUP_CLAIMED);
+        assert_int_equal(group_member_of(word), model->member);
+        assert_int_equal(group_deliveries_of(word), model->deliveries);
+        break;
+    case AVAILABLE:
+    case DEAD:
+        assert_true(group_is_of(word, at));
+        assert_int_equal(group_state_of(word), model->state == DEAD ? GROUP_DEAD : GROUP_AVAILABLE);
+        assert_int_equal(group_deliveries_of(word), model->deliveries);
+        break;
+    case DONE:
+        if (group_is_of(word, at))
+            assert_int_equal(group_state_of(word), GROUP_DONE);
+        else
+            assert_true(at < atomic_load(&page->floor));
+        break;
+    }
+}
+
+static void give_up(struct model *model, unsigned most, bool letter)
+{
+    model->state = AVAILABLE;
+    if (most != 0 && model->deliveries >= most)
+        model->state = letter ? DEAD : DONE;
+}
+
+/* Frames of 64 to 320 bytes: position of the i-th message. */
+static uint64_t *lay_out(uint64_t *random)
+{
+    uint64_t *at = calloc(MESSAGES + 1, sizeof *at);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        at[i + 1] = at[i] + 64 * (1 + test_random(random) % 5);
+    return at;
+}
+
+static unsigned index_of(const uint64_t *at, uint64_t position)
+{
+    unsigned low = 0, high = MESSAGES;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        *(at[middle] <= position ? &low : &high) = middle;
+    }
+    return low;
+}
+
+static void run_model(uint64_t seed, unsigned most, bool letter)
+{
+    uint64_t random = seed * 0x9E3779B97F4A7C15u + 1;
+    uint64_t *at = lay_out(&random);
+    struct model *model = calloc(MESSAGES, sizeof *model);
+    struct group_page *page = new_page(0, most, letter ? "dead" : "");
+    struct group_member member[MEMBERS];
+    uint64_t held[MEMBERS][512];
+    unsigned count[MEMBERS] = {0}, next = 0, oldest = 0, refused = 0;
+    for (unsigned i = 0; i < MEMBERS; i++)
+        member[i] = new_member(page, i, i == MEMBERS - 1 && seed % 2 == 0);
+    while (oldest < MESSAGES) {
+        unsigned who = (unsigned)(test_random(&random) % MEMBERS);
+        struct group_member *m = &member[who];
+        uint64_t choice = test_random(&random) % 100, position;
+        bool dead;
+        if (choice < 45) { /* the next, as a client polls */
+            if (group_has_news(m) && count[who] < 512 && group_again(m, &position, &dead)) {
+                struct model *it = &model[index_of(at, position)];
+                assert_int_equal(at[it - model], position);
+                assert_int_equal(it->state, dead ? DEAD : AVAILABLE);
+                it->deliveries += !dead;
+                it->member = who;
+                it->state = m->at_most_once && !dead ? DONE : CLAIMED;
+                if (it->state == CLAIMED)
+                    held[who][count[who]++] = position;
+            } else if (next < MESSAGES && count[who] < 512) {
+                assert_true(group_start(m) <= at[next]);
+                enum group_claim claim = group_claim(m, at[next]);
+                refused += claim == GROUP_NO_ROOM;
+                assert_int_not_equal(claim, GROUP_TAKEN);
+                if (claim == GROUP_MINE) {
+                    model[next] = (struct model){m->at_most_once ? DONE : CLAIMED, who, 1};
+                    if (!m->at_most_once)
+                        held[who][count[who]++] = at[next];
+                    next++;
+                    if (choice < 43) /* else it dies here: the next one finds the message taken */
+                        group_passed(m, at[next], next);
+                    else
+                        assert_int_equal(group_claim(&member[(who + 1) % MEMBERS], at[next - 1]),
+                                         GROUP_TAKEN),
+                            group_passed(&member[(who + 1) % MEMBERS], at[next], next);
+                }
+            }
+        } else if (choice < 94 && count[who] > 0) { /* ack, nack, renew, give up one that is held */
+            unsigned i = (unsigned)(test_random(&random) % count[who]);
+            position = held[who][i];
+            struct model *it = &model[index_of(at, position)];
+            bool mine = it->state == CLAIMED && it->member == who;
+            bool done = it->state == DONE || it->state == AVAILABLE;
+            if (choice < 80) {
+                assert_int_equal(group_ack(m, position), mine || done ? HERMES_OK : HERMES_EEXPIRED);
+                if (mine || done)
+                    it->state = DONE;
+            } else if (choice < 84) {
+                assert_int_equal(group_renew(m, position), mine ? HERMES_OK : HERMES_EEXPIRED);
+                continue;
+            } else if (choice < 89) {
+                assert_int_equal(group_nack(m, position), mine ? HERMES_OK : HERMES_EEXPIRED);
+                if (mine)
+                    give_up(it, most, letter);
+            } else if (mine) { /* its lease runs out */
+                uint64_t word = atomic_load(&page->slot[position / 64 & MASK]);
+                assert_true(group_give_up(page, MASK, position, word));
+                assert_false(group_give_up(page, MASK, position, word));
+                group_tell(page);
+                give_up(it, most, letter);
+                continue; /* and finds out later */
+            }
+            held[who][i] = held[who][--count[who]];
+        } else if (choice < 96 && test_random(&random) % 50 == 0) { /* it dies */
+            group_leave(page, MASK, who);
+            for (unsigned i = 0; i < MESSAGES; i++)
+                if (model[i].state == CLAIMED && model[i].member == who)
+                    give_up(&model[i], most, letter);
+            count[who] = 0;
+            *m = new_member(page, who, m->at_most_once);
+        } else if (choice < 97) {
+            (void)group_advance(page, MASK);
+        }
+        while (oldest < MESSAGES && model[oldest].state == DONE)
+            oldest++;
+        if (choice == 99) {
+            uint64_t floor = group_advance(page, MASK);
+            assert_int_equal(floor, at[oldest < next ? oldest : next]);
+            for (unsigned i = oldest < 600 ? 0 : oldest - 600; i < next; i++)
+                check_word(&model[i], page, at[i]);
+        }
+    }
+    assert_int_equal(group_advance(page, MASK), at[MESSAGES]);
+    if (seed == 1)
+        assert_true(refused > 0); /* the span was full at times */
+    drop_page(page);
+    free(model);
+    free(at);
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++)
+        run_model(seed, (unsigned)(seed % 3) * 2, seed % 4 < 2);
+}
+
+/* ---- records ---- */
+
+static void test_record(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(directory);
+    char path[64];
+    snprintf(path, sizeof path, "%s/risk", directory);
+    struct group_page *page = new_page(128, 3, "dead");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    for (uint64_t at = 128; at < 1280; at += 128) {
+        assert_int_equal(group_claim(&a, at), GROUP_MINE);
+        group_passed(&a, at + 128, at);
+    }
+    assert_int_equal(group_ack(&a, 128), 0);
+    assert_int_equal(group_ack(&a, 640), 0);
+    uint64_t position;
+    bool dead;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(group_nack(i == 0 ? &a : &b, 256), 0);
+        if (i < 2)
+            assert_true(group_again(&b, &position, &dead));
+    }
+    struct group_record record = {.topic_id = 7,
+                                  .page_id = 9,
+                                  .lease_ns = 5,
+                                  .slots = SLOTS,
+                                  .max_deliveries = 3,
+                                  .uid = 4,
+                                  .dead_letter = "dead"},
+                        read;
+    struct error_text text;
+    assert_int_equal(group_record_take(&record, page, MASK), 0);
+    assert_int_equal(record.floor, 256);
+    assert_int_equal(record.cursor, 1280);
+    assert_int_equal(record.count, 7); /* 256 dead, 384, 512, 768 to 1152 */
+    assert_int_equal(group_record_write(&record, path, &text), 0);
+    assert_int_equal(group_record_read(&read, path, &text), 0);
+    assert_true(group_record_equal(&record, &read));
+    assert_int_equal(read.topic_id, 7);
+    assert_int_equal(read.uid, 4);
+    assert_int_equal(read.page_id, 9);
+
+    struct group_page *other = new_page(0, 3, "dead");
+    group_record_restore(&read, other, MASK, 960); /* the log lost its end */
+    assert_int_equal(atomic_load(&other->floor), 256);
+    assert_int_equal(group_start(&a), 1280);
+    struct group_member c = new_member(other, 0, false);
+    assert_int_equal(group_start(&c), 960);
+    unsigned again = 0, deads = 0;
+    while (group_again(&c, &position, &dead)) {
+        assert_true(position >= 256 && position < 960 && position != 640);
+        again++;
+        deads += dead;
+        assert_int_equal(group_deliveries(&c, position), position == 256 ? 3 : 2);
+        assert_int_equal(group_ack(&c, position), 0);
+    }
+    assert_int_equal(again, 5);
+    assert_int_equal(deads, 1);
+    assert_int_equal(group_advance(other, MASK), 960);
+    drop_page(other);
+    group_record_release(&read);
+
+    /* Every byte flipped, every length of truncation: an error, never another record. */
+    FILE *file = fopen(path, "rb");
+    uint8_t bytes[1024];
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    assert_int_equal(size, GROUP_RECORD_HEADER_BYTES + 7 * 16);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] ^= 0x10;
+        assert_true(group_record_decode(&read, bytes, size) < 0);
+        bytes[i] ^= 0x10;
+        assert_true(group_record_decode(&read, bytes, i) < 0);
+    }
+    assert_int_equal(group_record_decode(&read, bytes, size), 0);
+    group_record_release(&read);
+    assert_int_equal(group_record_read(&read, directory, &text), HERMES_EMALFORMED);
+    assert_int_equal(group_record_read(&read, "/nonexistent", &text), HERMES_ENOTFOUND);
+    assert_int_equal(group_record_write(&record, "/nonexistent/a", &text), HERMES_ENOTFOUND);
+    group_record_release(&record);
+    drop_page(page);
+    test_remove(directory);
+}
+
+/* ---- threads ---- */
+
+enum { CROWD = 4, RUN = 200000 };
+
+static struct {
+    struct group_page *page;
+    _Atomic uint32_t acked[RUN];
+    _Atomic uint32_t delivered[RUN];
+    _Atomic unsigned buried;
+    _Atomic bool stop;
+} crowd;
+
+/* Takes its messages, dies in every state, comes back; positions are 64 i. */
+static void *live(void *argument)
+{
+    unsigned index = (unsigned)(uintptr_t)argument;
+    uint64_t random = index + 77;
+    struct group_member m = new_member(crowd.page, index, false);
+    uint64_t at = 0;
+    while (group_advance(crowd.page, MASK) < (uint64_t)RUN * 64) {
+        uint64_t position = 0;
+        bool dead = false, mine = group_has_news(&m) && group_again(&m, &position, &dead);
+        if (!mine) {
+            uint64_t start = group_start(&m);
+            at = at > start ? at : start;
+            if (at >= (uint64_t)RUN * 64) {
+                sched_yield();
+                continue;
+            }
+            position = at;
+            enum group_claim claim = group_claim(&m, position);
+            if (claim == GROUP_NO_ROOM) {
+                sched_yield();
+                continue;
+            }
+            mine = claim == GROUP_MINE;
+            at += 64;
+            uint64_t end = at;
+            if (mine && test_random(&random) % 1000 == 0) { /* dies between claim and cursor */
+                group_leave(crowd.page, MASK, index);
+                m = new_member(crowd.page, index, false);
+                continue;
+            }
+            group_passed(&m, end, end / 64);
+        }
+        if (!mine)
+            continue;
+        atomic_fetch_add(&crowd.delivered[position / 64], !dead);
+        uint64_t fate = test_random(&random) % 64;
+        if (fate == 0 && !dead) {
+            (void)group_nack(&m, position);
+        } else if (fate == 1) {
+            group_leave(crowd.page, MASK, index);
+            m = new_member(crowd.page, index, false);
+        } else {
+            if (fate == 2)
+                sched_yield();
+            int rc = group_ack(&m, position);
+            assert_true(rc == 0 || rc == HERMES_EEXPIRED);
+            if (rc == 0)
+                atomic_fetch_add(&crowd.acked[position / 64], 1);
+            atomic_fetch_add(&crowd.buried, rc == 0 && dead);
+        }
+    }
+    return NULL;
+}
+
+static void expire(void *context, uint64_t position, uint64_t word)
+{
+    uint64_t *random = context;
+    if (group_state_of(word) == GROUP_CLAIMED && test_random(random) % 256 == 0 &&
+        group_give_up(crowd.page, MASK, position, word))
+        group_tell(crowd.page);
+}
+
+static void *keep(void *unused)
+{
+    (void)unused;
+    uint64_t random = 99;
+    struct group_record record = {.slots = SLOTS};
+    uint64_t floor = 0;
+    while (!atomic_load(&crowd.stop)) {
+        group_visit(crowd.page, MASK, expire, &random);
+        assert_int_equal(group_record_take(&record, crowd.page, MASK), 0);
+        assert_true(record.floor >= floor && record.cursor >= record.floor);
+        floor = record.floor;
+        sched_yield();
+    }
+    group_record_release(&record);
+    return NULL;
+}
+
+static void test_crowd(void **state)
+{
+    (void)state;
+    crowd.page = new_page(0, 4, "dead");
+    pthread_t threads[CROWD], keeper;
+    assert_int_equal(pthread_create(&keeper, NULL, keep, NULL), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, live, (void *)(uintptr_t)i), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&crowd.stop, true);
+    pthread_join(keeper, NULL);
+    uint64_t again = 0;
+    for (unsigned i = 0; i < RUN; i++) {
+        if (atomic_load(&crowd.acked[i]) < 1)
+            fail_msg("message %u was never acknowledged", i);
+        if (atomic_load(&crowd.delivered[i]) > 4)
+            fail_msg("message %u was delivered %u times", i, atomic_load(&crowd.delivered[i]));
+        again += atomic_load(&crowd.delivered[i]) - (atomic_load(&crowd.delivered[i]) > 0);
+    }
+    assert_true(again > 0);
+    assert_true(atomic_load(&crowd.page->dead) >= atomic_load(&crowd.buried));
+    drop_page(crowd.page);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_one_message),
+        cmocka_unit_test(test_without_dead_letter_the_limit_drops),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_record),
+        cmocka_unit_test(test_crowd),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
