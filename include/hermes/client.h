@@ -83,7 +83,8 @@ typedef struct hermes_topic_options {
     uint64_t keep_ns;       /* and all that is younger than this; 0: whatever its age. Either is enough to
                                remove a segment */
     uint32_t full_waits;    /* on a full disk publishers 1: wait for room; 0: get HERMES_EFULL at once */
-    uint32_t reserved;
+    uint32_t push_back;     /* 1: publishers wait for those subscribers that ask for it
+                               (HERMES_SUBSCRIBE_PUSH_BACK); 0: for none */
 } hermes_topic_options_t;
 
 typedef struct hermes_topic_info {
@@ -109,6 +110,8 @@ typedef struct hermes_topic_info {
     uint64_t keep_ns;
     uint32_t full_waits;
     uint32_t full; /* 1: there is no room for the store at the moment */
+    uint32_t push_back;
+    uint32_t waited_for; /* subscribers that publishers wait for */
 } hermes_topic_info_t;
 
 /* options NULL: async, exclusive, the broker's sizes. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID,
@@ -268,7 +271,18 @@ typedef struct hermes_subscriber_options {
     uint32_t from;     /* enum hermes_from: where to begin; a group or durable subscription that exists
                           already goes on where it stands */
     uint32_t ack;      /* enum hermes_ack_mode */
+    uint32_t flags;    /* HERMES_SUBSCRIBE_... */
+    uint32_t reserved;
 } hermes_subscriber_options_t;
+
+/*
+ * On a push-back topic: publishers overwrite nothing in the window that this subscriber has not read; they
+ * wait for it, as long as their wait_ns, and then get HERMES_EAGAIN. Counted from the moment it is opened;
+ * not while it reads older messages from the store, where nothing is overwritten; no longer once it is closed
+ * or its process ends. Of the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not
+ * for members of a group (HERMES_EINVALID, as where the topic does not allow it).
+ */
+#define HERMES_SUBSCRIBE_PUSH_BACK 1u
 
 /*
  * options NULL: alone, from the end. A group or durable subscription that is not there is made, with what

@@ -240,6 +240,19 @@ int broker_open(struct broker *broker, const struct config *config, struct error
 
 /* ---- running ---- */
 
+/* Subscribers that are waited for have some time to come back after a crash of ours. */
+static uint64_t sleep_in_grace(struct broker *broker, uint64_t sleep_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (now >= broker->grace_until_ns) {
+        broker->grace_until_ns = 0;
+        topic_end_grace(broker);
+        return sleep_ns;
+    }
+    uint64_t left = broker->grace_until_ns - now;
+    return left < sleep_ns ? left : sleep_ns;
+}
+
 /*
  * Spins while rings are busy, looking at the sockets now and then; after spin_us of nothing it asks to
  * be woken, looks once more, and sleeps in the poller.
@@ -270,7 +283,10 @@ void broker_run(struct broker *broker)
                 continue;
             }
         }
-        uint64_t sleep_ns = sequencer_park(broker) ? longest_sleep_ns : 0;
+        uint64_t sleep_ns = sequencer_park(broker);
+        sleep_ns = sleep_ns < longest_sleep_ns ? sleep_ns : longest_sleep_ns;
+        if (broker->grace_until_ns != 0)
+            sleep_ns = sleep_in_grace(broker, sleep_ns);
         poller_run(broker->poller, sleep_ns);
         sequencer_unpark(broker);
         idle_since = 0;

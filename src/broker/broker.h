@@ -66,6 +66,7 @@ struct topic {
     uint64_t segment_bytes;
     uint64_t keep_bytes; /* retention; 0: all */
     uint64_t keep_ns;
+    bool push_back;  /* publishers wait for those subscribers that ask for it */
     bool full_waits; /* on a full disk publishers wait for room; else they are told at once */
     struct log log;
     enum publishing publishing;
@@ -74,6 +75,11 @@ struct topic {
     uint32_t publisher_handle;
     uint64_t grace_until_ns;
     struct window_writer writer; /* PUBLISHING_SEQUENCED */
+    bool blocked;                /* and it found no room in the log when it last looked */
+    struct map readers_map;      /* push_back */
+    struct readers *readers;
+    int readers_fd;
+    uint64_t awaited; /* lines of readers that a crash left, whose subscribers may come back */
     struct ring *rings[STATUS_RINGS];
     unsigned ring_count;
     unsigned subscribers;
@@ -105,6 +111,7 @@ struct broker {
     bool membarrier;
     uid_t uid;
     uint32_t next_handle;
+    uint64_t grace_until_ns; /* while subscribers of before a crash may come back; 0: that is over */
     uint64_t next_ring_id;
     struct persister persister;
     struct scrubber scrubber;
@@ -133,6 +140,11 @@ struct topic *topic_by_id(struct broker *broker, uint64_t id);
 /* Opens all topics under the data directory; sweeps from shared memory what belongs to none. */
 int topic_load_all(struct broker *broker, struct error_text *text);
 int topic_close_all(struct broker *broker, struct error_text *text);
+/* A subscriber that is to be waited for: *line is its line, and *id goes into it. */
+int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume_line, uint64_t resume_id,
+                     uint32_t *line, uint64_t *id, struct error_text *text);
+/* Subscribers that did not come back in time after a crash are waited for no longer. */
+void topic_end_grace(struct broker *broker);
 void topic_describe(struct topic *topic, struct wire_topic_info *info);
 /* A publisher that misbehaves, or whose place another takes: its window is replaced. */
 int topic_replace_window(struct topic *topic, struct error_text *text);
@@ -150,8 +162,8 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring);
 void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id);
 /* One turn over all rings; true if anything moved. */
 bool sequencer_turn(struct broker *broker);
-/* Announces that producers must wake us; false: there is something to do after all. */
-bool sequencer_park(struct broker *broker);
+/* Announces that producers must wake us; returns how long to sleep: 0: there is something to do after all. */
+uint64_t sequencer_park(struct broker *broker);
 void sequencer_unpark(struct broker *broker);
 
 /* ---- session.c ---- */
@@ -163,6 +175,7 @@ struct handle {
     struct group *group; /* of a subscriber that is a member; NULL: it is none */
     unsigned line;
     uint64_t member;
+    unsigned reader; /* 1 + its line in the readers page; 0: it is not waited for */
 };
 
 struct session {

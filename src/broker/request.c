@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "broker/broker.h"
 
-enum { TOPICS_A_REPLY = 127 };
+enum { TOPICS_A_REPLY = 124 };
 _Static_assert(sizeof(struct wire_topics) + TOPICS_A_REPLY * sizeof(struct wire_topic_info) <= WIRE_REPLY_MAX,
                "a full list fits a reply");
 
@@ -162,8 +162,11 @@ static int open_direct(struct session *session, struct topic *topic,
         rc = attach(session, topic->log.doorbell_fd, text);
     if (rc == 0)
         rc = attach(session, broker->persister.bell_fd, text);
+    if (rc == 0 && topic->readers != NULL)
+        rc = attach(session, topic->readers_fd, text);
     if (rc < 0)
         return rc;
+    opened->push_back = topic->readers != NULL;
     topic->publishing = PUBLISHING_DIRECT;
     topic->window_used = true;
     topic->grace_until_ns = 0;
@@ -215,6 +218,11 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     return HERMES_OK;
 }
 
+static bool is_trusted(const struct session *session)
+{
+    return session->uid == session->broker->uid || session->uid == 0;
+}
+
 static int publisher_open(struct session *session, const struct wire_publisher_open *request,
                           struct error_text *text)
 {
@@ -232,9 +240,8 @@ static int publisher_open(struct session *session, const struct wire_publisher_o
     struct wire_publisher opened = {
         .handle = handle->id, .topic_id = topic->id, .durability = topic->durability};
     /* A writable window could be cut short under its readers: only for who could harm us anyway. */
-    bool trusted = session->uid == session->broker->uid || session->uid == 0;
-    rc = topic->shared || !trusted ? open_ring(session, topic, request, handle, &opened, text)
-                                   : open_direct(session, topic, request, handle, &opened, text);
+    rc = topic->shared || !is_trusted(session) ? open_ring(session, topic, request, handle, &opened, text)
+                                               : open_direct(session, topic, request, handle, &opened, text);
     if (rc < 0) {
         handle->id = 0;
         return rc;
@@ -260,6 +267,27 @@ static int publisher_mapped(struct session *session, const struct wire_handle *r
     return HERMES_OK;
 }
 
+/* Its line is in a page that all who are waited for may write: they could hold each other's publishers up. */
+static int add_reader(struct session *session, struct topic *topic,
+                      const struct wire_subscriber_open *request, struct handle *handle,
+                      struct wire_subscriber *opened, struct error_text *text)
+{
+    if (!is_trusted(session))
+        return error_set(text, HERMES_EACCESS, "publishers of topic '%s' wait for the broker's user alone",
+                         topic->name);
+    if (handle->group != NULL && handle->group->kept.mask != 0)
+        return error_set(text, HERMES_EINVALID, "publishers do not wait for members of a group");
+    int rc = topic_add_reader(session->broker, topic, request->resume_reader_line, request->resume_reader,
+                              &opened->reader_line, &opened->reader, text);
+    if (rc < 0)
+        return rc;
+    if ((rc = attach(session, topic->readers_fd, text)) < 0)
+        readers_remove(topic->readers, opened->reader_line);
+    else
+        handle->reader = opened->reader_line + 1;
+    return rc;
+}
+
 static int subscriber_open(struct session *session, const struct wire_subscriber_open *request,
                            struct error_text *text)
 {
@@ -282,6 +310,11 @@ static int subscriber_open(struct session *session, const struct wire_subscriber
             group_drop(session->broker, &fresh);
         if (rc < 0)
             return rc;
+    }
+    if (request->push_back != 0 && (rc = add_reader(session, topic, request, &fresh, &opened, text)) < 0) {
+        if (fresh.group != NULL)
+            group_drop(session->broker, &fresh);
+        return rc;
     }
     *handle = fresh;
     topic->subscribers++;
@@ -390,6 +423,8 @@ void request_drop_handle(struct session *session, struct handle *handle)
         topic->subscribers--;
         if (handle->group != NULL)
             group_drop(session->broker, handle);
+        if (handle->reader != 0 && topic->readers != NULL && !session->broker->stopping)
+            readers_remove(topic->readers, handle->reader - 1);
         break;
     }
     handle->id = 0;

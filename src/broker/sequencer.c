@@ -27,6 +27,9 @@ enum {
 }; /* frames from one ring before the next one has its turn, or half a window of them: what
       stands behind the journal's position must not be overwritten */
 
+/* A log that has no room is looked at again this often: nobody rings when there is some. */
+static const uint64_t blocked_ns = 100000;
+
 static _Atomic uint64_t *gate_of(struct topic *topic)
 {
     return topic->durability == DURABILITY_MEMORY ? NULL : &topic->log.status->persisted;
@@ -43,6 +46,7 @@ int sequencer_begin(struct broker *broker, struct topic *topic, struct error_tex
                                .window = window,
                                .status = topic->log.status,
                                .gate = gate_of(topic),
+                               .readers = topic->readers,
                                .doorbell = topic->log.doorbell,
                                .persister_bell = broker->persister.bell,
                                .eventfd = -1,
@@ -184,8 +188,9 @@ static int take_frame(struct ring *ring)
         if (header.sequence != ring->sequence)
             return HERMES_EMALFORMED;
         uint8_t *frame = window_reserve(writer, bytes, &rc);
+        ring->topic->blocked = frame == NULL;
         if (frame == NULL)
-            return POLL_EMPTY; /* the persister is behind: the producer waits at its own gate */
+            return POLL_EMPTY; /* persister or readers are behind: the producer waits at its own gate */
         uint64_t used = HERMES_HEADER_BYTES + header.length;
         window_copy_in(frame + HERMES_HEADER_BYTES,
                        ring->data + (ring->position & ring->mask) + HERMES_HEADER_BYTES, header.length);
@@ -283,22 +288,26 @@ static void set_parked(struct broker *broker, uint32_t parked)
     broker->parked = parked != 0;
 }
 
-bool sequencer_park(struct broker *broker)
+uint64_t sequencer_park(struct broker *broker)
 {
+    uint64_t sleep_ns = UINT64_MAX;
     if (broker->sequenced == 0)
-        return true;
+        return sleep_ns;
     set_parked(broker, 1);
     barrier_remote(); /* pairs with barrier_publisher() of every producer */
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
         for (unsigned i = 0; topic->ring_count > 0 && i < STATUS_RINGS; i++) {
             const struct ring *ring = topic->rings[i];
-            if (ring != NULL && !ring->condemned &&
+            if (ring == NULL || ring->condemned ||
                 atomic_load_explicit(
                     (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
-                    memory_order_relaxed) != 0)
-                return false;
+                    memory_order_relaxed) == 0)
+                continue;
+            if (!topic->blocked)
+                return 0;
+            sleep_ns = blocked_ns;
         }
-    return true;
+    return sleep_ns;
 }
 
 void sequencer_unpark(struct broker *broker)

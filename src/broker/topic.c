@@ -67,12 +67,12 @@ static int write_definition(struct broker *broker, const struct topic *topic, st
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return error_set_errno(text, "create directory", directory);
     char bytes[DEFINITION_BYTES + 1];
-    int length = snprintf(bytes, sizeof bytes,
-                          "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64
-                          "\nsegment = %" PRIu64 "\nkeep_bytes = %" PRIu64 "\nkeep_ns = %" PRIu64
-                          "\nfull_waits = %d\n",
-                          topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
-                          topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits);
+    int length = snprintf(
+        bytes, sizeof bytes,
+        "[topic]\nid = %" PRIu64 "\nshared = %d\ndurability = %s\nwindow = %" PRIu64 "\nsegment = %" PRIu64
+        "\nkeep_bytes = %" PRIu64 "\nkeep_ns = %" PRIu64 "\nfull_waits = %d\npush_back = %d\n",
+        topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
+        topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits, topic->push_back);
     memset(bytes + length, '\n', DEFINITION_BYTES - (size_t)length);
     int rc = write_whole(spare, bytes, DEFINITION_BYTES, text);
     if (rc < 0)
@@ -126,6 +126,8 @@ static int definition_line(void *user, const char *section, const char *name, co
         topic->keep_ns = number;
     else if (strcmp(name, "full_waits") == 0)
         topic->full_waits = number != 0;
+    else if (strcmp(name, "push_back") == 0)
+        topic->push_back = number != 0;
     else if (strcmp(name, "durability") == 0 && strcmp(value, "memory") == 0)
         topic->durability = DURABILITY_MEMORY;
     else if (strcmp(name, "durability") == 0 && strcmp(value, "async") == 0)
@@ -150,6 +152,87 @@ static void apply(struct topic *topic)
     atomic_store(&topic->log.keep_bytes, topic->keep_bytes);
     atomic_store(&topic->log.keep_ns, topic->keep_ns);
     atomic_store(&topic->log.status->full_waits, topic->full_waits);
+}
+
+/* ---- readers that are waited for ---- */
+
+static void readers_path(const struct broker *broker, const struct topic *topic,
+                         char path[SHM_PATH_BYTES + 32])
+{
+    snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", broker->shm, topic->id);
+}
+
+static void close_readers(const struct broker *broker, struct topic *topic)
+{
+    char path[SHM_PATH_BYTES + 32];
+    if (topic->readers == NULL)
+        return;
+    readers_path(broker, topic, path);
+    unlink(path);
+    map_release(&topic->readers_map);
+    close(topic->readers_fd);
+    topic->readers = NULL;
+}
+
+/* Made, or taken up with the log: publisher and subscribers may have lived through a crash of ours. */
+static int open_readers(struct broker *broker, struct topic *topic, struct error_text *text)
+{
+    char path[SHM_PATH_BYTES + 32];
+    readers_path(broker, topic, path);
+    uint64_t size = 0;
+    if (topic->log.taken_up) {
+        topic->readers_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (topic->readers_fd >= 0 && map_file_size(topic->readers_fd, &size) == 0 && size == READERS_BYTES &&
+            map_fd(topic->readers_fd, READERS_BYTES, MAP_READ_WRITE, MAP_PREFAULT, &topic->readers_map) ==
+                0 &&
+            readers_check(topic->readers_map.address, READERS_BYTES) == 0) {
+            topic->readers = topic->readers_map.address;
+            topic->awaited = atomic_load(&topic->readers->active);
+            if (topic->awaited != 0)
+                broker->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
+            return HERMES_OK;
+        }
+        map_release(&topic->readers_map);
+        if (topic->readers_fd >= 0)
+            close(topic->readers_fd);
+    }
+    unlink(path);
+    int rc = map_create(path, READERS_BYTES, &topic->readers_map, &topic->readers_fd);
+    if (rc < 0)
+        return error_set(text, rc, "readers of topic '%s'", topic->name);
+    topic->readers = topic->readers_map.address;
+    readers_init(topic->readers, topic->id);
+    return HERMES_OK;
+}
+
+int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume_line, uint64_t resume_id,
+                     uint32_t *line, uint64_t *id, struct error_text *text)
+{
+    if (topic->readers == NULL)
+        return error_set(text, HERMES_EINVALID,
+                         "topic '%s' does not wait for subscribers (hermes topic create --push-back)",
+                         topic->name);
+    if (resume_line < READERS_LINES && (topic->awaited >> resume_line & 1) != 0 &&
+        atomic_load(&topic->readers->line[resume_line].id) == resume_id) {
+        topic->awaited &= ~((uint64_t)1 << resume_line);
+        *line = resume_line;
+        *id = resume_id;
+        return HERMES_OK;
+    }
+    *id = ++broker->next_ring_id;
+    int found = readers_add(topic->readers, *id, atomic_load(&topic->log.window->position));
+    if (found < 0)
+        return error_set(text, HERMES_ELIMIT, "topic '%s' waits for %d subscribers", topic->name,
+                         READERS_LINES);
+    *line = (uint32_t)found;
+    return HERMES_OK;
+}
+
+void topic_end_grace(struct broker *broker)
+{
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        for (; topic->awaited != 0; topic->awaited &= topic->awaited - 1)
+            readers_remove(topic->readers, (unsigned)__builtin_ctzll(topic->awaited));
 }
 
 static int open_log(struct broker *broker, struct topic *topic, struct error_text *text)
@@ -185,9 +268,13 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
                     topic->name, topic->log.store.holes, topic->name);
     topic->window_used = true;
     apply(topic);
-    rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : persister_add(&broker->persister, &topic->log);
-    if (rc < 0)
+    rc = topic->push_back ? open_readers(broker, topic, text) : HERMES_OK;
+    if (rc == 0 && topic->durability != DURABILITY_MEMORY)
+        rc = persister_add(&broker->persister, &topic->log);
+    if (rc < 0) {
+        close_readers(broker, topic);
         log_abandon(&topic->log);
+    }
     return rc;
 }
 
@@ -229,6 +316,7 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
     topic->keep_bytes = request->keep_bytes;
     topic->keep_ns = request->keep_ns;
     topic->full_waits = request->full_waits != 0;
+    topic->push_back = request->push_back != 0;
     if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
         topic->segment_bytes = topic->window_bytes;
     do
@@ -322,6 +410,7 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
         return error_set_errno(text, "delete", path);
     persister_remove(&broker->persister, &topic->log);
     group_close_all(broker, topic, true);
+    close_readers(broker, topic);
     (void)log_close(&topic->log, STATE_DELETED);
     remove_remains(broker, name);
     free_topic(broker, topic);
@@ -364,6 +453,9 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
     info->keep_ns = topic->keep_ns;
     info->full_waits = topic->full_waits;
     info->full = atomic_load(&status->full);
+    info->push_back = topic->push_back;
+    info->waited_for =
+        topic->readers == NULL ? 0 : (uint32_t)__builtin_popcountll(atomic_load(&topic->readers->active));
 }
 
 /* ---- start and stop ---- */
@@ -414,6 +506,7 @@ static void sweep(struct broker *broker)
         if (topic != NULL)
             snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", id, topic->log.epoch);
         if (topic == NULL || (strcmp(end, ".status") != 0 && strcmp(item->d_name, window) != 0 &&
+                              (strcmp(end, ".readers") != 0 || topic->readers == NULL) &&
                               !group_owns_file(topic, item->d_name)))
             unlinkat(dirfd(directory), item->d_name, 0);
     }
@@ -446,6 +539,7 @@ int topic_close_all(struct broker *broker, struct error_text *text)
         struct topic *topic = broker->topics;
         persister_remove(&broker->persister, &topic->log);
         group_close_all(broker, topic, false);
+        close_readers(broker, topic);
         int rc = log_close(&topic->log, STATE_CLOSED);
         if (rc < 0) {
             broker_note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,

@@ -199,7 +199,7 @@ static int find_position(hermes_client_t *client, struct arguments *a)
         return 0;
     }
     hermes_subscriber_t *subscriber;
-    hermes_message_t message;
+    hermes_message_t message = {.position = 0};
     int rc = hermes_subscriber_open(client, a->topic, NULL, &subscriber);
     if (rc < 0)
         return rc;

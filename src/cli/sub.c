@@ -23,6 +23,7 @@ static const struct argp_option options[] = {
     {"group", 'g', "GROUP", 0, "Share the messages with the group's other members", 0},
     {"ack", 'a', "auto|none", 0, "Members: at least once (auto, the default) or at most once", 0},
     {"name", 'N', "NAME", 0, "A durable subscription: goes on where it stood", 0},
+    {"push-back", 'p', NULL, 0, "Publishers of a push-back topic wait for this subscriber", 0},
     {"count", 'n', "N", 0, "Stop after N messages", 0},
     {"timeout", 't', "S", 0, "Stop after S seconds without a message", 0},
     {"format", 'o', "FORMAT", 0, "lines, raw, hex or json", 0},
@@ -34,7 +35,7 @@ enum format { FORMAT_LINES, FORMAT_RAW, FORMAT_HEX, FORMAT_JSON };
 struct arguments {
     const char *topic;
     const char *group, *name;
-    bool at_most_once, has_ack, has_from;
+    bool at_most_once, has_ack, has_from, push_back;
     struct cli_from from;
     uint64_t count;
     double timeout;
@@ -65,6 +66,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'g':
         a->group = value;
+        return 0;
+    case 'p':
+        a->push_back = true;
         return 0;
     case 'N':
         a->name = value;
@@ -131,6 +135,7 @@ static int open_subscriber(hermes_client_t *client, const struct arguments *a, h
         .ack = a->at_most_once ? HERMES_ACK_NONE
                : member        ? HERMES_ACK_MANUAL
                                : HERMES_ACK_AUTO,
+        .flags = a->push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0,
     };
     int rc = hermes_subscriber_open(client, a->topic, &how, out);
     return rc == 0 && a->has_from && a->group == NULL ? cli_seek(*out, a->from) : rc;

@@ -21,6 +21,7 @@ static const struct argp_option options[] = {
     {"keep-bytes", 'b', "SIZE", 0, "Remove old segments, but keep so many bytes (0: all)", 0},
     {"keep-age", 'a', "TIME", 0, "Remove segments whose messages are all older, say 7d (0: none)", 0},
     {"when-full", 'f', "error|wait", 0, "What publishers do when the disk is full (error)", 0},
+    {"push-back", 'p', NULL, 0, "create: publishers wait for subscribers that ask for it", 0},
     {"json", 'j', NULL, 0, "list and info as JSON", 0},
     {0},
 };
@@ -71,6 +72,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->topic.full_waits = cli_choice(state, "--when-full", value, when_full) == 1;
         a->altered |= HERMES_ALTER_FULL_WAITS;
         return 0;
+    case 'p':
+        a->topic.push_back = 1;
+        return 0;
     case 'j':
         a->json = true;
         return 0;
@@ -110,14 +114,15 @@ static void print_json(const hermes_topic_info_t *i)
         "\"last_sequence\":%llu,\"first_position\":%llu,\"committed_position\":%llu,"
         "\"persisted_position\":%llu,\"durable_position\":%llu,\"epoch\":%u,\"publishers\":%u,"
         "\"subscribers\":%u,\"failed\":%s,\"full\":%s,\"refused\":%llu,\"corrupt\":%llu,\"keep_bytes\":%llu,"
-        "\"keep_ns\":%llu,\"when_full\":\"%s\"}\n",
+        "\"keep_ns\":%llu,\"when_full\":\"%s\",\"push_back\":%s,\"waited_for\":%u}\n",
         i->name, i->shared ? "true" : "false", durability(i), (unsigned long long)i->window_bytes,
         (unsigned long long)i->segment_bytes, (unsigned long long)i->last_sequence,
         (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
         (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position, i->epoch,
         i->publishers, i->subscribers, i->failed ? "true" : "false", i->full ? "true" : "false",
         (unsigned long long)i->refused, (unsigned long long)i->corrupt, (unsigned long long)i->keep_bytes,
-        (unsigned long long)i->keep_ns, i->full_waits ? "wait" : "error");
+        (unsigned long long)i->keep_ns, i->full_waits ? "wait" : "error", i->push_back ? "true" : "false",
+        i->waited_for);
 }
 
 static void print_info(const hermes_topic_info_t *i)
@@ -130,6 +135,8 @@ static void print_info(const hermes_topic_info_t *i)
            (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position,
            (unsigned long long)i->window_bytes, i->epoch, (unsigned long long)i->segment_bytes, i->publishers,
            i->subscribers);
+    if (i->push_back)
+        printf("push-back    publishers wait for %u of them\n", i->waited_for);
     if (i->keep_bytes != 0)
         printf("retention    %llu bytes at least\n", (unsigned long long)i->keep_bytes);
     if (i->keep_ns != 0)

@@ -220,6 +220,7 @@ int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes
         .keep_bytes = options.keep_bytes,
         .keep_ns = options.keep_ns,
         .full_waits = options.full_waits,
+        .push_back = options.push_back,
     };
     rc = client_put_topic(client, request.topic, topic);
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_CREATE, &request, sizeof request, WIRE_OK, 0);
@@ -274,6 +275,8 @@ static int read_info(const uint8_t *bytes, hermes_topic_info_t *info)
         .keep_ns = wire.keep_ns,
         .full_waits = wire.full_waits,
         .full = wire.full,
+        .push_back = wire.push_back,
+        .waited_for = wire.waited_for,
     };
     snprintf(told.name, sizeof told.name, "%.*s", (int)sizeof wire.topic - 1, wire.topic);
     return abi_give(info, &told, sizeof told);

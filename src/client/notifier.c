@@ -104,7 +104,7 @@ void notifier_stop(struct notifier *n)
 {
     if (n == NULL)
         return;
-    change(n, NULL, 0, 0, true);
+    change(n, &(struct futex_word){NULL, 0}, 0, 0, true);
     pthread_join(n->thread, NULL);
     notifier_forget(n);
 }

@@ -15,6 +15,10 @@
 #include "client/publisher.h"
 
 static const uint64_t default_wait_ns = 10000000000u;
+/* So long a publisher that has no room gives way to others and looks again; then it sleeps. */
+static const uint64_t busy_ns = 200000;
+/* A publisher that sleeps looks this often whether its broker lives. */
+static const uint64_t look_ns = 10000000;
 
 /* ---- opening ---- */
 
@@ -24,6 +28,7 @@ static void release(struct attachment *attached)
     map_release(&attached->doorbell);
     map_release(&attached->bell);
     map_release(&attached->status);
+    map_release(&attached->readers);
     if (attached->eventfd >= 0)
         close(attached->eventfd);
     attached->eventfd = -1;
@@ -47,6 +52,11 @@ static int attach(struct hermes_publisher *p, const struct wire_publisher *opene
         rc = client_map(client, 2, 4096, MAP_READ_WRITE, &attached->doorbell);
         if (rc == 0)
             rc = client_map(client, 3, 4096, MAP_READ, &attached->bell);
+        if (rc == 0 && opened->push_back != 0)
+            rc = client_map(client, 4, READERS_BYTES, MAP_READ_WRITE, &attached->readers);
+        if (rc == 0 && opened->push_back != 0 &&
+            (rc = readers_check(attached->readers.address, attached->readers.size)) < 0)
+            error_set(&client->error, rc, "the readers of topic '%s'", p->topic);
     } else if (rc == 0) {
         attached->eventfd = channel_take_fd(&client->channel, 2);
         if (attached->eventfd < 0 || opened->ring >= STATUS_RINGS)
@@ -105,6 +115,7 @@ int publisher_adopt(struct hermes_publisher *p, const struct wire_publisher *ope
         options.gate = p->durability == HERMES_DURABILITY_MEMORY ? NULL : &p->status->persisted;
         options.doorbell = fresh.doorbell.address;
         options.persister_bell = fresh.bell.address;
+        options.readers = fresh.readers.address;
         options.epoch = opened->epoch;
     } else {
         p->ring = &p->status->rings[opened->ring];
@@ -174,6 +185,20 @@ int publisher_claim_is_open(struct hermes_publisher *p)
                      "topic '%s': a claim is open; commit or abort it first", p->topic);
 }
 
+/* Where the slowest reader has to be before it is worth going on: room for the largest message, or an eighth
+ * of the window. */
+static uint64_t readers_wanted(const struct window_writer *writer)
+{
+    uint64_t capacity = writer->mask + 1, room = capacity / 8;
+    room = room > 2 * FRAME_MAX_BYTES ? room : 2 * FRAME_MAX_BYTES;
+    return writer->position + room > capacity ? writer->position + room - capacity : 0;
+}
+
+static bool waits_for_readers(const struct hermes_publisher *p)
+{
+    return p->writer.readers != NULL && readers_slowest(p->writer.readers) < readers_wanted(&p->writer);
+}
+
 /* After a publish that was not plainly right: HERMES_OK, it counts; AGAIN; or an error to report. */
 static int settle(struct hermes_publisher *p, int rc, uint64_t start)
 {
@@ -193,10 +218,13 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     bool full = atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0;
     if (full && atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
         return error_set(&client->error, HERMES_EFULL, "topic '%s'", p->topic);
-    if (clock_monotonic_ns() - start >= p->wait_ns)
+    uint64_t waited = clock_monotonic_ns() - start;
+    if (waited >= p->wait_ns)
         return error_set(&client->error, HERMES_EAGAIN,
-                         channel_is_up(&client->channel) ? "topic '%s' has no room (is its disk full?)"
-                                                         : "topic '%s': no broker came back",
+                         waits_for_readers(p) ? "topic '%s': a subscriber that is waited for is behind"
+                         : channel_is_up(&client->channel)
+                             ? "topic '%s' has no room (a full disk, or a subscriber that is waited for?)"
+                             : "topic '%s': no broker came back",
                          p->topic);
     if (p->unsettled || p->writer.owner_changed || !channel_is_up(&client->channel)) {
         int again = publisher_reconnect(p);
@@ -206,8 +234,14 @@ static int settle(struct hermes_publisher *p, int rc, uint64_t start)
     if (full || !channel_is_up(&client->channel)) {
         struct timespec pause = {0, 1000000}; /* neither disks nor brokers come back in microseconds */
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-    } else {
+    } else if (waits_for_readers(p)) {
+        uint64_t left = p->wait_ns - waited;
+        readers_wait(p->writer.readers, readers_wanted(&p->writer), left < look_ns ? left : look_ns);
+    } else if (waited < busy_ns) {
         sched_yield();
+    } else {
+        struct timespec pause = {0, 50000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
     }
     return AGAIN;
 }

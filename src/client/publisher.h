@@ -10,7 +10,7 @@
 
 /* What the broker shares with one publisher. */
 struct attachment {
-    struct map status, window, doorbell, bell;
+    struct map status, window, doorbell, bell, readers;
     int eventfd; /* of a ring; else -1 */
 };
 

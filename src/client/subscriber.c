@@ -32,6 +32,9 @@ static int request_open(const struct hermes_subscriber *s, struct wire_subscribe
     memcpy(request.topic, s->topic, sizeof request.topic);
     if (s->member != NULL)
         member_request(s->member, &request);
+    request.push_back = s->push_back;
+    request.resume_reader = s->reader_id;
+    request.resume_reader_line = s->reader_line;
     int rc = client_request(s->client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
                             sizeof *opened);
     if (rc == 0)
@@ -45,6 +48,33 @@ void subscriber_close_handle(struct hermes_subscriber *s)
     if (s->handle != 0 && channel_is_up(&s->client->channel))
         (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
     s->handle = 0;
+}
+
+/* Takes up the line that publishers look at: the last descriptor of the reply. */
+static int adopt_line(struct hermes_subscriber *s, const struct wire_subscriber *opened)
+{
+    struct map map;
+    int rc = client_map(s->client, s->member != NULL ? 3 : 2, READERS_BYTES, MAP_READ_WRITE, &map);
+    if (rc == 0 &&
+        ((rc = readers_check(map.address, map.size)) < 0 || opened->reader_line >= READERS_LINES)) {
+        map_release(&map);
+        rc = error_set(&s->client->error, HERMES_EMALFORMED, "the readers of topic '%s'", s->topic);
+    }
+    if (rc < 0)
+        return rc;
+    map_release(&s->readers_map);
+    s->readers_map = map;
+    s->readers = map.address;
+    s->reader_line = opened->reader_line;
+    s->reader_id = opened->reader;
+    return HERMES_OK;
+}
+
+/* Tells publishers how far we are. What is in the store they cannot overwrite. */
+static void tell_publishers(struct hermes_subscriber *s)
+{
+    readers_moved(s->readers, s->reader_line, s->reader.in_store ? READERS_NOBODY : s->reader.position,
+                  s->membarrier);
 }
 
 /* Opens the topic and fills in *s but for the client's list. */
@@ -62,6 +92,8 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
         rc = client_map(client, 1, 4096, MAP_READ_WRITE, &s->doorbell_map);
     if (rc == 0 && s->member != NULL)
         rc = member_adopt(client, s->member, &opened);
+    if (rc == 0 && s->push_back)
+        rc = adopt_line(s, &opened);
     if (rc == 0 && (rc = status_check(s->status_map.address)) < 0)
         error_set(&client->error, rc, "the status page of topic '%s'", s->topic);
     if (rc == 0) {
@@ -73,6 +105,7 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
     if (rc < 0) {
         map_release(&s->status_map);
         map_release(&s->doorbell_map);
+        map_release(&s->readers_map);
         struct error_text why = client->error;
         subscriber_close_handle(s);
         client->error = why;
@@ -84,6 +117,8 @@ static int check_options(struct hermes_client *client, const hermes_subscriber_o
 {
     const char *wrong = NULL;
     bool alone = options->group == NULL && options->name == NULL;
+    if (options->flags & ~HERMES_SUBSCRIBE_PUSH_BACK)
+        return error_set(&client->error, HERMES_ENOTSUP, "flags of a subscriber");
     if (options->group != NULL && options->name != NULL)
         wrong = "a subscriber is a member of a group or has a durable subscription, not both";
     else if (options->from > HERMES_FROM_FIRST)
@@ -110,6 +145,9 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
         return error_set(&client->error, HERMES_ENOMEM, "a subscriber");
     s->client = client;
     s->spin_ns = default_spin_ns;
+    s->push_back = (options.flags & HERMES_SUBSCRIBE_PUSH_BACK) != 0;
+    s->membarrier = s->push_back && barrier_register();
+    s->plain = !s->push_back && options.group == NULL && options.name == NULL;
     rc = client_put_topic(client, s->topic, topic);
     if (rc == 0 && (options.group != NULL || options.name != NULL))
         rc = member_new(client, &options, &s->member);
@@ -126,6 +164,8 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
         rc = member_start(s);
     else if (options.from == HERMES_FROM_FIRST)
         rc = hermes_seek_first(s);
+    if (rc == 0 && s->push_back)
+        tell_publishers(s);
     if (rc < 0) {
         struct error_text why = client->error;
         hermes_subscriber_close(s);
@@ -143,6 +183,7 @@ static void detach(struct hermes_subscriber *s)
     reader_close(&s->reader);
     map_release(&s->status_map);
     map_release(&s->doorbell_map);
+    map_release(&s->readers_map);
 }
 
 /*
@@ -190,7 +231,8 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     bool same = opened.topic_id == s->topic_id &&
                 atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_CLOSED;
     if (!same || client_map(s->client, 1, 4096, MAP_READ_WRITE, &doorbell) < 0 ||
-        (s->member != NULL && member_adopt(s->client, s->member, &opened) < 0)) {
+        (s->member != NULL && member_adopt(s->client, s->member, &opened) < 0) ||
+        (s->push_back && adopt_line(s, &opened) < 0)) {
         map_release(&doorbell);
         s->handle = opened.handle;
         subscriber_close_handle(s);
@@ -222,10 +264,22 @@ int subscriber_failed(struct hermes_subscriber *s, int rc)
     return rc;
 }
 
+static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    if (s->push_back && __builtin_expect(s->reader.owner_changed, 0))
+        subscriber_greet_again(s); /* or we are waited for no longer */
+    int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
+    if (rc < 0 && s->member == NULL)
+        rc = subscriber_failed(s, rc);
+    if (s->push_back)
+        tell_publishers(s);
+    return rc;
+}
+
 int hermes_poll(hermes_subscriber_t *s, hermes_message_t *message)
 {
-    if (__builtin_expect(s->member != NULL, 0))
-        return member_poll(s, message);
+    if (__builtin_expect(!s->plain, 0))
+        return poll_with_others(s, message);
     int rc = reader_poll(&s->reader, message);
     return __builtin_expect(rc < 0, 0) ? subscriber_failed(s, rc) : rc;
 }
@@ -283,7 +337,7 @@ int hermes_subscriber_arm(hermes_subscriber_t *s)
         subscriber_greet_again(s);
     if (s->starved || is_away(s)) {
         s->starved = false;
-        notifier_arm(s->notifier, NULL, 0, broker_is_away_ns);
+        notifier_arm(s->notifier, &(struct futex_word){NULL, 0}, 0, broker_is_away_ns);
         return 0;
     }
     struct futex_word words[2];
@@ -323,6 +377,8 @@ static int sought(struct hermes_subscriber *s, int rc)
 {
     if (rc < 0)
         s->client->error = s->reader.error;
+    else if (s->push_back && s->readers != NULL)
+        tell_publishers(s);
     return rc;
 }
 

@@ -34,6 +34,13 @@ struct member {
 struct hermes_subscriber {
     struct reader reader;
     struct member *member; /* NULL: alone */
+    bool plain;            /* neither a member nor waited for */
+    bool push_back;
+    bool membarrier;
+    struct readers *readers; /* where publishers see how far we are; NULL: they do not wait for us */
+    uint32_t reader_line;
+    uint64_t reader_id;
+    struct map readers_map;
     struct hermes_client *client;
     struct hermes_subscriber *next;
     char topic[WIRE_TOPIC_BYTES];

@@ -64,6 +64,7 @@ void window_writer_init(struct window_writer *writer, const struct window_writer
         .membarrier = options->membarrier,
         .window = window,
         .gate = options->gate,
+        .readers = options->readers,
         .persister_bell = options->persister_bell,
         .doorbell = options->doorbell,
         .eventfd = options->eventfd,
@@ -82,6 +83,13 @@ int window_make_room(struct window_writer *writer, uint64_t end)
     uint64_t capacity = writer->mask + 1;
     if (end > writer->may_zero) {
         uint64_t may_zero = end + capacity / 32;
+        if (writer->readers != NULL) {
+            uint64_t slowest = readers_slowest(writer->readers);
+            if (slowest < may_zero - capacity && may_zero > capacity)
+                may_zero = slowest + capacity;
+            if (may_zero < end)
+                return HERMES_EAGAIN;
+        }
         if (writer->gate != NULL) {
             /* Acquire pairs with the persister's (sequencer's) release: it is done with those bytes. */
             uint64_t open_to = atomic_load_explicit(writer->gate, memory_order_acquire) + capacity;

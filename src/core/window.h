@@ -30,6 +30,7 @@
 
 #include "base/map.h"
 #include "base/wait.h"
+#include "core/readers.h"
 #include "core/status.h"
 #include "hermes/message.h"
 
@@ -129,6 +130,7 @@ struct window_writer {
     bool owner_changed; /* a restarted broker has taken the log up */
     struct window *window;
     const _Atomic uint64_t *gate;           /* bytes below it may be overwritten; NULL: all may */
+    struct readers *readers;                /* nor those that one of these has to read; NULL: nobody */
     const _Atomic uint32_t *persister_bell; /* rung when the gate is far behind; NULL: nobody to ring */
     struct doorbell *doorbell;              /* NULL: a ring; its reader has an eventfd */
     int eventfd;                            /* -1: none */
@@ -139,6 +141,7 @@ struct window_writer_options {
     struct window *window;
     const struct status *status;
     const _Atomic uint64_t *gate;
+    struct readers *readers;
     struct doorbell *doorbell;
     const _Atomic uint32_t *parked;
     const _Atomic uint32_t *persister_bell;

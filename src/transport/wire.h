@@ -34,12 +34,13 @@ enum wire_type {
     WIRE_TOPIC_DESCRIBE = 23,   /* wire_topic -> WIRE_TOPICS */
     WIRE_TOPICS = 24,           /* wire_topics */
     WIRE_PUBLISHER_OPEN = 25,   /* wire_publisher_open -> WIRE_PUBLISHER */
-    WIRE_PUBLISHER = 26,        /* wire_publisher; status, window, doorbell, persister's bell |
-                                 * status, ring, eventfd */
+    WIRE_PUBLISHER = 26,        /* wire_publisher; status, window, doorbell, persister's bell, and of a
+                                 * push-back topic its readers | status, ring, eventfd */
     WIRE_PUBLISHER_MAPPED = 27, /* wire_handle -> WIRE_OK: the ring may be sealed now */
     WIRE_CLOSE = 28,            /* wire_handle -> WIRE_OK */
     WIRE_SUBSCRIBER_OPEN = 29,  /* wire_subscriber_open -> WIRE_SUBSCRIBER */
-    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell, and of a group its page */
+    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell, and of a member the group's
+                                 * page, of who is to be waited for the readers page */
     WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
     WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_PLACE; segment (read-only) */
     WIRE_PING = 33,             /* nothing -> WIRE_OK */
@@ -86,7 +87,7 @@ struct wire_topic_create {
     uint64_t keep_bytes;    /* retention; 0: all */
     uint64_t keep_ns;
     uint32_t full_waits;
-    uint32_t reserved;
+    uint32_t push_back;
 };
 
 enum wire_alter { WIRE_ALTER_KEEP_BYTES = 1, WIRE_ALTER_KEEP_NS = 2, WIRE_ALTER_FULL_WAITS = 4 };
@@ -125,6 +126,8 @@ struct wire_topic_info {
     uint64_t keep_ns;
     uint32_t full_waits;
     uint32_t full;
+    uint32_t push_back;
+    uint32_t waited_for; /* subscribers that publishers wait for */
 };
 
 struct wire_topics {
@@ -155,6 +158,8 @@ struct wire_publisher {
     uint64_t sequence; /* of the next message */
     uint32_t durability;
     uint32_t resumed;
+    uint32_t push_back;
+    uint32_t reserved;
 };
 
 enum wire_from { WIRE_FROM_END = 0, WIRE_FROM_FIRST = 1, WIRE_FROM_POSITION = 2 };
@@ -167,6 +172,9 @@ struct wire_subscriber_open {
     uint64_t resume_page;         /* a member that survived a broker: what it had; else 0 */
     uint64_t resume_member;
     uint32_t resume_line;
+    uint32_t push_back;     /* publishers are to wait for it */
+    uint64_t resume_reader; /* and so they did before the broker restarted: what it had; else 0 */
+    uint32_t resume_reader_line;
     uint32_t reserved;
 };
 
@@ -177,7 +185,8 @@ struct wire_subscriber {
     uint64_t page; /* of a member: which page it is, and its line there */
     uint64_t member;
     uint32_t line;
-    uint32_t reserved;
+    uint32_t reader_line; /* of who is waited for: its line in the readers page */
+    uint64_t reader;
 };
 
 enum wire_group_alter { WIRE_GROUP_LEASE = 1, WIRE_GROUP_DELIVERIES = 2, WIRE_GROUP_POSITION = 4 };
@@ -256,12 +265,12 @@ _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
-_Static_assert(sizeof(struct wire_topic_info) == 256, "topic_info");
+_Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");
 _Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
 _Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
-_Static_assert(sizeof(struct wire_publisher) == 56, "publisher");
-_Static_assert(sizeof(struct wire_subscriber_open) == 288, "subscriber_open");
-_Static_assert(sizeof(struct wire_subscriber) == 40, "subscriber");
+_Static_assert(sizeof(struct wire_publisher) == 64, "publisher");
+_Static_assert(sizeof(struct wire_subscriber_open) == 304, "subscriber_open");
+_Static_assert(sizeof(struct wire_subscriber) == 48, "subscriber");
 _Static_assert(sizeof(struct wire_group) == 424, "group");
 _Static_assert(sizeof(struct wire_group_list) == 264, "group_list");
 _Static_assert(sizeof(struct wire_group_info) == 352, "group_info");

@@ -23,8 +23,8 @@ def name(text):
     return text.encode().ljust(128, b"\0")
 
 
-def subscribe(topic, group="", durable=0, start=0, page=0, member=0, line=0):
-    return name(topic) + name(group) + struct.pack("<IIQQII", durable, start, page, member, line, 0)
+def subscribe(topic, group="", durable=0, start=0, page=0, member=0, line=0, push_back=0):
+    return name(topic) + name(group) + struct.pack("<IIQQIIQII", durable, start, page, member, line, push_back, 0, 0, 0)
 
 
 def group(topic, group, letters="", durable=0, fields=0, lease=0, most=0, start=0, position=0, span=0):

@@ -65,6 +65,8 @@ pub const HERMES_GROUP_LEASE: u32 = 1;
 pub const HERMES_GROUP_DELIVERIES: u32 = 2;
 pub const HERMES_GROUP_POSITION: u32 = 4;
 
+pub const HERMES_SUBSCRIBE_PUSH_BACK: u32 = 1;
+
 /// `enum hermes_confirmation`
 pub type hermes_confirmation = c_int;
 pub const HERMES_COMMITTED: hermes_confirmation = 0;
@@ -123,7 +125,7 @@ pub struct hermes_topic_options_t {
     pub keep_bytes: u64,
     pub keep_ns: u64,
     pub full_waits: u32,
-    pub reserved: u32,
+    pub push_back: u32,
 }
 
 #[repr(C)]
@@ -151,6 +153,8 @@ pub struct hermes_topic_info_t {
     pub keep_ns: u64,
     pub full_waits: u32,
     pub full: u32,
+    pub push_back: u32,
+    pub waited_for: u32,
 }
 
 #[repr(C)]
@@ -189,6 +193,8 @@ pub struct hermes_subscriber_options_t {
     pub name: *const c_char,
     pub from: u32,
     pub ack: u32,
+    pub flags: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]

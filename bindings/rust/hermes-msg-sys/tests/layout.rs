@@ -32,16 +32,16 @@ fn facts() -> Vec<(String, i128)> {
             hermes_message_t { position, sequence, timestamp, payload, length, flags }
             hermes_slice_t { data, length }
             hermes_topic_options_t {
-                size, durability, shared, window_bytes, segment_bytes, keep_bytes, keep_ns, full_waits, reserved
+                size, durability, shared, window_bytes, segment_bytes, keep_bytes, keep_ns, full_waits, push_back
             }
             hermes_topic_info_t {
                 size, name, topic_id, durability, shared, window_bytes, segment_bytes, first_position,
                 committed_position, persisted_position, durable_position, last_sequence, epoch, publishers, subscribers,
-                failed, refused, corrupt, keep_bytes, keep_ns, full_waits, full
+                failed, refused, corrupt, keep_bytes, keep_ns, full_waits, full, push_back, waited_for
             }
             hermes_verification_t { size, first_position, end_position, messages, damaged }
             hermes_publisher_options_t { size, flags, reserved, wait_ns }
-            hermes_subscriber_options_t { size, group, name, from, ack }
+            hermes_subscriber_options_t { size, group, name, from, ack, flags, reserved }
             hermes_group_options_t {
                 size, lease_ns, dead_letter, max_deliveries, durable, from, reserved, position, span_bytes
             }
@@ -61,6 +61,7 @@ fn facts() -> Vec<(String, i128)> {
             HERMES_ALTER_KEEP_NS, HERMES_ALTER_FULL_WAITS, HERMES_PUBLISH_NO_CRC, HERMES_PUBLISH_NO_WAIT,
             HERMES_COMMITTED, HERMES_DURABLE, HERMES_FROM_END, HERMES_FROM_FIRST, HERMES_FROM_POSITION, HERMES_ACK_AUTO,
             HERMES_ACK_MANUAL, HERMES_ACK_NONE, HERMES_GROUP_LEASE, HERMES_GROUP_DELIVERIES, HERMES_GROUP_POSITION,
+            HERMES_SUBSCRIBE_PUSH_BACK,
         }
     }
 }

@@ -272,7 +272,7 @@ impl Client {
             keep_bytes: options.keep_bytes,
             keep_ns: crate::nanoseconds(options.keep),
             full_waits: (options.when_full == WhenFull::Wait).into(),
-            reserved: 0,
+            push_back: 0,
         };
         // SAFETY: as ping(); name and options live through the call.
         self.session

@@ -1,0 +1,385 @@
+/* Push-back topics against a real broker: publishers wait for who asked for it, and for nobody else. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <time.h>
+
+static const uint64_t patience_ns = 60000000000u;
+enum { WINDOW = 256 * 1024, PAYLOAD = 1000 };
+
+static void make_push_back(struct fixture *f, bool shared, enum hermes_durability durability)
+{
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = durability,
+                                      .shared = shared,
+                                      .window_bytes = WINDOW,
+                                      .segment_bytes = 1024 * 1024,
+                                      .push_back = 1};
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+}
+
+static hermes_subscriber_t *subscribe(hermes_client_t *client, uint32_t from)
+{
+    hermes_subscriber_t *s;
+    hermes_subscriber_options_t options = {
+        .size = sizeof options, .from = from, .flags = HERMES_SUBSCRIBE_PUSH_BACK};
+    int rc = hermes_subscriber_open(client, "t", &options, &s);
+    if (rc != 0)
+        fail_msg("%s", hermes_last_error(client));
+    return s;
+}
+
+static hermes_publisher_t *publisher_of(hermes_client_t *client, uint64_t wait_ns)
+{
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(client, "t", NULL, &publisher), 0);
+    hermes_publisher_set_wait(publisher, wait_ns);
+    return publisher;
+}
+
+static int publish(hermes_publisher_t *publisher, uint64_t number)
+{
+    uint8_t payload[PAYLOAD] = {0};
+    memcpy(payload, &number, sizeof number);
+    return hermes_publish(publisher, payload, sizeof payload, NULL);
+}
+
+/* Publishes until there is no room; the number of the last. */
+static uint64_t fill(struct fixture *f, hermes_publisher_t *publisher, uint64_t last)
+{
+    int rc;
+    while ((rc = publish(publisher, last + 1)) == 0)
+        if (++last > 100000)
+            fail_msg("nobody was waited for");
+    if (rc != HERMES_EAGAIN)
+        fail_msg("%d: %s", rc, hermes_last_error(f->client));
+    return last;
+}
+
+static void read_all(hermes_subscriber_t *s, uint64_t first, uint64_t last)
+{
+    hermes_message_t message;
+    for (uint64_t i = first; i <= last; i++) {
+        uint64_t number;
+        assert_int_equal(hermes_wait(s, &message, patience_ns), 1);
+        memcpy(&number, message.payload, sizeof number);
+        assert_int_equal(number, i);
+    }
+}
+
+static void test_refuses(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *s;
+    make_topic(f, "plain", false);
+    make_push_back(f, false, HERMES_DURABILITY_MEMORY);
+    hermes_subscriber_options_t options = {.size = sizeof options, .flags = HERMES_SUBSCRIBE_PUSH_BACK};
+    assert_int_equal(hermes_subscriber_open(f->client, "plain", &options, &s), HERMES_EINVALID);
+    assert_non_null(strstr(hermes_last_error(f->client), "--push-back"));
+    options.group = "g";
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &s), HERMES_EINVALID);
+    options.group = NULL;
+    options.flags = 2;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &s), HERMES_ENOTSUP);
+    for (int i = 0; i < 65; i++) { /* a session each: one has 64 handles */
+        hermes_client_t *client;
+        assert_int_equal(hermes_connect(NULL, &client), 0);
+        options.flags = HERMES_SUBSCRIBE_PUSH_BACK;
+        assert_int_equal(hermes_subscriber_open(client, "t", &options, &s), i < 64 ? 0 : HERMES_ELIMIT);
+        if (i == 64)
+            hermes_disconnect(client);
+    }
+    hermes_topic_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    assert_int_equal(info.push_back, 1);
+    assert_int_equal(info.waited_for, 64);
+}
+
+static void wait_and_go_on(struct fixture *f)
+{
+    hermes_client_t *other;
+    assert_int_equal(hermes_connect(NULL, &other), 0);
+    hermes_subscriber_t *slow = subscribe(f->client, HERMES_FROM_END),
+                        *fast = subscribe(other, HERMES_FROM_END);
+    hermes_publisher_t *publisher = publisher_of(f->client, 200000000); /* so long no store is behind */
+    uint64_t last = 0;
+    for (int lap = 0; lap < 5; lap++) {
+        uint64_t before = last;
+        last = fill(f, publisher, last);
+        /* What one has read is of no use while the other has not. (Of a shared topic, the rest is still in
+         * the producer's ring.) */
+        uint64_t there = before + WINDOW / 2 / PAYLOAD;
+        read_all(fast, before + 1, there);
+        assert_int_equal(fill(f, publisher, last), last);
+        read_all(slow, before + 1, there);
+        for (uint64_t i = there + 1; i <= last; i++) {
+            read_all(slow, i, i);
+            read_all(fast, i, i);
+        }
+    }
+    /* All that fits a window (and the producer's ring), and not much more, is under way at a time. */
+    assert_in_range(last, 5 * WINDOW / 2 / PAYLOAD, 5 * 3 * WINDOW / PAYLOAD);
+    hermes_subscriber_close(slow); /* nobody waits for it any more */
+    last++;
+    hermes_publisher_set_wait(publisher, patience_ns);
+    for (int i = 0; i < 1000; i++, last++) {
+        assert_int_equal(publish(publisher, last), 0);
+        read_all(fast, last, last);
+    }
+    hermes_disconnect(other);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, last + (uint64_t)i), 0);
+}
+
+static void test_exclusive_memory(void **state)
+{
+    make_push_back(*state, false, HERMES_DURABILITY_MEMORY);
+    wait_and_go_on(*state);
+}
+
+static void test_exclusive_stored(void **state)
+{
+    make_push_back(*state, false, HERMES_DURABILITY_ASYNC);
+    wait_and_go_on(*state);
+}
+
+static void test_shared_memory(void **state)
+{
+    make_push_back(*state, true, HERMES_DURABILITY_MEMORY);
+    wait_and_go_on(*state);
+}
+
+static void test_shared_stored(void **state)
+{
+    make_push_back(*state, true, HERMES_DURABILITY_ASYNC);
+    wait_and_go_on(*state);
+}
+
+struct reading {
+    uint64_t count;
+};
+
+static void *read_slowly(void *argument)
+{
+    struct reading *reading = argument;
+    hermes_client_t *client;
+    if (hermes_connect(NULL, &client) < 0)
+        return NULL;
+    hermes_subscriber_t *s = subscribe(client, HERMES_FROM_FIRST);
+    hermes_message_t message;
+    uint64_t number = 0;
+    while (number < reading->count && hermes_wait(s, &message, patience_ns) == 1) {
+        uint64_t next;
+        memcpy(&next, message.payload, sizeof next);
+        assert_int_equal(next, number + 1);
+        number = next;
+        if (number % 100 == 0)
+            usleep(1000);
+    }
+    assert_int_equal(number, reading->count);
+    hermes_disconnect(client);
+    return NULL;
+}
+
+/* The publisher sleeps, and is woken, as often as it takes. Each direction also where the other side is
+ * quick. */
+static void test_sleeping_publisher(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_MEMORY);
+    hermes_publisher_t *publisher = publisher_of(f->client, patience_ns);
+    struct reading reading = {10000};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reading), 0);
+    hermes_topic_info_t info = {.size = sizeof info};
+    do
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    while (info.waited_for == 0);
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    for (uint64_t i = 1; i <= reading.count; i++)
+        assert_int_equal(publish(publisher, i), 0);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    pthread_join(thread, NULL);
+    double cpu = (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+    if (cpu > 5) /* 0.1 s of sleeping reader each 10,000; a publisher that spins would burn all of it */
+        fail_msg("the publisher took %.3f s of CPU", cpu);
+}
+
+/* A process of its own that subscribes, says so, and does nothing more. */
+static pid_t start_idle_subscriber(void)
+{
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        hermes_client_t *client;
+        hermes_subscriber_t *s;
+        hermes_subscriber_options_t options = {.size = sizeof options, .flags = HERMES_SUBSCRIBE_PUSH_BACK};
+        char said =
+            hermes_connect(NULL, &client) == 0 && hermes_subscriber_open(client, "t", &options, &s) == 0;
+        (void)!write(pipes[1], &said, 1);
+        for (;;)
+            pause();
+    }
+    char said = 0;
+    assert_int_equal(read(pipes[0], &said, 1), 1);
+    assert_int_equal(said, 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    return child;
+}
+
+static void reap(pid_t child)
+{
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_dead_subscriber_stops_counting(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_ASYNC);
+    hermes_publisher_t *publisher = publisher_of(f->client, 0);
+    pid_t child = start_idle_subscriber();
+    uint64_t last = fill(f, publisher, 0);
+    kill(child, SIGSTOP); /* hanging is not dying */
+    hermes_publisher_set_wait(publisher, 100000000);
+    assert_int_equal(fill(f, publisher, last), last);
+    assert_non_null(strstr(hermes_last_error(f->client), "a subscriber that is waited for is behind"));
+    reap(child);
+    hermes_publisher_set_wait(publisher, patience_ns);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, ++last), 0);
+}
+
+/* A crash of the broker changes nothing: who is behind is waited for, and who dies with it, for the grace. */
+static void test_killed_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_ASYNC);
+    hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
+    hermes_publisher_t *publisher = publisher_of(f->client, 1000000);
+    uint64_t last = fill(f, publisher, 0);
+    stop_broker(f, SIGKILL);
+    read_all(s, 1, 10);
+    uint64_t more = fill(f, publisher, last);
+    assert_in_range(more - last, 1, 20); /* in place of the ten */
+    last = more;
+    start_broker(f);
+    assert_int_equal(fill(f, publisher, last), last);
+    read_all(s, 11, last);
+    uint64_t before = last;
+    last = fill(f, publisher, last);
+    assert_true(last > before);
+    hermes_topic_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    assert_int_equal(info.waited_for, 1);
+    read_all(s, before + 1, last);
+    pid_t child = start_idle_subscriber();
+    hermes_subscriber_close(s);
+    last = fill(f, publisher, last);
+    stop_broker(f, SIGKILL);
+    reap(child);
+    start_broker(f);
+    hermes_publisher_set_wait(publisher, patience_ns);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, ++last), 0);
+}
+
+static void test_stopped_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_ASYNC);
+    hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
+    hermes_publisher_t *publisher = publisher_of(f->client, 1000000);
+    uint64_t last = fill(f, publisher, 0);
+    stop_broker(f, SIGTERM);
+    start_broker(f);
+    hermes_publisher_set_wait(publisher, patience_ns);
+    assert_int_equal(publish(publisher, ++last), 0);
+    read_all(s, 1, last);
+    hermes_publisher_set_wait(publisher, 1000000);
+    uint64_t before = last;
+    last = fill(f, publisher, last);
+    assert_true(last > before);
+    read_all(s, before + 1, last);
+}
+
+/* Who reads history from the store is not waited for, until it is through. */
+static void test_history(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_ASYNC);
+    hermes_publisher_t *publisher = publisher_of(f->client, patience_ns);
+    uint64_t last = 0;
+    while (last < 3000)
+        assert_int_equal(publish(publisher, ++last), 0);
+    hermes_topic_info_t info = {.size = sizeof info};
+    do
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    while (info.persisted_position < info.committed_position);
+    hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_FIRST);
+    read_all(s, 1, 10);
+    while (last < 6000)
+        assert_int_equal(publish(publisher, ++last), 0);
+    read_all(s, 11, last);
+    hermes_message_t message;
+    assert_int_equal(hermes_poll(s, &message), 0); /* through: now it is */
+    hermes_publisher_set_wait(publisher, 1000000);
+    uint64_t before = last;
+    last = fill(f, publisher, last);
+    read_all(s, before + 1, last);
+    assert_int_equal(hermes_seek_first(s), 0);
+    hermes_publisher_set_wait(publisher, patience_ns);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, ++last), 0);
+}
+
+/* The broker, which appends for producers, does not burn its core while a reader holds it up. */
+static void test_held_up_broker_sleeps(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, true, HERMES_DURABILITY_MEMORY);
+    hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
+    hermes_publisher_t *publisher = publisher_of(f->client, 1000000);
+    (void)fill(f, publisher, 0);
+    char path[64], line[1024];
+    unsigned long ticks[2] = {0, 0};
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)f->broker);
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(path, "r");
+        assert_non_null(fgets(line, sizeof line, file));
+        fclose(file);
+        unsigned long user, system;
+        assert_int_equal(sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                &user, &system),
+                         2);
+        ticks[i] = user + system;
+        if (i == 0)
+            usleep(1000000);
+    }
+    if (ticks[1] - ticks[0] > 50)
+        fail_msg("%lu ticks in a second", ticks[1] - ticks[0]);
+    hermes_message_t message;
+    assert_int_equal(hermes_poll(s, &message), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_refuses),
+        TEST(test_exclusive_memory),
+        TEST(test_exclusive_stored),
+        TEST(test_shared_memory),
+        TEST(test_shared_stored),
+        TEST(test_sleeping_publisher),
+        TEST(test_dead_subscriber_stops_counting),
+        TEST(test_killed_broker),
+        TEST(test_stopped_broker),
+        TEST(test_history),
+        TEST(test_held_up_broker_sleeps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
