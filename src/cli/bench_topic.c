@@ -13,6 +13,8 @@ struct topic_flow {
     uint32_t flags;
     bool batch;
     const char *there, *back;
+    const char *group; /* whose member the subscriber is; NULL: none */
+    uint32_t ack;
     _Atomic uint32_t *ready;
 };
 
@@ -27,12 +29,22 @@ static void wait_for(const struct topic_flow *flow, uint32_t value)
     }
 }
 
+static hermes_subscriber_t *subscribe(hermes_client_t *client, const struct topic_flow *flow, bool verify)
+{
+    hermes_subscriber_t *subscriber;
+    hermes_subscriber_options_t options = {.size = sizeof options, .group = flow->group, .ack = flow->ack};
+    bench_must(hermes_subscriber_open(client, flow->there, &options, &subscriber), flow->there,
+               hermes_last_error(client));
+    hermes_subscriber_set_verify(subscriber, verify);
+    return subscriber;
+}
+
 static void topic_echo(void *context)
 {
     struct topic_flow *flow = context;
     hermes_client_t *client = cli_connect();
     bool verify = flow->flags == 0;
-    hermes_subscriber_t *subscriber = bench_subscribe(client, flow->there, verify);
+    hermes_subscriber_t *subscriber = subscribe(client, flow, verify);
     hermes_publisher_t *publisher = bench_publish_to(client, flow->back, flow->flags);
     hermes_message_t message;
     atomic_store(flow->ready, 1);
@@ -109,7 +121,7 @@ static void topic_throughput(struct bench *bench, struct topic_flow *flow, const
     result->line_rtt_ns = bench_line_rtt();
     atomic_store(flow->ready, 0);
     hermes_client_t *client = cli_connect();
-    hermes_subscriber_t *subscriber = bench_subscribe(client, flow->there, flow->flags == 0);
+    hermes_subscriber_t *subscriber = subscribe(client, flow, flow->flags == 0);
     pid_t child = bench_child(topic_produce, flow);
     hermes_message_t message = {.sequence = 0};
     wait_for(flow, 1);
@@ -173,6 +185,74 @@ static void publishing_alone(struct bench *bench)
     hermes_disconnect(client);
 }
 
+/* ---- groups ---- */
+
+static const struct {
+    const char *name;
+    const char *group;
+    uint32_t ack;
+} kinds[] = {{"alone", NULL, HERMES_ACK_AUTO},
+             {"member of a group", "risk", HERMES_ACK_AUTO},
+             {"member of a group, at most once", "desk", HERMES_ACK_NONE}};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* What a message costs who reads it where it stands: a window that was filled before, round after round, each
+ * kind of subscriber in turn. */
+static void reading_costs(struct bench *bench, bool verify)
+{
+    enum { MESSAGES = 30000, SIZE = 32 };
+    static uint8_t payload[SIZE];
+    hermes_client_t *client = cli_connect();
+    hermes_publisher_t *publisher = bench_publish_to(client, "there", verify ? 0 : HERMES_PUBLISH_NO_CRC);
+    hermes_subscriber_t *subscribers[KINDS];
+    double best[KINDS];
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct topic_flow flow = {.there = "there", .group = kinds[kind].group, .ack = kinds[kind].ack};
+        subscribers[kind] = subscribe(client, &flow, verify);
+        best[kind] = INFINITY;
+    }
+    for (uint64_t round = 0; round < 5 + bench->scale / 2; round++) {
+        for (int i = 0; i < MESSAGES; i++)
+            bench_must(hermes_publish(publisher, payload, SIZE, NULL), "publish", hermes_last_error(client));
+        for (int kind = 0; kind < KINDS; kind++) {
+            hermes_message_t message;
+            uint64_t sum = 0, start = cli_now_ns();
+            for (int i = 0; i < MESSAGES; i++) {
+                bench_must(hermes_poll(subscribers[kind], &message) - 1, "poll", hermes_last_error(client));
+                sum += bench_read(message.payload, message.length);
+            }
+            double cost = (double)(cli_now_ns() - start) / MESSAGES;
+            bench_keep(sum);
+            best[kind] = cost < best[kind] ? cost : best[kind];
+        }
+    }
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct bench_result *result = bench_add(bench, "", SIZE);
+        snprintf(result->name, sizeof result->name, "poll, %s%s", kinds[kind].name,
+                 verify ? ", verified" : "");
+        result->ns_per_operation = best[kind];
+        bench_print(bench, result);
+    }
+    hermes_disconnect(client);
+}
+
+/* Beside a publisher on the other core. */
+static void members(struct bench *bench, struct topic_flow *flow)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        char name[64];
+        flow->group = kinds[kind].group;
+        flow->ack = kinds[kind].ack;
+        snprintf(name, sizeof name, "topic, %s", kinds[kind].name);
+        topic_throughput(bench, flow, name);
+        snprintf(name, sizeof name, "topic round trip, %s", kinds[kind].name);
+        bench_latency(bench, name, flow->size, topic_rtt, flow);
+    }
+    flow->group = NULL;
+    flow->ack = HERMES_ACK_AUTO;
+}
+
 void bench_topic(struct bench *bench)
 {
     struct topic_flow flow = {.count = 50000 * bench->scale,
@@ -202,6 +282,9 @@ void bench_topic(struct bench *bench)
         topic_throughput(bench, &flow, "topic, one at a time, no checksum");
     }
     flow.size = 32;
+    reading_costs(bench, true);
+    reading_costs(bench, false);
+    members(bench, &flow);
     flow.batch = true;
     topic_throughput(bench, &flow, "topic, batches of 32, no checksum");
     flow.batch = false;
