@@ -107,8 +107,7 @@ static PyObject *client_ping(struct handle *self, PyObject *unused)
 
 /* ---- topics ---- */
 
-/* One of some words; *number: which. */
-static int take_choice(PyObject *object, const char *what, const char *const *words, uint32_t *number)
+int take_choice(PyObject *object, const char *what, const char *const *words, uint32_t *number)
 {
     const char *text = take_text(object, what);
     if (text == NULL)
@@ -127,14 +126,15 @@ static const char *const when_full_words[] = {"error", "wait", NULL};
 
 static PyObject *client_create_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"name",       "durability", "shared",    "window_bytes", "segment_bytes",
-                            "keep_bytes", "keep",       "when_full", "exist_ok",     NULL};
+    static char *names[] = {"name",          "durability", "shared", "window_bytes",
+                            "segment_bytes", "keep_bytes", "keep",   "when_full",
+                            "push_back",     "exist_ok",   NULL};
     PyObject *name, *durability = NULL, *keep = Py_None, *when_full = NULL;
-    int shared = 0, exist_ok = 0;
+    int shared = 0, push_back = 0, exist_ok = 0;
     unsigned long long window = 0, segment = 0, keep_bytes = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOp:create_topic", names, &name,
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOpp:create_topic", names, &name,
                                      &durability, &shared, take_bytes, &window, take_bytes, &segment,
-                                     take_bytes, &keep_bytes, &keep, &when_full, &exist_ok) ||
+                                     take_bytes, &keep_bytes, &keep, &when_full, &push_back, &exist_ok) ||
         handle_check(self) < 0)
         return NULL;
     hermes_topic_options_t options = {.size = sizeof options,
@@ -142,7 +142,8 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
                                       .shared = shared != 0,
                                       .window_bytes = window,
                                       .segment_bytes = segment,
-                                      .keep_bytes = keep_bytes};
+                                      .keep_bytes = keep_bytes,
+                                      .push_back = push_back != 0};
     const char *text = take_text(name, "a topic's name");
     if (text == NULL || take_age(self->state, keep, &options.keep_ns) < 0 ||
         (durability != NULL &&
@@ -197,7 +198,7 @@ static PyObject *client_delete_topic(struct handle *self, PyObject *name)
 static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
 {
     return PyObject_CallMethod(
-        state->support, "topic_info", "sKsNKKKKKKKIIINKKKKsN", i->name, (unsigned long long)i->topic_id,
+        state->support, "topic_info", "sKsNKKKKKKKIIINKKKKsNNI", i->name, (unsigned long long)i->topic_id,
         i->durability < 3 ? durabilities[i->durability] : "unknown", PyBool_FromLong((long)i->shared),
         (unsigned long long)i->window_bytes, (unsigned long long)i->segment_bytes,
         (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
@@ -205,7 +206,8 @@ static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
         (unsigned long long)i->last_sequence, i->epoch, i->publishers, i->subscribers,
         PyBool_FromLong((long)i->failed), (unsigned long long)i->refused, (unsigned long long)i->corrupt,
         (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns,
-        when_full_words[i->full_waits != 0], PyBool_FromLong((long)i->full));
+        when_full_words[i->full_waits != 0], PyBool_FromLong((long)i->full),
+        PyBool_FromLong((long)i->push_back), i->waited_for);
 }
 
 static PyObject *client_topic(struct handle *self, PyObject *name)
@@ -321,35 +323,60 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
                          wait_durable != 0, wait_ns);
 }
 
+/* Where a group or durable subscription begins if it is not there yet: it cannot be anywhere in between. */
+static int take_beginning(PyObject *start, uint32_t *from)
+{
+    static const char *const words[] = {"end", "first", NULL};
+    if (start != NULL && !PyUnicode_Check(start)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "a group or durable subscription begins at 'end' or 'first', and then "
+                        "goes on where it stands; Client.reset_group() moves it");
+        return -1;
+    }
+    return start == NULL ? 0 : take_choice(start, "start", words, from);
+}
+
 static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"topic", "start", "verify", "spin", NULL};
-    PyObject *topic, *start = NULL, *spin = NULL;
-    int verify = 1;
-    uint64_t spin_ns = 20000;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$pO:subscriber", names, &topic, &start, &verify,
-                                     &spin) ||
+    static char *names[] = {"topic", "start", "group", "name", "ack", "push_back", "verify", "spin", NULL};
+    static const char *const acks[] = {"auto", "manual", "none", NULL};
+    PyObject *topic, *start = NULL, *group = Py_None, *name = Py_None, *ack = NULL, *spin = NULL;
+    int verify = 1, push_back = 0;
+    struct subscribing how = {.options = {.size = sizeof how.options}, .spin_ns = 20000};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$OOOppO:subscriber", names, &topic, &start,
+                                     &group, &name, &ack, &push_back, &verify, &spin) ||
         handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
-        (spin != NULL && take_timeout(spin, &spin_ns) < 0))
+        (spin != NULL && take_timeout(spin, &how.spin_ns) < 0) ||
+        (ack != NULL && take_choice(ack, "ack", acks, &how.options.ack) < 0) ||
+        (group != Py_None && (how.options.group = take_text(group, "a group's name")) == NULL) ||
+        (name != Py_None && (how.options.name = take_text(name, "a subscription's name")) == NULL))
         return NULL;
+    how.verify = verify != 0;
+    how.options.flags = push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
+    if (group != Py_None || name != Py_None) {
+        if (take_beginning(start, &how.options.from) < 0)
+            return NULL;
+        start = NULL;
+    }
     hermes_client_t *session = connect_to(self->handle.state, self->url);
     if (session == NULL)
         return NULL;
-    return subscriber_new(&self->handle, session, topic, start, verify != 0, spin_ns);
+    return subscriber_new(&self->handle, session, topic, start, &how);
 }
 
 static PyMethodDef methods[] = {
     {"create_topic", (PyCFunction)(void *)client_create_topic, METH_VARARGS | METH_KEYWORDS,
      "create_topic($self, name, *, durability='async', shared=False, window_bytes=0, segment_bytes=0, "
      "keep_bytes=0,\n"
-     "             keep=None, when_full='error', exist_ok=False)\n--\n\n"
+     "             keep=None, when_full='error', push_back=False, exist_ok=False)\n--\n\n"
      "Makes a topic. durability: 'memory' (survives any process, not a stop), 'async' (on disk within 10 ms) "
      "or\n"
      "'sync' (send() returns when it is on disk). shared: up to 256 publishers at once, in one order; else "
      "one at a\n"
      "time, which is faster. keep_bytes, keep (seconds or timedelta): retention. when_full: what publishers "
      "do while\n"
-     "the disk is full. Raises TopicExists, InvalidName, InvalidArgument, LimitReached, NoSpace."},
+     "the disk is full. push_back: they wait for subscribers that ask for it. Raises TopicExists, "
+     "InvalidName, InvalidArgument, LimitReached, NoSpace."},
     {"alter_topic", (PyCFunction)(void *)client_alter_topic, METH_VARARGS | METH_KEYWORDS,
      "alter_topic($self, name, *, keep_bytes=..., keep=..., when_full=...)\n--\n\n"
      "Changes what is given, at once, whoever publishes or reads."},
@@ -373,13 +400,45 @@ static PyMethodDef methods[] = {
      "when the message is committed. Raises TopicNotFound; Busy: an exclusive topic has its publisher "
      "already."},
     {"subscriber", (PyCFunction)(void *)client_subscriber, METH_VARARGS | METH_KEYWORDS,
-     "subscriber($self, topic, start='end', *, verify=True, spin=2e-05)\n--\n\n"
+     "subscriber($self, topic, start='end', *, group=None, name=None, ack='auto', push_back=False, "
+     "verify=True,\n"
+     "           spin=2e-05)\n--\n\n"
      "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all "
      "that\n"
      "there is), an int (the message with that sequence) or a datetime (the first message from then on). "
      "spin: how\n"
      "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not "
-     "checked."},
+     "checked.\n\n"
+     "group: a member of that group, whose members share the messages: each goes to one of them. name: a "
+     "durable\n"
+     "subscription, which goes on where it stood. Either is made if it is not there, and then begins at "
+     "start ('end' or\n"
+     "'first'). ack: 'auto' (what was received is done once more is asked for), 'manual' (Subscriber.ack()) "
+     "or, for\n"
+     "groups, 'none' (at most once). push_back: publishers of a push-back topic wait for this subscriber."},
+    {"create_group", (PyCFunction)(void *)client_create_group, METH_VARARGS | METH_KEYWORDS,
+     "create_group($self, topic, name, *, start='end', lease=30.0, max_deliveries=0, dead_letter=None, "
+     "durable=False,\n"
+     "             span_bytes=0, exist_ok=False)\n--\n\n"
+     "Makes a consumer group. lease (seconds or timedelta): how long a member may have a message before "
+     "another gets it.\n"
+     "max_deliveries: after so many, the message goes to the topic dead_letter, which is made if need be, or "
+     "is dropped.\n"
+     "durable: a durable subscription instead. span_bytes: how far apart in the log messages in flight may "
+     "be."},
+    {"alter_group", (PyCFunction)(void *)client_alter_group, METH_VARARGS | METH_KEYWORDS,
+     "alter_group($self, topic, name, *, lease=..., max_deliveries=...)\n--\n\n"
+     "Changes what is given, at once, whoever is a member."},
+    {"reset_group", (PyCFunction)(void *)client_reset_group, METH_VARARGS | METH_KEYWORDS,
+     "reset_group($self, topic, name, start)\n--\n\n"
+     "Sets a group or durable subscription to 'first', 'end', a sequence or a datetime. What members hold "
+     "then counts\nno more (Expired)."},
+    {"delete_group", (PyCFunction)(void *)client_delete_group, METH_VARARGS | METH_KEYWORDS,
+     "delete_group($self, topic, name)\n--\n\nRaises Busy while it has members."},
+    {"group", (PyCFunction)(void *)client_group, METH_VARARGS | METH_KEYWORDS,
+     "group($self, topic, name)\n--\n\nWhat is known of a group or durable subscription: a GroupInfo."},
+    {"groups", (PyCFunction)client_groups, METH_O,
+     "groups($self, topic, /)\n--\n\nAll groups and durable subscriptions of a topic, by name."},
     {"ping", (PyCFunction)client_ping, METH_NOARGS,
      "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)client_close, METH_NOARGS,

@@ -1,5 +1,5 @@
 /* Message: what a subscriber receives, copied out; and the codec. */
-#include "module.h"
+#include "reader.h"
 
 #include <string.h>
 
@@ -23,6 +23,24 @@ PyObject *message_new(struct state *state, const hermes_message_t *from)
     message->flags = from->flags;
     memcpy(message->payload, from->payload, from->length);
     return (PyObject *)message;
+}
+
+int message_take(struct state *state, PyObject *object, hermes_message_t *taken)
+{
+    *taken = (hermes_message_t){.payload = NULL};
+    if (PyObject_TypeCheck(object, state->message_type)) {
+        const struct message *message = (const struct message *)object;
+        taken->position = message->position;
+        taken->sequence = message->sequence;
+        taken->length = (uint32_t)Py_SIZE(object);
+        return 0;
+    }
+    if (PyObject_TypeCheck(object, state->view_type)) {
+        *taken = ((const struct view *)object)->message;
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError, "a Message or View, not %R", (PyObject *)Py_TYPE(object));
+    return -1;
 }
 
 static void message_dealloc(PyObject *self)

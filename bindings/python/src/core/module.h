@@ -104,6 +104,17 @@ int refuse_objects(PyObject *array);
 int take_confirmation(PyObject *name, enum hermes_confirmation *confirmation);
 const char *take_text(PyObject *object, const char *what);
 
+/* One of some words, the last of which is NULL; *number: which. */
+int take_choice(PyObject *object, const char *what, const char *const *words, uint32_t *number);
+
+/* Of groups.c: methods of Client. */
+PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject *keywords);
+PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject *keywords);
+PyObject *client_reset_group(struct handle *self, PyObject *arguments, PyObject *keywords);
+PyObject *client_delete_group(struct handle *self, PyObject *arguments, PyObject *keywords);
+PyObject *client_group(struct handle *self, PyObject *arguments, PyObject *keywords);
+PyObject *client_groups(struct handle *self, PyObject *topic);
+
 PyObject *message_new(struct state *state, const hermes_message_t *message);
 
 /* Type specifications, one a file. */
@@ -115,8 +126,13 @@ PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywor
 /* They take over the session, also when they fail. */
 PyObject *publisher_new(struct handle *parent, hermes_client_t *session, PyObject *topic, uint32_t flags,
                         bool wait_durable, uint64_t wait_ns);
+struct subscribing {
+    hermes_subscriber_options_t options;
+    bool verify;
+    uint64_t spin_ns;
+};
 PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObject *topic, PyObject *start,
-                         bool verify, uint64_t spin_ns);
+                         const struct subscribing *how);
 PyObject *writer_open(PyObject *module, PyObject *arguments, PyObject *keywords);
 PyObject *log_reader_open(PyObject *module, PyObject *arguments, PyObject *keywords);
 PyObject *message_encode(PyObject *module, PyObject *arguments, PyObject *keywords);

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, SupportsFloat, SupportsIndex, final
 
-from ._support import TopicInfo, Verification
+from ._support import GroupInfo, TopicInfo, Verification
 
 class _Buffer(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
@@ -14,6 +14,7 @@ _Payload = bytes | bytearray | memoryview | _Buffer | Any
 _Durability = Literal["memory", "async", "sync"]
 _WhenFull = Literal["error", "wait"]
 _Confirmation = Literal["committed", "durable"]
+_Ack = Literal["auto", "manual", "none"]
 _Start = Literal["end", "first"] | int | datetime.datetime
 _Seconds = SupportsFloat | None
 _Age = float | datetime.timedelta | None
@@ -91,6 +92,7 @@ class Client(_Handle):
         keep_bytes: int = 0,
         keep: _Age = None,
         when_full: _WhenFull = "error",
+        push_back: bool = False,
         exist_ok: bool = False,
     ) -> None: ...
     def alter_topic(
@@ -104,8 +106,35 @@ class Client(_Handle):
         self, topic: str, *, checksum: bool = True, wait_durable: bool = True, timeout: _Seconds = 10.0
     ) -> Publisher: ...
     def subscriber(
-        self, topic: str, start: _Start = "end", *, verify: bool = True, spin: _Seconds = 2e-05
+        self,
+        topic: str,
+        start: _Start = "end",
+        *,
+        group: str | None = None,
+        name: str | None = None,
+        ack: _Ack = "auto",
+        push_back: bool = False,
+        verify: bool = True,
+        spin: _Seconds = 2e-05,
     ) -> Subscriber: ...
+    def create_group(
+        self,
+        topic: str,
+        name: str,
+        *,
+        start: _Start = "end",
+        lease: _Age = 30.0,
+        max_deliveries: int = 0,
+        dead_letter: str | None = None,
+        durable: bool = False,
+        span_bytes: int = 0,
+        exist_ok: bool = False,
+    ) -> None: ...
+    def alter_group(self, topic: str, name: str, *, lease: _Age = ..., max_deliveries: int = ...) -> None: ...
+    def reset_group(self, topic: str, name: str, start: _Start) -> None: ...
+    def delete_group(self, topic: str, name: str) -> None: ...
+    def group(self, topic: str, name: str) -> GroupInfo: ...
+    def groups(self, topic: str, /) -> list[GroupInfo]: ...
     def ping(self) -> None: ...
 
 @final
@@ -155,6 +184,10 @@ class Subscriber(_Reading):
     def lost(self) -> int: ...
     @property
     def corrupt(self) -> int: ...
+    def ack(self, message: Message | View | None = None, /) -> None: ...
+    def nack(self, message: Message | View, /) -> None: ...
+    def renew(self, message: Message | View, /) -> None: ...
+    def deliveries(self, message: Message | View, /) -> int: ...
     async def receive(self) -> Message: ...
     def fileno(self) -> int: ...
     def arm(self) -> bool: ...

@@ -61,6 +61,30 @@ class TopicInfo:
     keep_ns: int
     when_full: str
     full: bool  #: there is no room for the store at the moment
+    push_back: bool  #: publishers wait for subscribers that ask for it
+    waited_for: int  #: and there are so many
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """What a broker knows of a consumer group, or of a durable subscription. Positions are byte offsets in the topic's
+    log."""
+    name: str
+    durable: bool  #: a durable subscription
+    uid: int  #: the user whose it is
+    members: int
+    max_deliveries: int  #: 0: no limit
+    lease_ns: int
+    dead_letter: str  #: a topic; "": none
+    span_bytes: int
+    position: int  #: all messages below it were given out
+    done_position: int  #: and below this, all are done
+    last_sequence: int  #: about: of the last message that was given out for the first time
+    in_flight: int  #: given out, or to be given out again, and not done
+    redelivered: int  #: how many times a message was given out again
+    expired: int  #: leases that ran out
+    dead: int  #: messages that reached max_deliveries
+    lost: int  #: messages that were gone before anybody got them
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +97,15 @@ class Verification:
 
 
 topic_info = TopicInfo
+group_info = GroupInfo
 verification = Verification
+
+def find_position(client, topic, start):
+    """The position of the message with that sequence, or of the first from that time on; None: there is none."""
+    with client.subscriber(topic, start) as subscriber:
+        message = subscriber.poll()
+        return None if message is None else message.position
+
 
 #: Messages that an async iteration hands out before it lets other tasks run.
 _FAIR = 64
