@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::publisher::{Publisher, PublisherOptions};
-use crate::subscriber::{Start, Subscriber};
+use crate::subscriber::{Start, Subscriber, SubscriberOptions};
 use hermes_msg_sys as sys;
 use std::ffi::{c_int, c_void, CStr, CString};
 use std::path::Path;
@@ -61,7 +61,7 @@ impl Drop for Session {
 /// # Ok::<(), hermes_msg::Error>(())
 /// ```
 pub struct Client {
-    session: Session,
+    pub(crate) session: Session,
     url: Option<CString>,
 }
 
@@ -106,6 +106,8 @@ pub struct TopicOptions {
     pub keep: Duration,
     /// What publishers do while the disk is full.
     pub when_full: WhenFull,
+    /// Publishers wait for those subscribers that ask for it ([`SubscriberOptions::push_back`]).
+    pub push_back: bool,
 }
 
 /// What a broker knows of a topic. Positions are byte offsets in its log.
@@ -143,6 +145,10 @@ pub struct TopicInfo {
     pub when_full: WhenFull,
     /// There is no room for the store at the moment.
     pub full: bool,
+    /// Publishers wait for subscribers that ask for it ...
+    pub push_back: bool,
+    /// ... and there are so many.
+    pub waited_for: u32,
 }
 
 /// A damaged range of a topic's store.
@@ -168,6 +174,12 @@ pub struct Verification {
     pub damaged: Vec<Damage>,
 }
 
+/// A name that ends in zero.
+pub(crate) fn text_of(bytes: &[std::ffi::c_char]) -> String {
+    let bytes: Vec<u8> = bytes.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn no_info() -> sys::hermes_topic_info_t {
     // SAFETY: numbers, and an array of them: zero is a value of each.
     let mut info: sys::hermes_topic_info_t = unsafe { std::mem::zeroed() };
@@ -177,9 +189,8 @@ fn no_info() -> sys::hermes_topic_info_t {
 
 impl From<&sys::hermes_topic_info_t> for TopicInfo {
     fn from(i: &sys::hermes_topic_info_t) -> TopicInfo {
-        let name: Vec<u8> = i.name.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
         TopicInfo {
-            name: String::from_utf8_lossy(&name).into_owned(),
+            name: text_of(&i.name),
             topic_id: i.topic_id,
             durability: match i.durability {
                 sys::HERMES_DURABILITY_MEMORY => Durability::Memory,
@@ -204,6 +215,8 @@ impl From<&sys::hermes_topic_info_t> for TopicInfo {
             keep: Duration::from_nanos(i.keep_ns),
             when_full: if i.full_waits != 0 { WhenFull::Wait } else { WhenFull::Error },
             full: i.full != 0,
+            push_back: i.push_back != 0,
+            waited_for: i.waited_for,
         }
     }
 }
@@ -272,7 +285,7 @@ impl Client {
             keep_bytes: options.keep_bytes,
             keep_ns: crate::nanoseconds(options.keep),
             full_waits: (options.when_full == WhenFull::Wait).into(),
-            push_back: 0,
+            push_back: options.push_back.into(),
         };
         // SAFETY: as ping(); name and options live through the call.
         self.session
@@ -407,6 +420,15 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn subscriber(&self, topic: &str, start: Start) -> Result<Subscriber> {
-        Subscriber::open(Session::open(self.url.as_deref())?, &CString::new(topic)?, start)
+        self.subscriber_with(topic, &SubscriberOptions { start, ..Default::default() })
+    }
+
+    /// The same as a member of a group, as a durable subscription, or waited for by publishers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidArgument`]; [`Error::Busy`]: somebody has the durable subscription;
+    /// [`Error::AccessDenied`]: another user's group; [`Error::Limit`].
+    pub fn subscriber_with(&self, topic: &str, options: &SubscriberOptions) -> Result<Subscriber> {
+        Subscriber::open(Session::open(self.url.as_deref())?, &CString::new(topic)?, options)
     }
 }

@@ -24,6 +24,7 @@
 
 mod client;
 mod error;
+mod group;
 mod message;
 mod publisher;
 pub mod spsc;
@@ -33,12 +34,13 @@ mod subscriber;
 
 pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
 pub use error::{Error, Result};
-pub use message::{decode, encode, encode_plain, Message, OwnedMessage, HEADER_BYTES, PAYLOAD_MAX};
+pub use group::{GroupInfo, GroupOptions};
+pub use message::{decode, encode, encode_plain, Message, MessageId, OwnedMessage, HEADER_BYTES, PAYLOAD_MAX};
 pub use publisher::{Claim, Confirmation, Publisher, PublisherOptions};
 pub use spsc::SpscRing;
 #[cfg(feature = "tokio")]
 pub use stream::MessageStream;
-pub use subscriber::{Messages, Start, Subscriber};
+pub use subscriber::{Ack, Messages, Start, Subscriber, SubscriberOptions};
 
 /// Nanoseconds for the C interface: whatever does not fit is for ever.
 fn nanoseconds(duration: std::time::Duration) -> u64 {

@@ -41,6 +41,11 @@ impl<'a> Message<'a> {
         self.raw.position
     }
 
+    /// What names it when it is acknowledged.
+    pub fn id(&self) -> MessageId {
+        MessageId { position: self.raw.position, sequence: self.raw.sequence, length: self.raw.length }
+    }
+
     /// When it was published, in nanoseconds since the Unix epoch.
     pub fn timestamp(&self) -> u64 {
         self.raw.timestamp
@@ -65,6 +70,39 @@ impl<'a> Message<'a> {
             timestamp: self.raw.timestamp,
             has_checksum: self.has_checksum(),
         }
+    }
+}
+
+/// Names a message of a subscriber: [`Message::id`]. A copy; it borrows nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    position: u64,
+    sequence: u64,
+    length: u32,
+}
+
+impl MessageId {
+    pub(crate) fn raw(self) -> sys::hermes_message_t {
+        sys::hermes_message_t {
+            position: self.position,
+            sequence: self.sequence,
+            timestamp: 0,
+            payload: std::ptr::null(),
+            length: self.length,
+            flags: 0,
+        }
+    }
+}
+
+impl From<&Message<'_>> for MessageId {
+    fn from(message: &Message<'_>) -> MessageId {
+        message.id()
+    }
+}
+
+impl From<&OwnedMessage> for MessageId {
+    fn from(message: &OwnedMessage) -> MessageId {
+        MessageId { position: message.position, sequence: message.sequence, length: message.payload.len() as u32 }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::client::Session;
 use crate::error::{Error, Result};
-use crate::message::{Message, OwnedMessage};
+use crate::message::{Message, MessageId, OwnedMessage};
 use hermes_msg_sys as sys;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -27,6 +27,52 @@ pub enum Start {
     Position(u64),
 }
 
+/// When a message counts as done, for the member of a group and for a durable subscription.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ack {
+    /// Once the next one is asked for: what is being worked on when a program dies comes again.
+    #[default]
+    Auto,
+    /// When [`Subscriber::ack`] says so.
+    Manual,
+    /// When it is given out: at most once, never again. Of groups only.
+    None,
+}
+
+/// How a subscriber is opened. The default: alone, from the end.
+///
+/// ```no_run
+/// # use hermes_msg::{Ack, Client, Start, SubscriberOptions};
+/// let options = SubscriberOptions { group: Some("risk".into()), ack: Ack::Manual, ..Default::default() };
+/// let mut member = Client::connect()?.subscriber_with("orders", &options)?;
+/// while let Some(message) = member.wait(std::time::Duration::MAX)? {
+///     let id = message.id();
+///     member.ack(id)?;
+/// }
+/// # Ok::<(), hermes_msg::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SubscriberOptions {
+    /// Where reading begins. A group or durable subscription that is not there is made, and begins at [`Start::First`]
+    /// or [`Start::End`]; one that exists goes on where it stands.
+    pub start: Start,
+    /// A member of this group, whose members share the topic's messages: each goes to one of them.
+    pub group: Option<String>,
+    /// A durable subscription of this name: where it stands survives program and broker. Not together with `group`.
+    pub name: Option<String>,
+    /// When a message is done.
+    pub ack: Ack,
+    /// Publishers of a push-back topic wait for this subscriber.
+    pub push_back: bool,
+}
+
+impl Default for SubscriberOptions {
+    fn default() -> SubscriberOptions {
+        SubscriberOptions { start: Start::End, group: None, name: None, ack: Ack::Auto, push_back: false }
+    }
+}
+
 /// Reads a topic. Opened by [`Client::subscriber`](crate::Client::subscriber).
 ///
 /// ```no_run
@@ -46,15 +92,36 @@ pub struct Subscriber {
 unsafe impl Send for Subscriber {}
 
 impl Subscriber {
-    pub(crate) fn open(session: Session, topic: &CStr, start: Start) -> Result<Subscriber> {
+    pub(crate) fn open(session: Session, topic: &CStr, options: &SubscriberOptions) -> Result<Subscriber> {
+        let group = options.group.as_deref().map(CString::new).transpose()?;
+        let name = options.name.as_deref().map(CString::new).transpose()?;
+        let alone = group.is_none() && name.is_none();
+        let from = match options.start {
+            Start::First if !alone => sys::HERMES_FROM_FIRST,
+            Start::End => sys::HERMES_FROM_END,
+            _ if alone => sys::HERMES_FROM_END, // and then it seeks
+            _ => return Err(Error::of_code(sys::HERMES_EINVALID)),
+        };
+        let raw_options = sys::hermes_subscriber_options_t {
+            size: std::mem::size_of::<sys::hermes_subscriber_options_t>(),
+            group: group.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()),
+            name: name.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()),
+            from,
+            ack: match options.ack {
+                Ack::Auto => sys::HERMES_ACK_AUTO,
+                Ack::Manual => sys::HERMES_ACK_MANUAL,
+                Ack::None => sys::HERMES_ACK_NONE,
+            },
+            flags: if options.push_back { sys::HERMES_SUBSCRIBE_PUSH_BACK } else { 0 },
+            reserved: 0,
+        };
         let mut raw = std::ptr::null_mut();
-        // SAFETY: the session is alive, and ours alone.
-        session.check(unsafe {
-            sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), std::ptr::null(), &mut raw)
-        })?;
+        // SAFETY: the session is alive, and ours alone; names and options live through the call.
+        session
+            .check(unsafe { sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), &raw_options, &mut raw) })?;
         let mut subscriber = Subscriber { raw: NonNull::new(raw).expect("opened"), session };
-        if start != Start::End {
-            subscriber.seek(start)?;
+        if alone && options.start != Start::End {
+            subscriber.seek(options.start)?;
         }
         Ok(subscriber)
     }
@@ -105,6 +172,45 @@ impl Subscriber {
     /// the copy of each.
     pub fn messages(&mut self) -> Messages<'_> {
         Messages { subscriber: self }
+    }
+
+    /// A member's message is done: nobody gets it again; a durable subscription goes on behind it. Any that this
+    /// subscriber was given, in any order; several may be held at a time.
+    ///
+    /// # Errors
+    /// [`Expired`](Error::Expired): the lease ran out, and another has it; [`InvalidArgument`](Error::InvalidArgument):
+    /// it was never given out, or this is no member.
+    pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
+        let raw = message.into().raw();
+        // SAFETY: alive, and ours alone; the message lives through the call, which does not look at its payload.
+        self.session.check(unsafe { sys::hermes_ack(self.raw.as_ptr(), &raw) }).map(drop)
+    }
+
+    /// This member cannot deal with the message: another gets it, or the same again, at once.
+    ///
+    /// # Errors
+    /// As [`ack`](Self::ack).
+    pub fn nack(&mut self, message: impl Into<MessageId>) -> Result<()> {
+        let raw = message.into().raw();
+        // SAFETY: as ack().
+        self.session.check(unsafe { sys::hermes_nack(self.raw.as_ptr(), &raw) }).map(drop)
+    }
+
+    /// The lease on the message begins anew: for work that takes longer.
+    ///
+    /// # Errors
+    /// As [`ack`](Self::ack).
+    pub fn renew(&mut self, message: impl Into<MessageId>) -> Result<()> {
+        let raw = message.into().raw();
+        // SAFETY: as ack().
+        self.session.check(unsafe { sys::hermes_renew(self.raw.as_ptr(), &raw) }).map(drop)
+    }
+
+    /// How often the message was given out, this time included; 1 for who is no member; 0: not known any more.
+    pub fn deliveries(&self, message: impl Into<MessageId>) -> u32 {
+        let raw = message.into().raw();
+        // SAFETY: as ack().
+        unsafe { sys::hermes_deliveries(self.raw.as_ptr(), &raw) }
     }
 
     /// Goes on reading there.

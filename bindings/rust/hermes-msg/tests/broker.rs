@@ -1,8 +1,8 @@
 //! The client against a real broker: the hermesd of $HERMES_BIN.
 
 use hermes_msg::{
-    decode, encode, encode_plain, Client, Confirmation, Durability, Error, PublisherOptions, Start, TopicOptions,
-    WhenFull,
+    decode, encode, encode_plain, Ack, Client, Confirmation, Durability, Error, GroupOptions, MessageId,
+    PublisherOptions, Start, Subscriber, SubscriberOptions, TopicOptions, WhenFull,
 };
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -402,5 +402,159 @@ mod stream {
         assert_eq!(stream.take(5000).count().await, 5000);
         assert!(turns.load(Ordering::Relaxed) >= 70);
         other.abort();
+    }
+}
+
+// ---- groups ----
+
+fn numbers(broker: &Broker, count: u32) -> Client {
+    let client = broker.connect();
+    client.create_topic("t", &TopicOptions::default()).unwrap();
+    let mut publisher = client.publisher("t").unwrap();
+    for i in 1..=count {
+        publisher.publish(&i.to_le_bytes()).unwrap();
+    }
+    client
+}
+
+fn member(client: &Client, ack: Ack) -> Subscriber {
+    let options = SubscriberOptions { start: Start::First, group: Some("risk".into()), ack, ..Default::default() };
+    client.subscriber_with("t", &options).unwrap()
+}
+
+fn expect(subscriber: &mut Subscriber, sequence: u64) -> MessageId {
+    let message = subscriber.wait(LONG).unwrap().expect("a message");
+    assert_eq!(message.sequence(), sequence);
+    message.id()
+}
+
+#[test]
+fn members_share_and_acknowledge() {
+    let broker = Broker::start();
+    let client = numbers(&broker, 10);
+    let (mut a, mut b) = (member(&client, Ack::Manual), member(&client, Ack::Manual));
+    let (one, two) = (expect(&mut a, 1), expect(&mut b, 2));
+    a.ack(one).unwrap();
+    b.renew(two).unwrap();
+    b.nack(two).unwrap();
+    let again = expect(&mut a, 2);
+    assert_eq!(a.deliveries(again), 2);
+    assert!(matches!(b.ack(two), Err(Error::Expired(_))));
+    let kept = a.wait(LONG).unwrap().unwrap().to_owned();
+    a.ack(&kept).unwrap();
+    let info = client.group("t", "risk").unwrap();
+    assert_eq!((info.members, info.in_flight, info.redelivered, info.durable), (2, 1, 1, false));
+    assert_eq!(client.groups("t").unwrap(), [info]);
+    drop(a); // in the middle of the second message
+    expect(&mut b, 2);
+    assert!(matches!(b.seek(Start::First), Err(Error::InvalidArgument(_))));
+    assert!(matches!(client.delete_group("t", "risk"), Err(Error::Busy(_))));
+    drop(b);
+    client.delete_group("t", "risk").unwrap();
+    assert!(matches!(client.group("t", "risk"), Err(Error::NotFound(_))));
+}
+
+#[test]
+fn acknowledged_by_asking_for_more_or_never() {
+    let broker = Broker::start();
+    let client = numbers(&broker, 10);
+    let mut a = member(&client, Ack::Auto);
+    assert_eq!(a.messages().take(3).map(|m| m.unwrap().sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    drop(a);
+    expect(&mut member(&client, Ack::None), 3);
+    expect(&mut member(&client, Ack::None), 4);
+    for wrong in [
+        SubscriberOptions { ack: Ack::Manual, ..Default::default() },
+        SubscriberOptions { group: Some("g".into()), name: Some("n".into()), ..Default::default() },
+        SubscriberOptions { group: Some("g".into()), start: Start::Sequence(3), ..Default::default() },
+        SubscriberOptions { name: Some("n".into()), ack: Ack::None, ..Default::default() },
+    ] {
+        assert!(matches!(client.subscriber_with("t", &wrong), Err(Error::InvalidArgument(_))), "{wrong:?}");
+    }
+}
+
+#[test]
+fn dead_letters_leases_and_resets() {
+    let broker = Broker::start();
+    let client = numbers(&broker, 10);
+    let options = GroupOptions {
+        start: Start::Sequence(4),
+        lease: Duration::from_millis(100),
+        max_deliveries: 2,
+        dead_letter: Some("letters".into()),
+        ..Default::default()
+    };
+    client.create_group("t", "risk", &options).unwrap();
+    assert!(matches!(client.create_group("t", "risk", &options), Err(Error::Exists(_))));
+    let mut letters = client.subscriber("letters", Start::First).unwrap();
+    let mut a = member(&client, Ack::Manual);
+    expect(&mut a, 4);
+    let mut b = member(&client, Ack::Manual);
+    for sequence in 5..=10 {
+        let id = expect(&mut b, sequence);
+        b.ack(id).unwrap();
+    }
+    let again = expect(&mut b, 4); // once the lease of a ran out
+    b.nack(again).unwrap();
+    assert!(b.poll().unwrap().is_none());
+    assert_eq!(letters.wait(LONG).unwrap().unwrap().payload(), 4u32.to_le_bytes());
+    let info = client.group("t", "risk").unwrap();
+    assert_eq!((info.expired, info.dead, info.dead_letter.as_deref()), (1, 1, Some("letters")));
+    client.set_lease("t", "risk", Duration::from_secs(3600)).unwrap();
+    client.set_max_deliveries("t", "risk", 0).unwrap();
+    client.reset_group("t", "risk", Start::Sequence(9)).unwrap();
+    expect(&mut b, 9);
+    let info = client.group("t", "risk").unwrap();
+    assert_eq!((info.lease, info.max_deliveries), (Duration::from_secs(3600), 0));
+}
+
+#[test]
+fn durable_subscriptions_go_on() {
+    let mut broker = Broker::start();
+    let client = numbers(&broker, 10);
+    let options = SubscriberOptions { start: Start::First, name: Some("desk".into()), ..Default::default() };
+    let mut s = client.subscriber_with("t", &options).unwrap();
+    assert!(matches!(client.subscriber_with("t", &options), Err(Error::Busy(_))));
+    expect(&mut s, 1);
+    expect(&mut s, 2);
+    drop(s);
+    broker.restart("-TERM");
+    let client = broker.connect();
+    expect(&mut client.subscriber_with("t", &options).unwrap(), 2);
+    assert!(client.group("t", "desk").unwrap().durable);
+}
+
+#[test]
+fn publishers_wait_for_who_asks() {
+    let broker = Broker::start();
+    let client = broker.connect();
+    let topic = TopicOptions {
+        durability: Durability::Memory,
+        window_bytes: 256 << 10,
+        segment_bytes: 1 << 20,
+        push_back: true,
+        ..Default::default()
+    };
+    client.create_topic("t", &topic).unwrap();
+    let options = SubscriberOptions { push_back: true, ..Default::default() };
+    let mut slow = client.subscriber_with("t", &options).unwrap();
+    assert_eq!(client.topic("t").unwrap().waited_for, 1);
+    let publisher = PublisherOptions { timeout: Duration::from_millis(1), ..Default::default() };
+    let mut publisher = client.publisher_with("t", &publisher).unwrap();
+    let mut sent = 0;
+    let error = loop {
+        match publisher.publish(&[0; 1000]) {
+            Ok(_) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::NoRoom(_)) && error.is_retryable());
+    for _ in 0..sent {
+        assert!(slow.poll().unwrap().is_some());
+    }
+    publisher.publish(&[1]).unwrap();
+    drop(slow);
+    for _ in 0..1000 {
+        publisher.publish(&[0; 1000]).unwrap();
     }
 }
