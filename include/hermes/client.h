@@ -406,7 +406,7 @@ typedef struct hermes_group_options {
     uint32_t reserved;
     uint64_t position;   /* HERMES_FROM_POSITION: of a message of the topic */
     uint64_t span_bytes; /* messages in flight stand so close together in the log; beyond, members wait for
-                            the oldest. Rounded up to a power of two, 256 KiB to 1 GiB; 0: 4 MiB */
+                            the oldest. Rounded up to a power of two, 256 KiB to 256 MiB; 0: 4 MiB */
 } hermes_group_options_t;
 
 typedef struct hermes_group_info {

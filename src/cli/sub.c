@@ -10,10 +10,9 @@
 static const char documentation[] =
     "Print the messages of a topic.\v"
     "--from says where to begin: first (the oldest there is), end (what comes from now on; the default), "
-    "last (where the subscription --name stands; its default), seq:N, "
-    "or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. A group, and a "
-    "subscription that is not there yet, are made; a group then begins at --from, and later goes on where "
-    "it stands. A message is done when it is printed. Formats: lines (payload "
+    "seq:N, or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. "
+    "--group and --name are made if they are not there, and then begin at --from (first or end); they go on "
+    "where they stand (--from last), and a message counts as done when it is printed. Formats: lines (payload "
     "and a "
     "newline), raw (payload alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
@@ -50,8 +49,10 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "--ack is for members of a group (--group)");
     if (a->has_from && a->from.kind == CLI_FROM_LAST && a->name == NULL)
         argp_error(state, "--from last: whose last? --name NAME keeps where it stands");
-    if (a->group != NULL && a->from.kind != CLI_FROM_FIRST && a->from.kind != CLI_FROM_END)
-        argp_error(state, "a group begins at the first message or at the end; hermes group reset moves it");
+    if ((a->group != NULL || a->name != NULL) &&
+        (a->from.kind == CLI_FROM_SEQUENCE || a->from.kind == CLI_FROM_TIME))
+        argp_error(state, "a group or durable subscription begins at the first message or at the end, and then "
+                          "goes on where it stands; hermes group reset moves it");
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -138,7 +139,7 @@ static int open_subscriber(hermes_client_t *client, const struct arguments *a, h
         .flags = a->push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0,
     };
     int rc = hermes_subscriber_open(client, a->topic, &how, out);
-    return rc == 0 && a->has_from && a->group == NULL ? cli_seek(*out, a->from) : rc;
+    return rc == 0 && !member ? cli_seek(*out, a->from) : rc;
 }
 
 int cli_sub(int argc, char **argv)

@@ -218,6 +218,95 @@ class Hostile(Case):
         self.assertEqual(self.broker.run("pub", "t", data=b"fine\n").stdout, b"1\n")
         self.assertEqual(self.broker.run("sub", "t", "--from", "first", "-t", "0").stdout, b"fine\n")
 
+    def test_group_requests(self):
+        self.broker.run("topic", "create", "t")
+        s = self.connect()
+        for raw in (b"\0" * 128, b"a" * 128, name("a/b"), name(".."), name("x~")):
+            for kind, request in ((GROUP_CREATE, group("t", "")), (GROUP_ALTER, group("t", "", fields=1)),
+                                  (GROUP_DELETE, group("t", "")), (SUBSCRIBER_OPEN, subscribe("t", "x"))):
+                reply = self.ask(s, kind, request[:128] + raw + request[256:])
+                if kind == SUBSCRIBER_OPEN and raw[0] == 0:
+                    self.assertEqual(reply[0], 30)  # no group at all
+                    continue
+                self.assertEqual((reply[0], struct.unpack_from("<i", reply[1])[0]), (ERROR, -12), raw[:8])
+        second = 10**9
+        for wrong in (dict(lease=5), dict(lease=1 << 63), dict(most=4000), dict(durable=7), dict(start=9),
+                      dict(start=2, position=64), dict(start=2, position=1 << 60), dict(start=2, position=3),
+                      dict(letters="t")):
+            reply = self.ask(s, GROUP_CREATE, group("t", "g", **{"lease": second, **wrong}))
+            self.assertEqual((reply[0], struct.unpack_from("<i", reply[1])[0]), (ERROR, -1), wrong)
+        unterminated = group("t", "g")
+        unterminated = unterminated[:256] + b"x" * 128 + unterminated[384:]
+        self.assertEqual(self.ask(s, GROUP_CREATE, unterminated)[0], ERROR)
+        self.assertEqual(self.ask(s, GROUP_CREATE, group("t", "g", lease=second, span=1 << 63))[0], OK)
+        for fields in (0, 8, 0xFFFFFFFF):
+            self.assertEqual(self.ask(s, GROUP_ALTER, group("t", "g", fields=fields, lease=second))[0], ERROR)
+        self.assertEqual(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "new", start=2))[0], ERROR)
+        self.assertEqual(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g", durable=1))[0], ERROR)
+        self.assertEqual(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g", push_back=1))[0], ERROR)
+        # Somebody else's line, and lines that there are not.
+        kind, payload, fds = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g"))
+        self.assertEqual((kind, len(fds)), (30, 3))
+        _, _, _, page, member, line = struct.unpack_from("<IIQQQI", payload)
+        for resume in ((page, member, line), (page, member, 1 << 31), (page, 0, 5), (1, member, line)):
+            kind, payload, _ = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g", 0, 0, *resume))
+            self.assertEqual(kind, 30)
+            self.assertNotEqual(struct.unpack_from("<QI", payload, 24), (member, line))
+        self.assertEqual(self.ask(s, GROUP_LIST, name("t") + b"\xff" * 128 + bytes(8))[0], GROUPS)
+        self.assertEqual(self.ask(s, GROUP_LIST, name("t") + name("g") + struct.pack("<II", 77, 0))[0], GROUPS)
+        for i in range(300):
+            reply = self.ask(s, GROUP_CREATE, group("t", f"n{i}", lease=second, durable=1))
+            if reply[0] == ERROR:
+                break
+        self.assertEqual((i, struct.unpack_from("<i", reply[1])[0]), (255, -21))
+        self.still_serves()
+
+    def test_a_member_scribbles_on_its_page(self):
+        """The broker reads pages that members write: whatever stands there, it serves the others."""
+        self.broker.run("topic", "create", "t")
+        self.broker.run("group", "create", "t", "g", "--span", "256K", "--lease", "10ms")
+        self.broker.run("group", "create", "t", "good", "--from", "first")
+        self.broker.run("pub", "t", "--count", "1000")
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        rng = random.Random(seed)
+        s = self.connect()
+        _, _, fds = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g"))
+        page = mmap.mmap(fds[2], 0)
+        for turn in range(400 if LONG else 60):
+            for _ in range(300):
+                at = rng.choice([64, 128, 192, 256, 4096, 12288]) + 8 * rng.randrange(64)
+                page[at:at + 8] = struct.pack("<Q", rng.choice(
+                    [rng.getrandbits(64), 0, 1, (1 << 64) - 1, 1 << 63, rng.getrandbits(20) << 24 | 1, 64 * rng.getrandbits(10)]))
+            self.broker.run("group", "info", "t", "g")
+            if turn % 20 == 0:
+                self.broker.run("group", "reset", "t", "g", "--from", "first", check=False)
+                s.close()
+                s = self.connect()
+                _, _, fds = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g"))
+                page = mmap.mmap(fds[2], 0)
+        out = self.broker.run("sub", "t", "--group", "good", "--timeout", "0").stdout
+        self.assertEqual(out.count(b"\n"), 1000)
+        s.close()
+        self.wait_for(lambda: self.broker.run("group", "delete", "t", "g", check=False).returncode == 0, "it is left")
+        self.still_serves()
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+        self.still_serves()
+
+    def test_a_waited_for_subscriber_scribbles(self):
+        self.broker.run("topic", "create", "t", "--push-back", "--durability", "memory", "--window", "256K")
+        s = self.connect()
+        kind, _, fds = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", push_back=1))
+        self.assertEqual((kind, len(fds)), (30, 3))
+        os.ftruncate(fds[2], 8192)
+        page = mmap.mmap(fds[2], 0)
+        page[64:8192] = os.urandom(8192 - 64)
+        s.close()
+        self.still_serves()
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+
     def test_descriptors_are_not_leaked(self):
         self.broker.run("topic", "create", "t", "--shared")
         self.broker.run("pub", "t", data=b"x\n")

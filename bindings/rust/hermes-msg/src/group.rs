@@ -20,7 +20,7 @@ pub struct GroupOptions {
     pub dead_letter: Option<String>,
     /// A durable subscription instead, which has none of all this but `start`.
     pub durable: bool,
-    /// How far apart in the log messages in flight may be: 256 KiB to 1 GiB; 0: 4 MiB.
+    /// How far apart in the log messages in flight may be: 256 KiB to 256 MiB; 0: 4 MiB.
     pub span_bytes: u64,
 }
 
