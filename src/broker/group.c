@@ -277,6 +277,13 @@ static int make_group(struct session *session, struct topic *topic, const struct
     struct group *group = new_group(broker, topic, request->group);
     if (group == NULL)
         return error_set(text, HERMES_ENOMEM, "group '%s'", request->group);
+    if (faccessat(AT_FDCWD, group->kept.path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        free_group(group);
+        return error_set(text, HERMES_EEXISTS,
+                         "group '%s' is on the disk, but is not served: the broker said why when it started "
+                         "(hermes group delete)",
+                         request->group);
+    }
     group->kept.record = (struct group_record){
         .topic_id = topic->id,
         .page_id = next_id(broker),
@@ -413,6 +420,17 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
     return rc;
 }
 
+/* A record that could not be read when the broker started: nobody knows whose it is. */
+static int delete_remains(struct session *session, const struct topic *topic, const char *name,
+                          struct error_text *text)
+{
+    char path[PATH_BYTES];
+    groups_path(session->broker, topic, name, path);
+    if (is_trusted(session->broker, session->uid) && unlink(path) == 0)
+        return HERMES_OK;
+    return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", name, topic->name);
+}
+
 int group_delete(struct session *session, struct topic *topic, const struct wire_group *request,
                  struct error_text *text)
 {
@@ -421,7 +439,7 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return rc;
     struct group *group = find(topic, request->group);
     if (group == NULL)
-        return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", request->group, topic->name);
+        return delete_remains(session, topic, request->group, text);
     if ((rc = check_owner(session, group, true, text)) < 0)
         return rc;
     if (group->members > 0)

@@ -12,7 +12,8 @@ static const char documentation[] =
     "--from says where to begin: first (the oldest there is), end (what comes from now on; the default), "
     "seq:N, or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. "
     "--group and --name are made if they are not there, and then begin at --from (first or end); they go on "
-    "where they stand (--from last), and a message counts as done when it is printed. Formats: lines (payload "
+    "where they stand (--from last), and a message counts as done when it is printed. Formats: lines "
+    "(payload "
     "and a "
     "newline), raw (payload alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
@@ -51,8 +52,9 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "--from last: whose last? --name NAME keeps where it stands");
     if ((a->group != NULL || a->name != NULL) &&
         (a->from.kind == CLI_FROM_SEQUENCE || a->from.kind == CLI_FROM_TIME))
-        argp_error(state, "a group or durable subscription begins at the first message or at the end, and then "
-                          "goes on where it stands; hermes group reset moves it");
+        argp_error(state,
+                   "a group or durable subscription begins at the first message or at the end, and then "
+                   "goes on where it stands; hermes group reset moves it");
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -142,6 +144,20 @@ static int open_subscriber(hermes_client_t *client, const struct arguments *a, h
     return rc == 0 && !member ? cli_seek(*out, a->from) : rc;
 }
 
+/* Not for long at a time: a signal may come between a look at cli_stop and the sleep. */
+static int wait_for(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns)
+{
+    static const uint64_t slice_ns = 250000000;
+    uint64_t start = cli_now_ns(), waited = 0;
+    int rc;
+    do {
+        uint64_t left = timeout_ns - waited;
+        rc = hermes_wait(subscriber, message, left < slice_ns ? left : slice_ns);
+        waited = cli_now_ns() - start;
+    } while ((rc == 0 || rc == HERMES_EDISCONNECTED) && waited < timeout_ns && !cli_stop);
+    return rc;
+}
+
 int cli_sub(int argc, char **argv)
 {
     struct arguments a = {.count = UINT64_MAX, .timeout = INFINITY};
@@ -159,7 +175,7 @@ int cli_sub(int argc, char **argv)
         rc = hermes_poll(subscriber, &message);
         if (rc == 0 || rc == HERMES_EDISCONNECTED) {
             fflush(stdout); /* before sleeping, never for each message of a burst */
-            rc = hermes_wait(subscriber, &message, timeout_ns);
+            rc = wait_for(subscriber, &message, timeout_ns);
             if (rc == 0)
                 break;
         }

@@ -367,7 +367,7 @@ int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_
     int rc = futex_wait_any(words, count, left < most ? left : most);
     if (rc == HERMES_ENOTSUP) /* one word alone, and not for long */
         rc = futex_wait(words[count - 1].word, words[count - 1].expected, left < 1000000 ? left : 1000000);
-    return rc == HERMES_EINTERRUPTED && !member_ready(s) ? rc : HERMES_OK;
+    return rc == HERMES_EINTERRUPTED ? rc : HERMES_OK;
 }
 
 /* ---- acknowledging ---- */

@@ -307,8 +307,8 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
             uint64_t left = timeout_ns - waited;
             rc = s->member != NULL ? member_wait(s, left, s->spin_ns)
                                    : reader_wait(&s->reader, left, s->spin_ns);
-            if (rc == HERMES_EINTERRUPTED)
-                return rc;
+            if (rc == HERMES_EINTERRUPTED) /* what came as well may be another member's by now */
+                return (rc = hermes_poll(s, message)) != 0 ? rc : HERMES_EINTERRUPTED;
         }
         rc = hermes_poll(s, message);
         if (rc != 0 && rc != HERMES_EDISCONNECTED)

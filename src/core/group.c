@@ -104,7 +104,8 @@ static bool try_advance(struct group_page *page, uint64_t mask, uint64_t *now)
 uint64_t group_advance(struct group_page *page, uint64_t mask)
 {
     uint64_t floor;
-    /* Who loses a try lost it to progress; only in a page that somebody scribbles on there is no end to it. */
+    /* Who loses a try lost it to progress; only in a page that somebody scribbles on there is no end to it.
+     */
     for (int i = 0; i < 64 && !try_advance(page, mask, &floor); i++)
         ;
     return floor;

@@ -48,8 +48,8 @@ enum {
     GROUP_VERSION = 1,
     GROUP_MEMBERS = 256,
     GROUP_HEADER_BYTES = 12288,
-    GROUP_SLOTS_MIN = 4096, /* a span of 256 KiB, more than the largest message */
-    GROUP_SLOTS_MAX = 1 << 22, /* 256 MiB */
+    GROUP_SLOTS_MIN = 4096,      /* a span of 256 KiB, more than the largest message */
+    GROUP_SLOTS_MAX = 1 << 22,   /* 256 MiB */
     GROUP_DELIVERIES_MAX = 2047, /* and then no further */
     GROUP_DEAD_LETTER_BYTES = 128,
 };
