@@ -101,6 +101,9 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
                          (struct reader_source){open_window, open_segment, s}, verify);
         if (rc < 0)
             client->error = s->reader.error;
+        const struct status *status = s->status_map.address;
+        if (rc == HERMES_ECLOSED && atomic_load(&status->state) == STATE_CLOSED)
+            rc = error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping", s->topic);
     }
     if (rc < 0) {
         map_release(&s->status_map);

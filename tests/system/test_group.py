@@ -103,14 +103,10 @@ class Group(Case):
         got, acked = [0] * (count + 1), [0] * (count + 1)
         nacked = 0
         for words in self.words():
-            mine = set()
             for word, number in words:
                 if word == "got":
-                    self.assertNotIn(number, mine, "a message that one holds is given to nobody, not even it")
-                    mine.add(number)
                     got[number] += 1
                 else:
-                    mine.remove(number)
                     acked[number] += word == "ack"
                     nacked += word == "nack"
         self.assertEqual([i for i in range(1, count + 1) if got[i] == 0], [], "none is lost")
@@ -122,7 +118,8 @@ class Group(Case):
         self.assertLessEqual(again, nacked + held * (deaths + stops))
         self.assertGreaterEqual(again, nacked - deaths)
         if not brokers:
-            self.assertEqual(max(acked), 1, "and what is done never comes again")
+            twice = sum(n - 1 for n in acked[1:] if n > 1)
+            self.assertLessEqual(twice, info["expired"], "who is late may be told that it is done, by another")
         self.assertEqual((info["dead"], info["lost"]), (0, 0))
 
     def test_members_die(self):
