@@ -1,6 +1,7 @@
 """Full disks, small or missing shared memory, directories that cannot be written, descriptors that run out, strangers.
 
 Needs mounts of its own: runs itself in a private mount namespace (unshare, from util-linux)."""
+import json
 import os
 import resource
 import socket
@@ -253,9 +254,51 @@ class Strangers(Case):
         self.assertNotIn("window", answer)
 
         def window_for_reading():
-            kind, payload, fds, self.socket = self.request(29, name)
+            kind, payload, fds, self.socket = self.request(29, name + bytes(176))
             return "read-only" if os.open(f"/proc/self/fd/{fds[0]}", os.O_RDWR) < 0 else "writable"
         self.assertIn("PermissionError", self.as_nobody(window_for_reading))
+
+    @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_groups_of_another_user(self):
+        """Groups are their owner's; what strangers may write is sealed, and made anew when a broker was killed."""
+        b = self.broker
+        b.run("topic", "create", "t", "--push-back")
+        b.run("pub", "t", "--count", "10")
+        b.run("group", "create", "t", "ours", "--from", "first")
+
+        def fields(group, **more):
+            return b"t".ljust(128, b"\0") + group.encode().ljust(128, b"\0") + struct.pack(
+                "<IIQQIIQII", 0, 1, 0, 0, 0, more.get("push_back", 0), 0, 0, 0)
+
+        def code_of(kind, payload):
+            def ask():
+                _, reply, _, s = self.request(kind, payload)
+                s.close()
+                return str(struct.unpack_from("<i", reply)[0])
+            return ask
+        self.assertEqual(self.as_nobody(code_of(29, fields("ours"))), "-5")
+        self.assertEqual(self.as_nobody(code_of(29, fields("", push_back=1))), "-5")
+        alter = b"t".ljust(128, b"\0") + b"ours".ljust(128, b"\0") + bytes(128) + struct.pack(
+            "<IIQIIQQ", 0, 4, 0, 0, 1, 0, 0)
+        self.assertEqual(self.as_nobody(code_of(37, alter)), "-5")
+        self.assertEqual(self.as_nobody(code_of(38, alter)), "-5")
+
+        def join():
+            kind, payload, fds, self.socket = self.request(29, fields("theirs"))
+            try:
+                os.ftruncate(fds[2], 0)
+                return "cut short"
+            except PermissionError:
+                return f"{kind} {os.readlink(f'/proc/self/fd/{fds[2]}')}"
+        self.assertIn("memfd:hermes-group", self.as_nobody(join))
+        info = json.loads(b.run("group", "info", "t", "theirs", "--json").stdout)
+        self.assertEqual((info["uid"], info["members"]), (65534, 0))
+        self.assertEqual(len([name for name in os.listdir(b.shm()) if name.endswith(".group")]), 1)
+        b.kill()
+        b.start()
+        self.assertIn("memfd:hermes-group", self.as_nobody(join))
+        b.run("group", "reset", "t", "theirs", "--from", "end")  # the broker's user may
+        b.run("group", "delete", "t", "theirs")
 
 
 main()
