@@ -98,6 +98,7 @@ struct broker {
     unsigned rings_closing; /* freed when their last read completes */
     unsigned sequenced;     /* rings in all: is there anything to poll? */
     bool parked;
+    uint64_t blocked_ns; /* how long to leave a log alone that has no room */
     bool stopping;
     uint32_t instance;
     int lock_fd;

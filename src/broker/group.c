@@ -57,11 +57,11 @@ static bool is_trusted(const struct broker *broker, uint32_t uid)
 static int check_owner(const struct session *session, const struct group *group, bool administers,
                        struct error_text *text)
 {
-    if (session->uid == group->kept.record.uid || session->uid == 0 ||
+    if (session->uid == group->kept.settings.uid || session->uid == 0 ||
         (administers && session->uid == session->broker->uid))
         return HERMES_OK;
     return error_set(text, HERMES_EACCESS, "'%s' belongs to user %" PRIu32, group->name,
-                     group->kept.record.uid);
+                     group->kept.settings.uid);
 }
 
 /* ---- pages ---- */
@@ -73,7 +73,7 @@ static uint64_t mask_of(uint32_t slots)
 
 static int make_page(const struct broker *broker, struct group *group, struct error_text *text)
 {
-    const struct group_record *record = &group->kept.record;
+    const struct group_record *record = &group->kept.settings;
     size_t bytes = group_page_bytes(record->slots);
     int rc;
     group->page_path[0] = 0;
@@ -95,7 +95,7 @@ static int make_page(const struct broker *broker, struct group *group, struct er
 /* The page that a broker that was killed left, with all that members did since. */
 static int take_up_page(const struct broker *broker, struct group *group)
 {
-    const struct group_record *record = &group->kept.record;
+    const struct group_record *record = &group->kept.settings;
     uint64_t size = 0;
     uint32_t slots = 0;
     snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group", broker->shm,
@@ -140,9 +140,25 @@ static void use_page(struct group *group)
 {
     struct kept *kept = &group->kept;
     kept->page = group->map.address;
-    kept->mask = mask_of(kept->record.slots);
-    atomic_store(&kept->page->max_deliveries, kept->record.max_deliveries);
+    kept->mask = mask_of(kept->settings.slots);
+    atomic_store(&kept->page->max_deliveries, kept->settings.max_deliveries);
     atomic_store(&kept->page->state, (uint32_t)GROUP_OPEN); /* of a broker that died while it stopped */
+}
+
+/* Two groups change pages, and what belongs to them. */
+static void swap_pages(struct group *a, struct group *b)
+{
+    struct group was = {.map = a->map, .fd = a->fd, .kept.settings = a->kept.settings};
+    memcpy(was.page_path, a->page_path, sizeof was.page_path);
+    a->map = b->map;
+    a->fd = b->fd;
+    memcpy(a->page_path, b->page_path, sizeof a->page_path);
+    a->kept.settings = b->kept.settings;
+    b->map = was.map;
+    b->fd = was.fd;
+    memcpy(b->page_path, was.page_path, sizeof b->page_path);
+    b->kept.settings = was.kept.settings;
+    use_page(a);
 }
 
 static uint64_t next_id(struct broker *broker)
@@ -284,7 +300,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
                          "(hermes group delete)",
                          request->group);
     }
-    group->kept.record = (struct group_record){
+    group->kept.settings = (struct group_record){
         .topic_id = topic->id,
         .page_id = next_id(broker),
         .floor = position,
@@ -294,7 +310,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
         .max_deliveries = request->max_deliveries,
         .uid = session->uid,
     };
-    snprintf(group->kept.record.dead_letter, sizeof group->kept.record.dead_letter, "%s",
+    snprintf(group->kept.settings.dead_letter, sizeof group->kept.settings.dead_letter, "%s",
              request->dead_letter);
     rc = make_page(broker, group, text);
     if (rc < 0) {
@@ -337,7 +353,7 @@ int group_create(struct session *session, struct topic *topic, const struct wire
 
 /* ---- altering ---- */
 
-/* Another position means another page: what members hold of the old one counts no more. */
+/* Another position means another page: what members hold of the old one counts no more. Counters go on. */
 static int reset(struct broker *broker, struct topic *topic, struct group *group,
                  const struct wire_group *request, struct error_text *text)
 {
@@ -345,37 +361,27 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
     int rc = find_position(topic, request->from, request->position, &position, text);
     if (rc < 0)
         return rc;
-    struct group old = *group;
-    struct group_record *record = &group->kept.record;
-    group->map = (struct map){0};
-    record->page_id = next_id(broker);
-    record->floor = record->cursor = position;
-    record->cursor_sequence = 0;
-    record->entries = NULL;
-    record->count = record->room = 0;
-    rc = make_page(broker, group, text);
-    if (rc == 0) {
-        use_page(group);
-        struct group_page *page = group->map.address;
-        atomic_store(&page->redelivered, record->redelivered);
-        atomic_store(&page->expired, record->expired);
-        atomic_store(&page->dead, record->dead);
-        atomic_store(&page->lost, record->lost);
-        rc = kept_save(&group->kept, text);
-        if (rc < 0)
-            drop_page(group, GROUP_MOVED);
-    }
-    if (rc < 0) {
-        struct group_record next = group->kept.next;
-        *group = old;
-        group->kept.next = next;
+    struct group fresh = {.kept.settings = group->kept.settings};
+    memcpy(fresh.name, group->name, sizeof fresh.name);
+    fresh.kept.settings.page_id = next_id(broker);
+    fresh.kept.settings.floor = position;
+    rc = make_page(broker, &fresh, text);
+    if (rc < 0)
         return rc;
-    }
-    free(old.kept.record.entries);
-    drop_page(&old, GROUP_MOVED);
-    group->kept.sighting_count = 0;
-    group->kept.since_ns = 0;
-    return HERMES_OK;
+    struct group_page *page = fresh.map.address;
+    const struct group_page *before = group->kept.page;
+    atomic_store(&page->redelivered, atomic_load(&before->redelivered));
+    atomic_store(&page->expired, atomic_load(&before->expired));
+    atomic_store(&page->dead, atomic_load(&before->dead));
+    atomic_store(&page->lost, atomic_load(&before->lost));
+    swap_pages(group, &fresh);
+    rc = kept_save(&group->kept, text);
+    if (rc < 0)
+        swap_pages(group, &fresh); /* all is as it was */
+    else
+        group->kept.since_ns = group->kept.sighting_count = 0;
+    drop_page(&fresh, GROUP_MOVED);
+    return rc;
 }
 
 int group_alter(struct session *session, struct topic *topic, const struct wire_group *request,
@@ -393,7 +399,7 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
     if (request->fields == 0 || (request->fields & ~known) != 0)
         return error_set(text, HERMES_EINVALID, "nothing that can be altered in group '%s'", group->name);
-    struct group_record *record = &group->kept.record;
+    struct group_record *record = &group->kept.settings;
     struct wire_group wanted = *request;
     if ((request->fields & WIRE_GROUP_LEASE) == 0)
         wanted.lease_ns = record->lease_ns;
@@ -477,7 +483,7 @@ static int find_line(struct group *group)
 
 static bool resumes(struct group *group, const struct wire_subscriber_open *request)
 {
-    return request->resume_page == group->kept.record.page_id && request->resume_member != 0 &&
+    return request->resume_page == group->kept.settings.page_id && request->resume_member != 0 &&
            request->resume_line < GROUP_MEMBERS &&
            !atomic_load(&group->kept.attended[request->resume_line]) &&
            atomic_load(&group->kept.page->members[request->resume_line].id) == request->resume_member;
@@ -527,7 +533,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     handle->group = group;
     handle->line = (unsigned)line;
     handle->member = id;
-    opened->page = group->kept.record.page_id;
+    opened->page = group->kept.settings.page_id;
     opened->member = id;
     opened->line = (uint32_t)line;
     return HERMES_OK;
@@ -563,11 +569,11 @@ void group_describe(const struct group *group, struct wire_group_info *info)
     struct group_page *page = kept->page;
     *info = (struct wire_group_info){
         .durable = kept->mask == 0,
-        .uid = kept->record.uid,
+        .uid = kept->settings.uid,
         .members = group->members,
-        .max_deliveries = kept->record.max_deliveries,
-        .lease_ns = kept->record.lease_ns,
-        .span_bytes = (uint64_t)kept->record.slots * 64,
+        .max_deliveries = kept->settings.max_deliveries,
+        .lease_ns = kept->settings.lease_ns,
+        .span_bytes = (uint64_t)kept->settings.slots * 64,
         .last_sequence = atomic_load(&page->cursor_sequence),
         .redelivered = atomic_load(&page->redelivered),
         .expired = atomic_load(&page->expired),
@@ -575,7 +581,7 @@ void group_describe(const struct group *group, struct wire_group_info *info)
         .lost = atomic_load(&page->lost),
     };
     snprintf(info->group, sizeof info->group, "%s", group->name);
-    snprintf(info->dead_letter, sizeof info->dead_letter, "%s", kept->record.dead_letter);
+    snprintf(info->dead_letter, sizeof info->dead_letter, "%s", kept->settings.dead_letter);
     info->done_position = info->position = atomic_load(&page->floor);
     if (kept->mask != 0) {
         info->done_position = group_advance(page, kept->mask);
@@ -598,18 +604,18 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
     int rc = group_record_read(record, kept->path, text);
     if (rc == 0 && record->topic_id != topic->id)
         rc = error_set(text, HERMES_EMALFORMED, "%s: of another topic", kept->path);
+    kept->settings = *record;
+    kept->settings.entries = NULL;
+    kept->settings.count = kept->settings.room = 0;
     bool taken_up = false;
     if (rc == 0 && topic->log.taken_up && is_trusted(broker, record->uid))
         taken_up = take_up_page(broker, group) == 0;
     if (rc == 0 && !taken_up) {
         bool begins_anew = topic->durability == DURABILITY_MEMORY && !topic->log.taken_up;
-        if (begins_anew) {
-            record->floor = record->cursor = record->cursor_sequence = 0;
-            record->count = 0;
-        }
         rc = make_page(broker, group, text);
         if (rc == 0)
-            group_record_restore(record, group->map.address, mask_of(record->slots), end_of(topic));
+            group_record_restore(record, group->map.address, mask_of(record->slots),
+                                 begins_anew ? 0 : end_of(topic));
     }
     if (rc == 0) {
         use_page(group);

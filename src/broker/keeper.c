@@ -25,10 +25,9 @@ struct sighting {
 static int take(struct kept *group)
 {
     struct group_record *next = &group->next;
-    /* Settings are the record's own. */
     struct group_record_entry *entries = next->entries;
     uint32_t room = next->room;
-    *next = group->record;
+    *next = group->settings;
     next->entries = entries;
     next->room = room;
     return group_record_take(next, group->page, group->mask);
@@ -81,7 +80,7 @@ static void see(void *context, uint64_t position, uint64_t word)
     uint64_t since = look->now;
     if (before != NULL && before->position == position && before->word == word)
         since = before->since_ns;
-    bool expired = look->now - since >= group->record.lease_ns;
+    bool expired = look->now - since >= group->settings.lease_ns;
     if (expired || is_nobodys(group, group_member_of(word))) {
         if (group_give_up(group->page, group->mask, position, word)) {
             if (expired)
@@ -104,7 +103,7 @@ static void see(void *context, uint64_t position, uint64_t word)
 /* Members that did not come back within a lease after a crash of ours give up their lines. */
 static void free_lines(struct kept *group, uint64_t now)
 {
-    if (group->since_ns == 0 || now - group->since_ns < group->record.lease_ns)
+    if (group->since_ns == 0 || now - group->since_ns < group->settings.lease_ns)
         return;
     group->since_ns = 0;
     for (unsigned i = 0; i < GROUP_MEMBERS; i++) {
@@ -156,8 +155,8 @@ static uint64_t look_at(struct kept *group, uint64_t now, bool members)
     if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
         return UINT64_MAX;
     uint64_t due = restless ? record_ns : quiet_ns;
-    if (leases && group->record.lease_ns / 8 < due)
-        due = group->record.lease_ns / 8;
+    if (leases && group->settings.lease_ns / 8 < due)
+        due = group->settings.lease_ns / 8;
     return now + (due < soonest_ns ? soonest_ns : due);
 }
 

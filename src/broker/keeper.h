@@ -14,20 +14,23 @@
 #include "base/path.h"
 #include "core/group_record.h"
 
-/* What the keeper knows of one group. page, mask and attended: anybody's; the rest is under keeper->lock. */
+/*
+ * What the keeper knows of one group. The event loop alone changes page, mask and settings, under
+ * keeper->lock; so it may read them without. The rest is under the lock.
+ */
 struct kept {
     struct group_page *page;
-    uint64_t mask;                        /* slots - 1 */
-    _Atomic bool attended[GROUP_MEMBERS]; /* a session has that line */
+    uint64_t mask;                        /* slots - 1; 0: a durable subscription */
+    struct group_record settings;         /* whose, how, which page; where it stands says the page */
+    _Atomic bool attended[GROUP_MEMBERS]; /* a session has that line. Anybody's */
     struct group_record record;           /* as it is on disk */
     struct group_record next;             /* as it will be */
     char path[PATH_BYTES];                /* of the record */
-    bool memory;       /* the log goes when the broker stops: so does where the group stands in it */
     uint64_t since_ns; /* when the page was taken up: members of before may still come back */
     uint64_t look_ns;  /* when it is due again */
     uint64_t told_ns;
     struct sighting *sightings; /* claims, in the order of positions */
-    size_t sighting_count, sighting_room;
+    size_t sighting_count;
     bool failed; /* the record could not be written */
 };
 

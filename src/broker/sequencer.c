@@ -27,8 +27,8 @@ enum {
 }; /* frames from one ring before the next one has its turn, or half a window of them: what
       stands behind the journal's position must not be overwritten */
 
-/* A log that has no room is looked at again this often: nobody rings when there is some. */
-static const uint64_t blocked_ns = 100000;
+/* A log that has no room is looked at again after so long, and then after twice as long: nobody rings. */
+static const uint64_t blocked_ns = 100000, longest_blocked_ns = 2000000;
 
 static _Atomic uint64_t *gate_of(struct topic *topic)
 {
@@ -152,6 +152,7 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
     topic->rings[line] = ring;
     topic->ring_count++;
     broker->sequenced++;
+    broker->blocked_ns = blocked_ns;
     start_wake(ring);
     *out = ring;
     return HERMES_OK;
@@ -277,6 +278,8 @@ bool sequencer_turn(struct broker *broker)
                 seen++;
                 moved |= drain(topic->rings[i]);
             }
+    if (moved)
+        broker->blocked_ns = blocked_ns;
     return moved;
 }
 
@@ -305,8 +308,10 @@ uint64_t sequencer_park(struct broker *broker)
                 continue;
             if (!topic->blocked)
                 return 0;
-            sleep_ns = blocked_ns;
+            sleep_ns = broker->blocked_ns;
         }
+    if (sleep_ns == broker->blocked_ns && broker->blocked_ns < longest_blocked_ns)
+        broker->blocked_ns *= 2;
     return sleep_ns;
 }
 

@@ -162,13 +162,15 @@ static void readers_path(const struct broker *broker, const struct topic *topic,
     snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", broker->shm, topic->id);
 }
 
-static void close_readers(const struct broker *broker, struct topic *topic)
+/* keep: the log stays in shared memory, and who reads it with it. */
+static void close_readers(const struct broker *broker, struct topic *topic, bool keep)
 {
     char path[SHM_PATH_BYTES + 32];
     if (topic->readers == NULL)
         return;
     readers_path(broker, topic, path);
-    unlink(path);
+    if (!keep)
+        unlink(path);
     map_release(&topic->readers_map);
     close(topic->readers_fd);
     topic->readers = NULL;
@@ -272,7 +274,7 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     if (rc == 0 && topic->durability != DURABILITY_MEMORY)
         rc = persister_add(&broker->persister, &topic->log);
     if (rc < 0) {
-        close_readers(broker, topic);
+        close_readers(broker, topic, false);
         log_abandon(&topic->log);
     }
     return rc;
@@ -410,7 +412,7 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
         return error_set_errno(text, "delete", path);
     persister_remove(&broker->persister, &topic->log);
     group_close_all(broker, topic, true);
-    close_readers(broker, topic);
+    close_readers(broker, topic, false);
     (void)log_close(&topic->log, STATE_DELETED);
     remove_remains(broker, name);
     free_topic(broker, topic);
@@ -539,8 +541,8 @@ int topic_close_all(struct broker *broker, struct error_text *text)
         struct topic *topic = broker->topics;
         persister_remove(&broker->persister, &topic->log);
         group_close_all(broker, topic, false);
-        close_readers(broker, topic);
         int rc = log_close(&topic->log, STATE_CLOSED);
+        close_readers(broker, topic, rc < 0);
         if (rc < 0) {
             broker_note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
                         hermes_strerror(rc));

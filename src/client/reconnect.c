@@ -157,14 +157,20 @@ static int resume_direct(struct hermes_publisher *p)
         rc = publisher_adopt(p, &opened);
         return rc < 0 ? rc : send_backlog(p);
     }
-    struct map doorbell = {0}, bell = {0};
+    struct map doorbell = {0}, bell = {0}, readers = {0};
     rc = client_map(p->client, 2, 4096, MAP_READ_WRITE, &doorbell);
     if (rc == 0)
         rc = client_map(p->client, 3, 4096, MAP_READ, &bell);
+    if (rc == 0 && opened.push_back != 0)
+        rc = client_map(p->client, 4, READERS_BYTES, MAP_READ_WRITE, &readers);
     if (rc < 0) {
         map_release(&doorbell);
+        map_release(&bell);
         return rc;
     }
+    map_release(&p->attached.readers);
+    p->attached.readers = readers;
+    p->writer.readers = readers.address;
     map_release(&p->attached.doorbell);
     map_release(&p->attached.bell);
     p->attached.doorbell = doorbell;

@@ -73,8 +73,10 @@ static int adopt_line(struct hermes_subscriber *s, const struct wire_subscriber 
 /* Tells publishers how far we are. What is in the store they cannot overwrite. */
 static void tell_publishers(struct hermes_subscriber *s)
 {
-    readers_moved(s->readers, s->reader_line, s->reader.in_store ? READERS_NOBODY : s->reader.position,
-                  s->membarrier);
+    const struct reader *reader = &s->reader;
+    bool behind = reader->in_store &&
+                  reader->position < atomic_load_explicit(&reader->status->persisted, memory_order_relaxed);
+    readers_moved(s->readers, s->reader_line, behind ? READERS_NOBODY : reader->position, s->membarrier);
 }
 
 /* Opens the topic and fills in *s but for the client's list. */
@@ -103,7 +105,8 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
             client->error = s->reader.error;
         const struct status *status = s->status_map.address;
         if (rc == HERMES_ECLOSED && atomic_load(&status->state) == STATE_CLOSED)
-            rc = error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping", s->topic);
+            rc = error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
+                           s->topic);
     }
     if (rc < 0) {
         map_release(&s->status_map);
@@ -199,7 +202,10 @@ int subscriber_attach_again(struct hermes_subscriber *s)
                                       .next = s->next,
                                       .spin_ns = s->spin_ns,
                                       .notifier = s->notifier,
-                                      .member = s->member};
+                                      .member = s->member,
+                                      .plain = s->plain,
+                                      .push_back = s->push_back,
+                                      .membarrier = s->membarrier};
     memcpy(fresh.topic, s->topic, sizeof fresh.topic);
     uint64_t position = s->reader.position, sequence = s->reader.sequence;
     int rc = client_ensure(s->client);

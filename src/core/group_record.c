@@ -95,7 +95,7 @@ void group_record_restore(const struct group_record *record, struct group_page *
     uint64_t cursor = record->cursor < end ? record->cursor : end;
     atomic_store(&page->floor, floor);
     atomic_store(&page->cursor, cursor);
-    atomic_store(&page->cursor_sequence, record->cursor_sequence);
+    atomic_store(&page->cursor_sequence, cursor == 0 ? 0 : record->cursor_sequence);
     atomic_store(&page->redelivered, record->redelivered);
     atomic_store(&page->expired, record->expired);
     atomic_store(&page->dead, record->dead);

@@ -71,6 +71,7 @@ static void test_refuses(void **state)
 {
     struct fixture *f = *state;
     hermes_subscriber_t *s;
+    hermes_client_t *clients[65];
     make_topic(f, "plain", false);
     make_push_back(f, false, HERMES_DURABILITY_MEMORY);
     hermes_subscriber_options_t options = {.size = sizeof options, .flags = HERMES_SUBSCRIBE_PUSH_BACK};
@@ -82,17 +83,16 @@ static void test_refuses(void **state)
     options.flags = 2;
     assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &s), HERMES_ENOTSUP);
     for (int i = 0; i < 65; i++) { /* a session each: one has 64 handles */
-        hermes_client_t *client;
-        assert_int_equal(hermes_connect(NULL, &client), 0);
+        assert_int_equal(hermes_connect(NULL, &clients[i]), 0);
         options.flags = HERMES_SUBSCRIBE_PUSH_BACK;
-        assert_int_equal(hermes_subscriber_open(client, "t", &options, &s), i < 64 ? 0 : HERMES_ELIMIT);
-        if (i == 64)
-            hermes_disconnect(client);
+        assert_int_equal(hermes_subscriber_open(clients[i], "t", &options, &s), i < 64 ? 0 : HERMES_ELIMIT);
     }
     hermes_topic_info_t info = {.size = sizeof info};
     assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
     assert_int_equal(info.push_back, 1);
     assert_int_equal(info.waited_for, 64);
+    for (int i = 0; i < 65; i++)
+        hermes_disconnect(clients[i]);
 }
 
 static void wait_and_go_on(struct fixture *f)
@@ -299,7 +299,10 @@ static void test_stopped_broker(void **state)
     hermes_publisher_set_wait(publisher, patience_ns);
     assert_int_equal(publish(publisher, ++last), 0);
     read_all(s, 1, last);
-    hermes_publisher_set_wait(publisher, 1000000);
+    hermes_topic_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    assert_int_equal(info.waited_for, 1);
+    hermes_publisher_set_wait(publisher, 200000000);
     uint64_t before = last;
     last = fill(f, publisher, last);
     assert_true(last > before);

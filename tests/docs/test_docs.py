@@ -20,6 +20,14 @@ class Docs(unittest.TestCase):
         for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "messages     2000", "2 messages, 0 damaged"):
             self.assertIn(expected, output)
 
+    def test_groups(self):
+        commands = "\n".join(blocks("docs/how-to/groups.md"))
+        with tempfile.TemporaryDirectory() as home:
+            output = shell(self, f"export HERMES_HOME={home} PATH={BUILD}/bin:$PATH\nhermesd > $HERMES_HOME/ready & broker=$!\nuntil grep -q serving $HERMES_HOME/ready; do kill -0 $broker; done\n"
+                           + commands + "\nkill $broker; wait $broker\n", home)
+        for expected in ("position     12800, behind message 100", "behind       900 messages", "500 ....", "11 ....", "20000\n"):
+            self.assertIn(expected, output)
+
     def test_readme(self):
         commands = next(b for b in blocks("README.md") if "HERMES_HOME" in b)
         with tempfile.TemporaryDirectory() as home:

@@ -105,6 +105,15 @@ class Languages(Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("topic 'unknown'", result.stdout)
 
+    def test_groups_in_python(self):
+        self.broker.run("topic", "create", "orders")
+        self.broker.run("pub", "orders", "--count", "300")
+        self.broker.run("group", "create", "orders", "risk", "--from", "first")
+        code = "\n".join(blocks("docs/how-to/groups.md", "python"))
+        result = subprocess.run([VENV, "-c", code], env=self.broker.environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("a subscriber that is waited for is behind", result.stdout)
+
     def test_readme_in_python(self):
         self.broker.run("topic", "create", "greetings")
         code = blocks("README.md", "python")[0]
