@@ -23,9 +23,12 @@ class Docs(unittest.TestCase):
     def test_groups(self):
         commands = "\n".join(blocks("docs/how-to/groups.md"))
         with tempfile.TemporaryDirectory() as home:
-            output = shell(self, f"export HERMES_HOME={home} PATH={BUILD}/bin:$PATH\nhermesd > $HERMES_HOME/ready & broker=$!\nuntil grep -q serving $HERMES_HOME/ready; do kill -0 $broker; done\n"
-                           + commands + "\nkill $broker; wait $broker\n", home)
-        for expected in ("position     12800, behind message 100", "behind       900 messages", "500 ....", "11 ....", "20000\n"):
+            start = f"""export HERMES_HOME={home} PATH={BUILD}/bin:$PATH
+                hermesd > $HERMES_HOME/ready & broker=$!
+                until grep -q serving $HERMES_HOME/ready; do kill -0 $broker; done\n"""
+            output = shell(self, start + commands + "\nkill $broker; wait $broker\n", home)
+        for expected in ("position     12800, behind message 100", "behind       900 messages", "500 ....",
+                         "11 ....", "20000\n"):
             self.assertIn(expected, output)
 
     def test_readme(self):
