@@ -167,7 +167,8 @@ enum group_claim { GROUP_MINE, GROUP_TAKEN, GROUP_NO_ROOM };
 enum group_claim group_make_room(struct group_member *member, uint64_t position);
 
 /* The message at position, which stands committed in the log, for the first time. GROUP_TAKEN: it is, or was,
- * another's. GROUP_NO_ROOM: too much is in flight. */
+ * another's; if it may be had again, because that one died before group_passed(), group_has_news() says so.
+ * GROUP_NO_ROOM: too much is in flight. */
 static inline enum group_claim group_claim(struct group_member *member, uint64_t position)
 {
     struct group_page *page = member->page;
@@ -180,8 +181,11 @@ static inline enum group_claim group_claim(struct group_member *member, uint64_t
     }
     _Atomic uint64_t *slot = &page->slot[position >> 6 & member->mask];
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
-    if (!group_is_free_for(word, position))
+    if (!group_is_free_for(word, position)) {
+        enum group_state state = group_state_of(word);
+        member->seen -= state == GROUP_AVAILABLE || state == GROUP_DEAD;
         return GROUP_TAKEN;
+    }
     uint64_t mine = group_word(position, 1, member->index, member->at_most_once ? GROUP_DONE : GROUP_CLAIMED);
     /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it. */
     return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_acq_rel,

@@ -149,6 +149,49 @@ static void test_room(void **state)
     drop_page(page);
 }
 
+/* Who dies between a claim and the cursor leaves a message behind the cursor: given up, it is found once the
+ * cursor has passed it, whatever was told before. */
+static void test_death_behind_the_cursor(void **state)
+{
+    (void)state;
+    for (int most = 0; most < 2; most++) {
+        struct group_page *page = new_page(0, (unsigned)most, "dead");
+        struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+        uint64_t position;
+        bool dead;
+        assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+        group_leave(page, MASK, 0);
+        assert_false(group_again(&b, &position, &dead)); /* not yet below the cursor */
+        assert_false(group_has_news(&b));
+        assert_int_equal(group_claim(&b, 0), GROUP_TAKEN);
+        group_passed(&b, 64, 1);
+        assert_true(group_has_news(&b));
+        assert_true(group_again(&b, &position, &dead));
+        assert_int_equal(position, 0);
+        assert_int_equal(dead, most == 1);
+        assert_false(group_again(&b, &position, &dead));
+        assert_int_equal(group_ack(&b, 0), 0);
+        assert_int_equal(group_advance(page, MASK), 64);
+        drop_page(page);
+    }
+}
+
+static void test_words_of_other_laps(void **state)
+{
+    (void)state;
+    uint64_t positions[] = {0, 64, SPAN, (uint64_t)1 << 45, ((uint64_t)1 << 46) - 64};
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        uint64_t at = positions[i], word = group_word(at, 1, 255, GROUP_CLAIMED);
+        assert_true(group_is_of(word, at));
+        assert_int_equal(group_member_of(word), 255);
+        assert_false(group_is_free_for(word, at));
+        assert_false(group_is_of(word, at + SPAN));
+        assert_true(group_is_free_for(word, at + SPAN)); /* the next lap */
+        assert_false(group_is_free_for(group_word(at + SPAN, 1, 0, GROUP_DONE), at)); /* a member a lap behind */
+        assert_true(group_is_free_for(0, at));
+    }
+}
+
 /* What lies between could not be read: the floor follows the cursor, but not over what is in flight. */
 static void test_jump(void **state)
 {
@@ -433,8 +476,11 @@ static void *live(void *argument)
     unsigned index = (unsigned)(uintptr_t)argument;
     uint64_t random = index + 77;
     struct group_member m = new_member(crowd.page, index, false);
-    uint64_t at = 0;
+    uint64_t at = 0, floor = 0;
     while (group_advance(crowd.page, MASK) < (uint64_t)RUN * 64) {
+        uint64_t now = atomic_load(&crowd.page->floor);
+        assert_true(now >= floor);
+        floor = now;
         uint64_t position = 0;
         bool dead = false, mine = group_has_news(&m) && group_again(&m, &position, &dead);
         if (!mine) {
@@ -540,6 +586,8 @@ int main(void)
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_death_behind_the_cursor),
+        cmocka_unit_test(test_words_of_other_laps),
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_record),
         cmocka_unit_test(test_crowd),
