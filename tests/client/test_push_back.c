@@ -56,6 +56,14 @@ static uint64_t fill(struct fixture *f, hermes_publisher_t *publisher, uint64_t 
     return last;
 }
 
+static void await_persister(struct fixture *f)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    do
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    while (info.persisted_position < info.committed_position);
+}
+
 static void read_all(hermes_subscriber_t *s, uint64_t first, uint64_t last)
 {
     hermes_message_t message;
@@ -240,7 +248,7 @@ static void test_dead_subscriber_stops_counting(void **state)
 {
     struct fixture *f = *state;
     make_push_back(f, false, HERMES_DURABILITY_ASYNC);
-    hermes_publisher_t *publisher = publisher_of(f->client, 0);
+    hermes_publisher_t *publisher = publisher_of(f->client, 200000000);
     pid_t child = start_idle_subscriber();
     uint64_t last = fill(f, publisher, 0);
     kill(child, SIGSTOP); /* hanging is not dying */
@@ -259,8 +267,9 @@ static void test_killed_broker(void **state)
     struct fixture *f = *state;
     make_push_back(f, false, HERMES_DURABILITY_ASYNC);
     hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
-    hermes_publisher_t *publisher = publisher_of(f->client, 1000000);
+    hermes_publisher_t *publisher = publisher_of(f->client, 200000000);
     uint64_t last = fill(f, publisher, 0);
+    await_persister(f); /* or it is the store that has no room for more */
     stop_broker(f, SIGKILL);
     read_all(s, 1, 10);
     uint64_t more = fill(f, publisher, last);
@@ -318,10 +327,7 @@ static void test_history(void **state)
     uint64_t last = 0;
     while (last < 3000)
         assert_int_equal(publish(publisher, ++last), 0);
-    hermes_topic_info_t info = {.size = sizeof info};
-    do
-        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
-    while (info.persisted_position < info.committed_position);
+    await_persister(f);
     hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_FIRST);
     read_all(s, 1, 10);
     while (last < 6000)

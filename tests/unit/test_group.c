@@ -187,7 +187,8 @@ static void test_words_of_other_laps(void **state)
         assert_false(group_is_free_for(word, at));
         assert_false(group_is_of(word, at + SPAN));
         assert_true(group_is_free_for(word, at + SPAN)); /* the next lap */
-        assert_false(group_is_free_for(group_word(at + SPAN, 1, 0, GROUP_DONE), at)); /* a member a lap behind */
+        assert_false(
+            group_is_free_for(group_word(at + SPAN, 1, 0, GROUP_DONE), at)); /* a member a lap behind */
         assert_true(group_is_free_for(0, at));
     }
 }
