@@ -166,9 +166,15 @@ static int bury(struct hermes_subscriber *s, const hermes_message_t *message)
     }
     if (rc == 0)
         rc = hermes_publish(m->letters, message->payload, message->length, NULL);
-    if (rc == HERMES_EDISCONNECTED) /* it goes out once a broker is back */
-        rc = HERMES_OK;
-    return rc == 0 ? group_ack(&m->group, message->position) : rc;
+    if (rc == 0) /* in the topic, not only in our ring */
+        rc = hermes_publisher_wait(m->letters, HERMES_COMMITTED, letter_wait_ns);
+    if (rc == 0)
+        return group_ack(&m->group, message->position);
+    struct error_text why = s->client->error;
+    hermes_publisher_close(m->letters); /* the topic may be another one next time */
+    m->letters = NULL;
+    s->client->error = why;
+    return rc;
 }
 
 /* One that was claimed again. 1: *message; 0: nothing came of it. */
@@ -181,6 +187,8 @@ static int take_again(struct hermes_subscriber *s, uint64_t position, bool dead,
     m->pending_dead = dead;
     if (m->pending)
         return rc < 0 ? subscriber_failed(s, rc) : rc;
+    if (rc == HERMES_ECLOSED) /* the page goes with the log: the next one will have it */
+        return subscriber_failed(s, rc);
     if (rc < 0) { /* overwritten, removed by retention, damaged */
         atomic_fetch_add_explicit(&m->page->lost, 1, memory_order_relaxed);
         (void)group_ack(&m->group, position);
