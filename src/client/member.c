@@ -245,8 +245,7 @@ static int poll_durable(struct hermes_subscriber *s, hermes_message_t *message)
         if (rc < 0 || !member_is_current(s->member))
             return rc;
     }
-    if (s->reader.owner_changed)
-        subscriber_greet_again(s);
+    subscriber_greet_if_due(s);
     int rc = reader_poll(&s->reader, message);
     if (rc == 1) {
         m->held = s->reader.position;
@@ -287,7 +286,13 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         uint64_t start = group_start(&m->group);
         if (__builtin_expect(reader->position < start, 0))
             hop(reader, start);
+        uint64_t position = reader->position;
         int rc = reader_poll(reader, message);
+        if (__builtin_expect(rc == HERMES_EGONE, 0) && (start = group_start(&m->group)) > position) {
+            reader->gap_from = 0; /* this member was overtaken; the group was not */
+            hop(reader, start);
+            continue;
+        }
         if (rc <= 0)
             return rc < 0 ? pass_over(s, rc) : 0;
         enum group_claim claim = group_claim(&m->group, message->position);
@@ -312,8 +317,7 @@ int member_poll(struct hermes_subscriber *s, hermes_message_t *message)
     if (m->holds)
         ack_held(m);
     m->no_room = false;
-    if (__builtin_expect(s->reader.owner_changed, 0))
-        subscriber_greet_again(s);
+    subscriber_greet_if_due(s);
     int rc = 0;
     if (__builtin_expect(group_has_news(&m->group) || m->pending, 0)) {
         while ((rc = look_at_news(s, message)) == HERMES_EAGAIN)

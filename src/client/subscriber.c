@@ -275,8 +275,8 @@ int subscriber_failed(struct hermes_subscriber *s, int rc)
 
 static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *message)
 {
-    if (s->push_back && __builtin_expect(s->reader.owner_changed, 0))
-        subscriber_greet_again(s); /* or we are waited for no longer */
+    if (s->push_back)
+        subscriber_greet_if_due(s); /* or we are waited for no longer */
     int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
     if (rc < 0 && s->member == NULL)
         rc = subscriber_failed(s, rc);

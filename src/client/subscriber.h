@@ -58,6 +58,12 @@ int subscriber_failed(struct hermes_subscriber *s, int rc);
 int subscriber_attach_again(struct hermes_subscriber *s);
 /* A restarted broker has taken the log up: only the session is new. */
 void subscriber_greet_again(struct hermes_subscriber *s);
+/* The same for who never waits: not more often than client_ensure() tries. */
+static inline void subscriber_greet_if_due(struct hermes_subscriber *s)
+{
+    if (__builtin_expect(s->reader.owner_changed, 0) && client_ensure(s->client) == 0)
+        subscriber_greet_again(s);
+}
 void subscriber_close_handle(struct hermes_subscriber *s);
 
 /* Of member.c. */
