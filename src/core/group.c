@@ -175,8 +175,9 @@ bool group_again(struct group_member *member, uint64_t *position, bool *dead)
             member->scan = 0;
         }
         uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
-        uint64_t cursor = atomic_load_explicit(&page->cursor, memory_order_acquire);
-        uint64_t end = flight_end(floor, cursor, member->mask);
+        /* After the notice, and raised before it: relaxed is enough. Not the cursor, which may be older. */
+        uint64_t given_up = atomic_load_explicit(&page->given_up, memory_order_relaxed);
+        uint64_t end = flight_end(floor, given_up, member->mask);
         for (uint64_t at = member->scan > floor ? member->scan : floor; at < end; at += 64)
             if (claim_again(member, at, dead)) {
                 member->scan = at + 64;
@@ -238,8 +239,18 @@ static uint64_t given_up(struct group_page *page, uint64_t position, uint64_t wo
     return group_word(position, deliveries, 0, state);
 }
 
+/* Before a message comes back. */
+static void raise_given_up(struct group_page *page, uint64_t end)
+{
+    uint64_t before = atomic_load_explicit(&page->given_up, memory_order_relaxed);
+    while (before < end && !atomic_compare_exchange_weak_explicit(&page->given_up, &before, end,
+                                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)
 {
+    raise_given_up(page, position + 64);
     uint64_t to = given_up(page, position, word);
     if (!swap(slot_of(page, mask, position), &word, to))
         return false;
@@ -307,4 +318,5 @@ void group_restore(struct group_page *page, uint64_t mask, uint64_t position, un
     atomic_store_explicit(slot_of(page, mask, position),
                           group_word(position, deliveries, 0, dead ? GROUP_DEAD : GROUP_AVAILABLE),
                           memory_order_relaxed);
+    raise_given_up(page, position + 64);
 }

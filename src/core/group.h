@@ -6,6 +6,7 @@
  *     0      identity   written once
  *     64     settings   the broker
  *     128    notice     grows whenever something happened that members must look at; sleepers sleep on it
+ *            given_up   every message that was ever given up is below it
  *     192    cursor     every message below it has been claimed
  *     256    floor      every message below it is done
  *     320    counters
@@ -26,9 +27,11 @@
  * message in one of these states, and nothing locked. At-most-once members claim by going to DONE at once.
  *
  * Why floor and cursor may be stale. Who stores cursor = c has seen claims of all messages below c, its own
- * or (acquire) others'; an older value, stored late, says less and nothing wrong. A message may be claimed
- * only below floor + span, and what stood in its slot before was below the floor, so it is done. floor only
- * grows: by compare-and-swap, over slots that were seen DONE.
+ * or (acquire) others'; an older value, stored late, says less and nothing wrong to who looks for new
+ * messages. Who looks for those that came back must not miss one for it: they are below given_up, which only
+ * grows, is raised before a message comes back, and that before the notice. A message may be claimed only
+ * below floor + span, and what stood in its slot before was below the floor, so it is done. floor only grows:
+ * by compare-and-swap, over slots that were seen DONE.
  *
  * The idea of one state for each message in flight, between two positions, is that of Kafka's share groups
  * (KIP-932); there the broker keeps it and each change is a request.
@@ -76,6 +79,7 @@ struct group_page {
     _Atomic uint32_t hungry;             /* a member waits for room between floor and floor + span */
 
     _Alignas(64) _Atomic uint32_t notice;
+    _Atomic uint64_t given_up;
 
     _Alignas(64) _Atomic uint64_t cursor;
     _Atomic uint64_t cursor_sequence; /* about: of the last message below it. For people */
@@ -167,8 +171,7 @@ enum group_claim { GROUP_MINE, GROUP_TAKEN, GROUP_NO_ROOM };
 enum group_claim group_make_room(struct group_member *member, uint64_t position);
 
 /* The message at position, which stands committed in the log, for the first time. GROUP_TAKEN: it is, or was,
- * another's; if it may be had again, because that one died before group_passed(), group_has_news() says so.
- * GROUP_NO_ROOM: too much is in flight. */
+ * another's. GROUP_NO_ROOM: too much is in flight. */
 static inline enum group_claim group_claim(struct group_member *member, uint64_t position)
 {
     struct group_page *page = member->page;
@@ -181,11 +184,8 @@ static inline enum group_claim group_claim(struct group_member *member, uint64_t
     }
     _Atomic uint64_t *slot = &page->slot[position >> 6 & member->mask];
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
-    if (!group_is_free_for(word, position)) {
-        enum group_state state = group_state_of(word);
-        member->seen -= state == GROUP_AVAILABLE || state == GROUP_DEAD;
+    if (!group_is_free_for(word, position))
         return GROUP_TAKEN;
-    }
     uint64_t mine = group_word(position, 1, member->index, member->at_most_once ? GROUP_DONE : GROUP_CLAIMED);
     /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it. */
     return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_acq_rel,
