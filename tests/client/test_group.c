@@ -367,9 +367,8 @@ static void test_dead_letters(void **state)
     hermes_topic_options_t options = {.size = sizeof options, .durability = 1, .shared = 1};
     assert_int_equal(hermes_topic_create(f->client, "letters", &options), 0);
     assert_int_equal(hermes_subscriber_open(f->client, "letters", NULL, &letters), 0);
-    hermes_subscriber_close(a);
-    a = join(f->client);
-    expect_nothing(a);
+    hermes_subscriber_t *b = join(f->client); /* who comes looks, too */
+    expect_nothing(b);
     expect(letters, 3);
     assert_int_equal(describe(f, "risk").in_flight, 0);
 }
@@ -443,8 +442,15 @@ static void test_reset(void **state)
     options.from = HERMES_FROM_END;
     assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
     expect_nothing(a);
-    publish(f, "t", 101, 101);
+    publish(f, "t", 101, 103);
     expect(a, 101);
+    for (uint64_t i = 102; i <= 103; i++) {
+        held = expect(a, i);
+        assert_int_equal(hermes_ack(a, &held), 0);
+    }
+    stop_broker(f, SIGKILL); /* the new page outlives it, as the old one would have */
+    start_broker(f);
+    expect_nothing(a);
     assert_int_equal(describe(f, "risk").members, 1);
     options.from = HERMES_FROM_POSITION;
     options.position = 1ull << 40;
@@ -559,6 +565,21 @@ static void test_stopped_broker(void **state)
     expect(b, 12);
     expect(a, 13);
     hermes_disconnect(other);
+}
+
+/* What was in flight when the broker stopped was not given up: nobody failed. */
+static void test_a_stop_is_no_failure(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, NULL);
+    publish(f, "t", 1, 2);
+    hermes_subscriber_t *a = join(f->client);
+    expect(a, 1);
+    stop_broker(f, SIGTERM);
+    start_broker(f);
+    expect(a, 1);
+    assert_int_equal(describe(f, "risk").dead, 0);
 }
 
 /* A memory topic ends with its broker's orderly stop, and its groups begin anew with it. */
@@ -707,6 +728,7 @@ int main(void)
         TEST(test_killed_broker),
         TEST(test_member_dies_with_the_broker),
         TEST(test_stopped_broker),
+        TEST(test_a_stop_is_no_failure),
         TEST(test_memory_topic),
         TEST(test_overtaken),
         TEST(test_from_the_store),
