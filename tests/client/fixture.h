@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "hermes/hermes.h"
 
@@ -65,6 +66,22 @@ static inline int teardown(void **state)
     assert_int_equal(system(command), 0);
     free(f);
     return 0;
+}
+
+/* Returns once that thread sleeps in the kernel. */
+static inline void await_sleep(pid_t process, pid_t thread)
+{
+    char path[64], line[512], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)process, (int)thread);
+    for (time_t start = time(NULL); state != 'S';) {
+        if (time(NULL) - start > 60)
+            fail_msg("thread %d does not go to sleep", (int)thread);
+        FILE *file = fopen(path, "r");
+        if (file == NULL || fgets(line, sizeof line, file) == NULL || strrchr(line, ')') == NULL)
+            fail_msg("cannot read %s", path);
+        fclose(file);
+        state = strrchr(line, ')')[2];
+    }
 }
 
 static inline void make_topic_of(struct fixture *f, const char *name, bool shared,

@@ -3,6 +3,8 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 enum { PATIENCE = 60 };
 static const uint64_t patience_ns = PATIENCE * 1000000000ull;
@@ -228,15 +230,25 @@ static void test_nack_goes_to_who_sleeps(void **state)
 struct sleeper {
     hermes_subscriber_t *member;
     uint64_t number;
+    _Atomic pid_t thread;
 };
 
 static void *sleep_on(void *argument)
 {
     struct sleeper *sleeper = argument;
     hermes_message_t message;
+    atomic_store(&sleeper->thread, gettid());
     if (hermes_wait(sleeper->member, &message, patience_ns) == 1)
         sleeper->number = number_of(&message);
     return NULL;
+}
+
+static void start_sleeper(pthread_t *thread, struct sleeper *sleeper)
+{
+    assert_int_equal(pthread_create(thread, NULL, sleep_on, sleeper), 0);
+    while (atomic_load(&sleeper->thread) == 0)
+        sched_yield();
+    await_sleep(getpid(), atomic_load(&sleeper->thread));
 }
 
 /* The wake-up itself: whoever sleeps when the message becomes available. */
@@ -247,11 +259,10 @@ static void test_sleepers_wake(void **state)
     publish(f, "t", 1, 1);
     hermes_client_t *other = another();
     hermes_subscriber_t *a = join(f->client);
-    struct sleeper sleeper = {join(other), 0};
+    struct sleeper sleeper = {.member = join(other)};
     hermes_message_t message = expect(a, 1);
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, sleep_on, &sleeper), 0);
-    usleep(50000);
+    start_sleeper(&thread, &sleeper);
     assert_int_equal(hermes_nack(a, &message), 0);
     pthread_join(thread, NULL);
     assert_int_equal(sleeper.number, 1);
@@ -400,14 +411,13 @@ static void test_room(void **state)
     publish(f, "t", 1, FIT + 10);
     hermes_client_t *other = another();
     hermes_subscriber_t *a = join(f->client);
-    struct sleeper sleeper = {join(other), 0};
+    struct sleeper sleeper = {.member = join(other)};
     hermes_message_t messages[FIT], message;
     for (unsigned i = 0; i < FIT; i++)
         messages[i] = expect(a, i + 1);
     expect_nothing(a);
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, sleep_on, &sleeper), 0);
-    usleep(30000);
+    start_sleeper(&thread, &sleeper);
     assert_int_equal(hermes_ack(a, &messages[1]), 0); /* the oldest is still there */
     expect_nothing(a);
     assert_int_equal(hermes_ack(a, &messages[0]), 0);

@@ -7,11 +7,11 @@
  *     nack N     or given back
  *     late N     its lease had run out
  */
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hermes/hermes.h"
@@ -58,10 +58,10 @@ int main(int argc, char **argv)
     options.group = argv[2];
     state = strtoull(argv[3], NULL, 10) * 0x9E3779B97F4A7C15u + 1;
     while (hermes_connect(NULL, &client) < 0) /* the broker may be away just now */
-        usleep(1000);
+        sched_yield();
     int rc;
     while ((rc = hermes_subscriber_open(client, argv[1], &options, &member)) == HERMES_EDISCONNECTED)
-        usleep(1000);
+        sched_yield();
     if (rc < 0) {
         fprintf(stderr, "%s\n", hermes_last_error(client));
         return 1;
@@ -78,7 +78,8 @@ int main(int argc, char **argv)
         }
         if (count == 0 || (count < HOLD && rc == 1 && random_below(2) == 0))
             continue;
-        usleep((useconds_t)random_below(200));
+        for (uint64_t work = random_below(10); work > 0; work--)
+            sched_yield();
         unsigned i = (unsigned)random_below(count);
         bool good = random_below(50) != 0;
         rc = good ? hermes_ack(member, &held[i].message) : hermes_nack(member, &held[i].message);

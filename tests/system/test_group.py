@@ -93,7 +93,7 @@ class Group(Case):
         b = self.broker
         count = 200 * ROUNDS
         b.run("topic", "create", "t")
-        b.run("group", "create", "t", "g", "--lease", "50ms")
+        b.run("group", "create", "t", "g", "--lease", "200ms")
         publisher = self.publisher(count, 20000)
         members = [self.member() for _ in range(MEMBERS)]
         deaths, stops = self.chaos(members, publisher, self.member, brokers)
