@@ -1,91 +1,9 @@
-/* Consumer groups and durable subscriptions against a real broker: what each call does, and restarts in
- * between. */
-#include "fixture.h"
+/* Consumer groups against a real broker: who gets what, when it is done, and when it comes again. */
+#include "members.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-
-enum { PATIENCE = 60 };
-static const uint64_t patience_ns = PATIENCE * 1000000000ull;
-static const uint64_t blink_ns = 30000000; /* long enough for what must not happen to happen */
-
-static hermes_subscriber_t *join_as(hermes_client_t *client, const char *group, uint32_t ack)
-{
-    hermes_subscriber_t *member = NULL;
-    hermes_subscriber_options_t options = {
-        .size = sizeof options, .group = group, .from = HERMES_FROM_FIRST, .ack = ack};
-    int rc = hermes_subscriber_open(client, "t", &options, &member);
-    if (rc != 0)
-        fail_msg("%s", hermes_last_error(client));
-    return member;
-}
-
-static hermes_subscriber_t *join(hermes_client_t *client)
-{
-    return join_as(client, "risk", HERMES_ACK_MANUAL);
-}
-
-static hermes_client_t *another(void)
-{
-    hermes_client_t *client;
-    assert_int_equal(hermes_connect(NULL, &client), 0);
-    return client;
-}
-
-/* Counters from first to last. */
-static void publish(struct fixture *f, const char *topic, uint64_t first, uint64_t last)
-{
-    hermes_publisher_t *publisher;
-    assert_int_equal(hermes_publisher_open(f->client, topic, NULL, &publisher), 0);
-    for (uint64_t i = first; i <= last; i++)
-        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
-    assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, patience_ns), 0);
-    hermes_publisher_close(publisher);
-}
-
-static uint64_t number_of(const hermes_message_t *message)
-{
-    uint64_t number;
-    assert_int_equal(message->length, sizeof number);
-    memcpy(&number, message->payload, sizeof number);
-    return number;
-}
-
-static hermes_message_t expect(hermes_subscriber_t *member, uint64_t number)
-{
-    hermes_message_t message;
-    assert_int_equal(hermes_wait(member, &message, patience_ns), 1);
-    assert_int_equal(number_of(&message), number);
-    return message;
-}
-
-static void expect_nothing(hermes_subscriber_t *member)
-{
-    hermes_message_t message;
-    int rc = hermes_wait(member, &message, blink_ns);
-    if (rc != 0)
-        fail_msg("unexpected: %d, message %llu", rc, rc == 1 ? (unsigned long long)number_of(&message) : 0);
-}
-
-static hermes_group_info_t describe(struct fixture *f, const char *group)
-{
-    hermes_group_info_t info = {.size = sizeof info};
-    int rc = hermes_group_describe(f->client, "t", group, &info);
-    if (rc != 0)
-        fail_msg("%s", hermes_last_error(f->client));
-    return info;
-}
-
-static void make_group(struct fixture *f, uint64_t lease_ns, uint32_t most, const char *letters)
-{
-    hermes_group_options_t options = {.size = sizeof options,
-                                      .lease_ns = lease_ns,
-                                      .max_deliveries = most,
-                                      .dead_letter = letters,
-                                      .from = HERMES_FROM_FIRST};
-    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
-}
 
 /* ---- what is refused ---- */
 
@@ -163,8 +81,7 @@ static void test_refuses(void **state)
 static void test_members_share(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 1000);
+    make_messages(f, 1000);
     hermes_client_t *other = another();
     hermes_subscriber_t *a = join(f->client), *b = join(other);
     bool seen[1001] = {false};
@@ -207,8 +124,7 @@ static void test_members_share(void **state)
 static void test_nack_goes_to_who_sleeps(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 3);
+    make_messages(f, 3);
     hermes_client_t *other = another();
     hermes_subscriber_t *a = join(f->client), *b = join(other);
     hermes_message_t m1 = expect(a, 1), m2 = expect(a, 2), m3 = expect(a, 3);
@@ -255,8 +171,7 @@ static void start_sleeper(pthread_t *thread, struct sleeper *sleeper)
 static void test_sleepers_wake(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 1);
+    make_messages(f, 1);
     hermes_client_t *other = another();
     hermes_subscriber_t *a = join(f->client);
     struct sleeper sleeper = {.member = join(other)};
@@ -281,8 +196,7 @@ static void test_sleepers_wake(void **state)
 static void test_modes(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 10);
+    make_messages(f, 10);
     hermes_subscriber_t *s = join_as(f->client, "auto", HERMES_ACK_AUTO);
     expect(s, 1);
     expect(s, 2);
@@ -434,8 +348,7 @@ static void test_room(void **state)
 static void test_reset(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 100);
+    make_messages(f, 100);
     hermes_subscriber_t *a = join(f->client);
     hermes_message_t first = expect(a, 1), held = first;
     assert_int_equal(hermes_ack(a, &first), 0);
@@ -472,142 +385,15 @@ static void test_reset(void **state)
 static void test_deletion_is_told(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 2);
+    make_messages(f, 2);
     hermes_subscriber_t *a = join(f->client);
     expect(a, 1);
     assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
     hermes_message_t message;
     assert_int_equal(hermes_wait(a, &message, patience_ns), HERMES_ECLOSED);
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 1);
+    make_messages(f, 1);
     hermes_subscriber_t *b = join(f->client); /* a group of the same name begins anew */
     expect(b, 1);
-}
-
-/* ---- restarts ---- */
-
-static void restart(struct fixture *f, int signal_number)
-{
-    stop_broker(f, signal_number);
-    start_broker(f);
-}
-
-static void test_killed_broker(void **state)
-{
-    struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 100);
-    hermes_subscriber_t *a = join(f->client);
-    hermes_message_t held = expect(a, 1), message;
-    for (uint64_t i = 2; i <= 10; i++) {
-        message = expect(a, i);
-        assert_int_equal(hermes_ack(a, &message), 0);
-    }
-    stop_broker(f, SIGKILL);
-    for (uint64_t i = 11; i <= 20; i++) { /* nobody needs it */
-        message = expect(a, i);
-        assert_int_equal(hermes_ack(a, &message), 0);
-    }
-    start_broker(f);
-    message = expect(a, 21);
-    assert_int_equal(hermes_ack(a, &held), 0); /* not forgotten, and nothing comes twice */
-    assert_int_equal(hermes_ack(a, &message), 0);
-    hermes_group_info_t info = describe(f, "risk");
-    assert_int_equal(info.in_flight, 0);
-    assert_int_equal(info.last_sequence, 21);
-    expect(a, 22);
-    hermes_client_t *other = another();
-    hermes_subscriber_t *b = join(other);
-    expect(b, 23);
-    assert_int_equal(describe(f, "risk").members, 2);
-    hermes_subscriber_close(a); /* under its new session */
-    expect(b, 22);
-    assert_int_equal(describe(f, "risk").redelivered, 1);
-    hermes_disconnect(other);
-}
-
-/* A member that dies with its broker: its line is given up after a lease, its messages come again. */
-static void test_member_dies_with_the_broker(void **state)
-{
-    struct fixture *f = *state;
-    make_topic(f, "t", false);
-    make_group(f, 300000000, 0, NULL);
-    publish(f, "t", 1, 3);
-    hermes_client_t *other = another();
-    hermes_subscriber_t *b = join(other);
-    expect(b, 1);
-    stop_broker(f, SIGKILL);
-    hermes_disconnect(other); /* tells nobody */
-    start_broker(f);
-    hermes_subscriber_t *a = join(f->client);
-    expect(a, 2);
-    expect(a, 3);
-    expect(a, 1);
-}
-
-static void test_stopped_broker(void **state)
-{
-    struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 100);
-    hermes_subscriber_t *a = join(f->client);
-    hermes_message_t held = expect(a, 1), message;
-    for (uint64_t i = 2; i <= 10; i++) {
-        message = expect(a, i);
-        assert_int_equal(hermes_ack(a, &message), 0);
-    }
-    stop_broker(f, SIGTERM);
-    assert_int_equal(hermes_poll(a, &message), 0);
-    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
-    start_broker(f);
-    hermes_message_t again = expect(a, 1); /* what was in flight, and nothing else */
-    assert_int_equal(hermes_deliveries(a, &again), 2);
-    expect(a, 11);
-    hermes_group_info_t info = describe(f, "risk");
-    assert_int_equal(info.in_flight, 2);
-    assert_int_equal(info.members, 1);
-    restart(f, SIGTERM);
-    hermes_client_t *other = another();
-    hermes_subscriber_t *b = join(other);
-    expect(b, 1);
-    expect(b, 11);
-    expect(b, 12);
-    expect(a, 13);
-    hermes_disconnect(other);
-}
-
-/* What was in flight when the broker stopped was not given up: nobody failed. */
-static void test_a_stop_is_no_failure(void **state)
-{
-    struct fixture *f = *state;
-    make_topic(f, "t", false);
-    make_group(f, 0, 1, NULL);
-    publish(f, "t", 1, 2);
-    hermes_subscriber_t *a = join(f->client);
-    expect(a, 1);
-    stop_broker(f, SIGTERM);
-    start_broker(f);
-    expect(a, 1);
-    assert_int_equal(describe(f, "risk").dead, 0);
-}
-
-/* A memory topic ends with its broker's orderly stop, and its groups begin anew with it. */
-static void test_memory_topic(void **state)
-{
-    struct fixture *f = *state;
-    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
-    make_group(f, 0, 7, NULL);
-    publish(f, "t", 1, 10);
-    hermes_subscriber_t *a = join(f->client);
-    expect(a, 1);
-    restart(f, SIGKILL);
-    expect(a, 2);
-    restart(f, SIGTERM);
-    expect_nothing(a);
-    publish(f, "t", 77, 78);
-    expect(a, 77);
-    assert_int_equal(describe(f, "risk").max_deliveries, 7);
 }
 
 /* Overwritten before anybody read them: told once, counted, passed over. */
@@ -663,63 +449,6 @@ static void test_from_the_store(void **state)
     hermes_disconnect(other);
 }
 
-/* ---- durable subscriptions ---- */
-
-static hermes_subscriber_t *subscribe_as(hermes_client_t *client, const char *name, uint32_t ack,
-                                         int expected)
-{
-    hermes_subscriber_t *s = NULL;
-    hermes_subscriber_options_t options = {
-        .size = sizeof options, .name = name, .from = HERMES_FROM_FIRST, .ack = ack};
-    assert_int_equal(hermes_subscriber_open(client, "t", &options, &s), expected);
-    return s;
-}
-
-static void test_durable(void **state)
-{
-    struct fixture *f = *state;
-    make_topic(f, "t", false);
-    publish(f, "t", 1, 100);
-    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
-    subscribe_as(f->client, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
-    expect(s, 1);
-    expect(s, 2);
-    expect(s, 3);
-    hermes_subscriber_close(s);
-    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
-    hermes_message_t message = expect(s, 3); /* it was not done */
-    assert_int_equal(hermes_ack(s, &message), 0);
-    expect(s, 4);
-    assert_int_equal(hermes_nack(s, &message), HERMES_EINVALID);
-    restart(f, SIGKILL);
-    expect(s, 5);
-    hermes_client_t *other = another();
-    hermes_message_t fifth = expect(s, 6);
-    assert_int_equal(hermes_ack(s, &fifth), 0);
-    while (describe(f, "n").members == 0) /* it greets the new broker */
-        assert_int_equal(hermes_poll(s, &message), 1);
-    subscribe_as(other, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
-    hermes_subscriber_close(s);
-    s = subscribe_as(other, "n", HERMES_ACK_AUTO, 0);
-    expect(s, 7);
-    restart(f, SIGTERM);
-    expect(s, 7);
-    hermes_group_info_t info = describe(f, "n");
-    assert_int_equal(info.durable, 1);
-    assert_int_equal(info.last_sequence, 6);
-    assert_int_equal(hermes_seek_sequence(s, 50), 0);
-    expect(s, 50);
-    expect(s, 51);
-    hermes_disconnect(other);
-    s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
-    expect(s, 51);
-    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
-    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
-    expect(s, 1);
-    hermes_subscriber_close(s);
-    assert_int_equal(hermes_group_delete(f->client, "t", "n"), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -735,14 +464,8 @@ int main(void)
         TEST(test_room),
         TEST(test_reset),
         TEST(test_deletion_is_told),
-        TEST(test_killed_broker),
-        TEST(test_member_dies_with_the_broker),
-        TEST(test_stopped_broker),
-        TEST(test_a_stop_is_no_failure),
-        TEST(test_memory_topic),
         TEST(test_overtaken),
         TEST(test_from_the_store),
-        TEST(test_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,65 @@
+/* Durable subscriptions against a real broker: a position that survives programs and brokers. */
+#include "members.h"
+
+static hermes_subscriber_t *subscribe_as(hermes_client_t *client, const char *name, uint32_t ack,
+                                         int expected)
+{
+    hermes_subscriber_t *s = NULL;
+    hermes_subscriber_options_t options = {
+        .size = sizeof options, .name = name, .from = HERMES_FROM_FIRST, .ack = ack};
+    assert_int_equal(hermes_subscriber_open(client, "t", &options, &s), expected);
+    return s;
+}
+
+static void test_durable(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
+    subscribe_as(f->client, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
+    expect(s, 1);
+    expect(s, 2);
+    expect(s, 3);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t message = expect(s, 3); /* it was not done */
+    assert_int_equal(hermes_ack(s, &message), 0);
+    expect(s, 4);
+    assert_int_equal(hermes_nack(s, &message), HERMES_EINVALID);
+    restart(f, SIGKILL);
+    expect(s, 5);
+    hermes_client_t *other = another();
+    hermes_message_t fifth = expect(s, 6);
+    assert_int_equal(hermes_ack(s, &fifth), 0);
+    while (describe(f, "n").members == 0) /* it greets the new broker */
+        assert_int_equal(hermes_poll(s, &message), 1);
+    subscribe_as(other, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
+    hermes_subscriber_close(s);
+    s = subscribe_as(other, "n", HERMES_ACK_AUTO, 0);
+    expect(s, 7);
+    restart(f, SIGTERM);
+    expect(s, 7);
+    hermes_group_info_t info = describe(f, "n");
+    assert_int_equal(info.durable, 1);
+    assert_int_equal(info.last_sequence, 6);
+    assert_int_equal(hermes_seek_sequence(s, 50), 0);
+    expect(s, 50);
+    expect(s, 51);
+    hermes_disconnect(other);
+    s = subscribe_as(f->client, "n", HERMES_ACK_AUTO, 0);
+    expect(s, 51);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+    expect(s, 1);
+    hermes_subscriber_close(s);
+    assert_int_equal(hermes_group_delete(f->client, "t", "n"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_durable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
