@@ -12,12 +12,8 @@
  * (window.h's model has it): a member that finds nothing looks again. Then each mutation leaves one rule out,
  * and must be caught.
  */
-#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { MESSAGES = 3, SLOTS = 2, MEMBERS = 2, BROKER = MEMBERS };
 /* Ways to go on: a step of each member, of the broker; the death and the nack of each member; the end of a
@@ -433,92 +429,14 @@ static bool step(struct state *s, int way)
     return true;
 }
 
-/* ---- all states ---- */
-
-enum { TABLE = 1 << 25 };
-
-static struct state *states;
-static uint32_t (*next_states)[WAYS]; /* of each state: where each way leads; itself: nowhere */
-static uint32_t *table;               /* 1 + index into states */
-static uint32_t count, room;
-
-/* Its index, new or old. */
-static uint32_t add(const struct state *s)
+static void begin(struct state *s)
 {
-    uint64_t hash = 1469598103934665603u;
-    for (size_t i = 0; i < sizeof *s; i++)
-        hash = (hash ^ ((const uint8_t *)s)[i]) * 1099511628211u;
-    uint32_t at = (uint32_t)(hash >> 20) & (TABLE - 1);
-    for (; table[at] != 0; at = (at + 1) & (TABLE - 1))
-        if (memcmp(&states[table[at] - 1], s, sizeof *s) == 0)
-            return table[at] - 1;
-    assert(count < TABLE / 2);
-    if (count == room) {
-        room = room == 0 ? 1 << 16 : room * 2;
-        states = realloc(states, room * sizeof *states);
-        next_states = realloc(next_states, room * sizeof *next_states);
-        assert(states != NULL && next_states != NULL);
-    }
-    states[count] = *s;
-    table[at] = ++count;
-    return count - 1;
+    (void)s;
 }
 
-/* From each state, is there a way to the end? Backwards from the ends. */
-static bool all_can_finish(void)
+static void check(const struct state *s)
 {
-    bool *can = calloc(count, sizeof *can);
-    assert(can != NULL);
-    uint32_t found = 0, before;
-    do {
-        before = found;
-        for (uint32_t i = count; i-- > 0;) {
-            if (can[i])
-                continue;
-            can[i] = all_done(&states[i]);
-            for (int way = 0; way < WAYS; way++)
-                can[i] |= can[next_states[i][way]];
-            found += can[i];
-        }
-    } while (found != before);
-    free(can);
-    return found == count;
+    (void)s; /* each step has said what it broke */
 }
 
-/* NULL: all claims hold in all states. */
-static const char *explore(enum mutation m)
-{
-    struct state first;
-    memset(&first, 0, sizeof first);
-    mutation = m;
-    broken = NULL;
-    count = 0;
-    memset(table, 0, (size_t)TABLE * sizeof *table);
-    add(&first);
-    for (uint32_t next = 0; next < count && broken == NULL; next++)
-        for (int way = 0; way < WAYS && broken == NULL; way++) {
-            struct state s = states[next];
-            uint32_t to = step(&s, way) ? add(&s) : next;
-            next_states[next][way] = to;
-        }
-    if (broken == NULL && !all_can_finish())
-        broken = "somebody waits for ever";
-    return broken;
-}
-
-int main(void)
-{
-    int failures = 0;
-    table = calloc(TABLE, sizeof *table);
-    assert(table != NULL);
-    for (enum mutation m = NONE; m < MUTATIONS; m++) {
-        const char *found = explore(m);
-        bool good = (found == NULL) == (m == NONE);
-        printf("%-68s %8u states  %s\n", names[m], count, found == NULL ? "all claims hold" : found);
-        failures += !good;
-    }
-    free(table);
-    free(states);
-    free(next_states);
-    return failures > 0;
-}
+#include "explore.h"

@@ -9,15 +9,12 @@
  *
  * Then each mutation leaves one rule out, and must be caught; a model that catches nothing shows nothing.
  */
-#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SLOTS = 2, SHIFT = 1, PRODUCERS = 2, CONSUMERS = 2, EACH = 3, ELEMENTS = PRODUCERS * EACH };
-enum { PROCESSES = PRODUCERS + CONSUMERS };
+enum { PROCESSES = PRODUCERS + CONSUMERS, WAYS = PROCESSES };
 
 enum mutation {
     NONE,
@@ -159,35 +156,18 @@ static void consume(struct state *s, unsigned id)
     }
 }
 
-/* ---- all states ---- */
-
-enum { TABLE = 1 << 24 };
-
-static struct state *states;
-static uint32_t (*next_states)[PROCESSES]; /* of each state: where a step of each process leads */
-static uint32_t *table;                    /* 1 + index into states */
-static uint32_t count, room;
-
-/* Its index, new or old. */
-static uint32_t add(const struct state *s)
+static void begin(struct state *s)
 {
-    uint64_t hash = 1469598103934665603u;
-    for (size_t i = 0; i < sizeof *s; i++)
-        hash = (hash ^ ((const uint8_t *)s)[i]) * 1099511628211u;
-    uint32_t at = (uint32_t)(hash >> 20) & (TABLE - 1);
-    for (; table[at] != 0; at = (at + 1) & (TABLE - 1))
-        if (memcmp(&states[table[at] - 1], s, sizeof *s) == 0)
-            return table[at] - 1;
-    assert(count < TABLE / 2);
-    if (count == room) {
-        room = room == 0 ? 1 << 16 : room * 2;
-        states = realloc(states, room * sizeof *states);
-        next_states = realloc(next_states, room * sizeof *next_states);
-        assert(states != NULL && next_states != NULL);
-    }
-    states[count] = *s;
-    table[at] = ++count;
-    return count - 1;
+    memset(s->element, 0xff, sizeof s->element);
+}
+
+static bool step(struct state *s, int way)
+{
+    if (way < PRODUCERS)
+        produce(s, (unsigned)way);
+    else
+        consume(s, (unsigned)way);
+    return true;
 }
 
 static bool all_done(const struct state *s)
@@ -198,72 +178,11 @@ static bool all_done(const struct state *s)
     return true;
 }
 
-/* From each state, is there a way to the end? Backwards from the ends; a state's successors mostly come after
- * it. */
-static bool all_can_finish(void)
+static void check(const struct state *s)
 {
-    bool *can = calloc(count, sizeof *can);
-    assert(can != NULL);
-    uint32_t found = 0, before;
-    do {
-        before = found;
-        for (uint32_t i = count; i-- > 0;) {
-            if (can[i])
-                continue;
-            can[i] = all_done(&states[i]);
-            for (unsigned id = 0; id < PROCESSES; id++)
-                can[i] |= can[next_states[i][id]];
-            found += can[i];
-        }
-    } while (found != before);
-    free(can);
-    return found == count;
+    for (unsigned i = 0; i < ELEMENTS && all_done(s); i++)
+        if (s->popped[i] != 1)
+            broken = "an element was lost";
 }
 
-/* NULL: all claims hold in all states. */
-static const char *explore(enum mutation m)
-{
-    struct state first;
-    memset(&first, 0, sizeof first);
-    memset(first.element, 0xff, sizeof first.element);
-    mutation = m;
-    broken = NULL;
-    count = 0;
-    memset(table, 0, TABLE * sizeof *table);
-    add(&first);
-    for (uint32_t next = 0; next < count && broken == NULL; next++) {
-        for (unsigned id = 0; id < PROCESSES && broken == NULL; id++) {
-            struct state s = states[next];
-            if (id < PRODUCERS)
-                produce(&s, id);
-            else
-                consume(&s, id);
-            uint32_t to = add(&s);
-            next_states[next][id] = to;
-        }
-        if (all_done(&states[next]))
-            for (unsigned i = 0; i < ELEMENTS; i++)
-                if (states[next].popped[i] != 1)
-                    broken = "an element was lost";
-    }
-    if (broken == NULL && !all_can_finish())
-        broken = "somebody waits for ever";
-    return broken;
-}
-
-int main(void)
-{
-    int failures = 0;
-    table = calloc(TABLE, sizeof *table);
-    assert(table != NULL);
-    for (enum mutation m = NONE; m < MUTATIONS; m++) {
-        const char *found = explore(m);
-        bool good = (found == NULL) == (m == NONE);
-        printf("%-68s %8u states  %s\n", names[m], count, found == NULL ? "all claims hold" : found);
-        failures += !good;
-    }
-    free(table);
-    free(states);
-    free(next_states);
-    return failures > 0;
-}
+#include "explore.h"
