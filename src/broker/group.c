@@ -64,6 +64,18 @@ static int check_owner(const struct session *session, const struct group *group,
                      group->kept.settings.uid);
 }
 
+static int find_to_administer(const struct session *session, const struct topic *topic, const char *name,
+                              struct group **group, struct error_text *text)
+{
+    int rc = check_name(name, text);
+    if (rc < 0)
+        return rc;
+    *group = find(topic, name);
+    if (*group == NULL)
+        return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", name, topic->name);
+    return check_owner(session, *group, true, text);
+}
+
 /* ---- pages ---- */
 
 static uint64_t mask_of(uint32_t slots)
@@ -387,13 +399,8 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
 int group_alter(struct session *session, struct topic *topic, const struct wire_group *request,
                 struct error_text *text)
 {
-    int rc = check_name(request->group, text);
-    if (rc < 0)
-        return rc;
-    struct group *group = find(topic, request->group);
-    if (group == NULL)
-        return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", request->group, topic->name);
-    rc = check_owner(session, group, true, text);
+    struct group *group;
+    int rc = find_to_administer(session, topic, request->group, &group, text);
     if (rc < 0)
         return rc;
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
@@ -426,27 +433,23 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
     return rc;
 }
 
-/* A record that could not be read when the broker started: nobody knows whose it is. */
-static int delete_remains(struct session *session, const struct topic *topic, const char *name,
-                          struct error_text *text)
+/* A record that could not be read when the broker started: nobody knows whose it is. rc: what to say if there
+ * is none. */
+static int delete_remains(const struct broker *broker, const struct topic *topic, const char *name, int rc)
 {
     char path[PATH_BYTES];
-    groups_path(session->broker, topic, name, path);
-    if (is_trusted(session->broker, session->uid) && unlink(path) == 0)
-        return HERMES_OK;
-    return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", name, topic->name);
+    groups_path(broker, topic, name, path);
+    return unlink(path) == 0 ? HERMES_OK : rc;
 }
 
 int group_delete(struct session *session, struct topic *topic, const struct wire_group *request,
                  struct error_text *text)
 {
-    int rc = check_name(request->group, text);
+    struct group *group;
+    int rc = find_to_administer(session, topic, request->group, &group, text);
+    if (rc == HERMES_ENOTFOUND && is_trusted(session->broker, session->uid))
+        return delete_remains(session->broker, topic, request->group, rc);
     if (rc < 0)
-        return rc;
-    struct group *group = find(topic, request->group);
-    if (group == NULL)
-        return delete_remains(session, topic, request->group, text);
-    if ((rc = check_owner(session, group, true, text)) < 0)
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);

@@ -102,14 +102,14 @@ static int list(struct session *session, const struct wire_list *request)
     for (struct topic *topic = session->broker->topics; topic != NULL; topic = topic->next) {
         if (strcmp(topic->name, after) <= 0)
             continue;
-        if (topics->count == TOPICS_A_REPLY) {
-            topics->more = 1;
+        if (topics->head.count == TOPICS_A_REPLY) {
+            topics->head.more = 1;
             break;
         }
-        topic_describe(topic, &topics->topics[topics->count++]);
+        topic_describe(topic, &topics->topics[topics->head.count++]);
     }
     reply(session, WIRE_TOPICS, topics,
-          (uint32_t)(sizeof *topics + topics->count * sizeof(struct wire_topic_info)));
+          (uint32_t)(sizeof *topics + topics->head.count * sizeof(struct wire_topic_info)));
     return HERMES_OK;
 }
 
@@ -120,7 +120,7 @@ static int describe(struct session *session, const struct wire_topic *request, s
     if (rc < 0)
         return rc;
     struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
-    *topics = (struct wire_topics){.count = 1};
+    *topics = (struct wire_topics){.head.count = 1};
     topic_describe(topic, &topics->topics[0]);
     reply(session, WIRE_TOPICS, topics, sizeof *topics + sizeof(struct wire_topic_info));
     return HERMES_OK;
@@ -353,16 +353,16 @@ static int list_groups(struct session *session, const struct wire_group_list *re
         int order = strcmp(group->name, after);
         if (request->exact != 0 ? order != 0 : order <= 0)
             continue;
-        if (groups->count == GROUPS_A_REPLY) {
-            groups->more = 1;
+        if (groups->head.count == GROUPS_A_REPLY) {
+            groups->head.more = 1;
             break;
         }
-        group_describe(group, &groups->groups[groups->count++]);
+        group_describe(group, &groups->groups[groups->head.count++]);
     }
-    if (request->exact != 0 && groups->count == 0)
+    if (request->exact != 0 && groups->head.count == 0)
         return error_set(text, HERMES_ENOTFOUND, "no group '%s' of topic '%s'", after, topic->name);
     reply(session, WIRE_GROUPS, groups,
-          (uint32_t)(sizeof *groups + groups->count * sizeof(struct wire_group_info)));
+          (uint32_t)(sizeof *groups + groups->head.count * sizeof(struct wire_group_info)));
     return HERMES_OK;
 }
 

@@ -250,7 +250,7 @@ int hermes_topic_delete(hermes_client_t *client, const char *topic)
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_DELETE, &request, sizeof request, WIRE_OK, 0);
 }
 
-static int read_info(const uint8_t *bytes, hermes_topic_info_t *info)
+static int read_info(const uint8_t *bytes, void *info)
 {
     struct wire_topic_info wire;
     memcpy(&wire, bytes, sizeof wire);
@@ -292,29 +292,38 @@ int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_top
     return rc < 0 ? rc : read_info(client->channel.reply + sizeof(struct wire_topics), info);
 }
 
-int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
+int client_list(struct hermes_client *client, const struct client_listing *list, void *infos, size_t count)
 {
-    size_t done = 0, size = count == 0 ? 0 : infos[0].size;
-    struct wire_list request = {{0}};
-    snprintf(request.after, sizeof request.after, "%s", after);
+    size_t done = 0, size = 0;
+    if (count > 0)
+        memcpy(&size, infos, sizeof size);
     for (bool more = true; more && done < count;) {
-        int rc = client_request(client, WIRE_TOPIC_LIST, &request, sizeof request, WIRE_TOPICS,
-                                sizeof(struct wire_topics));
+        struct wire_list_head head;
+        int rc =
+            client_request(client, list->type, list->request, list->request_bytes, list->reply, sizeof head);
         if (rc < 0)
             return rc;
-        struct wire_topics head;
         memcpy(&head, client->channel.reply, sizeof head);
-        size_t there = (client->channel.header.length - sizeof head) / sizeof(struct wire_topic_info);
+        size_t there = (client->channel.header.length - sizeof head) / list->item_bytes;
         for (size_t i = 0; i < head.count && i < there && done < count; i++) {
-            const uint8_t *told = client->channel.reply + sizeof head + i * sizeof(struct wire_topic_info);
-            hermes_topic_info_t *info = (hermes_topic_info_t *)(void *)((char *)infos + done++ * size);
-            info->size = size;
-            if ((rc = read_info(told, info)) < 0)
+            const uint8_t *told = client->channel.reply + sizeof head + i * list->item_bytes;
+            void *info = (char *)infos + done++ * size;
+            memcpy(info, &size, sizeof size);
+            if ((rc = list->read(told, info)) < 0)
                 return rc;
-            memcpy(request.after, ((const struct wire_topic_info *)(const void *)told)->topic,
-                   sizeof request.after);
+            memcpy(list->after, told, WIRE_TOPIC_BYTES);
         }
         more = head.more != 0 && head.count > 0;
     }
     return (int)done;
+}
+
+int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
+{
+    struct wire_list request = {{0}};
+    snprintf(request.after, sizeof request.after, "%s", after);
+    struct client_listing list = {WIRE_TOPIC_LIST, WIRE_TOPICS,   &request,
+                                  sizeof request,  request.after, sizeof(struct wire_topic_info),
+                                  read_info};
+    return client_list(client, &list, infos, count);
 }

@@ -36,6 +36,19 @@ int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum 
 void publisher_free(struct hermes_publisher *publisher);
 void subscriber_free(struct hermes_subscriber *subscriber);
 
+/* A list that the broker gives in parts: each part begins with a wire_list_head, each item with its name. */
+struct client_listing {
+    enum wire_type type, reply;
+    void *request;
+    uint32_t request_bytes;
+    char *after; /* in the request: names greater than this; moves on with each part */
+    size_t item_bytes;
+    int (*read)(const uint8_t *item, void *info); /* into the caller's struct, whose size is set */
+};
+
+/* Up to count items into infos, an array of structs as large as the first says; returns how many. */
+int client_list(struct hermes_client *client, const struct client_listing *list, void *infos, size_t count);
+
 /* store_find() by the broker. */
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
                         struct store_place *place);

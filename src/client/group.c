@@ -67,7 +67,7 @@ int hermes_group_delete(hermes_client_t *client, const char *topic, const char *
     return rc < 0 ? rc : client_request(client, WIRE_GROUP_DELETE, &request, sizeof request, WIRE_OK, 0);
 }
 
-static int read_info(const uint8_t *bytes, hermes_group_info_t *info)
+static int read_info(const uint8_t *bytes, void *info)
 {
     struct wire_group_info wire;
     memcpy(&wire, bytes, sizeof wire);
@@ -111,29 +111,13 @@ int hermes_group_describe(hermes_client_t *client, const char *topic, const char
 int hermes_group_list(hermes_client_t *client, const char *topic, const char *after,
                       hermes_group_info_t *infos, size_t count)
 {
-    size_t done = 0, size = count == 0 ? 0 : infos[0].size;
     struct wire_group_list request = {.exact = 0};
     int rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)
         return rc;
     snprintf(request.after, sizeof request.after, "%s", after);
-    for (bool more = true; more && done < count;) {
-        rc = client_request(client, WIRE_GROUP_LIST, &request, sizeof request, WIRE_GROUPS,
-                            sizeof(struct wire_groups));
-        if (rc < 0)
-            return rc;
-        struct wire_groups head;
-        memcpy(&head, client->channel.reply, sizeof head);
-        size_t there = (client->channel.header.length - sizeof head) / sizeof(struct wire_group_info);
-        for (size_t i = 0; i < head.count && i < there && done < count; i++) {
-            const uint8_t *told = client->channel.reply + sizeof head + i * sizeof(struct wire_group_info);
-            hermes_group_info_t *info = (hermes_group_info_t *)(void *)((char *)infos + done++ * size);
-            info->size = size;
-            if ((rc = read_info(told, info)) < 0)
-                return rc;
-            memcpy(request.after, told, sizeof request.after);
-        }
-        more = head.more != 0 && head.count > 0;
-    }
-    return (int)done;
+    struct client_listing list = {WIRE_GROUP_LIST, WIRE_GROUPS,   &request,
+                                  sizeof request,  request.after, sizeof(struct wire_group_info),
+                                  read_info};
+    return client_list(client, &list, infos, count);
 }

@@ -130,9 +130,14 @@ struct wire_topic_info {
     uint32_t waited_for; /* subscribers that publishers wait for */
 };
 
+/* How a list begins. */
+struct wire_list_head {
+    uint32_t count; /* that follow */
+    uint32_t more;  /* there are more than fit a reply */
+};
+
 struct wire_topics {
-    uint32_t count; /* that follow; fewer than asked for: there are no more */
-    uint32_t more;
+    struct wire_list_head head;
     struct wire_topic_info topics[];
 };
 
@@ -231,8 +236,7 @@ struct wire_group_info {
 };
 
 struct wire_groups {
-    uint32_t count; /* that follow */
-    uint32_t more;
+    struct wire_list_head head;
     struct wire_group_info groups[];
 };
 
