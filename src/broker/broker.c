@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "transport/channel.h"
+#include "io/channel.h"
 
 /* How long the loop sleeps when nothing is due: it is woken by what happens, not by time. */
 static const uint64_t longest_sleep_ns = 60000000000u;

@@ -20,9 +20,9 @@
 #include "broker/group.h"
 #include "broker/persister.h"
 #include "broker/scrubber.h"
-#include "core/log.h"
-#include "transport/poller.h"
-#include "transport/wire.h"
+#include "io/poller.h"
+#include "log/log.h"
+#include "wire/wire.h"
 
 enum { SESSION_HANDLES_MAX = 64 };
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/store.h"
-#include "core/window.h"
+#include "log/store.h"
+#include "log/window.h"
 
 struct parse {
     struct config *config;

@@ -4,8 +4,8 @@
 
 #include <sys/types.h>
 
-#include "transport/location.h"
-#include "transport/poller.h"
+#include "io/location.h"
+#include "io/poller.h"
 
 struct config {
     struct location location;

@@ -1,6 +1,6 @@
 /*
  * Consumer groups and durable subscriptions, as the event loop sees them: made, joined, left, listed,
- * deleted. What happens to messages happens in the page (core/group.h), between the members. Leases and
+ * deleted. What happens to messages happens in the page (group/group.h), between the members. Leases and
  * records are the keeper's (keeper.h), in its thread.
  *
  *     <data>/topics/<topic>/groups/<name>   the record
@@ -16,7 +16,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "broker/keeper.h"
-#include "transport/wire.h"
+#include "wire/wire.h"
 
 enum { GROUPS_MAX = 256 /* of one topic */ };
 

@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 #include "base/path.h"
-#include "core/group_record.h"
+#include "group/record.h"
 
 /*
  * What the keeper knows of one group. The event loop alone changes page, mask and settings, under

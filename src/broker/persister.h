@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "core/log.h"
+#include "log/log.h"
 
 struct persister {
     pthread_t thread;

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "broker/broker.h"
-#include "core/verify.h"
+#include "log/verify.h"
 
 /* Nobody is in a hurry after a start. */
 static const uint64_t first_pass_ns = 60000000000u;

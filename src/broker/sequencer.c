@@ -10,7 +10,7 @@
  * log, and the last message consumed from that ring; after it, the ring's line is stored. If the
  * broker dies in between, the messages behind the journal's position came from that ring and no other, so
  * counting them gives the ring's line; the next owner of the log does that before anybody can see that
- * it is there (repair_journal() in core/log.c). The producer, reconnecting, reads that line and sends
+ * it is there (repair_journal() in log/log.c). The producer, reconnecting, reads that line and sends
  * again what is not in the log.
  */
 #include <errno.h>

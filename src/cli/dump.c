@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "core/segment.h"
+#include "log/segment.h"
 
 static const char documentation[] =
     "Print the header of every frame of a segment file, or of every message of a topic, and check every "

@@ -8,7 +8,7 @@
 
 #include "base/abi.h"
 #include "base/clock.h"
-#include "transport/location.h"
+#include "io/location.h"
 
 static const uint64_t request_timeout_ns = 10000000000u;
 static const uint64_t retry_ns = 10000000u;

@@ -3,9 +3,9 @@
 #define CLIENT_CLIENT_H
 
 #include "base/path.h"
-#include "core/reader.h"
 #include "hermes/client.h"
-#include "transport/channel.h"
+#include "io/channel.h"
+#include "log/reader.h"
 
 struct hermes_client {
     struct channel channel;

@@ -1,6 +1,6 @@
 /*
  * Publishers. On an exclusive topic one writes the topic's window itself; else a ring of its own that
- * the broker's sequencer empties. The steps are the same (core/publish.h); what differs is the gate.
+ * the broker's sequencer empties. The steps are the same (log/publish.h); what differs is the gate.
  */
 #include <errno.h>
 #include <fcntl.h>

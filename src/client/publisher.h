@@ -6,7 +6,7 @@
 #define CLIENT_PUBLISHER_H
 
 #include "client/client.h"
-#include "core/publish.h"
+#include "log/publish.h"
 
 /* What the broker shares with one publisher. */
 struct attachment {

@@ -7,7 +7,7 @@
 
 #include "client/client.h"
 #include "client/notifier.h"
-#include "core/group.h"
+#include "group/group.h"
 
 /* Of a group's member, or of who has a durable subscription. */
 struct member {

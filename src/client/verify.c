@@ -1,5 +1,5 @@
 /* hermes_topic_verify(): the topic's segments, one after the other, as the broker hands them out. */
-#include "core/verify.h"
+#include "log/verify.h"
 
 #include <stdlib.h>
 #include <string.h>

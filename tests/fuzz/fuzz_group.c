@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/group.h"
-#include "core/group_record.h"
+#include "group/group.h"
+#include "group/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

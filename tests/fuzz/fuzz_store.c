@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/store.h"
 #include "hermes/log.h"
+#include "log/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

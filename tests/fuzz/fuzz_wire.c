@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
-#include "transport/channel.h"
+#include "io/channel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

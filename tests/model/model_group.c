@@ -1,7 +1,7 @@
 /*
- * An exhaustive model of a group's page (core/group.h): every interleaving of two members and the broker over
- * three messages and two slots, each step one access to shared memory. A member may die at any step, once in
- * all, say nack once, and once a lease runs out. Checked in each state:
+ * An exhaustive model of a group's page (group/group.h): every interleaving of two members and the broker
+ * over three messages and two slots, each step one access to shared memory. A member may die at any step,
+ * once in all, say nack once, and once a lease runs out. Checked in each state:
  *
  *     nothing lost        the floor is above no message that is not done
  *     nothing again       what is done is given to nobody

@@ -1,5 +1,5 @@
 /*
- * An exhaustive model of publish, poll, lap, park and seal (core/window.h, core/reader.c, core/status.h):
+ * An exhaustive model of publish, poll, lap, park and seal (log/window.h, log/reader.c, log/status.h):
  * every interleaving of a writer, a reader and - in one scenario - an owner who replaces the writer, on a
  * machine whose processors have store buffers (x86-TSO: Sewell et al., "x86-TSO", CACM 2010).
  *

@@ -5,8 +5,8 @@
 #include <sched.h>
 #include <sys/mman.h>
 
-#include "core/group.h"
-#include "core/group_record.h"
+#include "group/group.h"
+#include "group/record.h"
 
 enum { SLOTS = GROUP_SLOTS_MIN, MASK = SLOTS - 1, SPAN = SLOTS * 64 };
 

@@ -3,8 +3,8 @@
 
 #include <fcntl.h>
 
-#include "core/store.h"
 #include "hermes/message.h"
+#include "log/store.h"
 
 enum { SEGMENT = 4 * STORE_SEGMENT_MIN, FRAMES = 400000, TOPIC = 42 };
 

@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/un.h>
 
-#include "transport/poller.h"
+#include "io/poller.h"
 
 struct probe {
     struct poller_op op;

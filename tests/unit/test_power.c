@@ -13,9 +13,9 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
-#include "core/store.h"
-#include "core/verify.h"
-#include "core/window.h"
+#include "log/store.h"
+#include "log/verify.h"
+#include "log/window.h"
 
 enum {
     SEGMENT = STORE_SEGMENT_MIN,

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "core/store.h"
-#include "core/window.h"
+#include "log/store.h"
+#include "log/window.h"
 
 enum { SEGMENT = STORE_SEGMENT_MIN };
 

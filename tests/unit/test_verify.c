@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "core/verify.h"
 #include "hermes/log.h"
+#include "log/verify.h"
 
 enum { MESSAGES = 160, WINDOW = 256 * 1024, SEGMENT = 1024 * 1024 };
 

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "core/publish.h"
-#include "core/reader.h"
+#include "log/publish.h"
+#include "log/reader.h"
 
 enum { CAPACITY = WINDOW_MIN_BYTES };
 

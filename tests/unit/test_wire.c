@@ -1,7 +1,7 @@
 #include "test.h"
 
-#include "transport/channel.h"
-#include "transport/wire.h"
+#include "io/channel.h"
+#include "wire/wire.h"
 
 static void headers_are_checked(void **state)
 {

@@ -15,13 +15,13 @@ fn main() {
 fn main() {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("csrc");
     let mut sources = Vec::new();
-    for folder in ["base", "core", "client"] {
+    for folder in ["base", "message", "ring", "group", "log", "wire", "client"] {
         sources.extend(c_files(&root.join("src").join(folder)));
     }
-    for name in ["channel", "location", "wire"] {
-        sources.push(root.join("src/transport").join(name).with_extension("c"));
+    for name in ["channel", "location"] {
+        sources.push(root.join("src/io").join(name).with_extension("c"));
     }
-    for folder in ["include/hermes", "src/base", "src/core", "src/client", "src/transport"] {
+    for folder in ["include/hermes", "src"] {
         println!("cargo:rerun-if-changed={}", root.join(folder).display());
     }
     cc::Build::new()

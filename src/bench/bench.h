@@ -1,0 +1,128 @@
+/*
+ * What the benchmarks share: two pinned processes, the bare cache line to compare with, and results.
+ * A latency is worth nothing here without the line beside it: where the two cores are changes under
+ * the program.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <math.h>
+#include <sys/types.h>
+
+#include "base/histogram.h"
+#include "base/wait.h"
+#include "cli/cli.h"
+
+enum { BENCH_QUANTILES = 41 };
+
+/* Where the plot's points are: 1 - 10^(-i/10), from 0 to four nines. */
+static inline double bench_quantile(unsigned i)
+{
+    return 1 - pow(10, -(double)i / 10);
+}
+
+struct bench_result {
+    char name[64];
+    uint64_t size_bytes;
+    double rtt_p50_ns, rtt_p99_ns, line_rtt_ns, ratio_to_line;
+    double one_way_p50_ns, one_way_p99_ns;
+    double call_p50_ns, call_p99_ns;
+    double messages_per_second, ns_per_operation, bytes_per_second;
+    double cpu_percent, resident_bytes;
+    double quantiles[BENCH_QUANTILES]; /* of a latency, for the plot; see bench_quantile() */
+    bool unsteady;                     /* the line moved by more than 20 % in all tries */
+};
+
+struct bench {
+    bool json;
+    FILE *hgrm;
+    uint64_t scale; /* percent of the usual amount of work */
+    unsigned count;
+    struct bench_result results[64];
+};
+
+void bench_ring(struct bench *bench);
+void bench_mpmc(struct bench *bench);
+void bench_codec(struct bench *bench);
+void bench_log(struct bench *bench);
+void bench_store(struct bench *bench);
+void bench_topic(struct bench *bench);
+void bench_broker(struct bench *bench);
+
+/* A result to fill in; printed by bench_print() when it is complete. */
+struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes);
+void bench_print(const struct bench *bench, const struct bench_result *result);
+
+/* Pins this thread: side 0 to the first, side 1 to the second of the CPUs that the process may use; -1:
+ * unpins. */
+void bench_pin(int side);
+
+void bench_pin_process(pid_t pid, int side);
+
+/* Shared, zeroed, prefaulted memory that a child inherits. */
+void *bench_shared(size_t bytes);
+
+/* Runs body in a child, pinned to the other CPU. */
+pid_t bench_child(void (*body)(void *context), void *context);
+void bench_join(pid_t pid);
+
+/* What the plot needs of a distribution, less the clock's own cost. */
+void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost);
+
+/* Draws all distributions. false: there is none. */
+bool bench_plot(const struct bench *bench, FILE *file);
+
+/* What reading the clock before and after adds to a latency. */
+double bench_clock_cost(void);
+
+/* Median round trip of one cache line each way, the better of with and without `pause`. */
+double bench_line_rtt(void);
+
+/*
+ * Runs measure, which fills in a histogram of round trips, between two measurements of the line;
+ * repeats, up to eight times, where they differ by more than 20 %.
+ */
+void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
+                   void (*measure)(void *context, struct histogram *histogram), void *context);
+
+/* Ends the program with a message if rc is an error. */
+void bench_must(int rc, const char *what, const char *sentence);
+
+void bench_directory(char path[32]);
+
+/* A broker of the benchmark's own; HERMES_HOME leads to it. */
+struct bench_broker {
+    char home[32];
+    pid_t pid;
+};
+
+void bench_broker_start(struct bench_broker *broker);
+void bench_broker_stop(struct bench_broker *broker);
+
+/* What it stores: confirmations, publishing beside the persister, reading back. */
+void bench_durability(struct bench *bench, const struct bench_broker *broker);
+void bench_create(hermes_client_t *client, const char *topic, uint32_t durability, uint32_t shared);
+hermes_subscriber_t *bench_subscribe(hermes_client_t *client, const char *topic, bool verify);
+hermes_publisher_t *bench_publish_to(hermes_client_t *client, const char *topic, uint32_t flags);
+
+/* Reads every byte, so that a message counts only when it has arrived. */
+static inline uint64_t bench_read(const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+    uint64_t sum = 0, word;
+    for (; length >= 8; length -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        sum += word;
+    }
+    while (length-- > 0)
+        sum += *p++;
+    return sum;
+}
+
+/* Keeps a value from being optimised away. */
+static inline void bench_keep(uint64_t value)
+{
+    __asm__ volatile("" : : "r"(value) : "memory");
+}
+
+#endif

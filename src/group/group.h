@@ -1,0 +1,283 @@
+/*
+ * A group's page: which message of a topic belongs to which member of a consumer group. In shared memory,
+ * written by all members and by the broker, so that a message costs no word with the broker. The members of
+ * one group are processes of one user, who count as one (docs/decisions/010).
+ *
+ *     0      identity   written once
+ *     64     settings   the broker
+ *     128    notice     grows whenever something happened that members must look at; sleepers sleep on it
+ *            given_up   every message that was ever given up is below it
+ *     192    cursor     every message below it has been claimed
+ *     256    floor      every message below it is done
+ *     320    counters
+ *     384    dead letter
+ *     4096   members    one line each, the broker's
+ *     12288  slots      one word for each 64 bytes of log, of the messages between floor and floor + span
+ *
+ * The word of the message at position p stands in slot (p / 64) mod slots and says everything about it:
+ *
+ *     free ──claim──> CLAIMED ──ack──> DONE           free: a word of an earlier lap, or 0
+ *                      │   ^
+ *          nack, death, │   │ claim again, deliveries + 1
+ *          lease run out v   │
+ *                    AVAILABLE        at the limit of deliveries DEAD instead: who claims that puts the
+ *                                     message into the dead-letter topic and acks it
+ *
+ * Each change is one compare-and-swap of that word: a member that dies at any instruction leaves each
+ * message in one of these states, and nothing locked. At-most-once members claim by going to DONE at once.
+ *
+ * Why floor and cursor may be stale. Who stores cursor = c has seen claims of all messages below c, its own
+ * or (acquire) others'; an older value, stored late, says less and nothing wrong to who looks for new
+ * messages. Who looks for those that came back must not miss one for it: they are below given_up, which only
+ * grows, is raised before a message comes back, and that before the notice. A message may be claimed only
+ * below floor + span, and what stood in its slot before was below the floor, so it is done. floor only grows:
+ * by compare-and-swap, over slots that were seen DONE.
+ *
+ * The idea of one state for each message in flight, between two positions, is that of Kafka's share groups
+ * (KIP-932); there the broker keeps it and each change is a request.
+ */
+#ifndef GROUP_GROUP_H
+#define GROUP_GROUP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hermes/error.h"
+
+enum {
+    GROUP_MAGIC = 0x50524748, /* "HGRP" */
+    GROUP_VERSION = 1,
+    GROUP_MEMBERS = 256,
+    GROUP_HEADER_BYTES = 12288,
+    GROUP_SLOTS_MIN = 4096,      /* a span of 256 KiB, more than the largest message */
+    GROUP_SLOTS_MAX = 1 << 22,   /* 256 MiB */
+    GROUP_DELIVERIES_MAX = 2047, /* and then no further */
+    GROUP_DEAD_LETTER_BYTES = 128,
+};
+
+/* MOVED: its position was set anew; there is another page. */
+enum group_page_state { GROUP_OPEN = 1, GROUP_MOVED = 2, GROUP_DELETED = 3, GROUP_CLOSED = 4 };
+
+struct group_line {
+    _Atomic uint64_t id; /* 0: free. A member that finds another's here was given up */
+    uint64_t reserved[3];
+};
+
+struct group_page {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t reserved;
+    uint64_t topic_id;
+    uint64_t id;    /* another for each page */
+    uint32_t slots; /* power of two; 0: a durable subscription, which has floor and nothing more */
+    uint32_t reserved2;
+
+    _Alignas(64) _Atomic uint32_t state; /* enum group_page_state */
+    _Atomic uint32_t max_deliveries;     /* 0: no limit */
+    _Atomic uint32_t hungry;             /* a member waits for room between floor and floor + span */
+
+    _Alignas(64) _Atomic uint32_t notice;
+    _Atomic uint64_t given_up;
+
+    _Alignas(64) _Atomic uint64_t cursor;
+    _Atomic uint64_t cursor_sequence; /* about: of the last message below it. For people */
+
+    _Alignas(64) _Atomic uint64_t floor;
+
+    _Alignas(64) _Atomic uint64_t redelivered; /* claims that were not the first */
+    _Atomic uint64_t expired;                  /* leases that ran out */
+    _Atomic uint64_t dead;                     /* messages that reached the limit */
+    _Atomic uint64_t lost; /* gone before anybody had them: overwritten, removed, damaged */
+
+    _Alignas(64) char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* a topic's name, written once; "": none */
+
+    _Alignas(4096) struct group_line members[GROUP_MEMBERS];
+    _Alignas(4096) _Atomic uint64_t slot[];
+};
+
+_Static_assert(offsetof(struct group_page, state) == 64, "settings");
+_Static_assert(offsetof(struct group_page, notice) == 128, "notice");
+_Static_assert(offsetof(struct group_page, cursor) == 192, "cursor");
+_Static_assert(offsetof(struct group_page, floor) == 256, "floor");
+_Static_assert(offsetof(struct group_page, redelivered) == 320, "counters");
+_Static_assert(offsetof(struct group_page, dead_letter) == 384, "dead letter");
+_Static_assert(offsetof(struct group_page, members) == 4096, "members");
+_Static_assert(offsetof(struct group_page, slot) == GROUP_HEADER_BYTES, "slots");
+
+/* ---- words ---- */
+
+enum group_state { GROUP_FREE = 0, GROUP_CLAIMED = 1, GROUP_AVAILABLE = 2, GROUP_DONE = 3, GROUP_DEAD = 4 };
+
+/* state 3 bits, renewals 2, member 8, deliveries 11, place 40: position / 64. */
+#define GROUP_PLACE_MASK (((uint64_t)1 << 40) - 1)
+
+static inline uint64_t group_word(uint64_t position, unsigned deliveries, unsigned member,
+                                  enum group_state state)
+{
+    return (position >> 6) << 24 | (uint64_t)deliveries << 13 | (uint64_t)member << 5 | (uint64_t)state;
+}
+
+static inline enum group_state group_state_of(uint64_t word)
+{
+    return (enum group_state)(word & 7);
+}
+
+static inline unsigned group_member_of(uint64_t word)
+{
+    return word >> 5 & 0xFF;
+}
+
+static inline unsigned group_deliveries_of(uint64_t word)
+{
+    return word >> 13 & GROUP_DELIVERIES_MAX;
+}
+
+/* Does the word speak of the message at position? (Positions 64 TiB apart look alike; slots are reused much
+ * earlier.) */
+static inline bool group_is_of(uint64_t word, uint64_t position)
+{
+    return word >> 24 == (position >> 6 & GROUP_PLACE_MASK) && group_state_of(word) != GROUP_FREE;
+}
+
+/* Is the slot free for the message at position: does its word speak of an earlier one, or of none? */
+static inline bool group_is_free_for(uint64_t word, uint64_t position)
+{
+    uint64_t ahead = ((position >> 6) - (word >> 24)) & GROUP_PLACE_MASK;
+    return word == 0 || (ahead != 0 && ahead <= GROUP_PLACE_MASK / 2);
+}
+
+/* ---- a member's side; one thread at a time ---- */
+
+struct group_member {
+    struct group_page *page;
+    uint64_t mask; /* slots - 1, read once and checked */
+    uint64_t id;   /* what its line must say */
+    unsigned index;
+    bool at_most_once;
+    uint32_t seen; /* the notice up to which all that became available was looked at */
+    uint32_t scanning_for;
+    uint64_t scan; /* while another notice is: how far that has come; UINT64_MAX: not begun */
+};
+
+/* Takes up a page of so many mapped bytes. HERMES_EMALFORMED, HERMES_EVERSION. */
+int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned index,
+                      uint64_t id, bool at_most_once);
+
+enum group_claim { GROUP_MINE, GROUP_TAKEN, GROUP_NO_ROOM };
+
+/* Slow path of group_claim(): floor and position are far apart. */
+enum group_claim group_make_room(struct group_member *member, uint64_t position);
+
+/* The message at position, which stands committed in the log, for the first time. GROUP_TAKEN: it is, or was,
+ * another's. GROUP_NO_ROOM: too much is in flight. */
+static inline enum group_claim group_claim(struct group_member *member, uint64_t position)
+{
+    struct group_page *page = member->page;
+    /* Acquire pairs with the release in group_advance(): what was below the floor is done for us too. */
+    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
+    if (__builtin_expect(position - floor >= (member->mask + 1) << 6, 0)) {
+        enum group_claim room = group_make_room(member, position);
+        if (room != GROUP_MINE)
+            return room;
+    }
+    _Atomic uint64_t *slot = &page->slot[position >> 6 & member->mask];
+    uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
+    if (!group_is_free_for(word, position))
+        return GROUP_TAKEN;
+    uint64_t mine = group_word(position, 1, member->index, member->at_most_once ? GROUP_DONE : GROUP_CLAIMED);
+    /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it. */
+    return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_acq_rel,
+                                                   memory_order_relaxed)
+               ? GROUP_MINE
+               : GROUP_TAKEN;
+}
+
+/* Everything below end was claimed, by this member or as it saw by others, or cannot be read. */
+static inline void group_passed(struct group_member *member, uint64_t end, uint64_t sequence)
+{
+    struct group_page *page = member->page;
+    if (atomic_load_explicit(&page->cursor, memory_order_relaxed) < end) {
+        atomic_store_explicit(&page->cursor_sequence, sequence, memory_order_relaxed);
+        /* Release pairs with the acquire in group_start() and in scans. */
+        atomic_store_explicit(&page->cursor, end, memory_order_release);
+    }
+}
+
+/* Where to look for the next message that nobody had. */
+static inline uint64_t group_start(const struct group_member *member)
+{
+    uint64_t cursor = atomic_load_explicit(&member->page->cursor, memory_order_acquire);
+    uint64_t floor = atomic_load_explicit(&member->page->floor, memory_order_relaxed);
+    return cursor > floor ? cursor : floor;
+}
+
+/* Has something happened that group_again() or the page's state will tell? */
+static inline bool group_has_news(const struct group_member *member)
+{
+    return atomic_load_explicit(&member->page->notice, memory_order_relaxed) != member->seen;
+}
+
+/* Claims a message that became available again. *dead: it is at the limit of deliveries, and for the
+ * dead-letter topic. false: there is none now. */
+bool group_again(struct group_member *member, uint64_t *position, bool *dead);
+
+/* The message is done. HERMES_EEXPIRED: the lease ran out, and another has it now; HERMES_EINVALID: it was
+ * never claimed. Done already, or available and not taken yet: HERMES_OK. */
+int group_ack(struct group_member *member, uint64_t position);
+
+/* The message is for another, at once. Errors as group_ack(). */
+int group_nack(struct group_member *member, uint64_t position);
+
+/* The lease begins anew. Errors as group_ack(), and HERMES_EEXPIRED if it is done. */
+int group_renew(struct group_member *member, uint64_t position);
+
+/* A dead message that cannot be put where it belongs: for who looks next. Tells nobody. */
+void group_put_back(struct group_member *member, uint64_t position);
+
+/* How often the message was given to somebody; 0: not known. */
+unsigned group_deliveries(const struct group_member *member, uint64_t position);
+
+/* ---- everybody's ---- */
+
+/* Asks members to look: a notice, and a wake-up for those who sleep. */
+void group_tell(struct group_page *page);
+
+/* Raises the floor over what is done; returns it. */
+uint64_t group_advance(struct group_page *page, uint64_t mask);
+
+/* Visits the words of the messages between floor and cursor that are not done, in order. */
+typedef void (*group_visit_t)(void *context, uint64_t position, uint64_t word);
+void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, void *context);
+
+/* A claim becomes available, or dead, provided that its word still is this one; true if it was. Then tell.
+ * Without a dead-letter topic what is dead is done. */
+bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
+
+/* A member is gone: gives up all that it had claimed. */
+void group_leave(struct group_page *page, uint64_t mask, unsigned index);
+
+/* ---- making and checking ---- */
+
+static inline size_t group_page_bytes(uint32_t slots)
+{
+    return GROUP_HEADER_BYTES + (size_t)slots * sizeof(uint64_t);
+}
+
+static inline bool group_slots_are_legal(uint32_t slots)
+{
+    return slots == 0 || (slots >= GROUP_SLOTS_MIN && slots <= GROUP_SLOTS_MAX && (slots & (slots - 1)) == 0);
+}
+
+/* Fills in the header of fresh zero bytes; all messages below position are done. */
+void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id, uint64_t id,
+                     uint64_t position, const char *dead_letter);
+
+/* Is this a page of which bytes are mapped? *slots is read once. */
+int group_page_check(const struct group_page *page, size_t bytes, uint32_t *slots);
+
+/* For a fresh page: a message that was in flight when its record was written. */
+void group_restore(struct group_page *page, uint64_t mask, uint64_t position, unsigned deliveries, bool dead);
+
+#endif

@@ -1,0 +1,255 @@
+#include "group/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/crc32.h"
+#include "base/path.h"
+
+struct header {
+    uint8_t magic[4]; /* "HGRC" */
+    uint16_t version;
+    uint16_t header_bytes;
+    uint64_t topic_id;
+    uint64_t floor;
+    uint64_t cursor;
+    uint64_t cursor_sequence;
+    uint64_t lease_ns;
+    uint32_t slots;
+    uint32_t max_deliveries;
+    uint32_t uid;
+    uint32_t count;
+    uint64_t redelivered;
+    uint64_t expired;
+    uint64_t dead;
+    uint64_t lost;
+    uint64_t page_id;
+    char dead_letter[GROUP_DEAD_LETTER_BYTES];
+    uint8_t reserved[84];
+    uint32_t crc; /* CRC-32 of the entries, then of the header up to here */
+};
+
+_Static_assert(sizeof(struct header) == GROUP_RECORD_HEADER_BYTES, "header");
+_Static_assert(offsetof(struct header, crc) == 316, "crc");
+_Static_assert(sizeof(struct group_record_entry) == 16, "entry");
+
+/* ---- pages ---- */
+
+struct taking {
+    struct group_record *record;
+    int error;
+};
+
+static void take(void *context, uint64_t position, uint64_t word)
+{
+    struct taking *taking = context;
+    struct group_record *record = taking->record;
+    if (record->count == record->room) {
+        uint32_t room = record->room == 0 ? 64 : record->room * 2;
+        struct group_record_entry *grown = realloc(record->entries, room * sizeof *grown);
+        if (grown == NULL) {
+            taking->error = HERMES_ENOMEM;
+            return;
+        }
+        record->entries = grown;
+        record->room = room;
+    }
+    record->entries[record->count++] =
+        (struct group_record_entry){position, group_deliveries_of(word), group_state_of(word) == GROUP_DEAD};
+}
+
+int group_record_take(struct group_record *record, struct group_page *page, uint64_t mask)
+{
+    struct taking taking = {record, HERMES_OK};
+    record->count = 0;
+    record->cursor_sequence = atomic_load(&page->cursor_sequence);
+    if (record->slots == 0) {
+        record->floor = record->cursor = atomic_load(&page->floor) & ~(uint64_t)63;
+    } else {
+        record->floor = group_advance(page, mask) & ~(uint64_t)63;
+        /* First: what is claimed behind it is not an entry. */
+        record->cursor = atomic_load(&page->cursor) & ~(uint64_t)63;
+        if (record->cursor < record->floor)
+            record->cursor = record->floor;
+        group_visit(page, mask, take, &taking);
+        while (record->count > 0 && record->entries[record->count - 1].position >= record->cursor)
+            record->count--;
+    }
+    record->redelivered = atomic_load(&page->redelivered);
+    record->expired = atomic_load(&page->expired);
+    record->dead = atomic_load(&page->dead);
+    record->lost = atomic_load(&page->lost);
+    return taking.error;
+}
+
+void group_record_restore(const struct group_record *record, struct group_page *page, uint64_t mask,
+                          uint64_t end)
+{
+    uint64_t floor = record->floor < end ? record->floor : end;
+    uint64_t cursor = record->cursor < end ? record->cursor : end;
+    atomic_store(&page->floor, floor);
+    atomic_store(&page->cursor, cursor);
+    atomic_store(&page->cursor_sequence, cursor == 0 ? 0 : record->cursor_sequence);
+    atomic_store(&page->redelivered, record->redelivered);
+    atomic_store(&page->expired, record->expired);
+    atomic_store(&page->dead, record->dead);
+    atomic_store(&page->lost, record->lost);
+    for (uint32_t i = 0; i < record->count; i++) {
+        const struct group_record_entry *entry = &record->entries[i];
+        if (entry->position >= floor && entry->position < cursor)
+            group_restore(page, mask, entry->position, entry->deliveries, entry->dead != 0);
+    }
+}
+
+bool group_record_equal(const struct group_record *a, const struct group_record *b)
+{
+    return a->floor == b->floor && a->cursor == b->cursor && a->lease_ns == b->lease_ns &&
+           a->max_deliveries == b->max_deliveries && a->count == b->count &&
+           strcmp(a->dead_letter, b->dead_letter) == 0 && a->redelivered == b->redelivered &&
+           a->expired == b->expired && a->dead == b->dead && a->lost == b->lost &&
+           (a->count == 0 || memcmp(a->entries, b->entries, a->count * sizeof *a->entries) == 0);
+}
+
+/* ---- files ---- */
+
+static int write_all(int fd, struct iovec parts[2], int count, size_t bytes)
+{
+    errno = EIO; /* for a write that is short */
+    return writev(fd, parts, count) == (ssize_t)bytes && fdatasync(fd) == 0 ? 0 : -1;
+}
+
+int group_record_write(const struct group_record *record, const char *path, struct error_text *text)
+{
+    struct header header = {
+        .magic = {'H', 'G', 'R', 'C'},
+        .version = 1,
+        .header_bytes = sizeof header,
+        .topic_id = record->topic_id,
+        .floor = record->floor,
+        .cursor = record->cursor,
+        .cursor_sequence = record->cursor_sequence,
+        .lease_ns = record->lease_ns,
+        .slots = record->slots,
+        .max_deliveries = record->max_deliveries,
+        .uid = record->uid,
+        .count = record->count,
+        .redelivered = record->redelivered,
+        .expired = record->expired,
+        .dead = record->dead,
+        .lost = record->lost,
+        .page_id = record->page_id,
+    };
+    memcpy(header.dead_letter, record->dead_letter, sizeof header.dead_letter);
+    size_t bytes = record->count * sizeof *record->entries;
+    header.crc = crc32_update(0, record->entries, bytes);
+    header.crc = crc32_update(header.crc, &header, offsetof(struct header, crc));
+    char fresh[PATH_BYTES + 8];
+    snprintf(fresh, sizeof fresh, "%s~", path);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(text, "create", fresh);
+    struct iovec parts[2] = {{&header, sizeof header}, {record->entries, bytes}};
+    int rc = write_all(fd, parts, 2, sizeof header + bytes);
+    if (rc != 0)
+        rc = error_set_errno(text, "write", fresh);
+    close(fd);
+    if (rc == 0 && rename(fresh, path) != 0)
+        rc = error_set_errno(text, "rename to", path);
+    if (rc < 0)
+        unlink(fresh);
+    return rc;
+}
+
+int group_record_decode(struct group_record *record, const uint8_t *bytes, size_t size)
+{
+    struct header header;
+    *record = (struct group_record){0};
+    if (size < sizeof header)
+        return HERMES_EMALFORMED;
+    memcpy(&header, bytes, sizeof header);
+    if (memcmp(header.magic, "HGRC", 4) != 0)
+        return HERMES_EMALFORMED;
+    if (header.version != 1)
+        return HERMES_EVERSION;
+    if (header.header_bytes != sizeof header ||
+        size != sizeof header + (uint64_t)header.count * sizeof *record->entries)
+        return HERMES_EMALFORMED;
+    uint32_t crc = crc32_update(0, bytes + sizeof header, size - sizeof header);
+    if (header.crc != crc32_update(crc, &header, offsetof(struct header, crc)))
+        return HERMES_ECHECKSUM;
+    if (!group_slots_are_legal(header.slots) || header.cursor < header.floor || header.floor % 64 != 0 ||
+        header.cursor % 64 != 0 || memchr(header.dead_letter, 0, sizeof header.dead_letter) == NULL)
+        return HERMES_EMALFORMED;
+    *record = (struct group_record){
+        .topic_id = header.topic_id,
+        .floor = header.floor,
+        .cursor = header.cursor,
+        .cursor_sequence = header.cursor_sequence,
+        .lease_ns = header.lease_ns,
+        .slots = header.slots,
+        .max_deliveries = header.max_deliveries,
+        .uid = header.uid,
+        .count = header.count,
+        .redelivered = header.redelivered,
+        .expired = header.expired,
+        .dead = header.dead,
+        .lost = header.lost,
+        .page_id = header.page_id,
+        .room = header.count,
+    };
+    memcpy(record->dead_letter, header.dead_letter, sizeof record->dead_letter);
+    if (header.count == 0)
+        return HERMES_OK;
+    record->entries = malloc(header.count * sizeof *record->entries);
+    if (record->entries == NULL)
+        return HERMES_ENOMEM;
+    memcpy(record->entries, bytes + sizeof header, header.count * sizeof *record->entries);
+    uint64_t least = header.floor, span = (uint64_t)header.slots * 64;
+    for (uint32_t i = 0; i < header.count; i++) {
+        uint64_t position = record->entries[i].position;
+        if (position < least || position % 64 != 0 || position - header.floor >= span ||
+            position >= header.cursor || record->entries[i].deliveries > GROUP_DELIVERIES_MAX) {
+            group_record_release(record);
+            return HERMES_EMALFORMED;
+        }
+        least = position + 64;
+    }
+    return HERMES_OK;
+}
+
+int group_record_read(struct group_record *record, const char *path, struct error_text *text)
+{
+    *record = (struct group_record){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_set_errno(text, "open", path);
+    struct stat status;
+    uint8_t *bytes = NULL;
+    int rc = fstat(fd, &status) != 0 ? error_set_errno(text, "stat", path) : HERMES_OK;
+    size_t size = rc == 0 ? (size_t)status.st_size : 0;
+    const size_t most = GROUP_RECORD_HEADER_BYTES + (size_t)GROUP_SLOTS_MAX * sizeof *record->entries;
+    if (rc == 0 && (!S_ISREG(status.st_mode) || size > most))
+        rc = error_set(text, HERMES_EMALFORMED, "%s", path);
+    if (rc == 0 && (bytes = malloc(size + 1)) == NULL)
+        rc = error_set(text, HERMES_ENOMEM, "%s", path);
+    if (rc == 0 && pread(fd, bytes, size, 0) != (ssize_t)size)
+        rc = error_set(text, HERMES_EIO, "read %s", path);
+    if (rc == 0 && (rc = group_record_decode(record, bytes, size)) < 0)
+        error_set(text, rc, "%s", path);
+    free(bytes);
+    close(fd);
+    return rc;
+}
+
+void group_record_release(struct group_record *record)
+{
+    free(record->entries);
+    record->entries = NULL;
+    record->count = record->room = 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * Where a broker and its clients meet. HERMES_HOME=DIR puts everything under DIR; else the socket is
+ * in XDG_RUNTIME_DIR (or /run for root) and the store in XDG_STATE_HOME (or /var/lib for root).
+ */
+#ifndef IO_LOCATION_H
+#define IO_LOCATION_H
+
+#include "base/path.h"
+
+struct location {
+    char socket[PATH_BYTES];
+    char data[PATH_BYTES];
+    char config[PATH_BYTES];
+};
+
+int location_find(struct location *location, struct error_text *text);
+
+#endif

@@ -1,0 +1,516 @@
+/* hermes/log.h: a log by path. The writer owns it and runs the persister in a thread of its own. */
+#include "hermes/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/abi.h"
+#include "base/clock.h"
+#include "base/path.h"
+#include "base/thread.h"
+#include "log/log.h"
+#include "log/publish.h"
+#include "log/reader.h"
+
+struct hermes_log {
+    struct window_writer writer;
+    hermes_clock_t clock;
+    bool crc;
+    uint8_t *claimed;
+    uint32_t claimed_length;
+    int pending_error; /* what cut a batch short */
+
+    struct log log;
+    int lock_fd;
+    char shm[SHM_PATH_BYTES];
+    pthread_t persister;
+    _Atomic bool stop;
+    _Atomic int store_error; /* of the persister's last try */
+    uint32_t sync_interval_ms;
+    struct error_text error;
+};
+
+struct hermes_log_reader {
+    struct reader reader;
+    char path[PATH_BYTES];
+    char prefix[SHM_PATH_BYTES + 8];
+    struct map status_map, doorbell_map;
+    struct status *offline; /* made up here: the log has no living shared memory */
+    int offline_window;
+    struct error_text error;
+};
+
+enum { DEFAULT_SYNC_INTERVAL_MS = 10 };
+
+static const uint64_t spin_before_sleep_ns = 20000;
+
+static int take_options(hermes_log_options_t *options, const hermes_log_options_t *given)
+{
+    *options = (hermes_log_options_t){.size = sizeof *options};
+    int rc = given == NULL ? HERMES_OK : abi_take(options, sizeof *options, given);
+    if (options->window_bytes == 0)
+        options->window_bytes = WINDOW_DEFAULT_BYTES;
+    if (options->segment_bytes == 0)
+        options->segment_bytes =
+            options->window_bytes > STORE_SEGMENT_DEFAULT ? options->window_bytes : STORE_SEGMENT_DEFAULT;
+    if (options->sync_interval_ms == 0)
+        options->sync_interval_ms = DEFAULT_SYNC_INTERVAL_MS;
+    return rc;
+}
+
+/* ---- writing ---- */
+
+static void *persister_main(void *argument)
+{
+    struct hermes_log *log = argument;
+    _Atomic uint32_t *bell = &log->log.status->persister_bell;
+    uint64_t last_sync = clock_monotonic_ns(), interval = (uint64_t)log->sync_interval_ms * 1000000u;
+    while (!atomic_load_explicit(&log->stop, memory_order_acquire)) {
+        int64_t done = log_persist(&log->log, log->log.capacity / 4);
+        int rc = done < 0 ? (int)done : HERMES_OK;
+        uint64_t now = clock_monotonic_ns();
+        if (now - last_sync >= interval) {
+            int synced = log_sync(&log->log);
+            rc = rc < 0 ? rc : synced;
+            log_prepare(&log->log);
+            last_sync = now;
+        }
+        atomic_store_explicit(&log->store_error, rc, memory_order_release);
+        if (done <= 0)
+            futex_wait(bell, 0, interval);
+    }
+    return NULL;
+}
+
+static int start_persister(struct hermes_log *log, struct error_text *text)
+{
+    int rc = thread_start(&log->persister, persister_main, log);
+    return rc == 0 ? HERMES_OK : error_set(text, rc, "cannot start a thread");
+}
+
+static int lock_log(struct hermes_log *log, const char *path, struct error_text *text)
+{
+    char lock_path[PATH_BYTES];
+    int used = snprintf(lock_path, sizeof lock_path, "%s/lock", path);
+    if (used < 0 || (size_t)used >= sizeof lock_path)
+        return error_set(text, HERMES_ETOOLARGE, "path %s", path);
+    log->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (log->lock_fd < 0)
+        return error_set_errno(text, "open", lock_path);
+    if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(text, HERMES_EBUSY, "another process writes to the log %s", path);
+    return HERMES_OK;
+}
+
+static __thread struct error_text open_error;
+
+int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_log_t **out)
+{
+    *out = NULL;
+    hermes_log_options_t options;
+    int rc = take_options(&options, given);
+    if (rc < 0)
+        return error_set(&open_error, rc, "options of the log %s", path);
+    struct hermes_log *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return HERMES_ENOMEM;
+    struct error_text *text = &open_error;
+    char prefix[SHM_PATH_BYTES + 8];
+    log->crc = (options.flags & HERMES_LOG_NO_CRC) == 0;
+    log->sync_interval_ms = options.sync_interval_ms;
+    log->lock_fd = -1;
+    rc = path_make_parents(path, text);
+    if (rc == 0)
+        rc = lock_log(log, path, text);
+    if (rc == 0)
+        rc = path_shm_for(path, log->shm, text);
+    if (rc == 0)
+        rc = path_make_private(log->shm, text);
+    if (rc < 0)
+        goto fail;
+    snprintf(prefix, sizeof prefix, "%s/log", log->shm);
+    struct log_options log_options = {
+        .prefix = prefix,
+        .directory = path,
+        .window_bytes = options.window_bytes,
+        .segment_bytes = options.segment_bytes,
+        .durability = DURABILITY_ASYNC,
+        .doorbell_is_file = true,
+        .instance = (uint32_t)clock_realtime_ns() | 1,
+    };
+    if ((rc = log_open(&log->log, &log_options, text)) < 0) {
+        rmdir(log->shm); /* if there is nothing in it */
+        goto fail;
+    }
+    /* Whoever wrote before is dead, for the lock was free: its window still gets a clean successor. */
+    if ((rc = log_new_epoch(&log->log, text)) < 0)
+        goto fail_log;
+    uint64_t position = atomic_load(&log->log.window->position);
+    uint64_t sequence = atomic_load(&log->log.window->sequence);
+    hermes_clock_init(&log->clock);
+    window_writer_init(&log->writer,
+                       &(struct window_writer_options){
+                           .window = log->log.window,
+                           .status = log->log.status,
+                           .gate = &log->log.status->persisted,
+                           .doorbell = log->log.doorbell,
+                           .persister_bell = &log->log.status->persister_bell,
+                           .eventfd = -1,
+                           .epoch = log->log.epoch,
+                           .membarrier = barrier_register(),
+                       },
+                       position, sequence);
+    if ((rc = start_persister(log, text)) < 0)
+        goto fail_log;
+    *out = log;
+    return HERMES_OK;
+fail_log:
+    log_abandon(&log->log);
+fail:
+    if (log->lock_fd >= 0)
+        close(log->lock_fd);
+    free(log);
+    return rc;
+}
+
+/* What the persister found decides what a full window means. */
+static int full_reason(struct hermes_log *log)
+{
+    int rc = atomic_load_explicit(&log->store_error, memory_order_acquire);
+    return rc < 0 ? error_set(&log->error, rc, "the store took no more") : HERMES_EAGAIN;
+}
+
+int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
+{
+    int rc = publish_one(&log->writer, payload, length, hermes_clock_now(&log->clock), log->crc);
+    if (rc == HERMES_EAGAIN)
+        return full_reason(log);
+    if (rc == 0 && sequence != NULL)
+        *sequence = log->writer.sequence - 1;
+    return rc;
+}
+
+int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count)
+{
+    if (log->pending_error < 0) {
+        int rc = log->pending_error;
+        log->pending_error = 0;
+        return rc;
+    }
+    size_t done = 0;
+    int rc = HERMES_OK;
+    uint64_t now = hermes_clock_now(&log->clock);
+    for (; done < count; done++) {
+        if (slices[done].length > HERMES_PAYLOAD_MAX) {
+            rc = HERMES_ETOOLARGE;
+            break;
+        }
+        if (slices[done].data == NULL && slices[done].length > 0) {
+            rc = HERMES_EINVALID;
+            break;
+        }
+        uint32_t length = (uint32_t)slices[done].length;
+        uint64_t bytes = hermes_frame_bytes(length);
+        uint8_t *frame = window_reserve(&log->writer, bytes, &rc);
+        if (frame == NULL)
+            break;
+        uint64_t word = publish_fill(frame, slices[done].data, length, log->writer.sequence, now, log->crc);
+        window_commit(&log->writer, word, bytes, 1);
+    }
+    int after = window_after_commit(&log->writer);
+    if (after < 0)
+        return after;
+    if (rc == HERMES_EAGAIN)
+        rc = full_reason(log);
+    if (rc < 0 && done == 0)
+        return rc;
+    log->pending_error = rc == HERMES_EAGAIN ? 0 : rc;
+    return (int64_t)done;
+}
+
+int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
+{
+    if (length > HERMES_PAYLOAD_MAX)
+        return HERMES_ETOOLARGE;
+    int rc = HERMES_OK;
+    log->claimed = window_reserve(&log->writer, hermes_frame_bytes((uint32_t)length), &rc);
+    if (log->claimed == NULL)
+        return rc == HERMES_EAGAIN ? full_reason(log) : rc;
+    log->claimed_length = (uint32_t)length;
+    *payload = log->claimed + HERMES_HEADER_BYTES;
+    return HERMES_OK;
+}
+
+int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
+{
+    if (log->claimed == NULL)
+        return error_set(&log->error, HERMES_EINVALID, "commit without a claim");
+    uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->writer.sequence,
+                                 hermes_clock_now(&log->clock), log->crc);
+    if (sequence != NULL)
+        *sequence = log->writer.sequence;
+    window_commit(&log->writer, word, hermes_frame_bytes(log->claimed_length), 1);
+    log->claimed = NULL;
+    return window_after_commit(&log->writer);
+}
+
+void hermes_log_abort(hermes_log_t *log)
+{
+    if (log->claimed != NULL)
+        window_abort(log->claimed, log->claimed_length);
+    log->claimed = NULL;
+}
+
+int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns)
+{
+    uint64_t start = clock_monotonic_ns();
+    int rc = HERMES_OK;
+    while (window_reserve(&log->writer, FRAME_MAX_BYTES, &rc) == NULL) {
+        if ((rc = full_reason(log)) != HERMES_EAGAIN)
+            return rc;
+        if (clock_monotonic_ns() - start >= timeout_ns)
+            return HERMES_ETIMEOUT;
+        sched_yield();
+    }
+    return HERMES_OK;
+}
+
+int hermes_log_sync(hermes_log_t *log)
+{
+    int64_t done;
+    while ((done = log_persist(&log->log, log->log.capacity)) > 0)
+        ;
+    int rc = done < 0 ? (int)done : log_sync(&log->log);
+    return rc < 0 ? error_set(&log->error, rc, "%s", log->log.error.bytes) : rc;
+}
+
+uint64_t hermes_log_position(const hermes_log_t *log)
+{
+    return log->writer.position;
+}
+
+uint64_t hermes_log_sequence(const hermes_log_t *log)
+{
+    return log->writer.sequence - 1;
+}
+
+int hermes_log_close(hermes_log_t *log)
+{
+    if (log == NULL)
+        return HERMES_OK;
+    atomic_store_explicit(&log->stop, true, memory_order_release);
+    atomic_store_explicit(&log->log.status->persister_bell, 1, memory_order_relaxed);
+    futex_wake_all(&log->log.status->persister_bell);
+    pthread_join(log->persister, NULL);
+    atomic_store_explicit(&log->log.status->persister_bell, 0, memory_order_relaxed);
+    int rc = log_close(&log->log, STATE_CLOSED);
+    rmdir(log->shm);
+    close(log->lock_fd);
+    free(log);
+    return rc;
+}
+
+const char *hermes_log_last_error(const hermes_log_t *log)
+{
+    return log == NULL ? open_error.bytes : log->error.bytes;
+}
+
+/* ---- reading ---- */
+
+static int source_open_window(void *context, uint32_t epoch, int *fd)
+{
+    struct hermes_log_reader *reader = context;
+    if (reader->offline != NULL) {
+        *fd = dup(reader->offline_window);
+        return *fd < 0 ? error_from_errno(errno) : HERMES_OK;
+    }
+    char path[SHM_PATH_BYTES + 64];
+    log_window_path(reader->prefix, epoch, path, sizeof path);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0)
+        return errno == ENOENT ? HERMES_EAGAIN : error_from_errno(errno);
+    return HERMES_OK;
+}
+
+static int source_open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
+{
+    struct hermes_log_reader *reader = context;
+    struct store store;
+    int rc = store_open(&store, reader->path, 0, 0, STORE_READ, &reader->error);
+    if (rc < 0)
+        return rc;
+    rc = store_find(&store, key, value, place, &reader->error);
+    store_close(&store);
+    return rc;
+}
+
+static int map_path(const char *path, size_t size, enum map_access access, struct map *map)
+{
+    int fd = open(path, (access == MAP_READ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_from_errno(errno);
+    uint64_t actual;
+    int rc = map_file_size(fd, &actual);
+    if (rc == 0 && actual < size)
+        rc = HERMES_EMALFORMED;
+    if (rc == 0)
+        rc = map_fd(fd, size, access, MAP_PREFAULT, map);
+    close(fd);
+    return rc;
+}
+
+/* A log that nobody has open: a status page that says where it ends, and a window with nothing in it. */
+static int go_offline(struct hermes_log_reader *reader)
+{
+    struct store store;
+    int rc = store_open(&store, reader->path, 0, 0, STORE_READ, &reader->error);
+    if (rc < 0)
+        return rc;
+    uint64_t end = store.position, sequence = store.sequence, first = store_first(&store);
+    bool empty = store.entry_count == 0;
+    store_close(&store);
+    if (empty)
+        return error_set(&reader->error, HERMES_ENOTFOUND, "no log at %s", reader->path);
+    reader->offline = aligned_alloc(4096, STATUS_BYTES);
+    if (reader->offline == NULL)
+        return HERMES_ENOMEM;
+    memset(reader->offline, 0, STATUS_BYTES);
+    *reader->offline = (struct status){.magic = STATUS_MAGIC,
+                                       .version = STATUS_VERSION,
+                                       .durability = DURABILITY_ASYNC,
+                                       .window_bytes = WINDOW_MIN_BYTES};
+    atomic_store(&reader->offline->epoch, 1);
+    atomic_store(&reader->offline->epoch_start, end);
+    atomic_store(&reader->offline->persisted, end);
+    atomic_store(&reader->offline->persisted_sequence, sequence);
+    atomic_store(&reader->offline->durable, end);
+    atomic_store(&reader->offline->first, first);
+    atomic_store(&reader->offline->state, STATE_CLOSED);
+    struct map map;
+    rc = map_create_memfd("hermes-empty", WINDOW_HEADER_BYTES + WINDOW_MIN_BYTES, &map,
+                          &reader->offline_window);
+    if (rc < 0)
+        return error_set(&reader->error, rc, "an empty window");
+    window_init(map.address, WINDOW_MIN_BYTES, 0, 1, end, sequence, false);
+    map_release(&map);
+    return HERMES_OK;
+}
+
+int hermes_log_reader_open(const char *path, hermes_log_reader_t **out)
+{
+    *out = NULL;
+    struct hermes_log_reader *reader = aligned_alloc(64, (sizeof *reader + 63) & ~(size_t)63);
+    if (reader == NULL)
+        return HERMES_ENOMEM;
+    *reader = (struct hermes_log_reader){.offline_window = -1};
+    char shm[SHM_PATH_BYTES], file[SHM_PATH_BYTES + 32];
+    int used = snprintf(reader->path, sizeof reader->path, "%s", path);
+    int rc = used < 0 || (size_t)used >= sizeof reader->path ? HERMES_ETOOLARGE : HERMES_OK;
+    if (rc == 0)
+        rc = path_shm_for(path, shm, &reader->error);
+    const struct status *status = NULL;
+    struct doorbell *doorbell = NULL;
+    if (rc == 0) {
+        snprintf(reader->prefix, sizeof reader->prefix, "%s/log", shm);
+        snprintf(file, sizeof file, "%s.status", reader->prefix);
+        if (map_path(file, STATUS_BYTES, MAP_READ, &reader->status_map) == 0 &&
+            status_check(reader->status_map.address) == 0) {
+            status = reader->status_map.address;
+            snprintf(file, sizeof file, "%s.bell", reader->prefix);
+            if (map_path(file, 4096, MAP_READ_WRITE, &reader->doorbell_map) == 0)
+                doorbell = reader->doorbell_map.address;
+        } else {
+            rc = go_offline(reader);
+            status = reader->offline;
+        }
+    }
+    if (rc == 0)
+        rc = reader_open(&reader->reader, status, doorbell,
+                         (struct reader_source){source_open_window, source_open_segment, reader}, VERIFY_ALL);
+    if (rc < 0) {
+        if (reader->reader.error.bytes[0] != 0)
+            reader->error = reader->reader.error;
+        if (reader->error.bytes[0] == 0)
+            error_set(&reader->error, rc, "%s", path);
+        open_error = reader->error;
+        hermes_log_reader_close(reader);
+        return rc;
+    }
+    /* From here on nothing will be added to it. */
+    if (reader->offline != NULL)
+        atomic_store(&reader->offline->seal, status_seal(0, 1));
+    *out = reader;
+    return HERMES_OK;
+}
+
+int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_message_t *message)
+{
+    return reader_poll(&reader->reader, message);
+}
+
+int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *message, uint64_t timeout_ns)
+{
+    uint64_t start = clock_monotonic_ns(), waited = 0;
+    for (;;) {
+        int rc = reader_poll(&reader->reader, message);
+        if (rc != 0 || waited >= timeout_ns)
+            return rc;
+        rc = reader_wait(&reader->reader, timeout_ns - waited, spin_before_sleep_ns);
+        if (rc == HERMES_EINTERRUPTED)
+            return rc;
+        waited = clock_monotonic_ns() - start;
+    }
+}
+
+int hermes_log_reader_seek_first(hermes_log_reader_t *reader)
+{
+    return reader_seek_first(&reader->reader);
+}
+
+int hermes_log_reader_seek_end(hermes_log_reader_t *reader)
+{
+    return reader_seek_end(&reader->reader);
+}
+
+int hermes_log_reader_seek_sequence(hermes_log_reader_t *reader, uint64_t sequence)
+{
+    return reader_seek_sequence(&reader->reader, sequence);
+}
+
+int hermes_log_reader_seek_time(hermes_log_reader_t *reader, uint64_t timestamp_ns)
+{
+    return reader_seek_time(&reader->reader, timestamp_ns);
+}
+
+int hermes_log_reader_seek_position(hermes_log_reader_t *reader, uint64_t position)
+{
+    return reader_seek_position(&reader->reader, position);
+}
+
+uint64_t hermes_log_reader_position(const hermes_log_reader_t *reader)
+{
+    return reader->reader.position;
+}
+
+void hermes_log_reader_close(hermes_log_reader_t *reader)
+{
+    if (reader == NULL)
+        return;
+    reader_close(&reader->reader);
+    map_release(&reader->status_map);
+    map_release(&reader->doorbell_map);
+    if (reader->offline_window >= 0)
+        close(reader->offline_window);
+    free(reader->offline);
+    free(reader);
+}
+
+const char *hermes_log_reader_last_error(const hermes_log_reader_t *reader)
+{
+    return reader == NULL ? open_error.bytes : reader->reader.error.bytes;
+}

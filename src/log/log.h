@@ -1,0 +1,119 @@
+/*
+ * A topic log as its owner sees it - the broker, or the writer in embedded use: status page, hot
+ * window, doorbell and store, and the rules that tie them together.
+ *
+ * Files, with P the prefix in shared memory and D the directory on disk:
+ *     P.status            status page            survives its owner; taken up again by the next
+ *     P.<epoch>.window    hot window             one for each epoch; the former is removed
+ *     P.bell              doorbell (embedded; a broker's is a sealed memfd)
+ *     D/                  store (durability other than memory)
+ *
+ * Threads: log_lock() around everything but log_persist() and log_sync(), which take it themselves.
+ */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include <pthread.h>
+
+#include "log/status.h"
+#include "log/store.h"
+#include "log/window.h"
+
+enum log_durability { DURABILITY_MEMORY = 0, DURABILITY_ASYNC = 1, DURABILITY_SYNC = 2 };
+
+struct log_options {
+    const char *prefix;    /* P */
+    const char *directory; /* D; unused for DURABILITY_MEMORY */
+    uint64_t topic_id;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    enum log_durability durability;
+    bool shared;
+    bool doorbell_is_file;
+    uint32_t instance; /* of the owner: another at each start, never 0 */
+};
+
+/* How far the owner's scrubber has come; its own business. */
+struct scrub {
+    uint64_t position, sequence; /* of the next frame to check */
+    uint64_t found;              /* damaged ranges in this pass */
+    uint64_t due_ns;             /* when the next pass may begin; 0: not known yet */
+};
+
+struct log {
+    pthread_mutex_t lock;
+    char prefix[256];
+    char directory[STORE_PATH_MAX];
+    enum log_durability durability;
+    struct map status_map, window_map, doorbell_map;
+    struct status *status;
+    struct window *window;
+    struct doorbell *doorbell;
+    int status_fd;   /* read-only, to be handed out */
+    int window_fd;   /* read-write */
+    int doorbell_fd; /* read-write */
+    uint64_t capacity;
+    uint32_t instance;
+    uint32_t epoch;
+    struct store store;
+    bool taken_up;         /* the shared memory of a former owner: nothing of what it held is lost */
+    bool failed;           /* the store refused a write: nothing more is confirmed */
+    _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
+    struct error_text error;
+    uint64_t told_ns;            /* when the owner last told of it */
+    uint64_t retry_ns;           /* the owner's persister leaves it alone until then */
+    _Atomic uint64_t keep_bytes; /* retention; 0: all */
+    _Atomic uint64_t keep_ns;
+    struct scrub scrub;
+};
+
+/* Makes the log or takes it up where the last owner left it, alive or not: finishes a change of
+ * publisher that was cut short, drains nothing (the persister does). */
+int log_open(struct log *log, const struct log_options *options, struct error_text *text);
+
+/* Seals the current epoch and opens the next, with what is readable: whoever published can no longer.
+ * Needed before another writer may begin. Wakes all readers. */
+int log_new_epoch(struct log *log, struct error_text *text);
+
+/* Stores a copy of up to limit bytes that stand committed in the window; returns how many. Under its own
+ * lock. A malformed frame is HERMES_EMALFORMED: the publisher must go (log_new_epoch). */
+int64_t log_persist(struct log *log, uint64_t limit);
+
+/* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */
+int log_sync(struct log *log);
+
+/* Makes the store's next segment ahead, if it is time to. Should that fail, the roll that needs it says so.
+ */
+void log_prepare(struct log *log);
+
+/* Deletes segments that retention no longer keeps, of what is durable. Returns how many, or an error. */
+int log_retain(struct log *log);
+
+/* Asks the writer to ring at its next commit, as a reader that parks does: the word to sleep on, once
+ * barrier_remote() was called and log_has_more() still says no. */
+struct futex_word log_park(struct log *log);
+bool log_has_more(struct log *log);
+
+/* Readable by users other than the owner: path of the current window, and its name for an epoch. */
+void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size);
+
+/* Descriptor of the current window for reading only. */
+int log_window_reader_fd(struct log *log, int *fd);
+
+/* Everything into the store, synced; files in shared memory removed; readers and writers told. */
+int log_close(struct log *log, enum status_state state);
+
+/* Leaves shared memory as it is: what a crash does. For tests of recovery. */
+void log_abandon(struct log *log);
+
+static inline void log_lock(struct log *log)
+{
+    pthread_mutex_lock(&log->lock);
+}
+
+static inline void log_unlock(struct log *log)
+{
+    pthread_mutex_unlock(&log->lock);
+}
+
+#endif

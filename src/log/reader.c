@@ -1,0 +1,591 @@
+#include "log/reader.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "log/verify.h"
+
+/* A parked reader looks again this often even if nobody rings: the net under the mechanism. */
+static const uint64_t longest_sleep_ns = 250000000;
+/* How long a change of publishers may take that a newcomer falls into: milliseconds, with a large window. */
+static const uint64_t longest_change_ns = 5000000000;
+/* Without a doorbell nobody will ring. */
+static const uint64_t deaf_sleep_ns = 1000000;
+
+/* ---- windows ---- */
+
+static int map_window(struct reader *reader, int fd, uint32_t epoch)
+{
+    uint64_t size, capacity = 0;
+    struct map map = {0};
+    int rc = map_file_size(fd, &size);
+    if (rc == 0 && (size < WINDOW_HEADER_BYTES + WINDOW_MIN_BYTES ||
+                    size > WINDOW_HEADER_BYTES + (uint64_t)WINDOW_MAX_BYTES))
+        rc = HERMES_EMALFORMED;
+    if (rc == 0)
+        rc = map_fd(fd, (size_t)size, MAP_READ, MAP_PREFAULT, &map);
+    if (rc == 0)
+        rc = window_check(map.address, map.size, &capacity);
+    if (rc < 0) {
+        map_release(&map);
+        return error_set(&reader->error, rc, "window of epoch %" PRIu32, epoch);
+    }
+    map_release(&reader->window_map);
+    reader->window_map = map;
+    reader->window = map.address;
+    reader->data = reader->window->data;
+    reader->mask = capacity - 1;
+    reader->epoch = epoch;
+    return HERMES_OK;
+}
+
+/* Goes over to the current epoch's window. The position stays: what was readable has moved with it. */
+static int follow_epoch(struct reader *reader)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        /* Acquire pairs with the release of epoch in log_new_epoch(). */
+        uint32_t epoch = atomic_load_explicit(&reader->status->epoch, memory_order_acquire);
+        uint64_t seal = status_load_seal(reader->status);
+        if ((uint32_t)seal >= epoch)
+            return HERMES_EAGAIN; /* sealed, and the next one is not there yet */
+        if (epoch == reader->epoch) {
+            reader->seal = seal;
+            return HERMES_OK;
+        }
+        int fd;
+        int rc = reader->source.open_window(reader->source.context, epoch, &fd);
+        if (rc == HERMES_EAGAIN)
+            continue;
+        if (rc < 0)
+            return error_set(&reader->error, rc, "cannot open the window of epoch %" PRIu32, epoch);
+        rc = map_window(reader, fd, epoch);
+        close(fd);
+        if (rc < 0)
+            return rc;
+        reader->seal = seal;
+    }
+    return HERMES_EAGAIN;
+}
+
+/* The first window. Whoever comes while the topic changes its publisher waits until that is done. */
+static int enter_epoch(struct reader *reader)
+{
+    uint64_t start = clock_monotonic_ns();
+    for (;;) {
+        uint32_t epoch = atomic_load_explicit(&reader->status->epoch, memory_order_acquire);
+        int rc = follow_epoch(reader);
+        if (rc != HERMES_EAGAIN)
+            return rc;
+        uint32_t state = atomic_load_explicit(&reader->status->state, memory_order_acquire);
+        if (state == STATE_CLOSED || state == STATE_DELETED)
+            return error_set(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
+        if (clock_monotonic_ns() - start > longest_change_ns)
+            return error_set(&reader->error, rc, "a change of publishers does not end (did its owner die?)");
+        (void)futex_wait(&reader->status->epoch, epoch, 1000000);
+    }
+}
+
+int reader_open(struct reader *reader, const struct status *status, struct doorbell *doorbell,
+                struct reader_source source, enum reader_verify verify)
+{
+    *reader = (struct reader){.status = status,
+                              .doorbell = doorbell,
+                              .source = source,
+                              .verify = verify == VERIFY_ALL,
+                              .stored = status->durability != 0};
+    reader->copy = aligned_alloc(64, FRAME_MAX_BYTES + 64 - FRAME_MAX_BYTES % 64);
+    if (reader->copy == NULL)
+        return error_set(&reader->error, HERMES_ENOMEM, "a reader's buffer");
+    int rc = enter_epoch(reader);
+    if (rc == 0)
+        rc = reader_seek_end(reader);
+    if (rc < 0)
+        reader_close(reader);
+    return rc;
+}
+
+void reader_close(struct reader *reader)
+{
+    map_release(&reader->window_map);
+    segment_release(&reader->segment);
+    free(reader->copy);
+    reader->copy = NULL;
+}
+
+/* ---- the store ---- */
+
+static bool segment_covers(const struct reader *reader, uint64_t position)
+{
+    return reader->segment.data != NULL && position >= reader->segment.header.base &&
+           position - reader->segment.header.base < reader->segment.header.size;
+}
+
+static int open_segment(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place)
+{
+    int rc = reader->source.open_segment(reader->source.context, key, value, place);
+    if (rc < 0)
+        return error_set(&reader->error, rc, "cannot open a segment");
+    segment_release(&reader->segment);
+    rc = segment_map(place->fd, &reader->segment, &reader->error);
+    close(place->fd);
+    return rc;
+}
+
+/* What retention took is gone; reading goes on with the oldest that is left. */
+static int skip_retired(struct reader *reader)
+{
+    uint64_t first = atomic_load_explicit(&reader->status->first, memory_order_acquire);
+    if (first <= reader->position)
+        return HERMES_EGONE;
+    if (reader->gap_from == 0)
+        reader->gap_from = reader->sequence;
+    reader->position = first;
+    reader->sequence = 0;
+    return error_set(&reader->error, HERMES_EGONE,
+                     "older messages were removed: going on at position %" PRIu64, first);
+}
+
+/* A segment that was deleted, cut short, or has no header any more: damage as large as it. */
+static int skip_segment(struct reader *reader)
+{
+    uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+    uint64_t size = reader->status->segment_bytes, from = reader->position;
+    uint64_t to = size == 0 ? persisted : from - from % size + size;
+    reader->corrupt++;
+    reader->position = to < persisted ? to : persisted;
+    reader->sequence = 0;
+    struct error_text why = reader->error;
+    return error_set(&reader->error, HERMES_ECORRUPT,
+                     "damaged from position %" PRIu64 " to %" PRIu64 ": %.150s", from, reader->position,
+                     why.bytes);
+}
+
+static int enter_store(struct reader *reader)
+{
+    if (!segment_covers(reader, reader->position)) {
+        struct store_place place;
+        int rc = open_segment(reader, STORE_BY_POSITION, reader->position, &place);
+        if (rc == HERMES_EGONE)
+            return skip_retired(reader);
+        if (rc == HERMES_ENOTFOUND || rc == HERMES_EMALFORMED || rc == HERMES_ECHECKSUM)
+            return skip_segment(reader);
+        if (rc < 0)
+            return rc;
+        if (!segment_covers(reader, reader->position))
+            return error_set(&reader->error, HERMES_EGONE, "position %" PRIu64 " is not in the store",
+                             reader->position);
+    }
+    reader->in_store = true;
+    return HERMES_OK;
+}
+
+/* ---- polling ---- */
+
+/* Messages before the wanted sequence or time pass unseen. */
+static bool wanted(struct reader *reader, const hermes_header_t *header)
+{
+    if (header->sequence < reader->skip_below_sequence || header->timestamp < reader->skip_below_time)
+        return false;
+    reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->skipping = false;
+    return true;
+}
+
+/* Counts what was overtaken or removed, once it is known where reading goes on. */
+static void note_gap(struct reader *reader, const hermes_header_t *header)
+{
+    if (__builtin_expect(reader->gap_from != 0, 0)) {
+        reader->lost += header->sequence - reader->gap_from;
+        reader->gap_from = 0;
+    }
+}
+
+/* What was overwritten in a memory topic is gone. Frames never cross a multiple of C, so the next such
+ * multiple is a place to go on; else the end. */
+static int skip_overwritten(struct reader *reader)
+{
+    const struct window *window = reader->window;
+    uint64_t end = atomic_load_explicit(&window->position, memory_order_acquire);
+    uint64_t limit = atomic_load_explicit(&window->overwrite_limit, memory_order_acquire);
+    uint64_t lap = (limit + reader->mask) & ~reader->mask;
+    if (limit == window->first)
+        lap = limit;
+    if (reader->position >= limit)
+        return HERMES_OK;
+    reader->position = lap <= end ? lap : end;
+    return error_set(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
+                     reader->position);
+}
+
+static int poll_store(struct reader *reader, hermes_message_t *message)
+{
+    for (;;) {
+        /* Acquire pairs with the persister's release: those bytes are in the file. */
+        uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+        if (reader->position >= persisted) {
+            reader->in_store = false;
+            return HERMES_EAGAIN; /* on with the window */
+        }
+        int rc = enter_store(reader);
+        if (rc < 0)
+            return rc;
+        const struct segment *segment = &reader->segment;
+        uint64_t position = reader->position, offset = position - segment->header.base;
+        const uint8_t *frame = segment->data + offset;
+        uint64_t room = segment->header.size - offset;
+        hermes_header_t header;
+        memcpy(&header, frame, sizeof header);
+        rc = hermes_message_verify(&header, frame + HERMES_HEADER_BYTES, (size_t)room);
+        uint64_t bytes = hermes_frame_bytes(header.length);
+        if (rc == 0 && bytes > room)
+            rc = HERMES_EMALFORMED;
+        if (rc < 0) {
+            reader->corrupt++;
+            uint64_t end = persisted - segment->header.base;
+            end = end < segment->header.size ? end : segment->header.size;
+            reader->position =
+                segment->header.base + verify_find_good(segment->data, offset, end, reader->sequence);
+            reader->sequence = 0;
+            return error_set(&reader->error, rc, "damaged from position %" PRIu64 " to %" PRIu64, position,
+                             reader->position);
+        }
+        if (header.type == HERMES_TYPE_DATA && reader->sequence != 0 && header.sequence != reader->sequence) {
+            reader->corrupt++;
+            reader->sequence = header.sequence;
+            return error_set(&reader->error, HERMES_ECORRUPT,
+                             "sequence jumps to %" PRIu64 " at position %" PRIu64, header.sequence, position);
+        }
+        reader->position = position + bytes;
+        if (header.type != HERMES_TYPE_DATA)
+            continue;
+        reader->sequence = header.sequence + 1;
+        note_gap(reader, &header);
+        if (!wanted(reader, &header))
+            continue;
+        *message = (hermes_message_t){.position = position,
+                                      .sequence = header.sequence,
+                                      .timestamp = header.timestamp,
+                                      .payload = frame + HERMES_HEADER_BYTES,
+                                      .length = header.length,
+                                      .flags = header.flags};
+        return 1;
+    }
+}
+
+/* HERMES_EAGAIN: the position, the window or the mode changed: start again. */
+static int poll_window(struct reader *reader, hermes_message_t *message)
+{
+    hermes_header_t header;
+    uint64_t bytes = 0, position = reader->position;
+    int rc = window_poll(reader->data, reader->mask, position, &header, &bytes);
+    if (rc == POLL_DATA)
+        window_copy_out(reader->copy, reader->data + (position & reader->mask) + HERMES_HEADER_BYTES,
+                        header.length);
+    if (!window_still_there(reader->window, position)) {
+        if (!reader->stored) {
+            rc = skip_overwritten(reader);
+            if (rc == 0)
+                return HERMES_EAGAIN;
+            if (reader->gap_from == 0)
+                reader->gap_from = reader->sequence;
+            reader->sequence = 0;
+            return rc;
+        }
+        reader->in_store = true;
+        return HERMES_EAGAIN;
+    }
+    uint64_t seal = status_load_seal(reader->status);
+    if (seal != reader->seal) {
+        if ((uint32_t)seal < reader->epoch) { /* a restarted broker; the epoch goes on */
+            reader->seal = seal;
+            reader->owner_changed = true;
+            return HERMES_EAGAIN;
+        }
+        rc = follow_epoch(reader);
+        if (rc != HERMES_EAGAIN)
+            return rc < 0 ? rc : HERMES_EAGAIN;
+        uint32_t state = atomic_load_explicit(&reader->status->state, memory_order_acquire);
+        if (state != STATE_CLOSED && state != STATE_DELETED)
+            return 0; /* between two publishers */
+        /* Closed for good, and epoch_start says where it ends: a later commit does not count. */
+        if (position >= atomic_load_explicit(&reader->status->epoch_start, memory_order_relaxed))
+            return HERMES_ECLOSED;
+        rc = window_poll(reader->data, reader->mask, position, &header, &bytes);
+        if (rc == POLL_EMPTY)
+            return HERMES_ECLOSED;
+        if (rc == POLL_DATA)
+            window_copy_out(reader->copy, reader->data + (position & reader->mask) + HERMES_HEADER_BYTES,
+                            header.length);
+    }
+    if (rc == POLL_EMPTY)
+        return 0;
+    if (rc > 0 && header.type == HERMES_TYPE_DATA && reader->sequence != 0 &&
+        header.sequence != reader->sequence)
+        rc = HERMES_EMALFORMED;
+    if (rc < 0) {
+        /* Its publisher's fault. The owner will see it too and replace the publisher; until then
+         * nothing behind this can be trusted. */
+        reader->corrupt++;
+        return error_set(&reader->error, rc, "malformed frame at position %" PRIu64, position);
+    }
+    if (rc == POLL_DATA && reader->verify) {
+        rc = hermes_message_verify(&header, reader->copy, HERMES_HEADER_BYTES + (size_t)header.length);
+        if (rc < 0) {
+            reader->corrupt++;
+            reader->position = position + bytes;
+            reader->sequence = header.sequence + 1;
+            return error_set(&reader->error, rc, "damaged payload at position %" PRIu64, position);
+        }
+        rc = POLL_DATA;
+    }
+    reader->position = position + bytes;
+    if (rc == POLL_SKIP)
+        return HERMES_EAGAIN;
+    note_gap(reader, &header);
+    reader->sequence = header.sequence + 1;
+    if (!wanted(reader, &header))
+        return HERMES_EAGAIN;
+    *message = (hermes_message_t){.position = position,
+                                  .sequence = header.sequence,
+                                  .timestamp = header.timestamp,
+                                  .payload = reader->copy,
+                                  .length = header.length,
+                                  .flags = header.flags};
+    return 1;
+}
+
+int reader_poll_slow(struct reader *reader, hermes_message_t *message)
+{
+    int rc;
+    do {
+        rc = reader->in_store ? poll_store(reader, message) : poll_window(reader, message);
+    } while (rc == HERMES_EAGAIN);
+    return rc;
+}
+
+/* ---- waiting ---- */
+
+bool reader_park(struct reader *reader, uint32_t *bell)
+{
+    /* Acquire pairs with the release in window_ring(). */
+    *bell = atomic_load_explicit(&reader->window->bell, memory_order_acquire);
+    if (reader->doorbell != NULL) {
+        atomic_store_explicit(&reader->doorbell->parked, 1, memory_order_relaxed);
+        barrier_remote(); /* pairs with barrier_publisher(): one of us sees the other */
+    }
+    return reader_ready(reader);
+}
+
+uint64_t reader_longest_sleep(const struct reader *reader)
+{
+    return reader->doorbell != NULL ? longest_sleep_ns : deaf_sleep_ns;
+}
+
+int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)
+{
+    if (reader_ready(reader))
+        return HERMES_OK;
+    uint64_t start = clock_monotonic_ns(), now = start;
+    while (now - start < spin_ns && now - start < timeout_ns) {
+        for (int i = 0; i < 64; i++) {
+            if (reader_ready(reader))
+                return HERMES_OK;
+            cpu_relax();
+        }
+        now = clock_monotonic_ns();
+    }
+    for (;;) {
+        now = clock_monotonic_ns();
+        if (now - start >= timeout_ns)
+            return HERMES_ETIMEOUT;
+        uint64_t left = timeout_ns - (now - start);
+        uint64_t most = reader_longest_sleep(reader);
+        uint32_t bell;
+        if (reader_park(reader, &bell))
+            return HERMES_OK;
+        int rc = futex_wait(&reader->window->bell, bell, left < most ? left : most);
+        if (reader_ready(reader))
+            return HERMES_OK;
+        if (rc == HERMES_EINTERRUPTED)
+            return rc;
+        if (left > most && rc == HERMES_ETIMEOUT)
+            return HERMES_EAGAIN; /* time for the caller to see whether its broker lives */
+    }
+}
+
+/* ---- seeking ---- */
+
+static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
+{
+    reader->position = position;
+    reader->sequence = sequence;
+    reader->in_store = false;
+    reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->skipping = false;
+}
+
+int reader_seek_end(struct reader *reader)
+{
+    int rc = follow_epoch(reader);
+    if (rc < 0 && rc != HERMES_EAGAIN)
+        return rc;
+    go_to(reader, atomic_load_explicit(&reader->window->position, memory_order_acquire), 0);
+    return HERMES_OK;
+}
+
+int reader_seek_first(struct reader *reader)
+{
+    int rc = reader_seek_end(reader);
+    if (rc < 0)
+        return rc;
+    if (reader->stored) {
+        if (atomic_load_explicit(&reader->status->persisted, memory_order_acquire) >
+            atomic_load_explicit(&reader->status->first, memory_order_acquire)) {
+            struct store_place place;
+            do /* retention may be faster once, not for ever */
+                rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first), &place);
+            while (rc == HERMES_EGONE);
+            if (rc < 0)
+                return rc;
+            go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
+            reader->in_store = true;
+            return HERMES_OK;
+        }
+        go_to(reader, atomic_load(&reader->status->first), 0);
+        return HERMES_OK;
+    }
+    uint64_t end = reader->position;
+    go_to(reader, 0, 0);
+    (void)skip_overwritten(reader);
+    if (reader->position > end)
+        reader->position = end;
+    return HERMES_OK;
+}
+
+static bool comes_before(const hermes_header_t *header, enum store_key key, uint64_t value)
+{
+    return (key == STORE_BY_SEQUENCE ? header->sequence : header->timestamp) < value;
+}
+
+/* The frame at that place of the segment, if it is a whole one. */
+static bool frame_at(const struct segment *segment, uint64_t offset, uint64_t end, hermes_header_t *header)
+{
+    memcpy(header, segment->data + offset, sizeof *header);
+    return hermes_message_verify(header, segment->data + offset + HERMES_HEADER_BYTES,
+                                 (size_t)(end - offset)) == 0;
+}
+
+/* What an index said is believed if such a frame is there. */
+static bool is_frame(const struct segment *segment, uint64_t end, const struct store_place *place)
+{
+    uint64_t offset = place->position - segment->header.base;
+    hermes_header_t header;
+    return place->indexed && place->position >= segment->header.base && offset < end &&
+           offset % HERMES_FRAME_ALIGNMENT == 0 && frame_at(segment, offset, end, &header) &&
+           (header.type != HERMES_TYPE_DATA || header.sequence == place->sequence);
+}
+
+/*
+ * Without an index the structure of a segment serves as one: no frame crosses a multiple of the window's
+ * capacity C, so one begins at each. Returns the last of these that comes before the value, by a binary
+ * search; the first where something is not as it should be.
+ */
+static uint64_t find_stretch(const struct reader *reader, uint64_t end, enum store_key key, uint64_t value)
+{
+    const uint64_t stretch = reader->mask + 1;
+    uint64_t low = 0, high = (end + stretch - 1) / stretch;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        hermes_header_t header;
+        if (!frame_at(&reader->segment, middle * stretch, end, &header) || header.type != HERMES_TYPE_DATA)
+            return 0;
+        *(comes_before(&header, key, value) ? &low : &high) = middle;
+    }
+    return low * stretch;
+}
+
+/*
+ * From the place on, in the segment that is mapped, to the message itself: from header to header, payloads
+ * are not touched. Where something is not as it should be the walk ends early, and the reader, who skips what
+ * it does not want, finds out and says so.
+ */
+static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
+                    const struct store_place *place)
+{
+    const struct segment *segment = &reader->segment;
+    const uint64_t base = segment->header.base;
+    uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+    uint64_t end = persisted - base < segment->header.size ? persisted - base : segment->header.size;
+    uint64_t offset, sequence = place->sequence;
+    if (is_frame(segment, end, place)) {
+        offset = place->position - base;
+    } else {
+        offset = find_stretch(reader, end, key, value);
+        sequence = offset == 0 ? segment->header.first_sequence : 0;
+    }
+    while (offset < end) {
+        hermes_header_t header;
+        memcpy(&header, segment->data + offset, sizeof header);
+        uint64_t bytes = hermes_frame_bytes(header.length);
+        if (hermes_message_decode(&header, (size_t)(end - offset)) < 0 || bytes > end - offset ||
+            (sequence != 0 && header.sequence != sequence))
+            break;
+        sequence = header.sequence;
+        if (header.type == HERMES_TYPE_DATA && !comes_before(&header, key, value))
+            break;
+        sequence += header.type == HERMES_TYPE_DATA;
+        offset += bytes;
+    }
+    go_to(reader, base + offset, sequence);
+    reader->in_store = true;
+}
+
+static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
+{
+    const struct status *status = reader->status;
+    struct store_place place;
+    if (!reader->stored || atomic_load_explicit(&status->persisted, memory_order_acquire) <=
+                               atomic_load_explicit(&status->first, memory_order_acquire))
+        return reader_seek_first(reader);
+    int rc = follow_epoch(reader);
+    if (rc < 0 && rc != HERMES_EAGAIN)
+        return rc;
+    if ((rc = open_segment(reader, key, value, &place)) < 0)
+        return rc;
+    walk_to(reader, key, value, &place);
+    return HERMES_OK;
+}
+
+int reader_seek_sequence(struct reader *reader, uint64_t sequence)
+{
+    int rc = seek_in_store(reader, STORE_BY_SEQUENCE, sequence);
+    if (rc < 0)
+        return rc;
+    reader->skip_below_sequence = sequence;
+    reader->skipping = true;
+    return HERMES_OK;
+}
+
+int reader_seek_time(struct reader *reader, uint64_t timestamp)
+{
+    int rc = seek_in_store(reader, STORE_BY_TIME, timestamp);
+    if (rc < 0)
+        return rc;
+    reader->skip_below_time = timestamp;
+    reader->skipping = true;
+    return HERMES_OK;
+}
+
+int reader_seek_position(struct reader *reader, uint64_t position)
+{
+    if (position % HERMES_FRAME_ALIGNMENT != 0)
+        return error_set(&reader->error, HERMES_EINVALID, "position %" PRIu64 " is not a multiple of 64",
+                         position);
+    int rc = follow_epoch(reader);
+    if (rc < 0 && rc != HERMES_EAGAIN)
+        return rc;
+    go_to(reader, position, 0);
+    return HERMES_OK;
+}

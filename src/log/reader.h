@@ -1,0 +1,136 @@
+/*
+ * Reading a topic log: from the hot window while the position is inside it, else from the store, and
+ * back, without a gap or a repeat and without the caller noticing.
+ *
+ * Who hands out windows and segments is not known here: a source opens them (by path in embedded use;
+ * by asking the broker, who passes descriptors, in a client).
+ *
+ * Payloads are copied out of the window (and checked afterwards to have been whole) and pointed to in
+ * the store's mapping. Either way they are valid until the next call with the same reader.
+ */
+#ifndef LOG_READER_H
+#define LOG_READER_H
+
+#include "log/status.h"
+#include "log/store.h"
+#include "log/window.h"
+
+struct reader_source {
+    /* Opens, for reading, the window of that epoch. HERMES_EAGAIN: it has been replaced already. */
+    int (*open_window)(void *context, uint32_t epoch, int *fd);
+    /* As store_find(). What comes from another process is checked. */
+    int (*open_segment)(void *context, enum store_key key, uint64_t value, struct store_place *place);
+    void *context;
+};
+
+enum reader_verify { VERIFY_ALL = 0, VERIFY_STORE_ONLY = 1 };
+
+struct reader {
+    /* hot */
+    const uint8_t *data;
+    uint64_t mask;
+    uint64_t position;
+    uint64_t sequence; /* expected; 0: any */
+    const struct window *window;
+    const struct status *status;
+    uint64_t seal;
+    uint8_t *copy; /* one frame */
+    bool verify;
+    bool in_store;
+    bool skipping; /* to a sequence or a time that was sought */
+    bool owner_changed;
+
+    /* cold */
+    uint32_t epoch;
+    bool stored;
+    uint64_t skip_below_sequence;
+    uint64_t skip_below_time;
+    uint64_t lost;     /* messages that were overwritten before they were read (memory topics) */
+    uint64_t gap_from; /* the sequence expected when that last happened; 0: nothing outstanding */
+    uint64_t corrupt;  /* frames that were damaged */
+    struct map window_map;
+    struct segment segment;
+    struct doorbell *doorbell; /* NULL: cannot ring; sleeps are short */
+    struct reader_source source;
+    struct error_text error;
+};
+
+/* Status and doorbell mappings are the caller's and outlive the reader. Starts at the end. */
+int reader_open(struct reader *reader, const struct status *status, struct doorbell *doorbell,
+                struct reader_source source, enum reader_verify verify);
+void reader_close(struct reader *reader);
+
+/* 1: *message is filled in; 0: nothing now; else an error:
+ * HERMES_EGONE      messages were overwritten before they could be read (memory topics): reading goes
+ *                   on at the oldest that is left; reader->lost has their number once it is known
+ * HERMES_ECORRUPT, HERMES_ECHECKSUM, HERMES_EMALFORMED  a damaged stretch; calling again goes on with the
+ *                   first good message behind it
+ * HERMES_ECLOSED    deleted or closed, and everything before was read
+ */
+int reader_poll_slow(struct reader *reader, hermes_message_t *message);
+
+static inline int reader_poll(struct reader *reader, hermes_message_t *message)
+{
+    hermes_header_t header;
+    uint64_t frame_bytes, position = reader->position;
+    if (__builtin_expect(reader->in_store || reader->skipping, 0))
+        return reader_poll_slow(reader, message);
+    int rc = window_poll(reader->data, reader->mask, position, &header, &frame_bytes);
+    if (__builtin_expect(rc != POLL_DATA, 0)) {
+        /* The usual emptiness, told from a lap or a change of epoch without leaving this function. */
+        if (rc == POLL_EMPTY && window_still_there(reader->window, position) &&
+            status_load_seal(reader->status) == reader->seal)
+            return 0;
+        return reader_poll_slow(reader, message);
+    }
+    window_copy_out(reader->copy, reader->data + (position & reader->mask) + HERMES_HEADER_BYTES,
+                    header.length);
+    if (__builtin_expect(!window_still_there(reader->window, position) ||
+                             status_load_seal(reader->status) != reader->seal ||
+                             header.sequence != reader->sequence,
+                         0))
+        return reader_poll_slow(reader, message);
+    if (reader->verify &&
+        hermes_message_verify(&header, reader->copy, HERMES_HEADER_BYTES + (size_t)header.length) < 0)
+        return reader_poll_slow(reader, message);
+    reader->position = position + frame_bytes;
+    reader->sequence++;
+    *message = (hermes_message_t){.position = position,
+                                  .sequence = header.sequence,
+                                  .timestamp = header.timestamp,
+                                  .payload = reader->copy,
+                                  .length = header.length,
+                                  .flags = header.flags};
+    return 1;
+}
+
+/* Is there anything to do at the reader's position? Cheap: for spinning. */
+static inline bool reader_ready(const struct reader *reader)
+{
+    if (reader->in_store ||
+        atomic_load_explicit(
+            (const _Atomic uint64_t *)(const void *)(reader->data + (reader->position & reader->mask)),
+            memory_order_relaxed) != 0)
+        return true;
+    return !window_still_there(reader->window, reader->position) ||
+           status_load_seal(reader->status) != reader->seal;
+}
+
+/* Sleeps until there may be something, the time-out or a signal. spin_ns first without sleeping.
+ * 0: look; HERMES_ETIMEOUT; HERMES_EINTERRUPTED. */
+int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns);
+
+/* Before sleeping on the window's bell while it is *bell, at most so long: asks to be woken. true: there is
+ * something to do already. */
+bool reader_park(struct reader *reader, uint32_t *bell);
+uint64_t reader_longest_sleep(const struct reader *reader);
+
+int reader_seek_first(struct reader *reader);
+int reader_seek_end(struct reader *reader);
+/* The next message is the first whose sequence (time stamp) is not below the value. */
+int reader_seek_sequence(struct reader *reader, uint64_t sequence);
+int reader_seek_time(struct reader *reader, uint64_t timestamp);
+/* A position that a message or a former reader had. HERMES_EINVALID: not a multiple of 64. */
+int reader_seek_position(struct reader *reader, uint64_t position);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * The status page: what the owner of a topic log (the broker; in embedded use the writer) says about
+ * it. A file in shared memory that its owner alone may write and everybody else maps read-only.
+ *
+ *     0     identity        written once
+ *     64    epochs          written when the publisher changes
+ *     128   persisted       how far the store has copied the window: the writer's gate
+ *     192   durable         how far fdatasync has confirmed
+ *     256   first           the oldest position that still exists
+ *     320   journal         shared topics: what the sequencer is about to append (see sequencer.c)
+ *     384   bells           is the owner asleep, and the word it sleeps on
+ *     4096  rings           shared topics: one line for each producer's ring
+ *
+ * Epochs. One publisher, one window, one epoch. To replace a publisher that may still be alive, the
+ * owner (1) stores seal = its epoch, (2) calls barrier_remote(), (3) finds the end P of the committed
+ * frames, (4) copies what is readable into a new window, (5) stores epoch_start = P and then epoch. A
+ * publisher looks at the seal after each commit: if it still saw its epoch unsealed, then (2) made its
+ * commit visible before (3). A reader looks at it after each frame that it takes: a commit that came
+ * after (3) is seen only by who also sees the seal, and is thrown away.
+ *
+ * The seal is one word with the owner's instance in its upper half, so that the one load that each
+ * message pays for tells a publisher as well that a new broker serves and wants to be greeted.
+ */
+#ifndef LOG_STATUS_H
+#define LOG_STATUS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    STATUS_MAGIC = 0x41545348, /* "HSTA" */
+    STATUS_VERSION = 1,
+    STATUS_RINGS = 256,
+    STATUS_BYTES = 4096 + STATUS_RINGS * 64,
+};
+
+enum status_state { STATE_OPEN = 1, STATE_CLOSED = 2, STATE_DELETED = 3, STATE_FAILED = 4 };
+
+/* One producer's ring of a shared topic, as the sequencer sees it. */
+struct status_ring {
+    _Alignas(64) _Atomic uint64_t id;   /* 0: free; else the session-made name of the ring */
+    _Atomic uint64_t consumed;          /* the ring's position up to which all is in the log */
+    _Atomic uint64_t consumed_sequence; /* the last of its frames that is in the log */
+    _Atomic uint64_t log_position;      /* the log's end when consumed was stored */
+    _Atomic uint64_t log_sequence;
+    _Atomic uint32_t refused; /* a frame was malformed: enum hermes_error, negated */
+};
+
+struct status {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t shared;
+    uint64_t topic_id;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint32_t durability;
+    _Atomic uint32_t direct; /* a client writes the window itself: it may come back after a crash */
+
+    _Alignas(64) _Atomic uint64_t seal; /* instance << 32 | the last epoch that takes no more messages */
+    _Atomic uint32_t epoch;
+    uint32_t reserved2;
+    _Atomic uint64_t epoch_start; /* where the current epoch took over; closed: where the log ends */
+    _Atomic uint32_t state;       /* enum status_state */
+    _Atomic uint32_t error;       /* why STATE_FAILED: enum hermes_error, negated */
+
+    _Alignas(64) _Atomic uint64_t persisted;
+    _Atomic uint64_t persisted_sequence;
+
+    _Alignas(64) _Atomic uint64_t durable;
+    _Atomic uint64_t durable_sequence;
+    _Atomic uint32_t durable_bell; /* changes with durable; waiters sleep on it */
+
+    _Alignas(64) _Atomic uint64_t first;
+    _Atomic uint32_t full;       /* 1: there is no room for the store; heals by itself */
+    _Atomic uint32_t full_waits; /* publishers then wait for room; else they are told at once */
+    _Atomic uint64_t corrupt;    /* damaged frames that were found in the store */
+
+    _Alignas(64) _Atomic uint64_t journal_log_position;
+    _Atomic uint64_t journal_sequence; /* that ring's last consumed one before it */
+    _Atomic uint32_t journal_ring;     /* 1 + index of the ring being read; 0: none */
+
+    _Alignas(64) _Atomic uint32_t persister_bell; /* the owner's persister sleeps on it */
+    _Atomic uint32_t sequencer_parked;            /* producers of a shared topic: write your eventfd */
+
+    _Alignas(4096) struct status_ring rings[STATUS_RINGS];
+};
+
+_Static_assert(sizeof(struct status) == STATUS_BYTES, "size");
+_Static_assert(offsetof(struct status, seal) == 64, "epochs");
+_Static_assert(offsetof(struct status, persisted) == 128, "persisted");
+_Static_assert(offsetof(struct status, durable) == 192, "durable");
+_Static_assert(offsetof(struct status, first) == 256, "first");
+_Static_assert(offsetof(struct status, journal_log_position) == 320, "journal");
+_Static_assert(offsetof(struct status, persister_bell) == 384, "bells");
+_Static_assert(sizeof(struct status_ring) == 64, "ring");
+
+static inline uint64_t status_seal(uint32_t instance, uint32_t sealed_epoch)
+{
+    return (uint64_t)instance << 32 | sealed_epoch;
+}
+
+/* Acquire pairs with the owner's release: who sees the seal sees what led to it. */
+static inline uint64_t status_load_seal(const struct status *status)
+{
+    return atomic_load_explicit(&status->seal, memory_order_acquire);
+}
+
+/* Is this a status page that we understand? */
+int status_check(const struct status *status);
+
+#endif

@@ -1,0 +1,380 @@
+#include "log/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "hermes/message.h"
+#include "log/recovery.h"
+
+static const uint64_t checkpoint_sync_ns = 1000000000;
+
+int store_add(struct store *store, struct store_entry entry)
+{
+    if (store->entry_count == store->entry_room) {
+        size_t room = store->entry_room == 0 ? 64 : store->entry_room * 2;
+        struct store_entry *grown = realloc(store->entries, room * sizeof *grown);
+        if (grown == NULL)
+            return HERMES_ENOMEM;
+        store->entries = grown;
+        store->entry_room = room;
+    }
+    store->entries[store->entry_count++] = entry;
+    return HERMES_OK;
+}
+
+int store_open_segment(const struct store *store, size_t i, int flags, int *fd, struct error_text *text)
+{
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(store->entries[i].base, name);
+    *fd = openat(store->directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
+    return *fd < 0 ? error_set_errno(text, "open segment", name) : HERMES_OK;
+}
+
+bool store_know(struct store *store, size_t i)
+{
+    struct store_entry *entry = &store->entries[i];
+    struct error_text ignored;
+    int fd;
+    if (entry->first_sequence != 0)
+        return true;
+    if (store_open_segment(store, i, O_RDONLY, &fd, &ignored) < 0)
+        return false;
+    struct segment_header header;
+    int rc = segment_read_header(fd, &header);
+    close(fd);
+    if (rc < 0 || header.base != entry->base || header.size != store->segment_bytes ||
+        header.topic_id != store->topic_id)
+        return false;
+    entry->first_sequence = header.first_sequence;
+    entry->created = header.created;
+    return true;
+}
+
+int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
+               enum store_mode mode, struct error_text *text)
+{
+    *store = (struct store){.directory = -1,
+                            .checkpoint_fd = -1,
+                            .fd = -1,
+                            .previous_fd = -1,
+                            .next_fd = -1,
+                            .index = {.fd = -1},
+                            .segment_bytes = segment_bytes,
+                            .topic_id = topic_id,
+                            .sequence = 1,
+                            .read_only = mode == STORE_READ};
+    if (!store->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(text, "create directory", path);
+    store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (store->directory < 0)
+        return error_set_errno(text, "open directory", path);
+    int flags = store->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC;
+    store->checkpoint_fd = openat(store->directory, "checkpoint", flags, 0600);
+    int rc = HERMES_OK;
+    if (store->checkpoint_fd < 0 && !store->read_only)
+        rc = error_set_errno(text, "open the checkpoint in", path);
+    if (rc == 0) {
+        if (store->checkpoint_fd >= 0)
+            (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
+        rc = recover(store, mode, text);
+    }
+    if (rc < 0)
+        store_close(store);
+    return rc;
+}
+
+int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text)
+{
+    if (position > store->position)
+        return error_set(text, HERMES_ECORRUPT,
+                         "the store ends at %" PRIu64 ", the window says %" PRIu64 " was stored",
+                         store->position, position);
+    store->position = position;
+    store->sequence = sequence;
+    recover_index(store);
+    return HERMES_OK;
+}
+
+static int prepare(struct store *store, uint64_t base, struct error_text *text)
+{
+    return store->next_fd >= 0
+               ? HERMES_OK
+               : segment_prepare(store->directory, base, store->segment_bytes, &store->next_fd, text);
+}
+
+static uint64_t last_end(const struct store *store)
+{
+    return store->entry_count > 0 ? store->entries[store->entry_count - 1].base + store->segment_bytes : 0;
+}
+
+int store_prepare(struct store *store, struct error_text *text)
+{
+    return store->fd < 0 || last_end(store) - store->position > store->segment_bytes / 2
+               ? HERMES_OK
+               : prepare(store, last_end(store), text);
+}
+
+static int roll(struct store *store, uint32_t epoch, struct error_text *text)
+{
+    int rc;
+    if (store->previous_fd >= 0 && (rc = store_sync(store, text)) < 0)
+        return rc;
+    struct segment_header header = {
+        .base = store->position - store->position % store->segment_bytes,
+        .first_sequence = store->sequence,
+        .created = clock_realtime_ns(),
+        .size = store->segment_bytes,
+        .topic_id = store->topic_id,
+        .epoch = epoch,
+    };
+    segment_header_finish(&header);
+    if ((rc = prepare(store, header.base, text)) < 0)
+        return rc;
+    rc = store_add(store, (struct store_entry){.base = header.base,
+                                               .first_sequence = store->sequence,
+                                               .created = header.created,
+                                               .before = store->index.timestamp,
+                                               .timed = true});
+    if (rc < 0)
+        return error_set(text, rc, "a new segment");
+    /* The first one is safe at once: there is none before it that recovery could begin with. */
+    rc = segment_begin(store->directory, &header, store->next_fd, store->fd < 0, text);
+    if (rc < 0) {
+        store->entry_count--;
+        close(store->next_fd);
+        store->next_fd = -1;
+        segment_discard(store->directory, header.base);
+        return rc;
+    }
+    store->previous_fd = store->fd;
+    store->fd = store->next_fd;
+    store->next_fd = -1;
+    store->rolled = true;
+    index_begin(&store->index, store->directory, header.base, store->segment_bytes, header.created);
+    return HERMES_OK;
+}
+
+int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
+                 uint32_t epoch, struct error_text *text)
+{
+    if (store->position >= last_end(store)) {
+        int rc = roll(store, epoch, text);
+        if (rc < 0)
+            return rc;
+    }
+    uint64_t offset = store->position - store->entries[store->entry_count - 1].base;
+    if (offset + bytes > store->segment_bytes)
+        return error_set(text, HERMES_EINVALID, "frames cross a segment boundary");
+    if (segment_write(store->fd, frames, bytes, SEGMENT_HEADER_BYTES + offset) != 0)
+        return error_set_errno(text, "write to", "the store");
+    index_add(&store->index, frames, bytes, store->position, store->sequence);
+    store->position += bytes;
+    store->sequence = next_sequence;
+    store->dirty = true;
+    return HERMES_OK;
+}
+
+static int sync_segment(const struct store *store, int fd, bool dirty, size_t i, struct error_text *text)
+{
+    if (dirty && fdatasync(fd) != 0)
+        return error_set_errno(text, "sync", "the store");
+    /* What goes to a file that has no name any more, or was cut short under us, is not stored. */
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_nlink == 0 ||
+        (uint64_t)status.st_size < SEGMENT_HEADER_BYTES + store->segment_bytes)
+        return error_set(text, HERMES_ECORRUPT,
+                         "segment %020" PRIu64 ".log was deleted or cut short by somebody else",
+                         store->entries[i].base);
+    return HERMES_OK;
+}
+
+int store_sync(struct store *store, struct error_text *text)
+{
+    int rc = HERMES_OK;
+    if (store->previous_fd >= 0)
+        rc = sync_segment(store, store->previous_fd, true, store->entry_count - 2, text);
+    if (rc == 0 && store->fd >= 0)
+        rc = sync_segment(store, store->fd, store->dirty || store->rolled, store->entry_count - 1, text);
+    if (rc == 0 && store->rolled && fsync(store->directory) != 0)
+        rc = error_set_errno(text, "sync", "the directory of the store");
+    if (rc < 0)
+        return rc;
+    if (store->previous_fd >= 0)
+        close(store->previous_fd);
+    store->previous_fd = -1;
+    store->rolled = false;
+    store->dirty = false;
+    store->synced_position = store->position;
+    store->synced_sequence = store->sequence;
+    return HERMES_OK;
+}
+
+int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text)
+{
+    store->checkpoint.position = store->synced_position;
+    store->checkpoint.sequence = store->synced_sequence;
+    store->checkpoint.time = clock_realtime_ns();
+    if (epoch > store->checkpoint.epoch)
+        store->checkpoint.epoch = epoch;
+    if (checkpoint_write(store->checkpoint_fd, &store->checkpoint) < 0)
+        return error_set_errno(text, "write", "the checkpoint");
+    /* It may be behind, never ahead. How far behind it may be after a power cut is how much of what is
+     * durable could be taken for an unconfirmed tail, should it be damaged too. */
+    uint64_t now = clock_monotonic_ns();
+    if (now - store->checkpoint_synced_ns >= checkpoint_sync_ns) {
+        if (fdatasync(store->checkpoint_fd) != 0)
+            return error_set_errno(text, "sync", "the checkpoint");
+        store->checkpoint_synced_ns = now;
+    }
+    return HERMES_OK;
+}
+
+/* ---- searching ---- */
+
+/* Whether entry->before is known: the first entry of its index has it. */
+static bool know_time(struct store *store, size_t i)
+{
+    struct store_entry *entry = &store->entries[i];
+    struct index_entry first;
+    if (!entry->timed && store_know(store, i) &&
+        index_find(store->directory, entry->base, entry->base + 1, entry->created, true, 0, &first)) {
+        entry->before = first.timestamp;
+        entry->timed = true;
+    }
+    return entry->timed;
+}
+
+/* Is what is searched for in segment i or behind it? -1: that cannot be known. */
+static int is_behind(struct store *store, enum store_key key, uint64_t value, size_t i)
+{
+    if (key == STORE_BY_POSITION)
+        return store->entries[i].base <= value;
+    if (key == STORE_BY_SEQUENCE)
+        return store_know(store, i) ? store->entries[i].first_sequence <= value : -1;
+    return know_time(store, i) ? store->entries[i].before < value : -1;
+}
+
+/* The last segment that what is searched for can be in. */
+static size_t find_segment(struct store *store, enum store_key key, uint64_t value)
+{
+    size_t low = 0, high = store->entry_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2, at = middle;
+        int behind = is_behind(store, key, value, at);
+        while (behind < 0 && at > low + 1) /* damaged: its neighbours know */
+            behind = is_behind(store, key, value, --at);
+        for (at = behind < 0 ? middle : at; behind < 0 && at < high - 1;)
+            behind = is_behind(store, key, value, ++at);
+        if (behind < 0)
+            break;
+        *(behind ? &low : &high) = at;
+    }
+    return low;
+}
+
+int store_find(struct store *store, enum store_key key, uint64_t value, struct store_place *place,
+               struct error_text *text)
+{
+    place->fd = -1;
+    if (store->entry_count == 0)
+        return error_set(text, HERMES_ENOTFOUND, "the store is empty");
+    if (key == STORE_BY_POSITION && value < store->entries[0].base)
+        return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
+                         store->entries[0].base);
+    size_t i = find_segment(store, key, value);
+    struct store_entry *entry = &store->entries[i];
+    if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
+        return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
+    *place = (struct store_place){.fd = -1, .position = entry->base};
+    bool known = store_know(store, i);
+    if (known)
+        place->sequence = entry->first_sequence;
+    uint64_t end = entry->base + store->segment_bytes;
+    struct index_entry found;
+    if (known && key != STORE_BY_POSITION &&
+        index_find(store->directory, entry->base, end < store->position ? end : store->position,
+                   entry->created, key == STORE_BY_TIME, value, &found)) {
+        place->position = found.position;
+        place->sequence = found.sequence;
+        place->indexed = true;
+    }
+    return store_open_segment(store, i, O_RDONLY, &place->fd, text);
+}
+
+uint64_t store_first(const struct store *store)
+{
+    return store->entry_count > 0 ? store->entries[0].base : store->position;
+}
+
+uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t oldest_ns)
+{
+    if (store->entry_count < 2 || (store->entry_count == 2 && store->rolled))
+        return 0; /* recovery needs a header that is safe */
+    const struct store_entry *next = &store->entries[1];
+    size_t known = 1; /* a damaged header does not keep it for ever */
+    while (known < store->entry_count && !store_know(store, known))
+        known++;
+    bool by_bytes = keep_bytes != 0 && store->position - next->base >= keep_bytes;
+    bool by_age = oldest_ns != 0 && known < store->entry_count && store->entries[known].created < oldest_ns;
+    return by_bytes || by_age ? next->base : 0;
+}
+
+int store_retire(struct store *store, struct error_text *text)
+{
+    char name[SEGMENT_NAME_BYTES];
+    index_name(store->entries[0].base, name);
+    unlinkat(store->directory, name, 0);
+    segment_name(store->entries[0].base, name);
+    if (unlinkat(store->directory, name, 0) != 0 && errno != ENOENT)
+        return error_set_errno(text, "delete segment", name);
+    /* A power cut must not undo this and keep a later one: that would be a hole. */
+    if (fsync(store->directory) != 0)
+        return error_set_errno(text, "sync the directory of segment", name);
+    store->entry_count--;
+    memmove(&store->entries[0], &store->entries[1], store->entry_count * sizeof store->entries[0]);
+    return HERMES_OK;
+}
+
+void store_close(struct store *store)
+{
+    if (store->next_fd >= 0)
+        segment_discard(store->directory, last_end(store));
+    index_end(&store->index);
+    int *const descriptors[] = {&store->next_fd, &store->previous_fd, &store->fd, &store->checkpoint_fd,
+                                &store->directory};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
+        if (*descriptors[i] >= 0)
+            close(*descriptors[i]);
+        *descriptors[i] = -1;
+    }
+    free(store->entries);
+    store->entries = NULL;
+    store->entry_count = store->entry_room = 0;
+}
+
+int store_remove(const char *path)
+{
+    static const char *const endings[] = {".log", ".idx", ".cut", ".log.new"};
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return error_from_errno(errno);
+    struct dirent *item;
+    while ((item = readdir(directory)) != NULL) {
+        bool ours = strcmp(item->d_name, "checkpoint") == 0;
+        if (strspn(item->d_name, "0123456789") == 20)
+            for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+                ours |= strcmp(item->d_name + 20, endings[i]) == 0;
+        if (ours)
+            unlinkat(dirfd(directory), item->d_name, 0);
+    }
+    closedir(directory);
+    return HERMES_OK;
+}

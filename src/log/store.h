@@ -1,0 +1,140 @@
+/*
+ * The store: the directory with a topic's segments, their indexes, and its checkpoint. One process appends;
+ * others map segments read-only. Appends are pwrite, because syncing the same mapped page again and again
+ * costs twice as much; reading is a mapping.
+ *
+ * What is safe. A roll syncs nothing: the new segment is made ahead of time, and gets its header and its name
+ * when it is needed. The next sync is of both segments and the directory. A roll before that sync comes first
+ * would make a third one, and waits for it: so only the last two segments can hold anything that a power cut
+ * takes away, and recovery looks at these alone (log/recovery.c).
+ */
+#ifndef LOG_STORE_H
+#define LOG_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "log/checkpoint.h"
+#include "log/index.h"
+#include "log/segment.h"
+
+enum {
+    STORE_SEGMENT_DEFAULT = 64 * 1024 * 1024,
+    STORE_SEGMENT_MIN = 1024 * 1024,
+    STORE_PATH_MAX = 4096,
+};
+
+/* A segment. Headers are read when they are needed: opening does not take longer the more there are. */
+struct store_entry {
+    uint64_t base;
+    uint64_t first_sequence; /* 0: the header was not read yet, or cannot be */
+    uint64_t created;        /* when it was begun, which is when the one before it was full */
+    uint64_t before;         /* the greatest time stamp of all messages before it */
+    bool timed;              /* before is known; if it cannot be, a search begins in an earlier segment */
+};
+
+struct store {
+    int directory;
+    int checkpoint_fd;
+    int fd;          /* of the last segment; -1: none yet */
+    int previous_fd; /* of the one before it, if that is not safe yet; else -1 */
+    int next_fd;     /* of the one that is made ahead; else -1 */
+    bool rolled;     /* the last segment's name is not safe yet */
+    bool dirty;      /* written, not yet synced */
+    bool read_only;
+    uint64_t segment_bytes;
+    uint64_t topic_id;
+    uint64_t position;        /* next byte to append */
+    uint64_t sequence;        /* of the next DATA */
+    uint64_t synced_position; /* of the last sync */
+    uint64_t synced_sequence;
+    struct checkpoint checkpoint;
+    uint64_t checkpoint_synced_ns; /* monotonic */
+    struct index_writer index;
+    uint64_t cut_bytes; /* that recovery put aside */
+    size_t holes;       /* places where segments are missing */
+    struct store_entry *entries;
+    size_t entry_count;
+    size_t entry_room;
+};
+
+enum store_mode {
+    STORE_WRITE,
+    STORE_RESUME, /* a window survived the last owner: what its store lacks will be written again */
+    STORE_READ,
+};
+
+/*
+ * Opens or makes <path>/. Recovers: walks the frames behind the checkpoint while CRC and sequence hold, ends
+ * the log at the first that does not, and zeroes what stands behind it, so that nothing stale can ever follow
+ * a new frame. What is zeroed was never confirmed, but is not thrown away either: it is put aside in
+ * <position>.cut (store->cut_bytes), unless STORE_RESUME. HERMES_ECORRUPT: something below the checkpoint
+ * that recovery needs is damaged; nothing was changed. Damage further back is found by who reads there, and
+ * does not keep the rest from being read. STORE_READ changes nothing, finds the end in the same way, and
+ * takes segment size and topic from what is there.
+ */
+int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
+               enum store_mode mode, struct error_text *text);
+
+/* The end that recovery found may lie before what a surviving window proves: go on there. */
+int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text);
+
+/* Appends whole frames that stand at store->position; next_sequence is that of the DATA behind them.
+ * Rolls to a new segment at its boundary. Nothing is half done after an error but the position. */
+int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
+                 uint32_t epoch, struct error_text *text);
+
+/* Makes the next segment ahead, once the last one is half full. HERMES_EFULL: later, perhaps. */
+int store_prepare(struct store *store, struct error_text *text);
+
+/* fdatasync of all that was appended. A failure is final for it. */
+int store_sync(struct store *store, struct error_text *text);
+
+/* Notes in the checkpoint how far the last sync went: recovery begins there. It may be behind, never ahead.
+ */
+int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text);
+
+enum store_key { STORE_BY_POSITION = 0, STORE_BY_SEQUENCE = 1, STORE_BY_TIME = 2 };
+
+/* Where a search begins: a segment, and in it a frame at or before what is searched for. */
+struct store_place {
+    int fd; /* opened read-only; the caller's */
+    uint64_t position;
+    uint64_t sequence; /* of the first DATA from there on; 0: not known */
+    bool indexed;      /* it is at most INDEX_STRIDE and a frame behind position */
+};
+
+/*
+ * Where to search for that position, for the message with that sequence, or for the first one with a time
+ * stamp as late as value. A few dozen reads at most, however much is stored. HERMES_ENOTFOUND: there is no
+ * such segment; HERMES_EGONE: a position before the first.
+ */
+int store_find(struct store *store, enum store_key key, uint64_t value, struct store_place *place,
+               struct error_text *text);
+
+uint64_t store_first(const struct store *store);
+
+/*
+ * Retention: is the oldest segment to go, when at least keep_bytes (0: all) and all that is younger than
+ * the time oldest_ns (0: all) are kept? Never the last one. Where the next segment begins; 0: it stays.
+ */
+uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t oldest_ns);
+
+/* Deletes the oldest segment, for good before anything else is. Who has it mapped keeps it. */
+int store_retire(struct store *store, struct error_text *text);
+
+/* A segment more, behind the others. */
+int store_add(struct store *store, struct store_entry entry);
+
+/* Reads the header of segment i, once. false: it cannot be read, or is of another store. */
+bool store_know(struct store *store, size_t i);
+
+/* Opens segment i. */
+int store_open_segment(const struct store *store, size_t i, int flags, int *fd, struct error_text *text);
+
+void store_close(struct store *store);
+
+/* Deletes segments, indexes and checkpoint of a closed store; leaves other files alone. */
+int store_remove(const char *path);
+
+#endif

@@ -1,0 +1,211 @@
+#include "log/window.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+#include "base/crc32.h"
+
+int status_check(const struct status *status)
+{
+    if (status->magic != STATUS_MAGIC)
+        return HERMES_EMALFORMED;
+    if (status->version != STATUS_VERSION)
+        return HERMES_EVERSION;
+    if (!window_capacity_is_legal(status->window_bytes))
+        return HERMES_EMALFORMED;
+    return HERMES_OK;
+}
+
+void window_init(struct window *window, uint64_t capacity, uint64_t topic_id, uint32_t epoch,
+                 uint64_t position, uint64_t sequence, bool writer_fences)
+{
+    window->version = WINDOW_VERSION;
+    window->header_bytes = WINDOW_HEADER_BYTES;
+    window->capacity = capacity;
+    window->topic_id = topic_id;
+    window->epoch = epoch;
+    window->writer_fences = writer_fences;
+    window->first = position;
+    atomic_store_explicit(&window->position, position, memory_order_relaxed);
+    atomic_store_explicit(&window->sequence, sequence, memory_order_relaxed);
+    /* What stood below position never was in this window. */
+    atomic_store_explicit(&window->overwrite_limit, position, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    window->magic = WINDOW_MAGIC;
+}
+
+int window_check(const struct window *window, size_t bytes, uint64_t *capacity)
+{
+    if (bytes < WINDOW_HEADER_BYTES || window->magic != WINDOW_MAGIC)
+        return HERMES_EMALFORMED;
+    if (window->version != WINDOW_VERSION)
+        return HERMES_EVERSION;
+    uint64_t c = *(const volatile uint64_t *)&window->capacity;
+    if (!window_capacity_is_legal(c) || bytes < WINDOW_HEADER_BYTES + c)
+        return HERMES_EMALFORMED;
+    *capacity = c;
+    return HERMES_OK;
+}
+
+void window_writer_init(struct window_writer *writer, const struct window_writer_options *options,
+                        uint64_t position, uint64_t sequence)
+{
+    struct window *window = options->window;
+    *writer = (struct window_writer){
+        .data = window->data,
+        .mask = window->capacity - 1,
+        .position = position,
+        .sequence = sequence,
+        .zeroed = position,
+        .status = options->status,
+        .seal = status_load_seal(options->status),
+        .parked = options->doorbell != NULL ? &options->doorbell->parked : options->parked,
+        .epoch = options->epoch,
+        .membarrier = options->membarrier,
+        .window = window,
+        .gate = options->gate,
+        .readers = options->readers,
+        .persister_bell = options->persister_bell,
+        .doorbell = options->doorbell,
+        .eventfd = options->eventfd,
+        .rung_at = position,
+    };
+    (void)window_make_room(writer, position + WINDOW_ZERO_AHEAD);
+}
+
+/*
+ * Zeroing the commit word at q destroys the byte at q - C. So first the overwrite limit must say so,
+ * and the gate must have let q - C go. Limits move in steps of C/32, or readers would fetch that line
+ * for every message.
+ */
+int window_make_room(struct window_writer *writer, uint64_t end)
+{
+    uint64_t capacity = writer->mask + 1;
+    if (end > writer->may_zero) {
+        uint64_t may_zero = end + capacity / 32;
+        if (writer->readers != NULL) {
+            uint64_t slowest = readers_slowest(writer->readers);
+            if (slowest < may_zero - capacity && may_zero > capacity)
+                may_zero = slowest + capacity;
+            if (may_zero < end)
+                return HERMES_EAGAIN;
+        }
+        if (writer->gate != NULL) {
+            /* Acquire pairs with the persister's (sequencer's) release: it is done with those bytes. */
+            uint64_t open_to = atomic_load_explicit(writer->gate, memory_order_acquire) + capacity;
+            if (writer->persister_bell != NULL && end + capacity / 2 > open_to &&
+                writer->position - writer->rung_at >= capacity / 8) {
+                writer->rung_at = writer->position;
+                futex_wake_all(writer->persister_bell);
+            }
+            if (open_to < may_zero)
+                may_zero = open_to;
+            if (may_zero < end) {
+                if (writer->persister_bell != NULL)
+                    futex_wake_all(writer->persister_bell);
+                return HERMES_EAGAIN;
+            }
+        }
+        if (may_zero > capacity &&
+            may_zero - capacity >
+                atomic_load_explicit(&writer->window->overwrite_limit, memory_order_relaxed)) {
+            /* W1: raise the limit before the first byte of the next lap. Pairs with the acquire fence
+             * in window_still_there(). */
+            atomic_store_explicit(&writer->window->overwrite_limit, may_zero - capacity,
+                                  memory_order_relaxed);
+            atomic_thread_fence(memory_order_release);
+        }
+        writer->may_zero = may_zero;
+    }
+    for (; writer->zeroed < end; writer->zeroed += HERMES_FRAME_ALIGNMENT)
+        atomic_store_explicit(window_commit_word(writer->data, writer->zeroed & writer->mask), 0,
+                              memory_order_relaxed);
+    return HERMES_OK;
+}
+
+/* Fills the rest of the lap; with a checksum always, for a flipped bit could make a message of it. The frame
+ * at the end of a window is at most FRAME_MAX_BYTES - 64 long, so that its length fits a header. */
+int window_pad(struct window_writer *writer)
+{
+    uint64_t offset = writer->position & writer->mask;
+    uint64_t rest = writer->mask + 1 - offset;
+    assert(rest < FRAME_MAX_BYTES);
+    int rc = HERMES_OK;
+    uint64_t end = writer->position + rest + HERMES_FRAME_ALIGNMENT;
+    if (end > writer->zeroed && (rc = window_make_room(writer, end)) < 0)
+        return rc;
+    hermes_header_t pad = {.magic = HERMES_MAGIC,
+                           .version = HERMES_VERSION,
+                           .type = HERMES_TYPE_PAD,
+                           .flags = HERMES_FLAG_CRC,
+                           .sequence = writer->sequence,
+                           .length = (uint32_t)(rest - HERMES_HEADER_BYTES)};
+    window_zero(writer->data + offset + HERMES_HEADER_BYTES, rest - HERMES_HEADER_BYTES);
+    pad.crc = crc32_message(writer->data + offset + HERMES_HEADER_BYTES, pad.length, &pad);
+    window_copy_in(writer->data + offset + 8, (const uint8_t *)&pad + 8, HERMES_HEADER_BYTES - 8);
+    window_commit(writer, hermes_commit_word(HERMES_TYPE_PAD, HERMES_FLAG_CRC), rest, 0);
+    return HERMES_OK;
+}
+
+/*
+ * Wakes who sleeps. The flag is lowered before the bell changes, so a reader that raises it in between
+ * either finds the bell changed and does not sleep, or - having raised it before our commit became
+ * visible - is among those woken. A flag left up by a reader that was killed costs this one call.
+ */
+void window_ring(struct window_writer *writer)
+{
+    if (writer->doorbell != NULL) {
+        atomic_store_explicit(&writer->doorbell->parked, 0, memory_order_relaxed);
+        /* Release pairs with the acquire load of the bell before a reader's last look. */
+        atomic_fetch_add_explicit(&writer->window->bell, 1, memory_order_release);
+        futex_wake_all(&writer->window->bell);
+    } else if (writer->eventfd >= 0) {
+        uint64_t one = 1;
+        ssize_t ignored = write(writer->eventfd, &one, sizeof one); /* full: it is readable anyway */
+        (void)ignored;
+    }
+}
+
+struct window_end window_walk(const uint8_t *data, uint64_t mask, uint64_t position, uint64_t sequence,
+                              uint64_t until)
+{
+    struct window_end end = {position, sequence, 0};
+    while (end.position < until) {
+        hermes_header_t header;
+        uint64_t frame_bytes;
+        int rc = window_poll(data, mask, end.position, &header, &frame_bytes);
+        if (rc == POLL_EMPTY)
+            break;
+        if (rc > 0 && header.sequence != end.sequence)
+            rc = HERMES_EMALFORMED;
+        if (rc < 0) {
+            end.error = rc;
+            break;
+        }
+        end.position += frame_bytes;
+        if (rc == POLL_DATA)
+            end.sequence++;
+    }
+    return end;
+}
+
+#ifdef WINDOW_TSAN
+/* Frames are whole 8-byte words on both sides but for the producer's own payload. */
+void window_copy_in(void *to, const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        atomic_store_explicit((_Atomic uint8_t *)to + i, ((const uint8_t *)from)[i], memory_order_relaxed);
+}
+
+void window_copy_out(void *to, const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        ((uint8_t *)to)[i] = atomic_load_explicit((const _Atomic uint8_t *)from + i, memory_order_relaxed);
+}
+
+void window_zero(void *to, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        atomic_store_explicit((_Atomic uint8_t *)to + i, 0, memory_order_relaxed);
+}
+#endif

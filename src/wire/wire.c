@@ -1,0 +1,68 @@
+#include "wire/wire.h"
+
+#include <string.h>
+
+void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length)
+{
+    *header = (hermes_header_t){
+        .magic = HERMES_MAGIC,
+        .version = HERMES_VERSION,
+        .type = (uint8_t)type,
+        .sequence = correlation,
+        .length = length,
+    };
+}
+
+int wire_header_check(const hermes_header_t *header, uint32_t length_max)
+{
+    if (header->magic != HERMES_MAGIC || header->flags != 0)
+        return HERMES_EPROTOCOL;
+    if (header->version != HERMES_VERSION)
+        return HERMES_EVERSION;
+    if (header->length > length_max)
+        return HERMES_ETOOLARGE;
+    return HERMES_OK;
+}
+
+int wire_request_bytes(uint8_t type)
+{
+    switch (type) {
+    case WIRE_HELLO:
+        return sizeof(struct wire_hello);
+    case WIRE_TOPIC_CREATE:
+        return sizeof(struct wire_topic_create);
+    case WIRE_TOPIC_ALTER:
+        return sizeof(struct wire_topic_alter);
+    case WIRE_TOPIC_DELETE:
+    case WIRE_TOPIC_DESCRIBE:
+        return sizeof(struct wire_topic);
+    case WIRE_SUBSCRIBER_OPEN:
+        return sizeof(struct wire_subscriber_open);
+    case WIRE_GROUP_CREATE:
+    case WIRE_GROUP_ALTER:
+    case WIRE_GROUP_DELETE:
+        return sizeof(struct wire_group);
+    case WIRE_GROUP_LIST:
+        return sizeof(struct wire_group_list);
+    case WIRE_TOPIC_LIST:
+        return sizeof(struct wire_list);
+    case WIRE_PUBLISHER_OPEN:
+        return sizeof(struct wire_publisher_open);
+    case WIRE_PUBLISHER_MAPPED:
+    case WIRE_CLOSE:
+        return sizeof(struct wire_handle);
+    case WIRE_WINDOW_OPEN:
+        return sizeof(struct wire_window);
+    case WIRE_SEGMENT_OPEN:
+        return sizeof(struct wire_segment);
+    case WIRE_PING:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+int wire_topic_check(const char topic[WIRE_TOPIC_BYTES])
+{
+    return memchr(topic, 0, WIRE_TOPIC_BYTES) == NULL ? HERMES_ENAME : hermes_topic_name_check(topic);
+}

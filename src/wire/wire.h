@@ -1,0 +1,296 @@
+/*
+ * The control protocol: what client and broker say on the Unix socket.
+ *
+ * Every unit is a message with the 32-byte header: SEQUENCE is the correlation id that the reply
+ * repeats, TYPE says what it is, the payload is one of the structs below (little-endian, fixed layout,
+ * strings zero-terminated). No CRC: the socket does not damage bytes. Descriptors travel beside the
+ * reply (SCM_RIGHTS), in the order stated. A client has one request under way at a time.
+ * docs/reference/protocol.md is the same in words.
+ */
+#ifndef WIRE_WIRE_H
+#define WIRE_WIRE_H
+
+#include <stdint.h>
+
+#include "hermes/message.h"
+
+enum {
+    WIRE_PROTOCOL = 1,
+    WIRE_TOPIC_BYTES = 128, /* with its final zero */
+    WIRE_REQUEST_MAX = 1024,
+    WIRE_REPLY_MAX = 32768,
+    WIRE_GROUP_BYTES = 128,
+    WIRE_FDS_MAX = 5,
+};
+
+enum wire_type {
+    WIRE_HELLO = 16, /* wire_hello -> WIRE_WELCOME. First, once */
+    WIRE_WELCOME = 17,
+    WIRE_ERROR = 18, /* in place of any reply */
+    WIRE_OK = 19,
+    WIRE_TOPIC_CREATE = 20,     /* wire_topic_create -> WIRE_OK */
+    WIRE_TOPIC_DELETE = 21,     /* wire_topic -> WIRE_OK */
+    WIRE_TOPIC_LIST = 22,       /* wire_list -> WIRE_TOPICS */
+    WIRE_TOPIC_DESCRIBE = 23,   /* wire_topic -> WIRE_TOPICS */
+    WIRE_TOPICS = 24,           /* wire_topics */
+    WIRE_PUBLISHER_OPEN = 25,   /* wire_publisher_open -> WIRE_PUBLISHER */
+    WIRE_PUBLISHER = 26,        /* wire_publisher; status, window, doorbell, persister's bell, and of a
+                                 * push-back topic its readers | status, ring, eventfd */
+    WIRE_PUBLISHER_MAPPED = 27, /* wire_handle -> WIRE_OK: the ring may be sealed now */
+    WIRE_CLOSE = 28,            /* wire_handle -> WIRE_OK */
+    WIRE_SUBSCRIBER_OPEN = 29,  /* wire_subscriber_open -> WIRE_SUBSCRIBER */
+    WIRE_SUBSCRIBER = 30,       /* wire_subscriber; status, doorbell, and of a member the group's
+                                 * page, of who is to be waited for the readers page */
+    WIRE_WINDOW_OPEN = 31,      /* wire_window -> WIRE_OK; window (read-only) */
+    WIRE_SEGMENT_OPEN = 32,     /* wire_segment -> WIRE_PLACE; segment (read-only) */
+    WIRE_PING = 33,             /* nothing -> WIRE_OK */
+    WIRE_TOPIC_ALTER = 34,      /* wire_topic_alter -> WIRE_OK */
+    WIRE_PLACE = 35,            /* wire_place */
+    WIRE_GROUP_CREATE = 36,     /* wire_group -> WIRE_OK */
+    WIRE_GROUP_ALTER = 37,      /* wire_group -> WIRE_OK */
+    WIRE_GROUP_DELETE = 38,     /* wire_group -> WIRE_OK */
+    WIRE_GROUP_LIST = 39,       /* wire_group_list -> WIRE_GROUPS */
+    WIRE_GROUPS = 40,           /* wire_groups */
+};
+
+struct wire_hello {
+    uint16_t protocol;
+    uint16_t reserved[3];
+    char name[64];
+};
+
+struct wire_welcome {
+    uint16_t protocol;
+    uint16_t reserved;
+    uint32_t instance; /* another at each start of the broker */
+    uint32_t payload_max;
+    uint32_t topics_max;
+    uint32_t publishers_max; /* of one shared topic */
+    uint32_t pid;
+};
+
+struct wire_error {
+    int32_t code;
+    char text[252];
+};
+
+struct wire_topic {
+    char topic[WIRE_TOPIC_BYTES];
+};
+
+struct wire_topic_create {
+    char topic[WIRE_TOPIC_BYTES];
+    uint32_t durability;
+    uint32_t shared;
+    uint64_t window_bytes;  /* 0: the broker's default */
+    uint64_t segment_bytes; /* 0: the broker's default */
+    uint64_t keep_bytes;    /* retention; 0: all */
+    uint64_t keep_ns;
+    uint32_t full_waits;
+    uint32_t push_back;
+};
+
+enum wire_alter { WIRE_ALTER_KEEP_BYTES = 1, WIRE_ALTER_KEEP_NS = 2, WIRE_ALTER_FULL_WAITS = 4 };
+
+struct wire_topic_alter {
+    char topic[WIRE_TOPIC_BYTES];
+    uint32_t fields; /* which of the following: enum wire_alter */
+    uint32_t full_waits;
+    uint64_t keep_bytes;
+    uint64_t keep_ns;
+};
+
+struct wire_list {
+    char after[WIRE_TOPIC_BYTES]; /* names greater than this; "": from the beginning */
+};
+
+struct wire_topic_info {
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t topic_id;
+    uint32_t durability;
+    uint32_t shared;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint64_t first_position;
+    uint64_t committed_position;
+    uint64_t persisted_position;
+    uint64_t durable_position;
+    uint64_t last_sequence;
+    uint32_t epoch;
+    uint32_t publishers;
+    uint32_t subscribers;
+    uint32_t state;
+    uint64_t refused; /* malformed frames and the publishers that sent them */
+    uint64_t corrupt; /* damaged frames that were found in the store */
+    uint64_t keep_bytes;
+    uint64_t keep_ns;
+    uint32_t full_waits;
+    uint32_t full;
+    uint32_t push_back;
+    uint32_t waited_for; /* subscribers that publishers wait for */
+};
+
+/* How a list begins. */
+struct wire_list_head {
+    uint32_t count; /* that follow */
+    uint32_t more;  /* there are more than fit a reply */
+};
+
+struct wire_topics {
+    struct wire_list_head head;
+    struct wire_topic_info topics[];
+};
+
+struct wire_publisher_open {
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t resume_topic_id; /* a publisher that survived a broker: what it had; else 0 */
+    uint32_t resume_epoch;    /* exclusive */
+    uint32_t resume_ring;     /* 1 + the line of the ring it had: it is not needed any more; 0: none */
+    uint64_t resume_ring_id;
+    uint64_t sequence; /* ring: that of its next message; 0: 1 */
+};
+
+enum wire_publisher_kind { WIRE_DIRECT = 1, WIRE_RING = 2 };
+
+struct wire_publisher {
+    uint32_t handle;
+    uint32_t kind;
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t ring; /* index of its line in the status page */
+    uint64_t ring_id;
+    uint64_t position; /* where writing begins */
+    uint64_t sequence; /* of the next message */
+    uint32_t durability;
+    uint32_t resumed;
+    uint32_t push_back;
+    uint32_t reserved;
+};
+
+enum wire_from { WIRE_FROM_END = 0, WIRE_FROM_FIRST = 1, WIRE_FROM_POSITION = 2 };
+
+struct wire_subscriber_open {
+    char topic[WIRE_TOPIC_BYTES];
+    char group[WIRE_GROUP_BYTES]; /* or the name of a durable subscription; "": neither */
+    uint32_t durable;             /* which of the two; made if it is not there */
+    uint32_t from;                /* and then begins there: enum wire_from, not a position */
+    uint64_t resume_page;         /* a member that survived a broker: what it had; else 0 */
+    uint64_t resume_member;
+    uint32_t resume_line;
+    uint32_t push_back;     /* publishers are to wait for it */
+    uint64_t resume_reader; /* and so they did before the broker restarted: what it had; else 0 */
+    uint32_t resume_reader_line;
+    uint32_t reserved;
+};
+
+struct wire_subscriber {
+    uint32_t handle;
+    uint32_t durability;
+    uint64_t topic_id;
+    uint64_t page; /* of a member: which page it is, and its line there */
+    uint64_t member;
+    uint32_t line;
+    uint32_t reader_line; /* of who is waited for: its line in the readers page */
+    uint64_t reader;
+};
+
+enum wire_group_alter { WIRE_GROUP_LEASE = 1, WIRE_GROUP_DELIVERIES = 2, WIRE_GROUP_POSITION = 4 };
+
+struct wire_group {
+    char topic[WIRE_TOPIC_BYTES];
+    char group[WIRE_GROUP_BYTES];
+    char dead_letter[WIRE_TOPIC_BYTES]; /* "": none */
+    uint32_t durable;
+    uint32_t fields; /* to alter: enum wire_group_alter */
+    uint64_t lease_ns;
+    uint32_t max_deliveries; /* 0: no limit */
+    uint32_t from;           /* enum wire_from */
+    uint64_t position;
+    uint64_t span_bytes; /* 0: the default */
+};
+
+struct wire_group_list {
+    char topic[WIRE_TOPIC_BYTES];
+    char after[WIRE_GROUP_BYTES]; /* names greater than this; "": from the beginning */
+    uint32_t exact;               /* that name alone, or WIRE_ERROR */
+    uint32_t reserved;
+};
+
+struct wire_group_info {
+    char group[WIRE_GROUP_BYTES];
+    char dead_letter[WIRE_TOPIC_BYTES];
+    uint32_t durable;
+    uint32_t uid;
+    uint32_t members;
+    uint32_t max_deliveries;
+    uint64_t lease_ns;
+    uint64_t span_bytes;
+    uint64_t position;      /* every message below it was given to somebody */
+    uint64_t done_position; /* and below this all are done */
+    uint64_t last_sequence; /* about: of the last message that was given to somebody */
+    uint64_t in_flight;
+    uint64_t redelivered;
+    uint64_t expired;
+    uint64_t dead;
+    uint64_t lost;
+};
+
+struct wire_groups {
+    struct wire_list_head head;
+    struct wire_group_info groups[];
+};
+
+struct wire_handle {
+    uint32_t handle;
+    uint32_t reserved;
+};
+
+struct wire_window {
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t reserved;
+};
+
+struct wire_segment {
+    uint64_t topic_id;
+    uint32_t key; /* enum store_key */
+    uint32_t reserved;
+    uint64_t value;
+};
+
+struct wire_place {
+    uint64_t position; /* of a frame at or before what was searched for */
+    uint64_t sequence; /* of the first message from there on; 0: not known */
+    uint32_t indexed;  /* it is not far behind */
+    uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct wire_hello) == 72, "hello");
+_Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
+_Static_assert(sizeof(struct wire_error) == 256, "error");
+_Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
+_Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");
+_Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
+_Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
+_Static_assert(sizeof(struct wire_publisher) == 64, "publisher");
+_Static_assert(sizeof(struct wire_subscriber_open) == 304, "subscriber_open");
+_Static_assert(sizeof(struct wire_subscriber) == 48, "subscriber");
+_Static_assert(sizeof(struct wire_group) == 424, "group");
+_Static_assert(sizeof(struct wire_group_list) == 264, "group_list");
+_Static_assert(sizeof(struct wire_group_info) == 352, "group_info");
+_Static_assert(sizeof(struct wire_segment) == 24, "segment");
+_Static_assert(sizeof(struct wire_place) == 24, "place");
+
+/* A control header. */
+void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);
+
+/* Is this header one of a control message of at most length_max payload bytes? HERMES_E... */
+int wire_header_check(const hermes_header_t *header, uint32_t length_max);
+
+/* Payload bytes that a request of this type has; -1: not a request. */
+int wire_request_bytes(uint8_t type);
+
+/* A name field from a stranger: terminated, and a legal topic name. */
+int wire_topic_check(const char topic[WIRE_TOPIC_BYTES]);
+
+#endif
