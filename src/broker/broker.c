@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +24,6 @@ static const uint64_t tell_again_ns = 60000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
 
-void broker_note(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("hermesd: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-}
-
 /* On the persister's thread. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
 {
@@ -44,10 +33,10 @@ static void trouble(void *context, struct log *log, int error)
         uint64_t one = 1;
         atomic_store_explicit(&log->malformed, error, memory_order_release);
         if (write(broker->trouble_fd, &one, sizeof one) != (ssize_t)sizeof one)
-            broker_note("%s: %s", log->directory, hermes_strerror(error));
+            note("%s: %s", log->directory, hermes_strerror(error));
     } else if (log->told_ns == 0 || now - log->told_ns > tell_again_ns) { /* the persister tries on and on */
         log->told_ns = now;
-        broker_note("%s: %s", log->directory, log->error.bytes);
+        note("%s: %s", log->directory, log->error.bytes);
     }
 }
 
@@ -63,8 +52,8 @@ static void troubled(struct poller_op *op, int result)
         struct error_text text;
         topic->refused++;
         int rc = topic_replace_window(topic, &text);
-        broker_note("topic '%s': its publisher wrote a malformed frame (%s) and is cut off%s%s", topic->name,
-                    hermes_error_name(error), rc < 0 ? ": " : "", rc < 0 ? text.bytes : "");
+        note("topic '%s': its publisher wrote a malformed frame (%s) and is cut off%s%s", topic->name,
+             hermes_error_name(error), rc < 0 ? ": " : "", rc < 0 ? text.bytes : "");
         if (topic->publisher != NULL)
             session_end(topic->publisher);
     }
@@ -151,7 +140,7 @@ static void accepted(struct poller_op *op, int result)
     else if (result >= 0)
         close(result);
     else if (result == -EMFILE || result == -ENFILE)
-        broker_note("out of descriptors (RLIMIT_NOFILE): a connection was refused");
+        note("out of descriptors (RLIMIT_NOFILE): a connection was refused");
 }
 
 static void signalled(struct poller_op *op, int result)

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+#include "base/note.h"
 #include "broker/config.h"
 #include "broker/group.h"
 #include "broker/persister.h"
@@ -127,9 +128,6 @@ int broker_open(struct broker *broker, const struct config *config, struct error
 /* Serves until SIGTERM or SIGINT. */
 void broker_run(struct broker *broker);
 int broker_close(struct broker *broker, struct error_text *text);
-
-/* One line for the operator, on standard error. */
-__attribute__((format(printf, 1, 2))) void broker_note(const char *format, ...);
 
 /* ---- topic.c ---- */
 int topic_create(struct broker *broker, const struct wire_topic_create *request, struct error_text *text);

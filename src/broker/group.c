@@ -646,7 +646,7 @@ void group_load_all(struct broker *broker, struct topic *topic)
             unlinkat(dirfd(directory), item->d_name, 0); /* a record that was not finished */
         else if (hermes_topic_name_check(item->d_name) == 0 &&
                  load_one(broker, topic, item->d_name, &text) < 0)
-            broker_note("group '%s' of topic '%s' is not served: %s", item->d_name, topic->name, text.bytes);
+            note("group '%s' of topic '%s' is not served: %s", item->d_name, topic->name, text.bytes);
     }
     if (directory != NULL)
         closedir(directory);
@@ -669,7 +669,7 @@ void group_close_all(struct broker *broker, struct topic *topic, bool deleted)
         if (!deleted) {
             pthread_mutex_lock(&broker->keeper.lock);
             if (kept_save(&group->kept, &text) < 0)
-                broker_note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
+                note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
             pthread_mutex_unlock(&broker->keeper.lock);
         }
         atomic_fetch_sub(&broker->keeper.members, group->members);

@@ -1,9 +1,9 @@
 #include "broker/keeper.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/note.h"
 #include "base/thread.h"
 #include "base/wait.h"
 
@@ -133,7 +133,7 @@ static void tell(struct kept *group, const struct error_text *text, uint64_t now
 {
     if (group->told_ns == 0 || now - group->told_ns > tell_again_ns) {
         group->told_ns = now;
-        fprintf(stderr, "hermesd: record of a group: %s\n", text->bytes);
+        note("record of a group: %s", text->bytes);
     }
 }
 

@@ -19,6 +19,9 @@ static const char documentation[] =
     "number of brokers run side by side. Exit codes: 0 stopped in good order; 1 it could not start or "
     "something could not be stored; 64 wrong usage.";
 
+/* So long a stop waits for a standard error that takes nothing. */
+static const uint64_t notes_flush_ns = 1000000000;
+
 static const struct argp_option options[] = {
     {"config", 'c', "FILE", 0, "Read FILE instead of the default hermes.conf", 0},
     {"data", 'd', "DIR", 0, "Keep the store under DIR", 0},
@@ -84,6 +87,7 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
     static struct broker broker;
+    (void)note_start("hermesd", STDERR_FILENO);
     struct config config;
     struct error_text text = {{0}};
     int rc = config_load(&config, arguments.config, &text);
@@ -109,7 +113,8 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = broker_open(&broker, &config, &text);
     if (rc < 0) {
-        broker_note("%s", text.bytes);
+        note("%s", text.bytes);
+        note_stop(notes_flush_ns);
         return 1;
     }
     printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, broker.topic_count,
@@ -120,6 +125,7 @@ int main(int argc, char **argv)
     notify_systemd("STOPPING=1");
     rc = broker_close(&broker, &text);
     if (rc < 0)
-        broker_note("%s", text.bytes);
+        note("%s", text.bytes);
+    note_stop(notes_flush_ns);
     return rc < 0;
 }

@@ -32,8 +32,8 @@ struct stretch {
 static void tell(void *context, uint64_t from, uint64_t to, int error)
 {
     const struct stretch *stretch = context;
-    broker_note("%s: damaged from position %" PRIu64 " to %" PRIu64 ": %s", stretch->directory, from, to,
-                hermes_strerror(error));
+    note("%s: damaged from position %" PRIu64 " to %" PRIu64 ": %s", stretch->directory, from, to,
+         hermes_strerror(error));
 }
 
 /* What is next in this log; false: nothing now. *due_ns: when to look again. */

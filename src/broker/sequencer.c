@@ -170,8 +170,8 @@ static void condemn(struct ring *ring, int error)
     ring->condemned = true;
     ring->topic->refused++;
     atomic_store(&ring->topic->log.status->rings[ring->index].refused, (uint32_t)-error);
-    broker_note("topic '%s': a publisher sent a malformed frame (%s) and is cut off", ring->topic->name,
-                hermes_error_name(error));
+    note("topic '%s': a publisher sent a malformed frame (%s) and is cut off", ring->topic->name,
+         hermes_error_name(error));
     if (ring->session != NULL)
         session_end(ring->session);
 }

@@ -119,8 +119,8 @@ static void received(struct poller_op *op, int result)
         if (session->received == HERMES_HEADER_BYTES) {
             int rc = check_header(session);
             if (rc < 0) {
-                broker_note("session of uid %u, pid %d: %s", (unsigned)session->uid, (int)session->pid,
-                            hermes_strerror(rc));
+                note("session of uid %u, pid %d: %s", (unsigned)session->uid, (int)session->pid,
+                     hermes_strerror(rc));
                 session_end(session);
             } else {
                 session->wanted = HERMES_HEADER_BYTES + session->request.header.length;
@@ -144,7 +144,7 @@ void session_accept(struct broker *broker, int fd)
     struct ucred peer;
     socklen_t length = sizeof peer;
     if (broker->session_count >= broker->config.sessions_max) {
-        broker_note("refused a connection: %u sessions ([broker] sessions_max)", broker->session_count);
+        note("refused a connection: %u sessions ([broker] sessions_max)", broker->session_count);
         close(fd);
         return;
     }

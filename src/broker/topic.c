@@ -261,13 +261,12 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
         topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
     }
     if (topic->log.store.cut_bytes > 0)
-        broker_note(
-            "topic '%s': %" PRIu64 " bytes behind position %" PRIu64
-            " were never confirmed and cannot be told from remains of a crash: put aside in .cut files",
-            topic->name, topic->log.store.cut_bytes, topic->log.store.position);
+        note("topic '%s': %" PRIu64 " bytes behind position %" PRIu64
+             " were never confirmed and cannot be told from remains of a crash: put aside in .cut files",
+             topic->name, topic->log.store.cut_bytes, topic->log.store.position);
     if (topic->log.store.holes > 0)
-        broker_note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)",
-                    topic->name, topic->log.store.holes, topic->name);
+        note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)", topic->name,
+             topic->log.store.holes, topic->name);
     topic->window_used = true;
     apply(topic);
     rc = topic->push_back ? open_readers(broker, topic, text) : HERMES_OK;
@@ -527,7 +526,7 @@ int topic_load_all(struct broker *broker, struct error_text *text)
             continue;
         /* One damaged topic must not keep the others from being served. */
         if (load_one(broker, item->d_name, text) < 0)
-            broker_note("topic '%s' is not served: %s", item->d_name, text->bytes);
+            note("topic '%s' is not served: %s", item->d_name, text->bytes);
     }
     closedir(directory);
     sweep(broker);
@@ -544,8 +543,8 @@ int topic_close_all(struct broker *broker, struct error_text *text)
         int rc = log_close(&topic->log, STATE_CLOSED);
         close_readers(broker, topic, rc < 0);
         if (rc < 0) {
-            broker_note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
-                        hermes_strerror(rc));
+            note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
+                 hermes_strerror(rc));
             if (first == 0)
                 first = error_set(text, rc, "topic '%s'", topic->name);
         }

@@ -30,10 +30,11 @@ class Broker:
                 file.write(config)
         self.start()
 
-    def start(self):
+    def start(self, *before, stderr=None):
+        """before: a command and its options that run the broker, such as prlimit."""
         self.process = subprocess.Popen(
-            [os.path.join(BIN, "hermesd"), "--backend", self.backend], env=self.environment,
-            stdout=subprocess.PIPE, stderr=self.log)
+            [*before, os.path.join(BIN, "hermesd"), "--backend", self.backend], env=self.environment,
+            stdout=subprocess.PIPE, stderr=self.log if stderr is None else stderr)
         line = self.process.stdout.readline()
         if b"serving" not in line:
             raise AssertionError("the broker did not start: " + self.messages())

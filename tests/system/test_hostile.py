@@ -86,6 +86,40 @@ class Hostile(Case):
                 self.assertTrue(self.hung_up(s))
         self.still_serves()
 
+    def test_nobody_reads_standard_error(self):
+        """A pipe that is full for good: notes are lost, and nothing else."""
+        self.assertEqual(self.broker.stop(), (0, []))
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        os.set_blocking(write, False)
+        try:
+            while True:
+                os.write(write, bytes(65536))
+        except BlockingIOError:
+            os.set_blocking(write, True)
+        self.broker.start(stderr=write)
+        os.close(write)
+        for _ in range(2000):
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(os.path.join(self.broker.home, "broker.sock"))
+            s.sendall(message(0))
+            s.settimeout(20)
+            self.assertTrue(self.hung_up(s))
+            s.close()
+        self.still_serves()
+        self.assertEqual(self.broker.stop(), (0, []))
+
+    def test_a_flood_of_bad_connections_is_told_once(self):
+        for _ in range(300):
+            s = self.connect(hello=False)
+            s.sendall(message(0))
+            self.assertTrue(self.hung_up(s))
+            s.close()
+        self.still_serves()
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.assertLess(self.broker.messages().count("\n"), 50)
+        self.assertIn("more like this", self.broker.messages())
+
     def test_requests_before_hello_and_wrong_protocol(self):
         s = self.connect(hello=False)
         self.assertEqual(self.ask(s, PING)[0], ERROR)
