@@ -51,7 +51,9 @@ static void troubled(struct poller_op *op, int result)
             continue;
         struct error_text text;
         topic->refused++;
-        int rc = topic_replace_window(topic, &text);
+        bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
+        log_end(&topic->log, EPOCH_MALFORMED);
+        int rc = sequenced ? sequencer_begin(broker, topic, &text) : HERMES_OK;
         note("topic '%s': its publisher wrote a malformed frame (%s) and is cut off%s%s", topic->name,
              hermes_error_name(error), rc < 0 ? ": " : "", rc < 0 ? text.bytes : "");
         if (topic->publisher != NULL)

@@ -51,12 +51,6 @@ struct ring {
     struct broker *broker;
 };
 
-enum publishing {
-    PUBLISHING_NONE,     /* nobody holds the window */
-    PUBLISHING_DIRECT,   /* one client writes the window itself */
-    PUBLISHING_SEQUENCED /* the broker writes it, from rings */
-};
-
 struct topic {
     struct topic *next;
     char name[WIRE_TOPIC_BYTES];
@@ -70,14 +64,11 @@ struct topic {
     bool push_back;  /* publishers wait for those subscribers that ask for it */
     bool full_waits; /* on a full disk publishers wait for room; else they are told at once */
     struct log log;
-    enum publishing publishing;
-    bool window_used;          /* handed out since it was made: the next publisher gets a new one */
-    struct session *publisher; /* PUBLISHING_DIRECT: NULL while it may come back after a crash of ours */
+    struct session *publisher; /* who has the window; NULL while it may come back after a crash of ours */
     uint32_t publisher_handle;
     uint64_t grace_until_ns;
-    struct window_writer writer; /* PUBLISHING_SEQUENCED */
-    bool blocked;                /* and it found no room in the log when it last looked */
-    struct map readers_map;      /* push_back */
+    bool blocked;           /* the sequencer found no room in the log when it last looked */
+    struct map readers_map; /* push_back */
     struct readers *readers;
     int readers_fd;
     uint64_t awaited; /* lines of readers that a crash left, whose subscribers may come back */
@@ -145,8 +136,6 @@ int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume
 /* Subscribers that did not come back in time after a crash are waited for no longer. */
 void topic_end_grace(struct broker *broker);
 void topic_describe(struct topic *topic, struct wire_topic_info *info);
-/* A publisher that misbehaves, or whose place another takes: its window is replaced. */
-int topic_replace_window(struct topic *topic, struct error_text *text);
 
 /* ---- sequencer.c ---- */
 int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text);

@@ -144,7 +144,7 @@ static int open_direct(struct session *session, struct topic *topic,
                        struct wire_publisher *opened, struct error_text *text)
 {
     struct broker *broker = session->broker;
-    bool resumes = topic->publishing == PUBLISHING_DIRECT && topic->publisher == NULL &&
+    bool resumes = atomic_load(&topic->log.status->writer) == WRITER_CLIENT && topic->publisher == NULL &&
                    request->resume_topic_id == topic->id && request->resume_epoch == topic->log.epoch;
     if (topic->publisher != NULL)
         return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher, and is not shared", topic->name);
@@ -153,7 +153,7 @@ static int open_direct(struct session *session, struct topic *topic,
             text, HERMES_EBUSY,
             "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
             topic->name);
-    int rc = resumes || !topic->window_used ? HERMES_OK : topic_replace_window(topic, text);
+    int rc = resumes ? HERMES_OK : log_begin(&topic->log, WRITER_CLIENT, text);
     if (rc == 0)
         rc = attach(session, topic->log.status_fd, text);
     if (rc == 0)
@@ -167,12 +167,9 @@ static int open_direct(struct session *session, struct topic *topic,
     if (rc < 0)
         return rc;
     opened->push_back = topic->readers != NULL;
-    topic->publishing = PUBLISHING_DIRECT;
-    topic->window_used = true;
     topic->grace_until_ns = 0;
     topic->publisher = session;
     topic->publisher_handle = handle->id;
-    atomic_store(&topic->log.status->direct, 1);
     handle->kind = HANDLE_PUBLISHER;
     const struct window *window = topic->log.window;
     opened->kind = WIRE_DIRECT;
@@ -191,7 +188,8 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     if (!topic->shared && topic->grace_until_ns > clock_monotonic_ns())
         return error_set(text, HERMES_EBUSY, "topic '%s' had a publisher before the broker restarted",
                          topic->name);
-    int rc = topic->publishing == PUBLISHING_SEQUENCED ? HERMES_OK : sequencer_begin(broker, topic, text);
+    bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
+    int rc = sequenced ? HERMES_OK : sequencer_begin(broker, topic, text);
     struct ring *ring = NULL;
     if (rc == 0) {
         if (request->resume_ring > 0)
@@ -207,7 +205,6 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
         return rc;
     }
     topic->grace_until_ns = 0;
-    atomic_store(&topic->log.status->direct, 0);
     ring->handle = handle->id;
     handle->kind = HANDLE_RING;
     handle->ring = ring;
@@ -411,8 +408,7 @@ void request_drop_handle(struct session *session, struct handle *handle)
     switch (handle->kind) {
     case HANDLE_PUBLISHER:
         topic->publisher = NULL;
-        topic->publishing = PUBLISHING_NONE;
-        atomic_store(&topic->log.status->direct, 0);
+        log_end(&topic->log, EPOCH_LEFT);
         count_publisher(session->broker, topic, false);
         break;
     case HANDLE_RING:

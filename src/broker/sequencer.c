@@ -30,35 +30,13 @@ enum {
 /* A log that has no room is looked at again after so long, and then after twice as long: nobody rings. */
 static const uint64_t blocked_ns = 100000, longest_blocked_ns = 2000000;
 
-static _Atomic uint64_t *gate_of(struct topic *topic)
-{
-    return topic->durability == DURABILITY_MEMORY ? NULL : &topic->log.status->persisted;
-}
-
 int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text)
 {
-    log_lock(&topic->log);
-    int rc = log_new_epoch(&topic->log, text);
-    if (rc == 0) {
-        struct window *window = topic->log.window;
-        window_writer_init(&topic->writer,
-                           &(struct window_writer_options){
-                               .window = window,
-                               .status = topic->log.status,
-                               .gate = gate_of(topic),
-                               .readers = topic->readers,
-                               .doorbell = topic->log.doorbell,
-                               .persister_bell = broker->persister.bell,
-                               .eventfd = -1,
-                               .epoch = topic->log.epoch,
-                               .membarrier = broker->membarrier,
-                           },
-                           atomic_load(&window->position), atomic_load(&window->sequence));
-        topic->publishing = PUBLISHING_SEQUENCED;
-        topic->window_used = true;
+    topic->log.readers = topic->readers;
+    topic->log.persister_bell = broker->persister.bell;
+    int rc = log_begin(&topic->log, WRITER_OWNER, text);
+    if (rc == 0)
         atomic_store(&topic->log.status->journal_ring, 0);
-    }
-    log_unlock(&topic->log);
     return rc;
 }
 
@@ -145,10 +123,12 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
     atomic_store(&place->id, 0);
     atomic_store(&place->consumed, 0);
     atomic_store(&place->consumed_sequence, sequence - 1);
-    atomic_store(&place->log_position, topic->writer.position);
-    atomic_store(&place->log_sequence, topic->writer.sequence - 1);
+    atomic_store(&place->log_position, topic->log.writer.position);
+    atomic_store(&place->log_sequence, topic->log.writer.sequence - 1);
     atomic_store(&place->refused, 0);
+    atomic_store(&place->ended, 0);
     ring->id = ++broker->next_ring_id;
+    atomic_store(&topic->log.status->ring_marks[line], ring->id);
     topic->rings[line] = ring;
     topic->ring_count++;
     broker->sequenced++;
@@ -179,7 +159,7 @@ static void condemn(struct ring *ring, int error)
 /* One frame from the ring to the log. POLL_EMPTY: none, or no room in the log; else a window_poll(). */
 static int take_frame(struct ring *ring)
 {
-    struct window_writer *writer = &ring->topic->writer;
+    struct window_writer *writer = &ring->topic->log.writer;
     hermes_header_t header;
     uint64_t bytes;
     int rc = window_poll(ring->data, ring->mask, ring->position, &header, &bytes);
@@ -220,20 +200,21 @@ static bool drain(struct ring *ring)
     uint64_t before = ring->position;
     /* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
     atomic_store_explicit(&status->journal_ring, 0, memory_order_release);
-    atomic_store_explicit(&status->journal_log_position, topic->writer.position, memory_order_release);
+    atomic_store_explicit(&status->journal_log_position, topic->log.writer.position, memory_order_release);
     atomic_store_explicit(&status->journal_sequence, ring->sequence - 1, memory_order_release);
-    atomic_store_explicit(&status->journal_ring, ring->index + 1, memory_order_release);
+    atomic_store_explicit(&status->journal_line, ring->index, memory_order_release);
+    atomic_store_explicit(&status->journal_ring, ring->id, memory_order_release);
     int rc = POLL_DATA;
-    uint64_t begin = topic->writer.position, most = topic->log.capacity / 2;
-    for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->writer.position - begin < most; i++)
+    uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2;
+    for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->log.writer.position - begin < most; i++)
         rc = take_frame(ring);
     if (rc < 0)
         condemn(ring, rc);
     if (ring->position == before)
         return false;
-    (void)window_after_commit(&topic->writer);
-    atomic_store_explicit(&line->log_position, topic->writer.position, memory_order_relaxed);
-    atomic_store_explicit(&line->log_sequence, topic->writer.sequence - 1, memory_order_relaxed);
+    (void)window_after_commit(&topic->log.writer);
+    atomic_store_explicit(&line->log_position, topic->log.writer.position, memory_order_relaxed);
+    atomic_store_explicit(&line->log_sequence, topic->log.writer.sequence - 1, memory_order_relaxed);
     /* Release pairs with hermes_publisher_confirmed(). */
     atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_release);
     /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
@@ -247,7 +228,10 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring)
     /* What the producer committed counts, even if it is dead by now. */
     while (drain(ring))
         ;
+    atomic_store(&topic->log.status->ring_marks[ring->index], 0);
+    atomic_store(&topic->log.status->rings[ring->index].ended, 1);
     atomic_store(&topic->log.status->rings[ring->index].id, 0);
+    atomic_store(&topic->log.status->journal_ring, 0);
     topic->rings[ring->index] = NULL;
     topic->ring_count--;
     broker->sequenced--;

@@ -98,6 +98,8 @@ static void remove_remains(const struct broker *broker, const char *name)
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
     unlink(path);
+    topic_path(broker, name, "epochs", path);
+    unlink(path);
     topic_path(broker, name, "groups", path);
     path_sweep(path, "");
     topic_path(broker, name, "", path);
@@ -255,9 +257,8 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     int rc = log_open(&topic->log, &options, text);
     if (rc < 0)
         return rc;
-    if (atomic_load(&topic->log.status->direct) != 0) {
+    if (log_has_writer(&topic->log)) {
         /* Its publisher may be alive, and still publish: it gets time to come back. */
-        topic->publishing = PUBLISHING_DIRECT;
         topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
     }
     if (topic->log.store.cut_bytes > 0)
@@ -267,7 +268,6 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     if (topic->log.store.holes > 0)
         note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)", topic->name,
              topic->log.store.holes, topic->name);
-    topic->window_used = true;
     apply(topic);
     rc = topic->push_back ? open_readers(broker, topic, text) : HERMES_OK;
     if (rc == 0 && topic->durability != DURABILITY_MEMORY)
@@ -350,7 +350,6 @@ int topic_create(struct broker *broker, const struct wire_topic_create *request,
         free(topic);
         return rc;
     }
-    topic->window_used = false;
     link_topic(broker, topic);
     return HERMES_OK;
 }
@@ -416,16 +415,6 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
     remove_remains(broker, name);
     free_topic(broker, topic);
     return HERMES_OK;
-}
-
-int topic_replace_window(struct topic *topic, struct error_text *text)
-{
-    log_lock(&topic->log);
-    int rc = log_new_epoch(&topic->log, text);
-    log_unlock(&topic->log);
-    if (rc == 0)
-        topic->window_used = false;
-    return rc;
 }
 
 void topic_describe(struct topic *topic, struct wire_topic_info *info)

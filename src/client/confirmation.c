@@ -15,9 +15,9 @@ static bool seal_is_open(const struct hermes_publisher *p)
 {
     if (p->kind != WIRE_DIRECT || p->unsettled || (uint32_t)status_load_seal(p->status) < p->epoch)
         return false;
-    bool ended = atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED ||
-                 atomic_load_explicit(&p->status->epoch, memory_order_acquire) > p->epoch;
-    return !ended || p->writer.position > atomic_load_explicit(&p->status->epoch_start, memory_order_relaxed);
+    struct epoch_record record;
+    bool ended = status_find_epoch(p->status, p->epoch, &record) && record.end != EPOCH_OPEN;
+    return !ended || p->writer.position > record.end_position;
 }
 
 static int resolve_seal(struct hermes_publisher *p, uint64_t timeout_ns)
@@ -65,7 +65,7 @@ static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_conf
             return error_set(&p->client->error, HERMES_ETIMEOUT, "waiting for topic '%s'", p->topic);
         if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
             return error_set(&p->client->error, HERMES_EIO, "the store of topic '%s' failed", p->topic);
-        if (p->unsettled || p->writer.seal != status_load_seal(p->status) ||
+        if (p->unsettled || p->writer.seal != atomic_load(p->writer.mark) ||
             !channel_is_up(&p->client->channel)) {
             int rc = publisher_reconnect(p);
             if (rc < 0 && !worth_a_retry(rc))
@@ -153,7 +153,7 @@ int hermes_publisher_poll(hermes_publisher_t *p)
             calls++;
         }
     }
-    if (p->claimed == NULL && (p->unsettled || p->writer.seal != status_load_seal(p->status))) {
+    if (p->claimed == NULL && (p->unsettled || p->writer.seal != atomic_load(p->writer.mark))) {
         int rc = publisher_reconnect(p);
         if (rc < 0 && !worth_a_retry(rc))
             return rc;

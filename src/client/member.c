@@ -98,15 +98,13 @@ static uint64_t peek_sequence(const struct reader *reader, uint64_t position)
 
 static void hop(struct reader *reader, uint64_t position)
 {
-    reader->position = position;
-    reader->sequence = peek_sequence(reader, position);
+    reader_hop(reader, position, peek_sequence(reader, position));
 }
 
 static void start_at(struct reader *reader, uint64_t position)
 {
     reader->in_store = reader->skipping = false;
-    reader->position = position;
-    reader->sequence = 0;
+    reader_hop(reader, position, 0);
 }
 
 int member_start(struct hermes_subscriber *s)
@@ -149,8 +147,7 @@ static int fetch(struct hermes_subscriber *s, uint64_t position, hermes_message_
     bool in_store = reader->in_store;
     start_at(reader, position);
     int rc = reader_poll(reader, message);
-    reader->position = saved_position;
-    reader->sequence = saved_sequence;
+    reader_hop(reader, saved_position, saved_sequence);
     reader->in_store = in_store;
     return rc == 1 && message->position != position ? HERMES_EGONE : rc;
 }

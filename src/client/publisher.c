@@ -106,7 +106,6 @@ int publisher_adopt(struct hermes_publisher *p, const struct wire_publisher *ope
     p->confirms = p->durability == HERMES_DURABILITY_SYNC && !p->no_wait;
     struct window_writer_options options = {
         .window = fresh.window.address,
-        .status = p->status,
         .eventfd = fresh.eventfd,
         .membarrier = p->membarrier,
     };
@@ -117,12 +116,15 @@ int publisher_adopt(struct hermes_publisher *p, const struct wire_publisher *ope
         options.persister_bell = fresh.bell.address;
         options.readers = fresh.readers.address;
         options.epoch = opened->epoch;
+        options.mark = &p->status->seal;
+        options.seal = status_load_seal(p->status);
     } else {
         p->ring = &p->status->rings[opened->ring];
         p->ring_id = opened->ring_id;
         options.gate = &p->ring->consumed;
         options.parked = &p->status->sequencer_parked;
-        options.epoch = UINT32_MAX; /* a ring is not sealed: its topic may change hands under it */
+        options.mark = &p->status->ring_marks[opened->ring];
+        options.seal = opened->ring_id;
     }
     window_writer_init(&p->writer, &options, opened->position, opened->sequence);
     if (p->kind == WIRE_RING) {

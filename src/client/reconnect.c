@@ -57,8 +57,10 @@ static int await_end(struct hermes_publisher *p, uint64_t start)
         uint32_t epoch = atomic_load_explicit(&p->status->epoch, memory_order_acquire);
         if (state == STATE_DELETED)
             return error_set(&p->client->error, HERMES_ECLOSED, "topic '%s'", p->topic);
-        if (state == STATE_CLOSED || epoch > p->epoch) {
-            uint64_t end = atomic_load_explicit(&p->status->epoch_start, memory_order_relaxed);
+        struct epoch_record record;
+        bool known = status_find_epoch(p->status, p->epoch, &record) && record.end != EPOCH_OPEN;
+        if (state == STATE_CLOSED || epoch > p->epoch || known) {
+            uint64_t end = record.end_position;
             if (p->writer.position <= end)
                 return HERMES_OK;
             return state == STATE_CLOSED
@@ -106,15 +108,13 @@ static int send_backlog(struct hermes_publisher *p)
 
 static bool ring_is_lost(const struct hermes_publisher *p)
 {
-    return p->attached.window.address == NULL || p->writer.seal >> 32 != status_load_seal(p->status) >> 32 ||
-           atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED ||
-           atomic_load_explicit(&p->ring->id, memory_order_acquire) != p->ring_id;
+    return p->attached.window.address == NULL || atomic_load(p->writer.mark) != p->ring_id ||
+           atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED;
 }
 
 static int reopen_ring(struct hermes_publisher *p)
 {
     if (!ring_is_lost(p)) {
-        p->writer.seal = status_load_seal(p->status);
         p->writer.owner_changed = false;
         return send_backlog(p);
     }

@@ -18,7 +18,6 @@
 #include "log/reader.h"
 
 struct hermes_log {
-    struct window_writer writer;
     hermes_clock_t clock;
     bool crc;
     uint8_t *claimed;
@@ -148,23 +147,10 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
         goto fail;
     }
     /* Whoever wrote before is dead, for the lock was free: its window still gets a clean successor. */
-    if ((rc = log_new_epoch(&log->log, text)) < 0)
+    log->log.persister_bell = &log->log.status->persister_bell;
+    if ((rc = log_begin(&log->log, WRITER_OWNER, text)) < 0)
         goto fail_log;
-    uint64_t position = atomic_load(&log->log.window->position);
-    uint64_t sequence = atomic_load(&log->log.window->sequence);
     hermes_clock_init(&log->clock);
-    window_writer_init(&log->writer,
-                       &(struct window_writer_options){
-                           .window = log->log.window,
-                           .status = log->log.status,
-                           .gate = &log->log.status->persisted,
-                           .doorbell = log->log.doorbell,
-                           .persister_bell = &log->log.status->persister_bell,
-                           .eventfd = -1,
-                           .epoch = log->log.epoch,
-                           .membarrier = barrier_register(),
-                       },
-                       position, sequence);
     if ((rc = start_persister(log, text)) < 0)
         goto fail_log;
     *out = log;
@@ -187,11 +173,11 @@ static int full_reason(struct hermes_log *log)
 
 int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
 {
-    int rc = publish_one(&log->writer, payload, length, hermes_clock_now(&log->clock), log->crc);
+    int rc = publish_one(&log->log.writer, payload, length, hermes_clock_now(&log->clock), log->crc);
     if (rc == HERMES_EAGAIN)
         return full_reason(log);
     if (rc == 0 && sequence != NULL)
-        *sequence = log->writer.sequence - 1;
+        *sequence = log->log.writer.sequence - 1;
     return rc;
 }
 
@@ -216,13 +202,14 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
         }
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
-        uint8_t *frame = window_reserve(&log->writer, bytes, &rc);
+        uint8_t *frame = window_reserve(&log->log.writer, bytes, &rc);
         if (frame == NULL)
             break;
-        uint64_t word = publish_fill(frame, slices[done].data, length, log->writer.sequence, now, log->crc);
-        window_commit(&log->writer, word, bytes, 1);
+        uint64_t word =
+            publish_fill(frame, slices[done].data, length, log->log.writer.sequence, now, log->crc);
+        window_commit(&log->log.writer, word, bytes, 1);
     }
-    int after = window_after_commit(&log->writer);
+    int after = window_after_commit(&log->log.writer);
     if (after < 0)
         return after;
     if (rc == HERMES_EAGAIN)
@@ -238,7 +225,7 @@ int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
     if (length > HERMES_PAYLOAD_MAX)
         return HERMES_ETOOLARGE;
     int rc = HERMES_OK;
-    log->claimed = window_reserve(&log->writer, hermes_frame_bytes((uint32_t)length), &rc);
+    log->claimed = window_reserve(&log->log.writer, hermes_frame_bytes((uint32_t)length), &rc);
     if (log->claimed == NULL)
         return rc == HERMES_EAGAIN ? full_reason(log) : rc;
     log->claimed_length = (uint32_t)length;
@@ -250,13 +237,13 @@ int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
 {
     if (log->claimed == NULL)
         return error_set(&log->error, HERMES_EINVALID, "commit without a claim");
-    uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->writer.sequence,
+    uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->log.writer.sequence,
                                  hermes_clock_now(&log->clock), log->crc);
     if (sequence != NULL)
-        *sequence = log->writer.sequence;
-    window_commit(&log->writer, word, hermes_frame_bytes(log->claimed_length), 1);
+        *sequence = log->log.writer.sequence;
+    window_commit(&log->log.writer, word, hermes_frame_bytes(log->claimed_length), 1);
     log->claimed = NULL;
-    return window_after_commit(&log->writer);
+    return window_after_commit(&log->log.writer);
 }
 
 void hermes_log_abort(hermes_log_t *log)
@@ -270,7 +257,7 @@ int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns)
 {
     uint64_t start = clock_monotonic_ns();
     int rc = HERMES_OK;
-    while (window_reserve(&log->writer, FRAME_MAX_BYTES, &rc) == NULL) {
+    while (window_reserve(&log->log.writer, FRAME_MAX_BYTES, &rc) == NULL) {
         if ((rc = full_reason(log)) != HERMES_EAGAIN)
             return rc;
         if (clock_monotonic_ns() - start >= timeout_ns)
@@ -291,12 +278,12 @@ int hermes_log_sync(hermes_log_t *log)
 
 uint64_t hermes_log_position(const hermes_log_t *log)
 {
-    return log->writer.position;
+    return log->log.writer.position;
 }
 
 uint64_t hermes_log_sequence(const hermes_log_t *log)
 {
-    return log->writer.sequence - 1;
+    return log->log.writer.sequence - 1;
 }
 
 int hermes_log_close(hermes_log_t *log)
@@ -385,7 +372,11 @@ static int go_offline(struct hermes_log_reader *reader)
                                        .durability = DURABILITY_ASYNC,
                                        .window_bytes = WINDOW_MIN_BYTES};
     atomic_store(&reader->offline->epoch, 1);
-    atomic_store(&reader->offline->epoch_start, end);
+    status_note_epoch(reader->offline, &(struct epoch_record){.epoch = 1,
+                                                              .end = EPOCH_STOPPED,
+                                                              .first_position = first,
+                                                              .end_position = end,
+                                                              .end_sequence = sequence});
     atomic_store(&reader->offline->persisted, end);
     atomic_store(&reader->offline->persisted_sequence, sequence);
     atomic_store(&reader->offline->durable, end);

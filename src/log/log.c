@@ -30,24 +30,11 @@ static void log_forget(struct log *log)
         close(log->doorbell_fd);
     if (log->durability != DURABILITY_MEMORY)
         store_close(&log->store);
+    epochs_close(&log->epochs);
     pthread_mutex_destroy(&log->lock);
 }
 
-/* ---- windows ---- */
-
-static int make_window(struct log *log, uint32_t epoch, uint64_t position, uint64_t sequence, struct map *map,
-                       int *fd, struct error_text *text)
-{
-    char path[320];
-    log_window_path(log->prefix, epoch, path, sizeof path);
-    unlink(path); /* one that a crash left half made */
-    int rc = map_create(path, WINDOW_HEADER_BYTES + log->capacity, map, fd);
-    if (rc < 0)
-        return error_set(text, rc, "cannot make the window %s of %" PRIu64 " bytes", path,
-                         WINDOW_HEADER_BYTES + log->capacity);
-    window_init(map->address, log->capacity, log->status->topic_id, epoch, position, sequence, false);
-    return HERMES_OK;
-}
+/* ---- opening ---- */
 
 static int open_window(struct log *log, struct error_text *text)
 {
@@ -70,41 +57,6 @@ static int open_window(struct log *log, struct error_text *text)
     return HERMES_OK;
 }
 
-/* From where committed frames can be walked with known sequence: what is persisted; in a memory topic,
- * the writer's own word, which a stored topic never has to take. */
-static void walk_start(const struct log *log, uint64_t *position, uint64_t *sequence)
-{
-    if (log->durability != DURABILITY_MEMORY) {
-        *position = atomic_load_explicit(&log->status->persisted, memory_order_relaxed);
-        *sequence = atomic_load_explicit(&log->status->persisted_sequence, memory_order_relaxed);
-    } else {
-        *position = atomic_load_explicit(&log->window->position, memory_order_acquire);
-        *sequence = atomic_load_explicit(&log->window->sequence, memory_order_relaxed);
-    }
-}
-
-/*
- * A memory topic's writer that died between its commit word and its position leaves them apart by one
- * frame or batch; the walk finds it. The two words themselves may be apart by the same accident, so the
- * sequence is taken from the first frame behind the position where there is one.
- */
-static struct window_end find_end(struct log *log)
-{
-    uint64_t position, sequence, mask = log->capacity - 1;
-    walk_start(log, &position, &sequence);
-    if (log->durability == DURABILITY_MEMORY) {
-        hermes_header_t header;
-        uint64_t bytes;
-        if (position % HERMES_FRAME_ALIGNMENT != 0)
-            return (struct window_end){position & ~63ull, sequence, HERMES_EMALFORMED};
-        if (window_poll(log->window->data, mask, position, &header, &bytes) > 0)
-            sequence = header.sequence;
-    }
-    return window_walk(log->window->data, mask, position, sequence, position + log->capacity);
-}
-
-/* ---- opening ---- */
-
 static int make_doorbell(struct log *log, bool is_file, struct error_text *text)
 {
     int rc;
@@ -120,7 +72,39 @@ static int make_doorbell(struct log *log, bool is_file, struct error_text *text)
     return rc < 0 ? error_set(text, rc, "cannot make a doorbell in shared memory") : HERMES_OK;
 }
 
-/* A status page under a name that nobody looks for yet, and the first window. */
+/* The records of epochs. Those of an embedded log without a store live as long as its shared memory. */
+static int open_epochs(struct log *log, const struct log_options *options, struct error_text *text)
+{
+    char path[STORE_PATH_MAX + 8];
+    bool stored = log->durability != DURABILITY_MEMORY;
+    if (options->directory != NULL)
+        snprintf(path, sizeof path, "%s/epochs", options->directory);
+    else
+        other_path(log, "epochs", path, sizeof path);
+    return epochs_open(&log->epochs, path, stored, stored ? log->store.checkpoint.epoch : 0, text);
+}
+
+/* The first epoch since a reboot, an orderly stop, or ever. What the one before it left in memory is lost. */
+static int note_first_epoch(struct log *log, uint64_t position, uint64_t sequence, struct error_text *text)
+{
+    struct epoch_record record;
+    int rc = HERMES_OK;
+    if (epochs_find(&log->epochs, log->epochs.last, &record) == 0 && record.end == EPOCH_OPEN) {
+        record.end = EPOCH_LOST;
+        record.end_position = position;
+        record.end_sequence = sequence;
+        rc = epochs_write(&log->epochs, &record, text);
+    }
+    log->epoch = log->epochs.durable ? log->epochs.last + 1 : epochs_skip(&log->epochs);
+    record = (struct epoch_record){log->epoch, EPOCH_OPEN, position, sequence, position, sequence};
+    if (rc == 0)
+        rc = epochs_write(&log->epochs, &record, text);
+    if (rc == 0)
+        status_note_epoch(log->status, &record);
+    return rc;
+}
+
+/* A status page under a name that nobody looks for yet, and the first window, which nobody has written to. */
 static int fill_status(struct log *log, const struct log_options *options, const char *temporary,
                        struct error_text *text)
 {
@@ -139,25 +123,22 @@ static int fill_status(struct log *log, const struct log_options *options, const
     status->magic = STATUS_MAGIC;
 
     uint64_t position = 0, sequence = 1;
-    uint32_t epoch = 0;
     if (log->durability != DURABILITY_MEMORY) {
         position = log->store.position;
         sequence = log->store.sequence;
-        epoch = log->store.checkpoint.epoch;
     }
-    log->epoch = epoch + 1;
-    struct map map;
-    rc = make_window(log, log->epoch, position, sequence, &map, &log->window_fd, text);
+    rc = note_first_epoch(log, position, sequence, text);
+    if (rc == 0)
+        rc = log_make_window(log, log->epoch, &log->window_map, &log->window_fd, text);
     if (rc < 0)
         return rc;
-    log->window_map = map;
-    log->window = map.address;
+    log->window = log->window_map.address;
+    window_init(log->window, log->capacity, status->topic_id, log->epoch, position, sequence, false);
     atomic_store(&status->persisted, position);
     atomic_store(&status->persisted_sequence, sequence);
     atomic_store(&status->durable, position);
     atomic_store(&status->durable_sequence, sequence);
-    atomic_store(&status->epoch_start, position);
-    atomic_store(&status->seal, status_seal(options->instance, epoch));
+    atomic_store(&status->seal, status_seal(options->instance, log->epoch - 1));
     atomic_store(&status->epoch, log->epoch);
     atomic_store(&status->state, STATE_OPEN);
     return HERMES_OK;
@@ -185,19 +166,30 @@ static int make_status(struct log *log, const struct log_options *options, struc
 static void repair_journal(struct log *log)
 {
     struct status *status = log->status;
-    uint32_t ring = atomic_load(&status->journal_ring);
-    if (ring == 0 || ring > STATUS_RINGS)
-        return;
-    uint64_t position = atomic_load(&status->journal_log_position), messages = 0, bytes;
-    hermes_header_t header;
-    int rc;
-    while ((rc = window_poll(log->window->data, log->capacity - 1, position, &header, &bytes)) > 0) {
-        messages += rc == POLL_DATA;
-        position += bytes;
+    uint64_t ring = atomic_load(&status->journal_ring);
+    uint32_t line = atomic_load(&status->journal_line);
+    if (ring != 0 && line < STATUS_RINGS && atomic_load(&status->rings[line].id) == ring) {
+        uint64_t position = atomic_load(&status->journal_log_position), messages = 0, bytes;
+        hermes_header_t header;
+        int rc;
+        while ((rc = window_poll(log->window->data, log->capacity - 1, position, &header, &bytes)) > 0) {
+            messages += rc == POLL_DATA;
+            position += bytes;
+        }
+        atomic_store(&status->rings[line].consumed_sequence,
+                     atomic_load(&status->journal_sequence) + messages);
     }
-    atomic_store(&status->rings[ring - 1].consumed_sequence,
-                 atomic_load(&status->journal_sequence) + messages);
     atomic_store(&status->journal_ring, 0);
+}
+
+/* Rings died with the broker that had them: their producers find out by their marks, and how far they came by
+ * their lines. */
+static void end_rings(struct status *status)
+{
+    for (unsigned i = 0; i < STATUS_RINGS; i++) {
+        atomic_store(&status->rings[i].ended, 1);
+        atomic_store(&status->ring_marks[i], 0);
+    }
 }
 
 /* HERMES_ENOTFOUND: there is none, or none that can be used: then the store is the truth. */
@@ -236,11 +228,21 @@ static int take_up_status(struct log *log, const struct log_options *options, st
             return rc;
     }
     repair_journal(log);
-    /* The instance is new, the sealed epoch as it was: publishers and readers that live go on. */
-    uint32_t sealed = (uint32_t)atomic_load(&status->seal);
+    end_rings(status);
     atomic_store(&status->state, STATE_OPEN);
+    struct epoch_record record = {0};
+    bool known = status_find_epoch(status, log->epoch, &record);
+    uint32_t sealed = (uint32_t)atomic_load(&status->seal);
+    if (known && record.end != EPOCH_OPEN) {
+        log->ended = true;
+        log->end = (struct window_end){record.end_position, record.end_sequence, 0};
+    } else if (sealed >= log->epoch || atomic_load(&status->writer) == WRITER_OWNER) {
+        log_end(log, EPOCH_LEFT); /* what the last owner began, or was itself */
+    }
+    /* The instance is new, the sealed epoch as it was: publishers and readers that live go on. */
+    sealed = (uint32_t)atomic_load(&status->seal);
     atomic_store(&status->seal, status_seal(options->instance, sealed));
-    return sealed >= log->epoch ? log_new_epoch(log, text) : HERMES_OK;
+    return HERMES_OK;
 }
 
 int log_open(struct log *log, const struct log_options *options, struct error_text *text)
@@ -249,6 +251,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
                         .window_fd = -1,
                         .doorbell_fd = -1,
                         .durability = options->durability,
+                        .epochs = {.fd = -1},
                         .capacity = options->window_bytes,
                         .instance = options->instance};
     if (!window_capacity_is_legal(options->window_bytes))
@@ -276,6 +279,8 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
                         access(status, F_OK) == 0 ? STORE_RESUME : STORE_WRITE, text);
     }
     if (rc == 0)
+        rc = open_epochs(log, options, text);
+    if (rc == 0)
         rc = make_doorbell(log, options->doorbell_is_file, text);
     if (rc == 0) {
         rc = take_up_status(log, options, text);
@@ -299,62 +304,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     return HERMES_OK;
 }
 
-/* ---- change of publisher ---- */
-
-int log_new_epoch(struct log *log, struct error_text *text)
-{
-    struct status *status = log->status;
-    uint32_t next = log->epoch + 1;
-    /* (1), (2), (3) of status.h. Release pairs with readers' acquire in status_load_seal(). */
-    atomic_store_explicit(&status->seal, status_seal(log->instance, log->epoch), memory_order_release);
-    barrier_remote();
-    struct window_end end = find_end(log);
-
-    struct map map;
-    int fd;
-    int rc = make_window(log, next, end.position, end.sequence, &map, &fd, text);
-    if (rc < 0)
-        return rc;
-    /* (4) The frames that are still readable move over, so no reader has to stay behind. */
-    struct window *window = map.address;
-    uint64_t first = atomic_load_explicit(&log->window->overwrite_limit, memory_order_relaxed);
-    uint64_t oldest = end.position > log->capacity ? end.position - log->capacity : 0;
-    first = (first + HERMES_FRAME_ALIGNMENT - 1) & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
-    if (first < oldest)
-        first = oldest;
-    if (first > end.position)
-        first = end.position;
-    for (uint64_t p = first; p < end.position;) {
-        uint64_t offset = p & (log->capacity - 1), run = log->capacity - offset;
-        if (run > end.position - p)
-            run = end.position - p;
-        window_copy_out(window->data + offset, log->window->data + offset, run);
-        p += run;
-    }
-    window->first = first;
-    atomic_store_explicit(&window->overwrite_limit, first, memory_order_relaxed);
-    /* The next writer may be slow to come: readers must not take old bytes for its first frame. */
-    atomic_store_explicit(window_commit_word(window->data, end.position & (log->capacity - 1)), 0,
-                          memory_order_relaxed);
-
-    /* (5) Release pairs with the acquire of epoch in reader.c: the window is complete. */
-    atomic_store_explicit(&status->epoch_start, end.position, memory_order_relaxed);
-    atomic_store_explicit(&status->epoch, next, memory_order_release);
-    futex_wake_all(&status->epoch);
-    atomic_fetch_add_explicit(&log->window->bell, 1, memory_order_release);
-    futex_wake_all(&log->window->bell);
-
-    char path[320];
-    log_window_path(log->prefix, log->epoch, path, sizeof path);
-    unlink(path);
-    map_release(&log->window_map);
-    close(log->window_fd);
-    log->window_map = map;
-    log->window = window;
-    log->window_fd = fd;
-    log->epoch = next;
-    return HERMES_OK;
-}
+/* ---- for the persister and the readers ---- */
 
 struct futex_word log_park(struct log *log)
 {
@@ -370,9 +320,10 @@ struct futex_word log_park(struct log *log)
 bool log_has_more(struct log *log)
 {
     log_lock(log);
-    uint64_t offset = log->store.position & (log->capacity - 1);
-    bool more =
-        atomic_load_explicit(window_commit_word(log->window->data, offset), memory_order_acquire) != 0;
+    uint64_t position = log->store.position, offset = position & (log->capacity - 1);
+    bool more = log->ended ? position < log->end.position
+                           : atomic_load_explicit(window_commit_word(log->window->data, offset),
+                                                  memory_order_acquire) != 0;
     log_unlock(log);
     return more;
 }
@@ -392,41 +343,47 @@ void log_abandon(struct log *log)
     log_forget(log);
 }
 
+/* Everything into the store, durable. */
+static int store_all(struct log *log)
+{
+    int64_t done;
+    while ((done = log_persist(log, log->capacity)) > 0)
+        ;
+    return done < 0 ? (int)done : log_sync(log);
+}
+
+static void remove_shared(const struct log *log)
+{
+    static const char *const files[] = {"bell", "status", "epochs"};
+    char path[320];
+    log_window_path(log->prefix, log->epoch, path, sizeof path);
+    unlink(path);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        other_path(log, files[i], path, sizeof path);
+        unlink(path);
+    }
+}
+
 int log_close(struct log *log, enum status_state state)
 {
-    /* Seal first: what a publisher is told was committed is in the walk that follows. */
-    atomic_store_explicit(&log->status->seal, status_seal(log->instance, log->epoch), memory_order_release);
-    barrier_remote();
-    int rc = HERMES_OK;
-    if (state != STATE_DELETED) {
-        int64_t done;
-        while ((done = log_persist(log, log->capacity)) > 0)
-            ;
-        rc = done < 0 ? (int)done : log_sync(log);
+    log_end(log, EPOCH_STOPPED); /* first: what a publisher is told was committed is in what follows */
+    int rc = state == STATE_DELETED ? HERMES_OK : store_all(log);
+    if (rc == 0) {
+        struct epoch_record record;
+        struct error_text ignored; /* should it fail, the next start finds the same end in the store */
+        if (state != STATE_DELETED && status_find_epoch(log->status, log->epoch, &record))
+            (void)epochs_write(&log->epochs, &record, &ignored);
+        /* Release pairs with the reader's acquire of state: where the log ends is known before that it does.
+         */
+        atomic_store_explicit(&log->status->state, state, memory_order_release);
+        remove_shared(log);
     }
-    /* The end is what was stored: a commit that came since then does not count, and its publisher, who
-     * saw the seal, finds that out here. */
-    uint64_t end = log->durability == DURABILITY_MEMORY ? find_end(log).position : log->store.position;
-    atomic_store_explicit(&log->status->epoch_start, end, memory_order_relaxed);
-    /* Release pairs with the reader's acquire of state: where the log ends is known before that it does. */
-    atomic_store_explicit(&log->status->state, state, memory_order_release);
+    /* Else nothing may be thrown away that only shared memory still has: a full disk must be able to heal.
+     * The epoch is over, and the next owner goes on from there, as after a crash. */
     atomic_fetch_add_explicit(&log->window->bell, 1, memory_order_release);
     futex_wake_all(&log->window->bell);
     atomic_fetch_add_explicit(&log->status->durable_bell, 1, memory_order_release);
     futex_wake_all(&log->status->durable_bell);
-
-    /* Nothing may be thrown away that only shared memory still has: a full disk must be able to heal. */
-    if (rc == 0) {
-        char path[320];
-        log_window_path(log->prefix, log->epoch, path, sizeof path);
-        unlink(path);
-        other_path(log, "bell", path, sizeof path);
-        unlink(path);
-        other_path(log, "status", path, sizeof path);
-        unlink(path);
-    } else {
-        atomic_store_explicit(&log->status->state, STATE_FAILED, memory_order_release);
-    }
     log_forget(log);
     return rc;
 }

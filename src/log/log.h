@@ -6,6 +6,7 @@
  *     P.status            status page            survives its owner; taken up again by the next
  *     P.<epoch>.window    hot window             one for each epoch; the former is removed
  *     P.bell              doorbell (embedded; a broker's is a sealed memfd)
+ *     D/epochs            what is known for good of each epoch
  *     D/                  store (durability other than memory)
  *
  * Threads: log_lock() around everything but log_persist() and log_sync(), which take it themselves.
@@ -15,6 +16,7 @@
 
 #include <pthread.h>
 
+#include "log/epochs.h"
 #include "log/status.h"
 #include "log/store.h"
 #include "log/window.h"
@@ -23,7 +25,7 @@ enum log_durability { DURABILITY_MEMORY = 0, DURABILITY_ASYNC = 1, DURABILITY_SY
 
 struct log_options {
     const char *prefix;    /* P */
-    const char *directory; /* D; unused for DURABILITY_MEMORY */
+    const char *directory; /* D; NULL: epochs are remembered in shared memory, for DURABILITY_MEMORY only */
     uint64_t topic_id;
     uint64_t window_bytes;
     uint64_t segment_bytes;
@@ -55,6 +57,12 @@ struct log {
     uint64_t capacity;
     uint32_t instance;
     uint32_t epoch;
+    struct epochs epochs;
+    bool ended; /* the epoch is over; `end` says where */
+    struct window_end end;
+    struct window_writer writer;            /* WRITER_OWNER */
+    struct readers *readers;                /* whom the owner's writer waits for; NULL: nobody */
+    const _Atomic uint32_t *persister_bell; /* and whom it rings; NULL: nobody */
     struct store store;
     bool taken_up;         /* the shared memory of a former owner: nothing of what it held is lost */
     bool failed;           /* the store refused a write: nothing more is confirmed */
@@ -71,12 +79,37 @@ struct log {
  * publisher that was cut short, drains nothing (the persister does). */
 int log_open(struct log *log, const struct log_options *options, struct error_text *text);
 
-/* Seals the current epoch and opens the next, with what is readable: whoever published can no longer.
- * Needed before another writer may begin. Wakes all readers. */
-int log_new_epoch(struct log *log, struct error_text *text);
+/*
+ * Who writes the log. log_renew() opens a fresh epoch, which nobody writes yet; log_take() gives it to a
+ * writer: WRITER_CLIENT, which is then handed window_fd, or WRITER_OWNER, whose log->writer it makes ready.
+ * log_begin() is both. There is no other way to a window: whoever published before can no longer.
+ *
+ * Whatever can fail is done before anything is sealed: after an error of log_renew() the former writer goes
+ * on as if nothing had been asked (but after HERMES_EIO from the record of the epoch, when the log has no
+ * writer). It wakes all readers. It costs the making of a window, and for a stored log an fdatasync: not for
+ * an event loop. log_take() costs next to nothing, and cannot fail.
+ */
+int log_renew(struct log *log, struct error_text *text);
+bool log_is_fresh(const struct log *log);
+void log_take(struct log *log, enum status_writer who);
+int log_begin(struct log *log, enum status_writer who, struct error_text *text);
+
+/* Ends the current epoch: what is committed now counts, nothing later does, and readers read up to there.
+ * Needs no room, so it cannot fail. Nothing happens if it is over already. Costs a walk over what is not
+ * stored yet. */
+void log_end(struct log *log, enum epoch_end why);
+
+/* May anything be committed to the log as it is? */
+static inline bool log_has_writer(const struct log *log)
+{
+    return atomic_load_explicit(&log->status->writer, memory_order_relaxed) != WRITER_NOBODY;
+}
+
+/* Of writer.c, for log_open(): the file of a window that is still to be initialised. */
+int log_make_window(struct log *log, uint32_t epoch, struct map *map, int *fd, struct error_text *text);
 
 /* Stores a copy of up to limit bytes that stand committed in the window; returns how many. Under its own
- * lock. A malformed frame is HERMES_EMALFORMED: the publisher must go (log_new_epoch). */
+ * lock. A malformed frame is HERMES_EMALFORMED: the publisher must go (log_end, EPOCH_MALFORMED). */
 int64_t log_persist(struct log *log, uint64_t limit);
 
 /* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */

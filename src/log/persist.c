@@ -18,6 +18,8 @@ int64_t log_persist(struct log *log, uint64_t limit)
     uint64_t mask = log->capacity - 1, from = log->store.position;
     uint64_t boundary = (from | mask) + 1; /* a multiple of C: neither window nor segment goes on there */
     uint64_t until = from + limit < boundary ? from + limit : boundary;
+    if (log->ended && until > log->end.position)
+        until = log->end.position; /* a commit that came after the seal does not count */
     struct window_end end = window_walk(log->window->data, mask, from, log->store.sequence, until);
     if (log->failed) {
         result = HERMES_EIO;

@@ -41,15 +41,19 @@ static int map_window(struct reader *reader, int fd, uint32_t epoch)
     return HERMES_OK;
 }
 
-/* Goes over to the current epoch's window. The position stays: what was readable has moved with it. */
+/* Goes over to the current epoch's window, even if that is over as well. The position stays: what was
+ * readable has moved with it. HERMES_EAGAIN: the reader's epoch is over, and there is no other yet. */
 static int follow_epoch(struct reader *reader)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
-        /* Acquire pairs with the release of epoch in log_new_epoch(). */
+        /* Acquire pairs with the release of epoch in log_renew(). */
         uint32_t epoch = atomic_load_explicit(&reader->status->epoch, memory_order_acquire);
         uint64_t seal = status_load_seal(reader->status);
-        if ((uint32_t)seal >= epoch)
-            return HERMES_EAGAIN; /* sealed, and the next one is not there yet */
+        bool over = (uint32_t)seal >= epoch;
+        if (epoch == reader->epoch && over)
+            return HERMES_EAGAIN;
+        if (over) /* as it was while the epoch was open: what is read finds another, and looks for the end */
+            seal = status_seal((uint32_t)(seal >> 32), epoch - 1);
         if (epoch == reader->epoch) {
             reader->seal = seal;
             return HERMES_OK;
@@ -64,7 +68,8 @@ static int follow_epoch(struct reader *reader)
         close(fd);
         if (rc < 0)
             return rc;
-        reader->seal = seal;
+        reader->seal = seal; /* if it has changed since, the next look finds that out */
+        return HERMES_OK;
     }
     return HERMES_EAGAIN;
 }
@@ -78,11 +83,10 @@ static int enter_epoch(struct reader *reader)
         int rc = follow_epoch(reader);
         if (rc != HERMES_EAGAIN)
             return rc;
-        uint32_t state = atomic_load_explicit(&reader->status->state, memory_order_acquire);
-        if (state == STATE_CLOSED || state == STATE_DELETED)
+        if (status_is_closed(reader->status))
             return error_set(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
         if (clock_monotonic_ns() - start > longest_change_ns)
-            return error_set(&reader->error, rc, "a change of publishers does not end (did its owner die?)");
+            return error_set(&reader->error, rc, "publishers change faster than their windows can be opened");
         (void)futex_wait(&reader->status->epoch, epoch, 1000000);
     }
 }
@@ -189,7 +193,7 @@ static bool wanted(struct reader *reader, const hermes_header_t *header)
     if (header->sequence < reader->skip_below_sequence || header->timestamp < reader->skip_below_time)
         return false;
     reader->skip_below_sequence = reader->skip_below_time = 0;
-    reader->skipping = false;
+    reader->detour = reader->skipping = false;
     return true;
 }
 
@@ -209,12 +213,9 @@ static int skip_overwritten(struct reader *reader)
     const struct window *window = reader->window;
     uint64_t end = atomic_load_explicit(&window->position, memory_order_acquire);
     uint64_t limit = atomic_load_explicit(&window->overwrite_limit, memory_order_acquire);
-    uint64_t lap = (limit + reader->mask) & ~reader->mask;
-    if (limit == window->first)
-        lap = limit;
     if (reader->position >= limit)
         return HERMES_OK;
-    reader->position = lap <= end ? lap : end;
+    reader->position = window_oldest(window, end);
     return error_set(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
                      reader->position);
 }
@@ -274,6 +275,30 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
     }
 }
 
+/*
+ * The epoch is over and no other has begun. 1: what stands at the position counts; 0: it is not known yet, or
+ * all was read: then there is nothing to do until the seal or the epoch changes. A later commit does not
+ * count.
+ */
+static int read_to_end(struct reader *reader, uint64_t seal)
+{
+    struct epoch_record record;
+    bool closed = status_is_closed(reader->status);
+    if (seal >> 32 != reader->seal >> 32) {
+        reader->owner_changed = true;
+        reader->seal = status_seal((uint32_t)(seal >> 32), (uint32_t)reader->seal);
+    }
+    if (!status_find_epoch(reader->status, reader->epoch, &record) || record.end == EPOCH_OPEN)
+        return closed ? HERMES_ECLOSED : 0;
+    if (reader->position < record.end_position)
+        return 1;
+    if (closed)
+        return HERMES_ECLOSED;
+    reader->idle_seal = seal;
+    reader->detour = true;
+    return 0;
+}
+
 /* HERMES_EAGAIN: the position, the window or the mode changed: start again. */
 static int poll_window(struct reader *reader, hermes_message_t *message)
 {
@@ -306,18 +331,14 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
         rc = follow_epoch(reader);
         if (rc != HERMES_EAGAIN)
             return rc < 0 ? rc : HERMES_EAGAIN;
-        uint32_t state = atomic_load_explicit(&reader->status->state, memory_order_acquire);
-        if (state != STATE_CLOSED && state != STATE_DELETED)
-            return 0; /* between two publishers */
-        /* Closed for good, and epoch_start says where it ends: a later commit does not count. */
-        if (position >= atomic_load_explicit(&reader->status->epoch_start, memory_order_relaxed))
-            return HERMES_ECLOSED;
+        if ((rc = read_to_end(reader, seal)) <= 0)
+            return rc;
         rc = window_poll(reader->data, reader->mask, position, &header, &bytes);
-        if (rc == POLL_EMPTY)
-            return HERMES_ECLOSED;
         if (rc == POLL_DATA)
             window_copy_out(reader->copy, reader->data + (position & reader->mask) + HERMES_HEADER_BYTES,
                             header.length);
+        if (!window_still_there(reader->window, position))
+            return HERMES_EAGAIN;
     }
     if (rc == POLL_EMPTY)
         return 0;
@@ -359,6 +380,12 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
 int reader_poll_slow(struct reader *reader, hermes_message_t *message)
 {
     int rc;
+    if (reader->idle_seal != 0) {
+        if (reader_is_idle(reader))
+            return 0;
+        reader->idle_seal = 0;
+        reader->detour = reader->skipping;
+    }
     do {
         rc = reader->in_store ? poll_store(reader, message) : poll_window(reader, message);
     } while (rc == HERMES_EAGAIN);
@@ -419,11 +446,10 @@ int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)
 
 static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
 {
-    reader->position = position;
-    reader->sequence = sequence;
+    reader_hop(reader, position, sequence);
     reader->in_store = false;
     reader->skip_below_sequence = reader->skip_below_time = 0;
-    reader->skipping = false;
+    reader->detour = reader->skipping = false;
 }
 
 int reader_seek_end(struct reader *reader)
@@ -564,7 +590,7 @@ int reader_seek_sequence(struct reader *reader, uint64_t sequence)
     if (rc < 0)
         return rc;
     reader->skip_below_sequence = sequence;
-    reader->skipping = true;
+    reader->detour = reader->skipping = true;
     return HERMES_OK;
 }
 
@@ -574,7 +600,7 @@ int reader_seek_time(struct reader *reader, uint64_t timestamp)
     if (rc < 0)
         return rc;
     reader->skip_below_time = timestamp;
-    reader->skipping = true;
+    reader->detour = reader->skipping = true;
     return HERMES_OK;
 }
 

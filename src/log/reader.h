@@ -37,10 +37,12 @@ struct reader {
     uint8_t *copy; /* one frame */
     bool verify;
     bool in_store;
+    bool detour;   /* skipping, or idle */
     bool skipping; /* to a sequence or a time that was sought */
     bool owner_changed;
 
     /* cold */
+    uint64_t idle_seal; /* nobody publishes, and all was read: the seal that says so; else 0 */
     uint32_t epoch;
     bool stored;
     uint64_t skip_below_sequence;
@@ -73,7 +75,7 @@ static inline int reader_poll(struct reader *reader, hermes_message_t *message)
 {
     hermes_header_t header;
     uint64_t frame_bytes, position = reader->position;
-    if (__builtin_expect(reader->in_store || reader->skipping, 0))
+    if (__builtin_expect(reader->in_store || reader->detour, 0))
         return reader_poll_slow(reader, message);
     int rc = window_poll(reader->data, reader->mask, position, &header, &frame_bytes);
     if (__builtin_expect(rc != POLL_DATA, 0)) {
@@ -104,9 +106,20 @@ static inline int reader_poll(struct reader *reader, hermes_message_t *message)
     return 1;
 }
 
+/* Between two publishers, with nothing left to read: until the next one's epoch is there, the log is closed,
+ * or another owner has taken it up. */
+static inline bool reader_is_idle(const struct reader *reader)
+{
+    return reader->idle_seal != 0 && status_load_seal(reader->status) == reader->idle_seal &&
+           atomic_load_explicit(&reader->status->epoch, memory_order_acquire) == reader->epoch &&
+           !status_is_closed(reader->status);
+}
+
 /* Is there anything to do at the reader's position? Cheap: for spinning. */
 static inline bool reader_ready(const struct reader *reader)
 {
+    if (reader->idle_seal != 0)
+        return !reader_is_idle(reader);
     if (reader->in_store ||
         atomic_load_explicit(
             (const _Atomic uint64_t *)(const void *)(reader->data + (reader->position & reader->mask)),
@@ -114,6 +127,15 @@ static inline bool reader_ready(const struct reader *reader)
         return true;
     return !window_still_there(reader->window, reader->position) ||
            status_load_seal(reader->status) != reader->seal;
+}
+
+/* The next frame is that at position, which is known to be one; sequence 0: any. */
+static inline void reader_hop(struct reader *reader, uint64_t position, uint64_t sequence)
+{
+    reader->position = position;
+    reader->sequence = sequence;
+    reader->idle_seal = 0;
+    reader->detour = reader->skipping;
 }
 
 /* Sleeps until there may be something, the time-out or a signal. spin_ns first without sleeping.

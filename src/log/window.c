@@ -47,6 +47,14 @@ int window_check(const struct window *window, size_t bytes, uint64_t *capacity)
     return HERMES_OK;
 }
 
+uint64_t window_oldest(const struct window *window, uint64_t end)
+{
+    uint64_t limit = atomic_load_explicit(&window->overwrite_limit, memory_order_acquire);
+    uint64_t mask = window->capacity - 1,
+             oldest = limit <= window->first ? window->first : (limit + mask) & ~mask;
+    return oldest < end ? oldest : end;
+}
+
 void window_writer_init(struct window_writer *writer, const struct window_writer_options *options,
                         uint64_t position, uint64_t sequence)
 {
@@ -57,8 +65,8 @@ void window_writer_init(struct window_writer *writer, const struct window_writer
         .position = position,
         .sequence = sequence,
         .zeroed = position,
-        .status = options->status,
-        .seal = status_load_seal(options->status),
+        .mark = options->mark,
+        .seal = options->seal,
         .parked = options->doorbell != NULL ? &options->doorbell->parked : options->parked,
         .epoch = options->epoch,
         .membarrier = options->membarrier,

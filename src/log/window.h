@@ -53,7 +53,7 @@ struct window {
     uint64_t topic_id;
     uint32_t epoch;
     uint32_t writer_fences; /* 1: the writer could not register with membarrier, and fences itself */
-    uint64_t first;         /* the first position whose bytes are in this window */
+    uint64_t first;         /* where the oldest frame of this window began when it was made */
 
     _Alignas(1024) _Atomic uint64_t position;
     _Atomic uint64_t sequence; /* of the next DATA */
@@ -122,12 +122,12 @@ struct window_writer {
     uint64_t sequence; /* of the next DATA */
     uint64_t zeroed;   /* commit words in [position, zeroed) are 0 */
     uint64_t may_zero; /* zeroing up to here needs neither a new overwrite limit nor the gate */
-    const struct status *status;
-    uint64_t seal;                  /* as long as the status says so, all is as it was */
+    const _Atomic uint64_t *mark;
+    uint64_t seal;                  /* as long as *mark says so, all is as it was */
     const _Atomic uint32_t *parked; /* somebody sleeps: after a commit, ring */
-    uint32_t epoch;
+    uint32_t epoch;                 /* that the seal must stay below; 0: a ring, which has no epoch */
     bool membarrier;
-    bool owner_changed; /* a restarted broker has taken the log up */
+    bool owner_changed; /* another broker has taken the log up, or ours takes no more from the ring */
     struct window *window;
     const _Atomic uint64_t *gate;           /* bytes below it may be overwritten; NULL: all may */
     struct readers *readers;                /* nor those that one of these has to read; NULL: nobody */
@@ -139,14 +139,15 @@ struct window_writer {
 
 struct window_writer_options {
     struct window *window;
-    const struct status *status;
+    const _Atomic uint64_t *mark; /* the status page's seal, or a ring's mark */
+    uint64_t seal;                /* what it says as long as all is as it was */
     const _Atomic uint64_t *gate;
     struct readers *readers;
     struct doorbell *doorbell;
     const _Atomic uint32_t *parked;
     const _Atomic uint32_t *persister_bell;
     int eventfd;
-    uint32_t epoch; /* that the seal must stay below */
+    uint32_t epoch; /* that the seal must stay below; 0: a ring */
     bool membarrier;
 };
 
@@ -201,15 +202,16 @@ static inline void window_commit(struct window_writer *writer, uint64_t word, ui
 /* W4 and W5, once after one commit or a batch. HERMES_EFENCED: the last frames may not count. */
 static inline int window_after_commit(struct window_writer *writer)
 {
-    /* Relaxed: read by newcomers and by recovery, who then follow the commit words themselves. */
-    atomic_store_explicit(&writer->window->position, writer->position, memory_order_relaxed);
+    /* Release pairs with the acquire of newcomers (reader_seek_end()): they find the word there zeroed, or
+     * the next commit. */
+    atomic_store_explicit(&writer->window->position, writer->position, memory_order_release);
     atomic_store_explicit(&writer->window->sequence, writer->sequence, memory_order_relaxed);
     barrier_publisher(writer->membarrier);
     if (__builtin_expect(atomic_load_explicit(writer->parked, memory_order_relaxed) != 0, 0))
         window_ring(writer);
-    uint64_t seal = atomic_load_explicit(&writer->status->seal, memory_order_relaxed);
+    uint64_t seal = atomic_load_explicit(writer->mark, memory_order_relaxed);
     if (__builtin_expect(seal != writer->seal, 0)) {
-        if ((uint32_t)seal >= writer->epoch)
+        if (writer->epoch != 0 && (uint32_t)seal >= writer->epoch)
             return HERMES_EFENCED;
         writer->owner_changed = true;
     }
@@ -286,6 +288,13 @@ void window_init(struct window *window, uint64_t capacity, uint64_t topic_id, ui
 
 /* Is this a window of which bytes are mapped? Fills in the capacity, read once and checked. */
 int window_check(const struct window *window, size_t bytes, uint64_t *capacity);
+
+/* Is this a status page that we understand? */
+int status_check(const struct status *status);
+
+/* The oldest frame that a newcomer may begin with; end: behind the last one. Whoever has read up to the
+ * overwrite limit goes on there, but frames are known to begin only at `first` and at multiples of C. */
+uint64_t window_oldest(const struct window *window, uint64_t end);
 
 /* Walks committed frames from position on, in a window whose writer no longer writes or may be hostile:
  * ends at the first that is not there or not right. At most to `until`. */

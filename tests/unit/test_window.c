@@ -34,7 +34,8 @@ static void setup(struct fixture *f, const _Atomic uint64_t *gate)
     window_init(f->window, CAPACITY, 1, 1, 0, 1, false);
     window_writer_init(&f->writer,
                        &(struct window_writer_options){.window = f->window,
-                                                       .status = f->status,
+                                                       .mark = &f->status->seal,
+                                                       .seal = status_load_seal(f->status),
                                                        .gate = gate,
                                                        .doorbell = f->doorbell,
                                                        .eventfd = -1,
@@ -230,7 +231,8 @@ static void overtaken_reader_sees_nothing_torn(void **state)
     window_init(only_window, CAPACITY, 1, 1, 0, 1, false);
     window_writer_init(&f.writer,
                        &(struct window_writer_options){.window = only_window,
-                                                       .status = f.status,
+                                                       .mark = &f.status->seal,
+                                                       .seal = status_load_seal(f.status),
                                                        .doorbell = f.doorbell,
                                                        .eventfd = -1,
                                                        .epoch = 1,
