@@ -1,0 +1,142 @@
+/*
+ * The worker pool: everything of the broker that may wait for a disk, or takes long, happens here and never
+ * in the event loop.
+ *
+ *     job   once: work() on a worker, then done() on the loop's thread: the answer comes as an event
+ *     task  again and again: run() on a worker whenever it is due or somebody rings
+ *
+ * Jobs of one job_queue come one after the other, in the order in which they were submitted; other jobs and
+ * all tasks go on beside them. A task never runs on two workers at once, and one that is slow (a sync that
+ * takes seconds) holds nobody up but itself, as long as there are workers: one is kept for jobs however many
+ * tasks are busy, and one for tasks however many jobs are.
+ *
+ * A job can wait until tasks are out: see job_removes(). That is how a task is ended without waiting for it.
+ *
+ * Threads: "loop" may be called by the event loop's thread alone, "any" by any. Nothing but what says so
+ * blocks: the pool's lock is never held through a system call other than a wake.
+ */
+#ifndef BROKER_WORKERS_H
+#define BROKER_WORKERS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WORKERS_MIN = 2, WORKERS_MAX = 64 };
+
+/* What a task returns that has nothing to do until somebody rings. */
+#define TASK_WHEN_RUNG UINT64_MAX
+
+struct workers;
+struct job;
+
+enum task_state { TASK_OUT, TASK_RESTING, TASK_RUNNING };
+
+/* The owner's memory, all zeros but for the functions; it stays where it is until the task is out. */
+struct task {
+    /* On a worker. now_ns is monotonic. Returns when it is due again; 0: at once, after others that are. */
+    uint64_t (*run)(struct task *task, uint64_t now_ns);
+    /* Any thread, under the pool's lock: somebody waits for run() to return, should it sleep. NULL: it never
+     * does. */
+    void (*interrupt)(struct task *task);
+    /* On the thread that took it out, when it will not run any more: the last that is heard of it. Or NULL.
+     */
+    void (*left)(struct task *task);
+    /* The pool's. */
+    enum task_state state;
+    bool rung;          /* while it ran */
+    bool leaving;       /* out as soon as it does not run */
+    uint64_t due_ns;    /* while it is in the heap */
+    unsigned place;     /* 1 + in the heap; 0: not there */
+    struct job *waiter; /* begins when this task is out */
+    struct task *next;  /* in job->removes */
+};
+
+/* Jobs that come one after the other: everything about one topic's log. All zeros: empty. The loop's. */
+struct job_queue {
+    struct job *first, *last; /* behind the one that is under way */
+    bool busy;
+};
+
+/* The submitter's memory; it stays where it is until done() is called, which may free it or submit it again.
+ */
+struct job {
+    /* On the loop's thread, when all before it in its queue are done, and perhaps within workers_submit(): is
+     * it still to be? false: no work(), but done(), with refused. NULL: yes. */
+    bool (*begin)(struct job *job);
+    void (*work)(struct job *job); /* on a worker. NULL: nothing */
+    void (*done)(struct job *job); /* on the loop's thread */
+    bool refused;
+    /* The pool's. */
+    struct job_queue *queue;
+    struct job *next;
+    struct task *removes;
+    unsigned waits_for; /* tasks that still run */
+};
+
+struct workers {
+    pthread_mutex_t lock;
+    pthread_cond_t leads;   /* the one idle worker that waits for the time */
+    pthread_cond_t follows; /* the other idle ones */
+    pthread_cond_t settled; /* a task is out, or a job is complete */
+    pthread_t threads[WORKERS_MAX];
+    unsigned thread_count;
+    unsigned followers; /* idle, and not the leader */
+    bool led;
+    uint64_t leader_until_ns;
+    unsigned tasks_running, jobs_running;
+    struct job *ready, *ready_last;
+    struct job *complete, *complete_last;
+    struct task **heap; /* by due_ns */
+    unsigned heap_count;
+    unsigned task_count, task_room;
+    bool stop;
+    unsigned jobs;               /* submitted and not done; the loop's */
+    struct job_queue *advancing; /* whose job's done() is being called; the loop's */
+    int event_fd;                /* readable when workers_completed() has something to do; -1: not started */
+};
+
+/* Loop. threads is cut to WORKERS_MIN..WORKERS_MAX. After an error there is nothing to stop. */
+int workers_start(struct workers *workers, unsigned threads);
+
+/* Loop. Waits until every job is done, calling done(), then until no task runs, and ends the threads. Tasks
+ * that are still in are not run again; those that sleep in run() should be out before. Not started: nothing.
+ */
+void workers_stop(struct workers *workers);
+
+/* ---- jobs ---- */
+
+/* Loop. queue NULL: it need not wait for others. Cannot fail, and allocates nothing. */
+void workers_submit(struct workers *workers, struct job_queue *queue, struct job *job);
+
+/* Loop, before the job is submitted: that task is taken out before work() begins, and does not run again
+ * unless it is added again. For any number of tasks, each by one job alone. */
+void job_removes(struct job *job, struct task *task);
+
+/* Loop. Calls done() of what was completed. Whoever reads event_fd calls it. */
+void workers_completed(struct workers *workers);
+
+/* Loop. Blocks until every job is done, calling done(): for an orderly stop. */
+void workers_drain(struct workers *workers);
+
+/* Loop, within done(): is nobody behind that job in its queue? Then the queue may go, if the pool is told. */
+bool job_queue_is_last(const struct job_queue *queue);
+void job_queue_end(struct workers *workers, struct job_queue *queue);
+
+/* ---- tasks ---- */
+
+/* Any. Due at once. HERMES_ENOMEM. */
+int workers_add(struct workers *workers, struct task *task);
+
+/* Any. Due now; if it runs, again when it has. Of a task that is out: nothing. */
+void workers_ring(struct workers *workers, struct task *task);
+
+/* Any but a worker. Blocks until the task does not run, and it is out then: for tests and an orderly stop. */
+void workers_remove(struct workers *workers, struct task *task);
+
+/* A worker, from run(): may it sleep there, and keep a worker? Others are left for who needs one. */
+bool workers_may_linger(struct workers *workers);
+
+#endif
