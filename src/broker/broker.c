@@ -24,7 +24,7 @@ static const uint64_t tell_again_ns = 60000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
 
-/* On the persister's thread. Windows are replaced by the loop: they are its own. */
+/* On a worker. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
 {
     struct broker *broker = context;
@@ -53,7 +53,7 @@ static void troubled(struct poller_op *op, int result)
         topic->refused++;
         bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
         log_end(&topic->log, EPOCH_MALFORMED);
-        int rc = sequenced ? sequencer_begin(broker, topic, &text) : HERMES_OK;
+        int rc = sequenced ? sequencer_begin(topic, &text) : HERMES_OK;
         note("topic '%s': its publisher wrote a malformed frame (%s) and is cut off%s%s", topic->name,
              hermes_error_name(error), rc < 0 ? ": " : "", rc < 0 ? text.bytes : "");
         if (topic->publisher != NULL)
@@ -62,6 +62,17 @@ static void troubled(struct poller_op *op, int result)
     if (!broker->stopping)
         (void)poller_read(broker->poller, op, broker->trouble_fd, &broker->trouble_buffer,
                           sizeof broker->trouble_buffer);
+}
+
+/* Jobs are complete: their answers are events. */
+static void completed(struct poller_op *op, int result)
+{
+    struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, workers_op));
+    (void)result;
+    workers_completed(&broker->workers);
+    if (!broker->stopping)
+        (void)poller_read(broker->poller, op, broker->workers.event_fd, &broker->workers_buffer,
+                          sizeof broker->workers_buffer);
 }
 
 /* ---- opening ---- */
@@ -184,6 +195,7 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         .listen_fd = -1,
         .signal_fd = -1,
         .trouble_fd = -1,
+        .workers.event_fd = -1,
         .uid = geteuid(),
         .instance = (uint32_t)(clock_realtime_ns() >> 10) | 1,
         .membarrier = barrier_register(),
@@ -191,7 +203,7 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     broker->next_ring_id = clock_realtime_ns();
     broker->persister.trouble = trouble;
     broker->persister.context = broker;
-    broker->scrubber.persister = &broker->persister;
+    broker->scrubber.workers = &broker->workers;
     broker->scrubber.bytes_per_second = config->scrub_mb_s * 1000000ull;
     broker->scrubber.interval_ns = config->scrub_hours * 3600000000000ull;
     broker->trouble_fd = eventfd(0, EFD_CLOEXEC);
@@ -201,14 +213,12 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         rc = watch_signals(broker, text);
     if (rc == 0)
         rc = poller_open(config->backend, &broker->poller, text);
-    if (rc == 0 && (rc = persister_start(&broker->persister, config->sync_interval_ms)) < 0)
-        error_set(text, rc, "cannot start the persister");
-    if (rc == 0 && (rc = keeper_start(&broker->keeper)) < 0)
-        error_set(text, rc, "cannot start the keeper of groups");
-    if (rc == 0)
+    if (rc == 0 && (rc = workers_start(&broker->workers, config->workers)) < 0)
+        error_set(text, rc, "cannot start %u workers", config->workers);
+    if (rc == 0) {
+        persister_start(&broker->persister, &broker->workers, config->sync_interval_ms);
         rc = topic_load_all(broker, text);
-    if (rc == 0 && (rc = scrubber_start(&broker->scrubber)) < 0)
-        error_set(text, rc, "cannot start the scrubber");
+    }
     if (rc == 0)
         rc = listen_on_socket(broker, text);
     if (rc < 0) {
@@ -219,6 +229,7 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     broker->accept_op.done = accepted;
     broker->signal_op.done = signalled;
     broker->trouble_op.done = troubled;
+    broker->workers_op.done = completed;
     rc = poller_accept(broker->poller, &broker->accept_op, broker->listen_fd);
     if (rc == 0)
         rc = poller_read(broker->poller, &broker->signal_op, broker->signal_fd, broker->signal_buffer,
@@ -226,6 +237,9 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     if (rc == 0)
         rc = poller_read(broker->poller, &broker->trouble_op, broker->trouble_fd, &broker->trouble_buffer,
                          sizeof broker->trouble_buffer);
+    if (rc == 0)
+        rc = poller_read(broker->poller, &broker->workers_op, broker->workers.event_fd,
+                         &broker->workers_buffer, sizeof broker->workers_buffer);
     return rc;
 }
 
@@ -292,10 +306,12 @@ int broker_close(struct broker *broker, struct error_text *text)
     group_stop_all(broker);
     if (broker->poller != NULL)
         session_close_all(broker);
-    scrubber_stop(&broker->scrubber);
-    int rc = topic_close_all(broker, text);
-    keeper_stop(&broker->keeper);
+    if (broker->workers.event_fd >= 0)
+        workers_drain(&broker->workers);    /* what was begun is finished, while topics are there */
+    int rc = topic_close_all(broker, text); /* takes all tasks out */
     persister_stop(&broker->persister);
+    scrubber_stop(&broker->scrubber);
+    workers_stop(&broker->workers);
     if (broker->poller != NULL)
         poller_close(broker->poller);
     if (broker->listen_fd >= 0)

@@ -1,15 +1,17 @@
 /*
- * hermesd: one event loop (control, sessions, sequencer) and one persister thread.
+ * hermesd: one event loop (control, sessions, sequencer), and workers for all that may wait for a disk.
  *
  *     session   a connected client: reads a request, has it answered, sends the reply (session.c)
  *     request   what each request does (request.c)
  *     topic     a topic: its log, who publishes to it, who subscribes (topic.c)
  *     sequencer producers' rings -> topic logs, in the event loop (sequencer.c)
- *     persister windows -> stores, in its thread (persister.c)
+ *     workers   threads for jobs and standing tasks (workers.c)
+ *     persister windows -> stores, a task for each log (persister.c, watch.c)
+ *     scrubber  reads what is stored, a task for each log (scrubber.c)
  *     group     consumer groups: who is a member, where the page is (group.c)
- *     keeper    groups' leases and records, in its thread (keeper.c)
+ *     keeper    groups' leases and records, a task for each group (keeper.c)
  *
- * All of it belongs to the event loop's thread but what log.h locks and persister.h and keeper.h share.
+ * All of it belongs to the event loop's thread but what log.h locks and the tasks' headers share.
  */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
@@ -21,6 +23,7 @@
 #include "broker/group.h"
 #include "broker/persister.h"
 #include "broker/scrubber.h"
+#include "broker/workers.h"
 #include "io/poller.h"
 #include "log/log.h"
 #include "wire/wire.h"
@@ -64,6 +67,8 @@ struct topic {
     bool push_back;  /* publishers wait for those subscribers that ask for it */
     bool full_waits; /* on a full disk publishers wait for room; else they are told at once */
     struct log log;
+    struct persisting persisting;
+    struct scrubbing scrubbing;
     struct session *publisher; /* who has the window; NULL while it may come back after a crash of ours */
     uint32_t publisher_handle;
     uint64_t grace_until_ns;
@@ -106,11 +111,11 @@ struct broker {
     uint32_t next_handle;
     uint64_t grace_until_ns; /* while subscribers of before a crash may come back; 0: that is over */
     uint64_t next_ring_id;
+    struct workers workers;
     struct persister persister;
     struct scrubber scrubber;
-    struct keeper keeper;
-    struct poller_op accept_op, signal_op, trouble_op;
-    uint64_t trouble_buffer;
+    struct poller_op accept_op, signal_op, trouble_op, workers_op;
+    uint64_t trouble_buffer, workers_buffer;
     uint8_t signal_buffer[128];
     struct error_text error;
 };
@@ -138,7 +143,7 @@ void topic_end_grace(struct broker *broker);
 void topic_describe(struct topic *topic, struct wire_topic_info *info);
 
 /* ---- sequencer.c ---- */
-int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text);
+int sequencer_begin(struct topic *topic, struct error_text *text);
 int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
                        struct ring **ring, struct error_text *text);
 /* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never

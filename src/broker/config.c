@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/workers.h"
 #include "log/store.h"
 #include "log/window.h"
 
@@ -102,6 +103,8 @@ static bool set(struct config *c, const char *section, const char *name, const c
         return parse_number(value, 1, 60000, &c->sessions_max);
     if (SETTING("broker", "topics_max"))
         return parse_number(value, 1, 65536, &c->topics_max);
+    if (SETTING("broker", "workers"))
+        return parse_number(value, WORKERS_MIN, WORKERS_MAX, &c->workers);
     if (SETTING("broker", "grace_ms"))
         return parse_number(value, 0, 600000, &c->grace_ms);
     if (SETTING("broker", "wait")) {
@@ -156,6 +159,7 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .grace_ms = 2000,
         .sessions_max = 1024,
         .topics_max = 4096,
+        .workers = 8,
         .window_bytes = WINDOW_DEFAULT_BYTES,
         .segment_bytes = STORE_SEGMENT_DEFAULT,
         .ring_bytes = WINDOW_MIN_BYTES,

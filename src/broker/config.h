@@ -18,6 +18,7 @@ struct config {
     uint32_t grace_ms; /* how long after a crash a former publisher may claim its topic before others */
     uint32_t sessions_max;
     uint32_t topics_max;
+    uint32_t workers; /* threads for what may wait for a disk */
     uint64_t window_bytes;
     uint64_t segment_bytes;
     uint64_t ring_bytes;

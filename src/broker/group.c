@@ -331,7 +331,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
     }
     use_page(group);
     rc = kept_save(&group->kept, text);
-    if (rc == 0 && (rc = keeper_add(&broker->keeper, &group->kept)) < 0)
+    if (rc == 0 && (rc = keeper_add(&broker->workers, &group->kept)) < 0)
         error_set(text, rc, "group '%s'", group->name);
     if (rc < 0) {
         unlink(group->kept.path);
@@ -414,8 +414,8 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
         wanted.max_deliveries = record->max_deliveries;
     if ((rc = check_settings(&wanted, text)) < 0)
         return rc;
-    struct keeper *keeper = &session->broker->keeper;
-    pthread_mutex_lock(&keeper->lock);
+    struct workers *workers = &session->broker->workers;
+    workers_remove(workers, &group->kept.task);
     uint64_t lease_ns = record->lease_ns;
     uint32_t max_deliveries = record->max_deliveries;
     record->lease_ns = wanted.lease_ns;
@@ -427,9 +427,7 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
         record->max_deliveries = max_deliveries;
     }
     atomic_store(&group->kept.page->max_deliveries, record->max_deliveries);
-    group->kept.look_ns = 0;
-    pthread_mutex_unlock(&keeper->lock);
-    keeper_ring(keeper);
+    (void)keeper_add(workers, &group->kept); /* there is room: it was there before */
     return rc;
 }
 
@@ -453,10 +451,10 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
-    keeper_remove(&session->broker->keeper, &group->kept);
+    workers_remove(&session->broker->workers, &group->kept.task);
     if (unlink(group->kept.path) != 0 && errno != ENOENT) {
         rc = error_set_errno(text, "delete", group->kept.path);
-        (void)keeper_add(&session->broker->keeper, &group->kept); /* there is room: it was there before */
+        (void)keeper_add(&session->broker->workers, &group->kept); /* there is room: it was there before */
         return rc;
     }
     struct group **at = &topic->groups;
@@ -531,8 +529,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     atomic_store(&group->kept.page->members[line].id, id);
     group->next_line = (unsigned)line + 1;
     group->members++;
-    atomic_fetch_add(&broker->keeper.members, 1);
-    keeper_ring(&broker->keeper);
+    keeper_ring(&broker->workers, &group->kept);
     handle->group = group;
     handle->line = (unsigned)line;
     handle->member = id;
@@ -547,7 +544,6 @@ void group_drop(struct broker *broker, struct handle *handle)
     struct group *group = handle->group;
     struct kept *kept = &group->kept;
     group->members--;
-    atomic_fetch_sub(&broker->keeper.members, 1);
     if (!broker->stopping) {
         /* A reset gave the group a page without this member's line. */
         uint64_t id = handle->member;
@@ -555,7 +551,7 @@ void group_drop(struct broker *broker, struct handle *handle)
             group_leave(kept->page, kept->mask, handle->line);
     }
     atomic_store(&kept->attended[handle->line], false);
-    keeper_ring(&broker->keeper);
+    keeper_ring(&broker->workers, kept);
 }
 
 /* ---- describing ---- */
@@ -623,7 +619,7 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
     if (rc == 0) {
         use_page(group);
         kept->since_ns = taken_up ? clock_monotonic_ns() : 0;
-        rc = keeper_add(&broker->keeper, kept);
+        rc = keeper_add(&broker->workers, kept);
         if (rc < 0)
             drop_page(group, GROUP_CLOSED);
     }
@@ -666,14 +662,9 @@ void group_close_all(struct broker *broker, struct topic *topic, bool deleted)
     while (topic->groups != NULL) {
         struct group *group = topic->groups;
         struct error_text text;
-        if (!deleted) {
-            pthread_mutex_lock(&broker->keeper.lock);
-            if (kept_save(&group->kept, &text) < 0)
-                note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
-            pthread_mutex_unlock(&broker->keeper.lock);
-        }
-        atomic_fetch_sub(&broker->keeper.members, group->members);
-        keeper_remove(&broker->keeper, &group->kept);
+        workers_remove(&broker->workers, &group->kept.task);
+        if (!deleted && kept_save(&group->kept, &text) < 0)
+            note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
         topic->groups = group->next;
         drop_page(group, deleted ? GROUP_DELETED : GROUP_CLOSED);
         free_group(group);

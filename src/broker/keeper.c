@@ -4,8 +4,6 @@
 
 #include "base/clock.h"
 #include "base/note.h"
-#include "base/thread.h"
-#include "base/wait.h"
 
 /* While a group moves, its record is at most so old. */
 static const uint64_t record_ns = 100000000;
@@ -127,7 +125,7 @@ static bool look_at_claims(struct kept *group, uint64_t now)
     return look.changed;
 }
 
-/* ---- the thread ---- */
+/* ---- the task ---- */
 
 static void tell(struct kept *group, const struct error_text *text, uint64_t now)
 {
@@ -137,10 +135,19 @@ static void tell(struct kept *group, const struct error_text *text, uint64_t now
     }
 }
 
-/* One look at a group; when the next one is due. UINT64_MAX: when somebody rings. */
-static uint64_t look_at(struct kept *group, uint64_t now, bool members)
+static bool has_members(struct kept *group)
 {
+    for (unsigned i = 0; i < GROUP_MEMBERS; i++)
+        if (atomic_load(&group->attended[i]))
+            return true;
+    return false;
+}
+
+static uint64_t look(struct task *task, uint64_t now)
+{
+    struct kept *group = (struct kept *)(void *)((char *)task - offsetof(struct kept, task));
     struct error_text text;
+    bool members = has_members(group); /* before the rest: who leaves rings afterwards */
     bool leases = group->mask != 0;
     bool moved = leases && look_at_claims(group, now);
     int rc = take(group);
@@ -153,74 +160,22 @@ static uint64_t look_at(struct kept *group, uint64_t now, bool members)
         tell(group, &text, now);
     bool restless = moved || rc < 0;
     if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
-        return UINT64_MAX;
+        return TASK_WHEN_RUNG;
     uint64_t due = restless ? record_ns : quiet_ns;
     if (leases && group->settings.lease_ns / 8 < due)
         due = group->settings.lease_ns / 8;
     return now + (due < soonest_ns ? soonest_ns : due);
 }
 
-static void *keeper_main(void *argument)
+int keeper_add(struct workers *workers, struct kept *group)
 {
-    struct keeper *keeper = argument;
-    while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
-        /* Acquire pairs with the release in keeper_ring(). */
-        uint32_t bell = atomic_load_explicit(&keeper->bell, memory_order_acquire);
-        bool members = atomic_load(&keeper->members) > 0;
-        uint64_t now = clock_monotonic_ns(), due = UINT64_MAX;
-        pthread_mutex_lock(&keeper->lock);
-        for (unsigned i = 0; i < keeper->count; i++) {
-            struct kept *group = keeper->groups[i];
-            if (group->look_ns <= now || group->look_ns == UINT64_MAX)
-                group->look_ns = look_at(group, now, members);
-            due = group->look_ns < due ? group->look_ns : due;
-        }
-        pthread_mutex_unlock(&keeper->lock);
-        now = clock_monotonic_ns();
-        if (due > now)
-            (void)futex_wait(&keeper->bell, bell, due == UINT64_MAX ? FUTEX_FOREVER : due - now);
-    }
-    return NULL;
+    group->task.run = look;
+    return workers_add(workers, &group->task);
 }
 
-int keeper_start(struct keeper *keeper)
+void keeper_ring(struct workers *workers, struct kept *group)
 {
-    pthread_mutex_init(&keeper->lock, NULL);
-    int rc = thread_start(&keeper->thread, keeper_main, keeper);
-    keeper->running = rc == 0;
-    return rc;
-}
-
-int keeper_add(struct keeper *keeper, struct kept *group)
-{
-    int rc = HERMES_OK;
-    pthread_mutex_lock(&keeper->lock);
-    if (keeper->count == keeper->room) {
-        unsigned room = keeper->room == 0 ? 64 : keeper->room * 2;
-        struct kept **grown = realloc(keeper->groups, room * sizeof(struct kept *));
-        if (grown == NULL) {
-            rc = HERMES_ENOMEM;
-        } else {
-            keeper->groups = grown;
-            keeper->room = room;
-        }
-    }
-    if (rc == 0)
-        keeper->groups[keeper->count++] = group;
-    pthread_mutex_unlock(&keeper->lock);
-    keeper_ring(keeper);
-    return rc;
-}
-
-void keeper_remove(struct keeper *keeper, struct kept *group)
-{
-    pthread_mutex_lock(&keeper->lock);
-    for (unsigned i = 0; i < keeper->count; i++)
-        if (keeper->groups[i] == group) {
-            keeper->groups[i] = keeper->groups[--keeper->count];
-            break;
-        }
-    pthread_mutex_unlock(&keeper->lock);
+    workers_ring(workers, &group->task);
 }
 
 void kept_release(struct kept *group)
@@ -228,22 +183,4 @@ void kept_release(struct kept *group)
     group_record_release(&group->record);
     group_record_release(&group->next);
     free(group->sightings);
-}
-
-void keeper_ring(struct keeper *keeper)
-{
-    atomic_fetch_add_explicit(&keeper->bell, 1, memory_order_release);
-    futex_wake_all(&keeper->bell);
-}
-
-void keeper_stop(struct keeper *keeper)
-{
-    if (keeper->running) {
-        atomic_store_explicit(&keeper->stop, true, memory_order_release);
-        keeper_ring(keeper);
-        pthread_join(keeper->thread, NULL);
-    }
-    free(keeper->groups);
-    keeper->groups = NULL;
-    keeper->running = false;
 }

@@ -4,185 +4,193 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/thread.h"
+#include "broker/watch.h"
 
-/* So long without a commit, and every log is watched instead of looked at. */
-static const uint64_t quiet_ns = 1000000000;
-/* How often sync topics are looked at where they cannot be watched. */
+/* So long without a commit, and a log is parked. */
+static const uint64_t quiet_ns = 100000000;
+/* How often a sync topic is looked at that cannot be watched. */
 static const uint64_t poll_ns = 500000;
+/* Where messages are kept for a time only, an idle log is looked at eight times in it, within these. */
+static const uint64_t retain_soonest_ns = 1000000000, retain_latest_ns = 10000000000u;
 
-struct pass {
-    bool pending;     /* some log is not clean yet */
-    bool sync_topics; /* there are such */
-    bool ages;        /* something is kept for a time only */
-};
-
-/* A store that failed is out for good; one without room is tried again after an interval. The others do not
- * wait for either. */
-static bool is_out(const struct log *log, uint64_t now)
+static struct persisting *of(struct task *task)
 {
-    return log->failed || now < log->retry_ns;
+    return (struct persisting *)(void *)((char *)task - offsetof(struct persisting, task));
 }
 
-/* Copies everything that stands there now. Sync topics are synced at once: one sync for all that came
- * while the last one was under way. The others wait for their interval. */
-static struct pass persist_all(struct persister *persister, uint64_t now, bool sync)
+static bool is_sync(const struct persisting *persisting)
 {
-    struct pass pass = {false, false, false};
-    pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count; i++) {
-        struct log *log = persister->logs[i];
-        bool sync_topic = log->durability == DURABILITY_SYNC;
-        if (is_out(log, now)) {
-            pass.pending |= !log->failed;
-            continue;
-        }
-        int64_t done;
-        uint64_t budget = 2 * log->capacity; /* then the others have their turn */
-        do {
-            done = log_persist(log, log->capacity / 4);
-            budget -= done > 0 ? (uint64_t)done : 0;
-        } while (done > 0 && budget <= 2 * log->capacity);
-        int rc = done < 0 ? (int)done : 0;
-        if ((sync || sync_topic) && rc == 0)
-            rc = log_sync(log);
-        if (sync && rc == 0) {
-            log_prepare(log);
-            rc = log_retain(log);
-        }
-        pass.ages |= atomic_load_explicit(&log->keep_ns, memory_order_relaxed) != 0;
-        if (rc < 0) {
-            log->retry_ns = now + persister->interval_ms * 1000000ull;
-            persister->trouble(persister->context, log, rc);
-        }
-        pass.pending |= done != 0 || log->store.dirty;
-        pass.sync_topics |= sync_topic;
-    }
-    pthread_mutex_unlock(&persister->lock);
-    return pass;
+    return persisting->log->durability == DURABILITY_SYNC;
 }
 
-/* Would a commit to this log have to wake the persister? */
-static bool watched(const struct log *log, bool all, uint64_t now)
+/* ---- one look ---- */
+
+/* Copies what stands there now, but not for ever: others want to have their turn, and the sync comes after
+ * it. Returns how much. */
+static int64_t copy(struct log *log)
 {
-    if (is_out(log, now))
+    int64_t done, all = 0;
+    do {
+        done = log_persist(log, log->capacity / 4);
+        all += done > 0 ? done : 0;
+    } while (done > 0 && (uint64_t)all < 2 * log->capacity);
+    return done < 0 ? done : all;
+}
+
+/* A store that failed is out for good. One without room, and a window with a malformed frame until its
+ * publisher is gone, are looked at again after an interval. */
+static uint64_t troubled(struct persisting *persisting, uint64_t now_ns, int error)
+{
+    struct persister *persister = persisting->persister;
+    struct log *log = persisting->log;
+    persister->trouble(persister->context, log, error);
+    log->retry_ns = now_ns + persister->interval_ns;
+    return log->failed ? TASK_WHEN_RUNG : log->retry_ns;
+}
+
+static uint64_t park(struct persisting *persisting, uint64_t now_ns)
+{
+    struct persister *persister = persisting->persister;
+    if (!watch_join(persister, persisting))
+        return now_ns + (is_sync(persisting) ? poll_ns : persister->interval_ns);
+    uint64_t look_ns = atomic_load_explicit(&persisting->log->keep_ns, memory_order_relaxed) / 8;
+    if (look_ns == 0)
+        return TASK_WHEN_RUNG;
+    look_ns = look_ns < retain_soonest_ns ? retain_soonest_ns : look_ns;
+    return now_ns + (look_ns > retain_latest_ns ? retain_latest_ns : look_ns);
+}
+
+/* Sleeps until the next commit, if a worker can be spared: it comes back without another thread's help. true:
+ * there is something to look at, or somebody wants the task. */
+static bool linger_for_commit(struct persisting *persisting, uint32_t bell)
+{
+    struct persister *persister = persisting->persister;
+    if (!workers_may_linger(persister->workers))
         return false;
-    return log->durability == DURABILITY_SYNC || (all && log->durability != DURABILITY_MEMORY);
+    struct futex_word words[] = {{persisting->bell, bell}, log_park(persisting->log)};
+    barrier_remote(); /* pairs with barrier_publisher() of the writer */
+    return log_has_more(persisting->log) || futex_wait_any(words, 2, persister->interval_ns) == HERMES_OK;
 }
 
-/*
- * Sleeps until the writer of a watched log commits, or somebody rings: not longer than timeout_ns, which is
- * never much, because the parked flags stand where subscribers may lower them. Watched are the sync topics,
- * and all others too when everything is quiet. false: this kernel, or that many topics, do not allow it.
- */
-static bool park(struct persister *persister, uint32_t bell, bool all, uint64_t timeout_ns)
+static uint64_t next_look(struct persisting *persisting, uint64_t now_ns, uint32_t bell, uint64_t moved)
 {
-    struct futex_word words[FUTEX_WORDS_MAX] = {{persister->bell, bell}};
-    uint64_t now = clock_monotonic_ns();
-    unsigned used = 1;
-    bool fits = true, more = false;
-    pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count && fits; i++)
-        if (watched(persister->logs[i], all, now)) {
-            fits = used < FUTEX_WORDS_MAX;
-            if (fits)
-                words[used++] = log_park(persister->logs[i]);
-        }
-    barrier_remote(); /* pairs with barrier_publisher() of every writer */
-    for (unsigned i = 0; i < persister->count; i++)
-        more |= watched(persister->logs[i], all, now) && log_has_more(persister->logs[i]);
-    pthread_mutex_unlock(&persister->lock);
-    return fits && (more || futex_wait_any(words, used, timeout_ns) != HERMES_ENOTSUP);
+    struct persister *persister = persisting->persister;
+    if (is_sync(persisting)) /* what came while it was synced has a sync of its own */
+        return moved > 0 || linger_for_commit(persisting, bell) ? 0 : park(persisting, now_ns);
+    if (now_ns - persisting->busy_ns >= quiet_ns)
+        return park(persisting, now_ns);
+    uint64_t due_ns = persisting->ticked_ns + persister->interval_ns;
+    if (moved >= persisting->log->capacity / 8) /* it fills up: sooner, in case nobody hears its bell */
+        due_ns = now_ns + persister->interval_ns / 8;
+    uint64_t clock_ns = clock_monotonic_ns();
+    if (due_ns <= clock_ns || !workers_may_linger(persister->workers))
+        return due_ns;
+    futex_wait(persisting->bell, bell, due_ns - clock_ns);
+    return 0;
 }
 
-static void *persister_main(void *argument)
+static uint64_t look(struct task *task, uint64_t now_ns)
 {
-    struct persister *persister = argument;
-    uint64_t interval = (uint64_t)persister->interval_ms * 1000000u, last_sync = 0, busy_at = 0;
-    while (!atomic_load_explicit(&persister->stop, memory_order_acquire)) {
-        /* Acquire pairs with the release in persister_ring(). */
-        uint32_t bell = atomic_load_explicit(persister->bell, memory_order_acquire);
-        uint64_t now = clock_monotonic_ns();
-        bool sync = now - last_sync >= interval;
-        struct pass pass = persist_all(persister, now, sync);
-        if (sync)
-            last_sync = now;
-        if (pass.pending)
-            busy_at = now;
-        bool quiet = now - busy_at >= quiet_ns;
-        if (!pass.pending && atomic_load_explicit(&persister->publishers, memory_order_acquire) == 0)
-            futex_wait(persister->bell, bell, pass.ages ? quiet_ns : FUTEX_FOREVER);
-        else if ((!quiet && !pass.sync_topics) || !park(persister, bell, quiet, quiet ? quiet_ns : interval))
-            futex_wait(persister->bell, bell, pass.sync_topics ? poll_ns : interval);
+    struct persisting *persisting = of(task);
+    struct log *log = persisting->log;
+    /* Before the window is looked at. Acquire pairs with the release in interrupt(). */
+    uint32_t bell = atomic_load_explicit(persisting->bell, memory_order_acquire);
+    if (log->failed)
+        return TASK_WHEN_RUNG;
+    if (now_ns < log->retry_ns)
+        return log->retry_ns;
+    bool tick = now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
+    int64_t moved = copy(log);
+    int rc = moved < 0 ? (int)moved : HERMES_OK;
+    if (rc == 0 && (tick || is_sync(persisting)))
+        rc = log_sync(log);
+    if (rc == 0 && tick) {
+        log_prepare(log);
+        rc = log_retain(log);
+        persisting->ticked_ns = now_ns;
     }
-    return NULL;
+    if (moved != 0 || rc < 0)
+        watch_leave(persisting);
+    if (rc < 0)
+        return troubled(persisting, now_ns, rc);
+    if (moved > 0 || log->store.dirty)
+        persisting->busy_ns = now_ns;
+    /* Relaxed: should the watch lower it just now, it rings. */
+    if (atomic_load_explicit(&persisting->parked, memory_order_relaxed))
+        return park(persisting, now_ns);
+    return next_look(persisting, now_ns, bell, (uint64_t)moved);
 }
 
-int persister_start(struct persister *persister, uint32_t interval_ms)
+/* ---- the task ---- */
+
+static void interrupt(struct task *task)
 {
-    pthread_mutex_init(&persister->lock, NULL);
-    persister->interval_ms = interval_ms;
-    int rc = map_create_memfd("hermes-persister", 4096, &persister->bell_map, &persister->bell_fd);
-    if (rc == 0)
-        rc = map_seal_future_writes(persister->bell_fd);
+    struct persisting *persisting = of(task);
+    atomic_fetch_add_explicit(persisting->bell, 1, memory_order_release);
+    futex_wake_all(persisting->bell);
+}
+
+static void left(struct task *task)
+{
+    watch_leave(of(task));
+}
+
+static int make_bell(struct persisting *persisting)
+{
+    if (persisting->bell != NULL)
+        return HERMES_OK;
+    int rc = map_create_memfd("hermes-persister", 4096, &persisting->bell_map, &persisting->bell_fd);
     if (rc < 0)
         return rc;
-    persister->bell = persister->bell_map.address;
-    rc = thread_start(&persister->thread, persister_main, persister);
-    persister->running = rc == 0;
+    persisting->bell = persisting->bell_map.address;
+    rc = map_seal_future_writes(persisting->bell_fd);
+    if (rc < 0)
+        persister_release(persisting);
     return rc;
 }
 
-int persister_add(struct persister *persister, struct log *log)
+int persister_add(struct persister *persister, struct persisting *persisting, struct log *log)
 {
-    int rc = HERMES_OK;
-    pthread_mutex_lock(&persister->lock);
-    if (persister->count == persister->room) {
-        unsigned room = persister->room == 0 ? 64 : persister->room * 2;
-        struct log **grown = realloc(persister->logs, room * sizeof *grown);
-        if (grown == NULL) {
-            rc = HERMES_ENOMEM;
-        } else {
-            persister->logs = grown;
-            persister->room = room;
-        }
-    }
-    if (rc == 0)
-        persister->logs[persister->count++] = log;
-    pthread_mutex_unlock(&persister->lock);
-    return rc;
+    int rc = make_bell(persisting);
+    if (rc < 0)
+        return rc;
+    persisting->task.run = look;
+    persisting->task.interrupt = interrupt;
+    persisting->task.left = left;
+    persisting->log = log;
+    persisting->persister = persister;
+    persisting->busy_ns = clock_monotonic_ns();
+    persisting->ticked_ns = 0;
+    return workers_add(persister->workers, &persisting->task);
 }
 
-void persister_remove(struct persister *persister, struct log *log)
+void persister_ring(struct persisting *persisting)
 {
-    pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count; i++)
-        if (persister->logs[i] == log) {
-            persister->logs[i] = persister->logs[--persister->count];
-            break;
-        }
-    pthread_mutex_unlock(&persister->lock);
+    workers_ring(persisting->persister->workers, &persisting->task);
 }
 
-void persister_ring(struct persister *persister)
+void persister_release(struct persisting *persisting)
 {
-    atomic_fetch_add_explicit(persister->bell, 1, memory_order_release);
-    futex_wake_all(persister->bell);
+    if (persisting->bell == NULL)
+        return;
+    map_release(&persisting->bell_map);
+    close(persisting->bell_fd);
+    persisting->bell = NULL;
+}
+
+void persister_start(struct persister *persister, struct workers *workers, uint32_t interval_ms)
+{
+    persister->workers = workers;
+    persister->interval_ns = (uint64_t)interval_ms * 1000000u;
+    persister->watches = NULL;
+    pthread_mutex_init(&persister->lock, NULL);
 }
 
 void persister_stop(struct persister *persister)
 {
-    if (persister->running) {
-        atomic_store_explicit(&persister->stop, true, memory_order_release);
-        persister_ring(persister);
-        pthread_join(persister->thread, NULL);
-    }
-    free(persister->logs);
-    persister->logs = NULL;
-    if (persister->bell != NULL) {
-        map_release(&persister->bell_map);
-        close(persister->bell_fd);
-        persister->bell = NULL;
-    }
-    persister->running = false;
+    if (persister->workers == NULL)
+        return;
+    watch_stop_all(persister);
+    pthread_mutex_destroy(&persister->lock);
+    persister->workers = NULL;
 }

@@ -1,39 +1,62 @@
 /*
- * The persister: a thread that copies windows into stores and syncs them. It ticks every sync interval
- * while anything is published to a stored topic, and is rung by publishers whose window fills up. After
- * a quiet second it parks like a reader, to be woken by the next commit; where nobody publishes at all,
- * it sleeps for good.
+ * The persister: copies windows into stores and syncs them. A task of the worker pool for each stored log, so
+ * that a disk which takes seconds for one of them holds none of the others up.
+ *
+ *     busy    looked at every sync interval, and when its publisher, whose window fills up, rings its bell
+ *     sync    looked at as soon as anything is committed; one sync for all that came while the last one was
+ *             under way
+ *     parked  nothing came for a while: the log's doorbell is up as for a reader that sleeps, and the next
+ *             commit wakes a watch, a thread that sleeps on the bells of many logs and rings their tasks
+ *
+ * No log is ever left alone: whoever writes it, and whatever the broker knows of that, a commit to a parked
+ * log is seen at once, or after a second, should a subscriber have lowered its doorbell.
+ *
+ * Threads: the loop's, but where something else is said. log_persist() and log_sync() of a log are called by
+ * its task alone while that is in.
  */
 #ifndef BROKER_PERSISTER_H
 #define BROKER_PERSISTER_H
 
-#include <pthread.h>
-
+#include "broker/workers.h"
 #include "log/log.h"
 
+struct watch;
+
 struct persister {
-    pthread_t thread;
-    bool running;
-    pthread_mutex_t lock; /* guards logs, not what they hold */
-    struct log **logs;
-    unsigned count;
-    unsigned room;
-    uint32_t interval_ms;
-    _Atomic uint32_t *bell; /* in a page that publishers map read-only: who cannot write may still wake */
-    struct map bell_map;
-    int bell_fd;
-    _Atomic bool stop;
-    _Atomic uint32_t publishers; /* to stored topics: 0: nothing will change */
-    /* Called on the persister's thread when a window holds a malformed frame or the store refuses. */
+    struct workers *workers;
+    uint64_t interval_ns;
+    pthread_mutex_t lock; /* guards watches; workers alone take it */
+    struct watch *watches;
+    /* On a worker, when a window holds a malformed frame or the store refuses. */
     void (*trouble)(void *context, struct log *log, int error);
     void *context;
 };
 
-int persister_start(struct persister *persister, uint32_t interval_ms);
-int persister_add(struct persister *persister, struct log *log);
-/* The log is not touched any more when this returns. */
-void persister_remove(struct persister *persister, struct log *log);
-void persister_ring(struct persister *persister);
+/* What the persister knows of one log. The owner's memory; all zeros before it is added. */
+struct persisting {
+    struct task task; /* for job_removes() and workers_remove() */
+    struct log *log;
+    struct persister *persister;
+    _Atomic uint32_t *bell; /* in a page that publishers map read-only: who cannot write may still wake */
+    struct map bell_map;
+    int bell_fd;
+    uint64_t ticked_ns; /* of the last look that was due by time; these, as the rest, are the task's */
+    uint64_t busy_ns;   /* when anything was found to be done */
+    struct watch *watch;
+    unsigned slot;       /* there, while it is parked; under the watch's lock */
+    _Atomic bool parked; /* raised by the task, lowered under the watch's lock */
+};
+
+/* The rest of *persister is filled in before. */
+void persister_start(struct persister *persister, struct workers *workers, uint32_t interval_ms);
+/* When no log is in any more. */
 void persister_stop(struct persister *persister);
+
+/* What the log holds is looked at at once. Of a log that was taken out: it is back. */
+int persister_add(struct persister *persister, struct persisting *persisting, struct log *log);
+/* Any thread. Looks at the log soon: what is to be kept of it was altered. */
+void persister_ring(struct persisting *persisting);
+/* When its task is out for good: lets go of its bell. */
+void persister_release(struct persisting *persisting);
 
 #endif

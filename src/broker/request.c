@@ -126,24 +126,16 @@ static int describe(struct session *session, const struct wire_topic *request, s
     return HERMES_OK;
 }
 
-static void count_publisher(struct broker *broker, const struct topic *topic, bool more)
+/* Nobody persists a topic in memory alone: its publisher maps a page that nobody sleeps on. */
+static int bell_of(const struct topic *topic)
 {
-    if (topic->durability == DURABILITY_MEMORY)
-        return;
-    if (more) {
-        atomic_fetch_add(&broker->persister.publishers, 1);
-        persister_ring(&broker->persister);
-    } else {
-        atomic_fetch_sub(&broker->persister.publishers, 1);
-        persister_ring(&broker->persister); /* once more: what came last */
-    }
+    return topic->durability != DURABILITY_MEMORY ? topic->persisting.bell_fd : topic->log.doorbell_fd;
 }
 
 static int open_direct(struct session *session, struct topic *topic,
                        const struct wire_publisher_open *request, struct handle *handle,
                        struct wire_publisher *opened, struct error_text *text)
 {
-    struct broker *broker = session->broker;
     bool resumes = atomic_load(&topic->log.status->writer) == WRITER_CLIENT && topic->publisher == NULL &&
                    request->resume_topic_id == topic->id && request->resume_epoch == topic->log.epoch;
     if (topic->publisher != NULL)
@@ -161,7 +153,7 @@ static int open_direct(struct session *session, struct topic *topic,
     if (rc == 0)
         rc = attach(session, topic->log.doorbell_fd, text);
     if (rc == 0)
-        rc = attach(session, broker->persister.bell_fd, text);
+        rc = attach(session, bell_of(topic), text);
     if (rc == 0 && topic->readers != NULL)
         rc = attach(session, topic->readers_fd, text);
     if (rc < 0)
@@ -189,7 +181,7 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
         return error_set(text, HERMES_EBUSY, "topic '%s' had a publisher before the broker restarted",
                          topic->name);
     bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
-    int rc = sequenced ? HERMES_OK : sequencer_begin(broker, topic, text);
+    int rc = sequenced ? HERMES_OK : sequencer_begin(topic, text);
     struct ring *ring = NULL;
     if (rc == 0) {
         if (request->resume_ring > 0)
@@ -244,7 +236,6 @@ static int publisher_open(struct session *session, const struct wire_publisher_o
         return rc;
     }
     opened.epoch = topic->log.epoch;
-    count_publisher(session->broker, topic, true);
     reply(session, WIRE_PUBLISHER, &opened, sizeof opened);
     return HERMES_OK;
 }
@@ -409,11 +400,9 @@ void request_drop_handle(struct session *session, struct handle *handle)
     case HANDLE_PUBLISHER:
         topic->publisher = NULL;
         log_end(&topic->log, EPOCH_LEFT);
-        count_publisher(session->broker, topic, false);
         break;
     case HANDLE_RING:
         sequencer_remove_ring(session->broker, handle->ring);
-        count_publisher(session->broker, topic, false);
         break;
     case HANDLE_SUBSCRIBER:
         topic->subscribers--;

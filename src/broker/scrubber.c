@@ -1,13 +1,11 @@
 #include "broker/scrubber.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/thread.h"
-#include "broker/broker.h"
+#include "base/note.h"
 #include "log/verify.h"
 
 /* Nobody is in a hurry after a start. */
@@ -19,150 +17,143 @@ static uint64_t look_ns(const struct scrubber *scrubber)
     return scrubber->interval_ns == 0 ? 10000000 : 60000000000u;
 }
 
-/* One stretch of one log. The log itself may be gone by the time that it is done. */
-struct stretch {
-    struct log *log;
-    uint64_t topic_id;
-    int fd;
-    uint64_t until;
-    char directory[STORE_PATH_MAX];
-    struct verify verify;
-};
-
 static void tell(void *context, uint64_t from, uint64_t to, int error)
 {
-    const struct stretch *stretch = context;
-    note("%s: damaged from position %" PRIu64 " to %" PRIu64 ": %s", stretch->directory, from, to,
+    const struct log *log = context;
+    note("%s: damaged from position %" PRIu64 " to %" PRIu64 ": %s", log->directory, from, to,
          hermes_strerror(error));
 }
 
-/* What is next in this log; false: nothing now. *due_ns: when to look again. */
-static bool choose_in(const struct scrubber *scrubber, struct log *log, uint64_t now, struct stretch *stretch,
-                      uint64_t *due_ns)
+/* ---- when ---- */
+
+/* Where the pass over this log goes on. Returns 0, or when there may be something to read. */
+static uint64_t go_on(const struct scrubber *scrubber, struct log *log, uint64_t now_ns)
 {
-    if (log->durability == DURABILITY_MEMORY)
-        return false;
     struct scrub *scrub = &log->scrub;
     if (scrub->due_ns == 0)
-        scrub->due_ns = now + (scrubber->interval_ns < first_pass_ns ? scrubber->interval_ns : first_pass_ns);
+        scrub->due_ns =
+            now_ns + (scrubber->interval_ns < first_pass_ns ? scrubber->interval_ns : first_pass_ns);
     uint64_t first = atomic_load_explicit(&log->status->first, memory_order_acquire);
     uint64_t durable = atomic_load_explicit(&log->status->durable, memory_order_acquire);
-    if (now >= scrub->due_ns && scrub->position >= durable && scrub->position > first) { /* once round */
+    if (now_ns >= scrub->due_ns && scrub->position >= durable && scrub->position > first) { /* once round */
         atomic_store_explicit(&log->status->corrupt, scrub->found, memory_order_relaxed);
-        *scrub = (struct scrub){.due_ns = now + scrubber->interval_ns};
+        *scrub = (struct scrub){.due_ns = now_ns + scrubber->interval_ns};
     }
-    if (now < scrub->due_ns || durable <= first) {
-        uint64_t next = now < scrub->due_ns ? scrub->due_ns : now + look_ns(scrubber);
-        *due_ns = next < *due_ns ? next : *due_ns;
-        return false;
-    }
+    if (now_ns < scrub->due_ns)
+        return scrub->due_ns;
+    if (durable <= first)
+        return now_ns + look_ns(scrubber);
     if (scrub->position < first) { /* retention went by */
         scrub->position = first;
         scrub->sequence = 0;
     }
-    *stretch = (struct stretch){
-        .log = log,
-        .topic_id = log->status->topic_id,
-        .until = (scrub->position | (log->capacity - 1)) + 1,
-        .verify = {.capacity = log->capacity,
-                   .segment_bytes = log->status->segment_bytes,
-                   .end = durable,
-                   .position = scrub->position,
-                   .sequence = scrub->sequence,
-                   .damage = tell},
-    };
-    if (stretch->until > durable)
-        stretch->until = durable;
-    snprintf(stretch->directory, sizeof stretch->directory, "%s", log->directory);
-    struct error_text ignored;
-    log_lock(log);
-    struct store_place place;
-    (void)store_find(&log->store, STORE_BY_POSITION, scrub->position, &place, &ignored);
-    log_unlock(log);
-    stretch->fd = place.fd;
+    return 0;
+}
+
+/* Takes the next turn: stretches of all logs come one after the other, each for as long as the rate says. */
+static uint64_t take_turn(struct scrubber *scrubber, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t cost_ns = bytes * 1000 / (scrubber->bytes_per_second / 1000000);
+    /* Relaxed: it is a number, and says nothing of anything else. */
+    uint64_t turn_ns, free_ns = atomic_load_explicit(&scrubber->free_ns, memory_order_relaxed);
+    do
+        turn_ns = free_ns > now_ns ? free_ns : now_ns;
+    while (!atomic_compare_exchange_weak_explicit(&scrubber->free_ns, &free_ns, turn_ns + cost_ns,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    return turn_ns;
+}
+
+/* ---- what ---- */
+
+static struct verify next_stretch(struct log *log)
+{
+    return (struct verify){.capacity = log->capacity,
+                           .segment_bytes = log->status->segment_bytes,
+                           .end = atomic_load_explicit(&log->status->durable, memory_order_acquire),
+                           .position = log->scrub.position,
+                           .sequence = log->scrub.sequence,
+                           .damage = tell,
+                           .context = log};
+}
+
+static uint64_t end_of_stretch(const struct verify *verify)
+{
+    uint64_t until = (verify->position | (verify->capacity - 1)) + 1;
+    return until < verify->end ? until : verify->end;
+}
+
+static bool make_room(struct scrubber *scrubber, uint64_t bytes)
+{
+    if (bytes <= scrubber->buffer_bytes)
+        return true;
+    uint8_t *grown = realloc(scrubber->buffer, bytes);
+    if (grown == NULL)
+        return false;
+    scrubber->buffer = grown;
+    scrubber->buffer_bytes = bytes;
     return true;
 }
 
-static bool choose(struct scrubber *scrubber, uint64_t now, struct stretch *stretch, uint64_t *due_ns)
+static void check(struct scrubber *scrubber, struct log *log, struct verify *verify)
 {
-    bool found = false;
-    struct persister *persister = scrubber->persister;
-    pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count && !found; i++)
-        found = choose_in(scrubber, persister->logs[i], now, stretch, due_ns);
-    pthread_mutex_unlock(&persister->lock);
-    return found;
-}
-
-static void check(struct scrubber *scrubber, struct stretch *stretch)
-{
-    struct verify *verify = &stretch->verify;
     struct error_text ignored;
-    verify->context = stretch;
-    if (verify->capacity > scrubber->buffer_bytes) {
-        uint8_t *grown = realloc(scrubber->buffer, verify->capacity);
-        if (grown == NULL)
-            return;
-        scrubber->buffer = grown;
-        scrubber->buffer_bytes = verify->capacity;
-    }
-    (void)verify_segment(verify, stretch->fd, stretch->until, scrubber->buffer, &ignored);
-    if (stretch->fd >= 0)
-        close(stretch->fd);
+    struct store_place place;
+    if (!make_room(scrubber, verify->capacity))
+        return;
+    log_lock(log);
+    (void)store_find(&log->store, STORE_BY_POSITION, verify->position, &place, &ignored);
+    log_unlock(log);
+    (void)verify_segment(verify, place.fd, end_of_stretch(verify), scrubber->buffer, &ignored);
+    if (place.fd >= 0)
+        close(place.fd);
+    log->scrub.position = verify->position;
+    log->scrub.sequence = verify->sequence;
+    log->scrub.found += verify->damaged;
+    if (log->scrub.found > atomic_load_explicit(&log->status->corrupt, memory_order_relaxed))
+        atomic_store_explicit(&log->status->corrupt, log->scrub.found, memory_order_relaxed);
 }
 
-static void note_result(struct scrubber *scrubber, const struct stretch *stretch)
+/* ---- the task ---- */
+
+static uint64_t scrub(struct task *task, uint64_t now_ns)
 {
-    struct persister *persister = scrubber->persister;
-    pthread_mutex_lock(&persister->lock);
-    for (unsigned i = 0; i < persister->count; i++) {
-        struct log *log = persister->logs[i];
-        if (log != stretch->log || log->status->topic_id != stretch->topic_id)
-            continue;
-        log->scrub.position = stretch->verify.position;
-        log->scrub.sequence = stretch->verify.sequence;
-        log->scrub.found += stretch->verify.damaged;
-        if (log->scrub.found > atomic_load_explicit(&log->status->corrupt, memory_order_relaxed))
-            atomic_store_explicit(&log->status->corrupt, log->scrub.found, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&persister->lock);
+    struct scrubbing *scrubbing =
+        (struct scrubbing *)(void *)((char *)task - offsetof(struct scrubbing, task));
+    struct scrubber *scrubber = scrubbing->scrubber;
+    struct log *log = scrubbing->log;
+    uint64_t due_ns = go_on(scrubber, log, now_ns);
+    if (due_ns != 0)
+        return due_ns;
+    struct verify verify = next_stretch(log);
+    if (scrubbing->turn_ns == 0)
+        scrubbing->turn_ns = take_turn(scrubber, end_of_stretch(&verify) - verify.position, now_ns);
+    if (scrubbing->turn_ns > now_ns)
+        return scrubbing->turn_ns;
+    scrubbing->turn_ns = 0;
+    /* Acquire pairs with the release below: the buffer. A disk that hangs must not take all workers. */
+    if (atomic_exchange_explicit(&scrubber->busy, true, memory_order_acquire))
+        return now_ns + look_ns(scrubber) / 10; /* and another turn */
+    check(scrubber, log, &verify);
+    atomic_store_explicit(&scrubber->busy, false, memory_order_release);
+    return 0;
 }
 
-static void *scrubber_main(void *argument)
-{
-    struct scrubber *scrubber = argument;
-    while (atomic_load_explicit(&scrubber->stop, memory_order_acquire) == 0) {
-        uint64_t now = clock_monotonic_ns(), due = now + look_ns(scrubber);
-        struct stretch stretch;
-        if (choose(scrubber, now, &stretch, &due)) {
-            uint64_t from = stretch.verify.position;
-            check(scrubber, &stretch);
-            note_result(scrubber, &stretch);
-            due = now + (stretch.verify.position - from) * 1000 / (scrubber->bytes_per_second / 1000000);
-        }
-        now = clock_monotonic_ns();
-        if (due > now)
-            futex_wait(&scrubber->stop, 0, due - now);
-    }
-    return NULL;
-}
-
-int scrubber_start(struct scrubber *scrubber)
+int scrubber_add(struct scrubber *scrubber, struct scrubbing *scrubbing, struct log *log)
 {
     if (scrubber->bytes_per_second == 0)
         return HERMES_OK;
-    int rc = thread_start(&scrubber->thread, scrubber_main, scrubber);
-    scrubber->running = rc == 0;
+    scrubbing->task.run = scrub;
+    scrubbing->log = log;
+    scrubbing->scrubber = scrubber;
+    int rc = workers_add(scrubber->workers, &scrubbing->task);
+    if (rc < 0)
+        scrubbing->scrubber = NULL;
     return rc;
 }
 
 void scrubber_stop(struct scrubber *scrubber)
 {
-    if (!scrubber->running)
-        return;
-    atomic_store_explicit(&scrubber->stop, 1, memory_order_release);
-    futex_wake_all(&scrubber->stop);
-    pthread_join(scrubber->thread, NULL);
     free(scrubber->buffer);
-    scrubber->running = false;
+    scrubber->buffer = NULL;
+    scrubber->buffer_bytes = 0;
 }

@@ -30,10 +30,10 @@ enum {
 /* A log that has no room is looked at again after so long, and then after twice as long: nobody rings. */
 static const uint64_t blocked_ns = 100000, longest_blocked_ns = 2000000;
 
-int sequencer_begin(struct broker *broker, struct topic *topic, struct error_text *text)
+int sequencer_begin(struct topic *topic, struct error_text *text)
 {
     topic->log.readers = topic->readers;
-    topic->log.persister_bell = broker->persister.bell;
+    topic->log.persister_bell = topic->persisting.bell;
     int rc = log_begin(&topic->log, WRITER_OWNER, text);
     if (rc == 0)
         atomic_store(&topic->log.status->journal_ring, 0);

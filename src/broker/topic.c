@@ -239,6 +239,30 @@ void topic_end_grace(struct broker *broker)
             readers_remove(topic->readers, (unsigned)__builtin_ctzll(topic->awaited));
 }
 
+/* What goes on with a stored log all the time. */
+static int begin_tasks(struct broker *broker, struct topic *topic)
+{
+    int rc = persister_add(&broker->persister, &topic->persisting, &topic->log);
+    if (rc < 0)
+        return rc;
+    rc = scrubber_add(&broker->scrubber, &topic->scrubbing, &topic->log);
+    if (rc < 0) {
+        workers_remove(&broker->workers, &topic->persisting.task);
+        persister_release(&topic->persisting);
+    }
+    return rc;
+}
+
+static void end_tasks(struct broker *broker, struct topic *topic)
+{
+    if (topic->durability == DURABILITY_MEMORY)
+        return;
+    if (scrubber_has(&topic->scrubbing))
+        workers_remove(&broker->workers, &topic->scrubbing.task);
+    workers_remove(&broker->workers, &topic->persisting.task);
+    persister_release(&topic->persisting);
+}
+
 static int open_log(struct broker *broker, struct topic *topic, struct error_text *text)
 {
     char prefix[SHM_PATH_BYTES + 32], directory[PATH_BYTES];
@@ -271,7 +295,7 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     apply(topic);
     rc = topic->push_back ? open_readers(broker, topic, text) : HERMES_OK;
     if (rc == 0 && topic->durability != DURABILITY_MEMORY)
-        rc = persister_add(&broker->persister, &topic->log);
+        rc = begin_tasks(broker, topic);
     if (rc < 0) {
         close_readers(broker, topic, false);
         log_abandon(&topic->log);
@@ -378,7 +402,8 @@ int topic_alter(struct broker *broker, const struct wire_topic_alter *request, s
         return rc;
     }
     apply(topic);
-    persister_ring(&broker->persister);
+    if (topic->durability != DURABILITY_MEMORY)
+        persister_ring(&topic->persisting);
     return HERMES_OK;
 }
 
@@ -408,7 +433,7 @@ int topic_delete(struct broker *broker, const char *name, struct error_text *tex
     topic_path(broker, name, "topic.conf", path);
     if (unlink(path) != 0)
         return error_set_errno(text, "delete", path);
-    persister_remove(&broker->persister, &topic->log);
+    end_tasks(broker, topic);
     group_close_all(broker, topic, true);
     close_readers(broker, topic, false);
     (void)log_close(&topic->log, STATE_DELETED);
@@ -527,7 +552,7 @@ int topic_close_all(struct broker *broker, struct error_text *text)
     int first = HERMES_OK;
     while (broker->topics != NULL) {
         struct topic *topic = broker->topics;
-        persister_remove(&broker->persister, &topic->log);
+        end_tasks(broker, topic);
         group_close_all(broker, topic, false);
         int rc = log_close(&topic->log, STATE_CLOSED);
         close_readers(broker, topic, rc < 0);

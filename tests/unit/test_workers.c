@@ -313,8 +313,8 @@ static void however_many_tasks_hang_jobs_and_others_go_on(void **state)
     /* More than there are workers for: the last is kept for jobs. */
     for (int i = THREADS - 2; i < THREADS; i++)
         assert_int_equal(workers_add(&workers, &hang[i].task), 0);
-    struct step step = step_named('a');
-    workers_submit(&workers, NULL, &step.job);
+    struct chain jobs = {{.done = again}, &workers, 1000};
+    workers_submit(&workers, NULL, &jobs.job);
     workers_drain(&workers);
     for (int i = 0; i < THREADS; i++)
         gate_open(&hang[i].until);
@@ -419,7 +419,8 @@ static void no_ring_is_lost_and_a_task_never_runs_twice_at_once(void **state)
 
 struct clockwork {
     struct task task;
-    uint64_t step_ns, due_ns, latest_ns;
+    uint64_t step_ns; /* 0: it always wants to run at once */
+    uint64_t due_ns, latest_ns;
     unsigned left;
     struct gate over;
 };
@@ -430,11 +431,13 @@ static uint64_t tick(struct task *task, uint64_t now_ns)
     assert_true(now_ns >= clockwork->due_ns);
     assert_true(now_ns >= clockwork->latest_ns);
     clockwork->latest_ns = now_ns;
+    if (clockwork->step_ns == 0)
+        return 0;
     if (--clockwork->left == 0) {
         gate_open(&clockwork->over);
         return TASK_WHEN_RUNG;
     }
-    return clockwork->due_ns = clockwork->step_ns == 0 ? 0 : now_ns + clockwork->step_ns;
+    return clockwork->due_ns = now_ns + clockwork->step_ns;
 }
 
 static void tasks_run_when_they_are_due_and_never_before(void **state)
@@ -447,13 +450,57 @@ static void tasks_run_when_they_are_due_and_never_before(void **state)
     assert_int_equal(workers_start(&workers, 4), 0);
     for (int i = 0; i < TASKS; i++) {
         clocks[i] = (struct clockwork){
-            .task = {.run = tick}, .step_ns = i % 10 == 0 ? 0 : test_random(&seed) % 2000000, .left = 50};
+            .task = {.run = tick}, .step_ns = i % 10 == 0 ? 0 : 1 + test_random(&seed) % 2000000, .left = 50};
         assert_int_equal(workers_add(&workers, &clocks[i].task), 0);
     }
     for (int i = 0; i < TASKS; i++) /* those that want to run at once keep none from its turn */
-        gate_pass(&clocks[i].over);
+        if (clocks[i].step_ns != 0)
+            gate_pass(&clocks[i].over);
     for (int i = 0; i < TASKS; i++)
         workers_remove(&workers, &clocks[i].task);
+    workers_stop(&workers);
+}
+
+static uint64_t far_away(struct task *task, uint64_t now_ns)
+{
+    struct clockwork *clockwork = (struct clockwork *)task;
+    gate_open(&clockwork->over);
+    return now_ns + clockwork->step_ns;
+}
+
+/* Nobody is due behind somebody who is due later. */
+static void check_heap(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < workers->heap_count; i++) {
+        assert_int_equal(workers->heap[i]->place, i + 1);
+        assert_true(i == 0 || workers->heap[(i - 1) / 2]->due_ns <= workers->heap[i]->due_ns);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
+static void who_is_due_first_stays_first_when_others_come_and_go(void **state)
+{
+    (void)state;
+    enum { TASKS = 300 };
+    struct workers workers;
+    static struct clockwork clocks[TASKS];
+    uint64_t seed = 7;
+    assert_int_equal(workers_start(&workers, 3), 0);
+    for (int i = 0; i < TASKS; i++)
+        clocks[i] = (struct clockwork){.task = {.run = far_away},
+                                       .step_ns = 3600000000000u + test_random(&seed) % 1000000000000u};
+    for (int round = 0; round < 2000; round++) {
+        struct clockwork *clockwork = &clocks[test_random(&seed) % TASKS];
+        if (atomic_load(&clockwork->over.open) != 0) {
+            atomic_store(&clockwork->over.open, 0);
+            workers_remove(&workers, &clockwork->task);
+        } else {
+            assert_int_equal(workers_add(&workers, &clockwork->task), 0);
+            gate_pass(&clockwork->over);
+        }
+        check_heap(&workers);
+    }
     workers_stop(&workers);
 }
 
@@ -580,6 +627,7 @@ int main(void)
         cmocka_unit_test(a_ring_while_a_task_runs_has_it_run_again),
         cmocka_unit_test(no_ring_is_lost_and_a_task_never_runs_twice_at_once),
         cmocka_unit_test(tasks_run_when_they_are_due_and_never_before),
+        cmocka_unit_test(who_is_due_first_stays_first_when_others_come_and_go),
         cmocka_unit_test(a_job_begins_when_the_tasks_that_it_removes_are_out),
         cmocka_unit_test(who_sleeps_in_a_task_is_interrupted_when_it_is_to_go),
         cmocka_unit_test(who_lingers_leaves_one_worker_for_tasks_and_one_for_jobs),
