@@ -1,0 +1,193 @@
+/* What is committed is stored and synced, whoever wrote it, and whatever the broker knows of that; and
+ * nothing is done where nothing happens. */
+#include "fixture.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "client/client.h"
+
+enum { TOPICS = 300, TOPICS_A_SESSION = 60, SESSIONS = TOPICS / TOPICS_A_SESSION };
+
+static uint64_t seconds_from_now(unsigned seconds)
+{
+    return (uint64_t)time(NULL) + seconds;
+}
+
+/* Looks at what the broker says, and does nothing that wakes it, as hermes_publisher_wait() would. */
+static void await_durable(hermes_publisher_t *publisher, uint64_t sequence)
+{
+    for (uint64_t end = seconds_from_now(30);
+         hermes_publisher_confirmed(publisher, HERMES_DURABLE) < sequence; sched_yield())
+        if ((uint64_t)time(NULL) > end)
+            fail_msg("message %lu is not stored", (unsigned long)sequence);
+}
+
+static void await_durable_topic(hermes_client_t *client, const char *topic)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    for (uint64_t end = seconds_from_now(30);;) {
+        assert_int_equal(hermes_topic_describe(client, topic, &info), 0);
+        if (info.durable_position == info.committed_position)
+            return;
+        if ((uint64_t)time(NULL) > end)
+            fail_msg("stored: %lu of %lu", (unsigned long)info.durable_position,
+                     (unsigned long)info.committed_position);
+    }
+}
+
+static uint64_t cpu_ticks(pid_t process)
+{
+    char path[64], line[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    fclose(file);
+    unsigned long user, kernel;
+    assert_int_equal(
+        sscanf(strrchr(line, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel),
+        2);
+    return user + kernel;
+}
+
+/* ---- many topics ---- */
+
+struct crowd {
+    hermes_client_t *clients[SESSIONS];
+    hermes_publisher_t *publishers[TOPICS];
+};
+
+static void open_crowd(struct fixture *f, struct crowd *crowd, enum hermes_durability durability)
+{
+    for (int i = 0; i < TOPICS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "topic-%d", i);
+        if (i % TOPICS_A_SESSION == 0)
+            assert_int_equal(hermes_connect(NULL, &crowd->clients[i / TOPICS_A_SESSION]), 0);
+        make_topic_of(f, name, false, durability);
+        assert_int_equal(
+            hermes_publisher_open(crowd->clients[i / TOPICS_A_SESSION], name, NULL, &crowd->publishers[i]),
+            0);
+    }
+}
+
+static void close_crowd(struct crowd *crowd)
+{
+    for (int i = 0; i < TOPICS; i++)
+        hermes_publisher_close(crowd->publishers[i]);
+    for (int i = 0; i < SESSIONS; i++)
+        hermes_disconnect(crowd->clients[i]);
+}
+
+static void an_idle_broker_with_many_topics_rests(void **state)
+{
+    struct fixture *f = *state;
+    static struct crowd crowd;
+    open_crowd(f, &crowd, HERMES_DURABILITY_ASYNC);
+    struct timespec while_nothing_happens = {2, 0};
+    nanosleep(&while_nothing_happens, NULL); /* what there was to do is done */
+    uint64_t before = cpu_ticks(f->broker);
+    nanosleep(&while_nothing_happens, NULL);
+    uint64_t ticks = cpu_ticks(f->broker) - before;
+    print_message("%d idle topics: %lu ticks of %ld\n", TOPICS, (unsigned long)ticks,
+                  2 * sysconf(_SC_CLK_TCK));
+    assert_true(ticks < (uint64_t)sysconf(_SC_CLK_TCK) / 10); /* 5 % of a core; it is far less */
+    /* And it is awake as soon as there is something to do, whichever topic it is. */
+    for (int i = 0; i < TOPICS; i++) {
+        uint64_t sequence;
+        assert_int_equal(hermes_publish(crowd.publishers[i], "news", 4, &sequence), 0);
+        await_durable(crowd.publishers[i], sequence);
+    }
+    /* All at once. */
+    uint64_t sequences[TOPICS];
+    for (int i = 0; i < TOPICS; i++)
+        assert_int_equal(hermes_publish(crowd.publishers[i], "more", 4, &sequences[i]), 0);
+    for (int i = 0; i < TOPICS; i++)
+        await_durable(crowd.publishers[i], sequences[i]);
+    close_crowd(&crowd);
+}
+
+static void sync_topics_are_confirmed_however_many_there_are(void **state)
+{
+    struct fixture *f = *state;
+    static struct crowd crowd;
+    open_crowd(f, &crowd, HERMES_DURABILITY_SYNC);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < TOPICS; i++)
+            assert_int_equal(hermes_publish(crowd.publishers[i], "news", 4, NULL), 0);
+    close_crowd(&crowd);
+}
+
+/* ---- publishers that the broker knows nothing of ---- */
+
+static void a_publisher_without_a_session_is_persisted(void **state)
+{
+    struct fixture *f = *state;
+    hermes_client_t *client;
+    hermes_publisher_t *publisher;
+    make_topic(f, "events", false);
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    assert_int_equal(hermes_publisher_open(client, "events", NULL, &publisher), 0);
+    assert_int_equal(shutdown(client->channel.fd, SHUT_RDWR), 0);
+    hermes_topic_info_t info = {.size = sizeof info, .publishers = 1};
+    while (info.publishers != 0) /* the broker knows that the session is over */
+        assert_int_equal(hermes_topic_describe(f->client, "events", &info), 0);
+    for (int i = 0; i < 1000; i++) {
+        uint64_t sequence;
+        assert_int_equal(hermes_publish(publisher, "still here", 10, &sequence), 0);
+        if (i % 100 == 0)
+            await_durable(publisher, sequence);
+    }
+    await_durable_topic(f->client, "events");
+    hermes_publisher_close(publisher);
+    hermes_disconnect(client);
+}
+
+static void publish_while_the_broker_stands(struct fixture *f)
+{
+    pid_t publisher = fork();
+    if (publisher == 0) {
+        hermes_client_t *client;
+        hermes_publisher_t *p;
+        if (hermes_connect(NULL, &client) != 0 || hermes_publisher_open(client, "events", NULL, &p) != 0)
+            _exit(1);
+        kill(f->broker, SIGSTOP);
+        for (int i = 0; i < 100; i++)
+            if (hermes_publish(p, "the last words", 14, NULL) != 0)
+                _exit(2);
+        _exit(0); /* without closing anything */
+    }
+    int status;
+    assert_int_equal(waitpid(publisher, &status, 0), publisher);
+    assert_int_equal(status, 0);
+}
+
+static void what_a_window_holds_is_stored_though_publisher_and_broker_died(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "events", false);
+    publish_while_the_broker_stands(f);
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    hermes_client_t *client;
+    hermes_topic_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_connect(NULL, &client), 0);
+    await_durable_topic(client, "events");
+    assert_int_equal(hermes_topic_describe(client, "events", &info), 0);
+    assert_int_equal(info.last_sequence, 100);
+    hermes_disconnect(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_idle_broker_with_many_topics_rests, setup, teardown),
+        cmocka_unit_test_setup_teardown(sync_topics_are_confirmed_however_many_there_are, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_publisher_without_a_session_is_persisted, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_window_holds_is_stored_though_publisher_and_broker_died, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
