@@ -44,7 +44,8 @@ static void trouble(void *context, struct log *log, int error)
 static void troubled(struct poller_op *op, int result)
 {
     struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, trouble_op));
-    (void)result;
+    if (result < 0)
+        return;
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next) {
         int error = atomic_exchange_explicit(&topic->log.malformed, 0, memory_order_acquire);
         if (error == 0)
@@ -145,22 +146,29 @@ static int listen_on_socket(struct broker *broker, struct error_text *text)
     return rc;
 }
 
-static void accepted(struct poller_op *op, int result)
+static void accepted(struct listener *listener, int fd)
 {
-    struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, accept_op));
-    if (result >= 0 && !broker->stopping)
-        session_accept(broker, result);
-    else if (result >= 0)
-        close(result);
-    else if (result == -EMFILE || result == -ENFILE)
+    struct broker *broker = (struct broker *)(void *)((char *)listener - offsetof(struct broker, listener));
+    if (broker->stopping)
+        close(fd);
+    else
+        session_accept(broker, fd);
+}
+
+static void not_accepted(struct listener *listener, int error)
+{
+    (void)listener;
+    if (error == EMFILE || error == ENFILE)
         note("out of descriptors (RLIMIT_NOFILE): a connection was refused");
+    else
+        note("a connection could not be accepted: %s", strerror(error));
 }
 
 static void signalled(struct poller_op *op, int result)
 {
     struct broker *broker = (struct broker *)(void *)((char *)op - offsetof(struct broker, signal_op));
-    (void)result;
-    broker->stopping = true;
+    if (result > 0)
+        broker->stopping = true;
 }
 
 static int watch_signals(struct broker *broker, struct error_text *text)
@@ -226,11 +234,12 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         (void)broker_close(broker, &ignored);
         return rc;
     }
-    broker->accept_op.done = accepted;
+    broker->listener.accepted = accepted;
+    broker->listener.trouble = not_accepted;
     broker->signal_op.done = signalled;
     broker->trouble_op.done = troubled;
     broker->workers_op.done = completed;
-    rc = poller_accept(broker->poller, &broker->accept_op, broker->listen_fd);
+    rc = listener_start(&broker->listener, broker->poller, broker->listen_fd, text);
     if (rc == 0)
         rc = poller_read(broker->poller, &broker->signal_op, broker->signal_fd, broker->signal_buffer,
                          sizeof broker->signal_buffer);
@@ -301,6 +310,7 @@ void broker_run(struct broker *broker)
 int broker_close(struct broker *broker, struct error_text *text)
 {
     broker->stopping = true;
+    listener_stop(&broker->listener);
     if (broker->bound)
         unlink(broker->config.location.socket);
     group_stop_all(broker);

@@ -24,6 +24,7 @@
 #include "broker/persister.h"
 #include "broker/scrubber.h"
 #include "broker/workers.h"
+#include "io/listener.h"
 #include "io/poller.h"
 #include "log/log.h"
 #include "wire/wire.h"
@@ -47,11 +48,8 @@ struct ring {
     uint64_t position;
     uint64_t sequence; /* of its next message */
     bool condemned;    /* it sent something malformed */
-    bool closing;      /* its session ends: remove it when it is empty */
-    bool waking;       /* `wake` is under way */
+    struct poller_owner owner;
     struct poller_op wake;
-    uint64_t wake_buffer;
-    struct broker *broker;
 };
 
 struct topic {
@@ -92,8 +90,7 @@ struct broker {
     unsigned topic_count;
     struct session *sessions;
     unsigned session_count;
-    unsigned rings_closing; /* freed when their last read completes */
-    unsigned sequenced;     /* rings in all: is there anything to poll? */
+    unsigned sequenced; /* rings in all: is there anything to poll? */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */
     bool stopping;
@@ -114,7 +111,8 @@ struct broker {
     struct workers workers;
     struct persister persister;
     struct scrubber scrubber;
-    struct poller_op accept_op, signal_op, trouble_op, workers_op;
+    struct listener listener;
+    struct poller_op signal_op, trouble_op, workers_op;
     uint64_t trouble_buffer, workers_buffer;
     uint8_t signal_buffer[128];
     struct error_text error;
@@ -174,15 +172,15 @@ struct handle {
 struct session {
     struct session *next, *previous;
     struct broker *broker;
+    struct poller_owner owner;
     int fd;
     uid_t uid;
     pid_t pid;
     char name[64];
     bool greeted;
     bool closing;
-    unsigned in_flight;
     struct handle handles[SESSION_HANDLES_MAX];
-    struct poller_op receive_op, send_op;
+    struct poller_op receive_op, send_op, end_op;
     size_t received;
     size_t wanted;
     struct {

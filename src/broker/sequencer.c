@@ -42,28 +42,19 @@ int sequencer_begin(struct topic *topic, struct error_text *text)
 
 /* ---- rings ---- */
 
-static void start_wake(struct ring *ring);
-
+/* That we run again is all that it means. */
 static void woken(struct poller_op *op, int result)
 {
-    struct ring *ring = (struct ring *)(void *)((char *)op - offsetof(struct ring, wake));
-    (void)result; /* that we run again is all that it means */
-    ring->waking = false;
-    if (ring->closing) {
-        ring->broker->rings_closing--;
-        poller_forget(ring->broker->poller, ring->eventfd);
-        close(ring->eventfd);
-        free(ring);
-        return;
-    }
-    start_wake(ring);
+    (void)op;
+    (void)result;
 }
 
-static void start_wake(struct ring *ring)
+/* The kernel is through with it. */
+static void ring_gone(struct poller_owner *owner)
 {
-    ring->wake.done = woken;
-    ring->waking = poller_read(ring->broker->poller, &ring->wake, ring->eventfd, &ring->wake_buffer,
-                               sizeof ring->wake_buffer) == 0;
+    struct ring *ring = (struct ring *)(void *)((char *)owner - offsetof(struct ring, owner));
+    close(ring->eventfd);
+    free(ring);
 }
 
 /* A line of the status page that is free; else the oldest whose producer did not come back after a crash. */
@@ -111,7 +102,16 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
         free(ring);
         return rc;
     }
-    ring->broker = broker;
+    ring->owner.gone = ring_gone;
+    ring->wake = (struct poller_op){.done = woken, .owner = &ring->owner};
+    /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
+    rc = poller_watch(broker->poller, &ring->wake, ring->eventfd);
+    if (rc < 0) {
+        map_release(&ring->map);
+        close(ring->fd);
+        poller_leave(&ring->owner);
+        return error_set(text, rc, "cannot watch an eventfd");
+    }
     ring->topic = topic;
     ring->session = session;
     ring->index = (unsigned)line;
@@ -133,7 +133,6 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
     topic->ring_count++;
     broker->sequenced++;
     broker->blocked_ns = blocked_ns;
-    start_wake(ring);
     *out = ring;
     return HERMES_OK;
 }
@@ -237,18 +236,8 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring)
     broker->sequenced--;
     map_release(&ring->map);
     close(ring->fd);
-    ring->closing = true;
-    ring->session = NULL;
-    if (ring->waking) {
-        uint64_t one = 1; /* ends the read that is under way */
-        if (write(ring->eventfd, &one, sizeof one) == (ssize_t)sizeof one) {
-            broker->rings_closing++;
-            return; /* woken() frees it */
-        }
-    }
-    poller_forget(broker->poller, ring->eventfd);
-    close(ring->eventfd);
-    free(ring);
+    poller_cancel(broker->poller, &ring->wake);
+    poller_leave(&ring->owner);
 }
 
 bool sequencer_turn(struct broker *broker)

@@ -20,12 +20,11 @@ static void release_fds(struct session *session)
     session->fd_count = 0;
 }
 
-/* Frees the session once nothing is under way for it. */
-static void finish(struct session *session)
+/* Nothing is under way for it any more. */
+static void gone(struct poller_owner *owner)
 {
+    struct session *session = (struct session *)(void *)((char *)owner - offsetof(struct session, owner));
     struct broker *broker = session->broker;
-    if (!session->closing || session->in_flight > 0)
-        return;
     for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
         if (session->handles[i].id != 0)
             request_drop_handle(session, &session->handles[i]);
@@ -37,15 +36,28 @@ static void finish(struct session *session)
     if (session->next != NULL)
         session->next->previous = session->previous;
     broker->session_count--;
-    poller_forget(broker->poller, session->fd);
     close(session->fd);
     free(session);
 }
 
+static void ended(struct poller_op *op, int result)
+{
+    struct session *session = of(op, offsetof(struct session, end_op));
+    (void)result;
+    poller_cancel(session->broker->poller, &session->receive_op);
+    poller_cancel(session->broker->poller, &session->send_op);
+    poller_leave(&session->owner);
+}
+
+/* At the next turn: who calls may be in the midst of what the session holds. */
 void session_end(struct session *session)
 {
+    if (session->closing)
+        return;
     session->closing = true;
-    shutdown(session->fd, SHUT_RDWR); /* ends what is under way */
+    shutdown(session->fd, SHUT_RDWR);
+    poller_job(session->broker->poller, &session->end_op);
+    poller_post(session->broker->poller, &session->end_op, 0);
 }
 
 static void receive_more(struct session *session);
@@ -65,36 +77,30 @@ static void send_rest(struct session *session)
         header->cmsg_len = CMSG_LEN(session->fd_count * sizeof(int));
         memcpy(CMSG_DATA(header), session->fds, session->fd_count * sizeof(int));
     }
-    if (poller_send(session->broker->poller, &session->send_op, session->fd, &session->message) == 0)
-        session->in_flight++;
-    else
+    if (poller_send(session->broker->poller, &session->send_op, session->fd, &session->message) < 0)
         session_end(session);
 }
 
 static void sent(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, send_op));
-    session->in_flight--;
     if (result <= 0)
         session_end(session);
-    if (!session->closing) {
-        release_fds(session);
-        session->sent += (size_t)result;
-        if (session->sent < HERMES_HEADER_BYTES + session->reply.header.length)
-            send_rest(session);
-        else
-            receive_more(session);
-    }
-    finish(session);
+    if (session->closing)
+        return;
+    release_fds(session);
+    session->sent += (size_t)result;
+    if (session->sent < HERMES_HEADER_BYTES + session->reply.header.length)
+        send_rest(session);
+    else
+        receive_more(session);
 }
 
 static void receive_more(struct session *session)
 {
     uint8_t *to = (uint8_t *)&session->request + session->received;
     if (poller_receive(session->broker->poller, &session->receive_op, session->fd, to,
-                       session->wanted - session->received) == 0)
-        session->in_flight++;
-    else
+                       session->wanted - session->received) < 0)
         session_end(session);
 }
 
@@ -108,35 +114,37 @@ static int check_header(struct session *session)
     return rc;
 }
 
+static void answer(struct session *session)
+{
+    session->received = 0;
+    session->wanted = HERMES_HEADER_BYTES;
+    session->sent = 0;
+    request_answer(session);
+    send_rest(session);
+}
+
 static void received(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, receive_op));
-    session->in_flight--;
     if (result <= 0)
         session_end(session);
-    if (!session->closing) {
-        session->received += (size_t)result;
-        if (session->received == HERMES_HEADER_BYTES) {
-            int rc = check_header(session);
-            if (rc < 0) {
-                note("session of uid %u, pid %d: %s", (unsigned)session->uid, (int)session->pid,
-                     hermes_strerror(rc));
-                session_end(session);
-            } else {
-                session->wanted = HERMES_HEADER_BYTES + session->request.header.length;
-            }
+    if (session->closing)
+        return;
+    session->received += (size_t)result;
+    if (session->received == HERMES_HEADER_BYTES) {
+        int rc = check_header(session);
+        if (rc < 0) {
+            note("session of uid %u, pid %d: %s", (unsigned)session->uid, (int)session->pid,
+                 hermes_strerror(rc));
+            session_end(session);
+            return;
         }
-        if (!session->closing && session->received < session->wanted) {
-            receive_more(session);
-        } else if (!session->closing) {
-            session->received = 0;
-            session->wanted = HERMES_HEADER_BYTES;
-            session->sent = 0;
-            request_answer(session);
-            send_rest(session);
-        }
+        session->wanted = HERMES_HEADER_BYTES + session->request.header.length;
     }
-    finish(session);
+    if (session->received < session->wanted)
+        receive_more(session);
+    else
+        answer(session);
 }
 
 void session_accept(struct broker *broker, int fd)
@@ -160,22 +168,23 @@ void session_accept(struct broker *broker, int fd)
     session->uid = peer.uid;
     session->pid = peer.pid;
     session->wanted = HERMES_HEADER_BYTES;
-    session->receive_op.done = received;
-    session->send_op.done = sent;
+    session->owner.gone = gone;
+    session->receive_op = (struct poller_op){.done = received, .owner = &session->owner};
+    session->send_op = (struct poller_op){.done = sent, .owner = &session->owner};
+    session->end_op = (struct poller_op){.done = ended, .owner = &session->owner};
     session->next = broker->sessions;
     if (session->next != NULL)
         session->next->previous = session;
     broker->sessions = session;
     broker->session_count++;
     receive_more(session);
-    finish(session);
 }
 
 void session_close_all(struct broker *broker)
 {
     for (struct session *session = broker->sessions; session != NULL; session = session->next)
         session_end(session);
-    /* Shut-down sockets complete at once; the bound is for a kernel that does not keep that promise. */
-    for (int turn = 0; (broker->sessions != NULL || broker->rings_closing > 0) && turn < 1000; turn++)
+    /* What is cancelled ends at once; the bound is for a kernel that does not keep that promise. */
+    for (int turn = 0; broker->sessions != NULL && turn < 1000; turn++)
         poller_run(broker->poller, 1000000);
 }

@@ -20,56 +20,85 @@ struct epoll {
     int fd;
     struct slot *slots; /* by descriptor */
     size_t slot_count;
+    struct epoll_event ready[BATCH];
+    int ready_count;
 };
 
+static uint32_t events_of(const struct slot *slot)
+{
+    uint32_t events = slot->writing != NULL ? EPOLLOUT : 0u;
+    if (slot->reading != NULL)
+        events |= slot->reading->kind == OP_WATCH ? EPOLLIN | EPOLLET : EPOLLIN;
+    return events;
+}
+
+/* Before a descriptor may be closed epoll must have forgotten it: somebody else may hold what it stands for,
+ * and then epoll would go on to name a number that has another bearer. */
 static int update(struct epoll *epoll, int fd)
 {
     struct slot *slot = &epoll->slots[fd];
-    uint32_t events = (slot->reading != NULL ? EPOLLIN : 0u) | (slot->writing != NULL ? EPOLLOUT : 0u);
+    uint32_t events = events_of(slot);
     if (events == slot->registered)
         return HERMES_OK;
     struct epoll_event event = {.events = events, .data.fd = fd};
     int action = slot->registered == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
     int rc = epoll_ctl(epoll->fd, action, fd, &event) == 0 ? HERMES_OK : error_from_errno(errno);
-    /* A number must never count as known that epoll does not know: its next bearer would not be heard. */
     slot->registered = rc == 0 ? events : 0;
     return rc;
+}
+
+static int reserve(struct epoll *epoll, int fd)
+{
+    size_t index = (size_t)fd;
+    if (index < epoll->slot_count)
+        return HERMES_OK;
+    size_t count = index + 64;
+    struct slot *grown = realloc(epoll->slots, count * sizeof *grown);
+    if (grown == NULL)
+        return HERMES_ENOMEM;
+    for (size_t i = epoll->slot_count; i < count; i++)
+        grown[i] = (struct slot){0};
+    epoll->slots = grown;
+    epoll->slot_count = count;
+    return HERMES_OK;
+}
+
+static struct poller_op **place_of(struct epoll *epoll, const struct poller_op *op)
+{
+    struct slot *slot = &epoll->slots[op->fd];
+    return op->kind == OP_SEND ? &slot->writing : &slot->reading;
 }
 
 static int epoll_start(struct poller *poller, struct poller_op *op)
 {
     struct epoll *epoll = (struct epoll *)poller;
-    size_t index = (size_t)op->fd;
-    if (index >= epoll->slot_count) {
-        size_t count = index + 64;
-        struct slot *grown = realloc(epoll->slots, count * sizeof *grown);
-        if (grown == NULL)
-            return HERMES_ENOMEM;
-        for (size_t i = epoll->slot_count; i < count; i++)
-            grown[i] = (struct slot){0};
-        epoll->slots = grown;
-        epoll->slot_count = count;
-    }
+    if (op->fd < 0)
+        return HERMES_EINVALID;
+    int rc = reserve(epoll, op->fd);
+    if (rc < 0)
+        return rc;
     /* Readiness may be taken back between epoll_wait and the call: nothing may block there. */
-    int flags = fcntl(op->fd, F_GETFL);
+    int flags = op->kind == OP_WATCH ? O_NONBLOCK : fcntl(op->fd, F_GETFL);
     if (flags >= 0 && !(flags & O_NONBLOCK))
         fcntl(op->fd, F_SETFL, flags | O_NONBLOCK);
-    *(op->kind == OP_SEND ? &epoll->slots[index].writing : &epoll->slots[index].reading) = op;
-    return update(epoll, op->fd);
+    *place_of(epoll, op) = op;
+    rc = update(epoll, op->fd);
+    if (rc < 0)
+        *place_of(epoll, op) = NULL;
+    return rc;
 }
 
-static void epoll_forget(struct poller *poller, int fd)
+static void epoll_cancel(struct poller *poller, struct poller_op *op)
 {
     struct epoll *epoll = (struct epoll *)poller;
-    if ((size_t)fd >= epoll->slot_count)
-        return;
-    epoll->slots[fd].reading = epoll->slots[fd].writing = NULL;
-    (void)update(epoll, fd);
+    *place_of(epoll, op) = NULL;
+    (void)update(epoll, op->fd);
+    poller_finish_later(poller, op, -ECANCELED);
 }
 
 static int perform(const struct poller_op *op)
 {
-    ssize_t rc = -1;
+    ssize_t rc = 0;
     switch (op->kind) {
     case OP_ACCEPT:
         rc = accept4(op->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -83,44 +112,55 @@ static int perform(const struct poller_op *op)
     case OP_SEND:
         rc = sendmsg(op->fd, op->message, MSG_NOSIGNAL);
         break;
+    case OP_WATCH:
+    case OP_TIMER:
+    case OP_JOB:
+        break;
     }
     return rc < 0 ? -errno : (int)rc;
 }
 
-static int complete(struct epoll *epoll, int fd, struct poller_op **which)
+static int complete(struct epoll *epoll, struct poller_op *op)
 {
-    struct poller_op *op = *which;
     int result = perform(op);
-    if (result == -EAGAIN || result == -EINTR)
+    if (result == -EAGAIN || result == -EINTR || (op->kind == OP_ACCEPT && poller_accept_is_unhurt(result)))
         return 0;
-    if (op->kind != OP_ACCEPT)
-        *which = NULL;
-    op->done(op, result);
-    (void)fd;
-    (void)epoll;
+    if (poller_goes_on(op, result)) {
+        op->done(op, result);
+        return 1;
+    }
+    *place_of(epoll, op) = NULL;
+    (void)update(epoll, op->fd);
+    poller_finish(&epoll->base, op, result);
     return 1;
 }
 
-static int epoll_run(struct poller *poller, uint64_t timeout_ns)
+static void epoll_wait_for(struct poller *poller, uint64_t timeout_ns)
 {
     struct epoll *epoll = (struct epoll *)poller;
-    struct epoll_event events[BATCH];
     struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
-    int ready = epoll_pwait2(epoll->fd, events, BATCH, &timeout, NULL);
-    if (ready < 0 && errno == ENOSYS)
-        ready = epoll_wait(epoll->fd, events, BATCH, (int)((timeout_ns + 999999) / 1000000));
-    int count = 0;
-    for (int i = 0; i < ready; i++) {
-        int fd = events[i].data.fd;
-        uint32_t what = events[i].events;
-        /* done() may grow the table: look the slot up again each time. */
-        if ((what & (EPOLLIN | EPOLLHUP | EPOLLERR)) && epoll->slots[fd].reading != NULL)
-            count += complete(epoll, fd, &epoll->slots[fd].reading);
-        if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) && epoll->slots[fd].writing != NULL)
-            count += complete(epoll, fd, &epoll->slots[fd].writing);
-        if (epoll->slots[fd].registered != 0)
-            (void)update(epoll, fd);
+    epoll->ready_count = epoll_pwait2(epoll->fd, epoll->ready, BATCH, &timeout, NULL);
+    if (epoll->ready_count < 0 && errno == ENOSYS) {
+        uint64_t ms = (timeout_ns + 999999) / 1000000;
+        epoll->ready_count = epoll_wait(epoll->fd, epoll->ready, BATCH, ms > 60000 ? 60000 : (int)ms);
     }
+}
+
+/* done() may start, cancel and close: each slot is looked up when its turn comes, and a descriptor that
+ * changed bearers meanwhile costs a call that has nothing to do. */
+static int epoll_complete(struct poller *poller)
+{
+    struct epoll *epoll = (struct epoll *)poller;
+    int count = 0;
+    for (int i = 0; i < epoll->ready_count; i++) {
+        int fd = epoll->ready[i].data.fd;
+        uint32_t what = epoll->ready[i].events;
+        if ((what & (EPOLLIN | EPOLLHUP | EPOLLERR)) && epoll->slots[fd].reading != NULL)
+            count += complete(epoll, epoll->slots[fd].reading);
+        if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) && epoll->slots[fd].writing != NULL)
+            count += complete(epoll, epoll->slots[fd].writing);
+    }
+    epoll->ready_count = 0;
     return count;
 }
 
@@ -135,8 +175,9 @@ static void epoll_close(struct poller *poller)
 static const struct poller_methods epoll_methods = {
     .name = "epoll",
     .start = epoll_start,
-    .forget = epoll_forget,
-    .run = epoll_run,
+    .cancel = epoll_cancel,
+    .wait = epoll_wait_for,
+    .complete = epoll_complete,
     .close = epoll_close,
 };
 
@@ -144,7 +185,7 @@ int poller_open_epoll(struct poller **poller, struct error_text *text)
 {
     struct epoll *epoll = calloc(1, sizeof *epoll);
     if (epoll == NULL)
-        return HERMES_ENOMEM;
+        return error_set(text, HERMES_ENOMEM, "a poller");
     epoll->base.methods = &epoll_methods;
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll->fd < 0) {

@@ -35,8 +35,8 @@ def group(topic, group, letters="", durable=0, fields=0, lease=0, most=0, start=
 class Hostile(Case):
     def connect(self, hello=True):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(20)
         s.connect(os.path.join(self.broker.home, "broker.sock"))
+        s.settimeout(20)
         self.addCleanup(s.close)
         if hello:
             self.assertEqual(self.ask(s, HELLO, struct.pack("<H6x64s", 1, b"test"))[0], WELCOME)
@@ -184,6 +184,47 @@ class Hostile(Case):
         self.assertEqual(kind, 2)
         ring = mmap.mmap(fds[1], 0)
         return s, ring, fds, handle
+
+    def test_a_full_bell_of_a_ring(self):
+        """Its producer holds the eventfd, too: that it is full, or does not block, is nobody else's business."""
+        for backend in ("io_uring", "epoll"):
+            self.assertEqual(self.broker.stop(), (0, []))
+            self.broker.backend = backend
+            try:
+                self.broker.start()
+            except AssertionError:
+                self.assertIn("io_uring cannot be had here", self.broker.messages())
+                self.broker.backend = "epoll"
+                self.broker.start()
+            self.broker.run("topic", "create", backend, "--shared")
+            for blocking in (True, False):
+                for _ in range(20):
+                    s, ring, fds, _ = self.open_ring(backend)
+                    os.set_blocking(fds[2], False)
+                    os.write(fds[2], struct.pack("<Q", (1 << 64) - 2))
+                    os.set_blocking(fds[2], blocking)
+                    s.close()
+            self.still_serves()
+            self.wait_for(lambda: self.broker.info(backend)["publishers"] == 0, "rings are removed")
+            self.assertEqual(self.broker.run("pub", backend, data=b"fine\n").stdout, b"1\n")
+
+    def test_out_of_descriptors_with_connections_waiting(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start("prlimit", "--nofile=40:40")
+        held = []
+        for _ in range(100):
+            s = socket.socket(socket.AF_UNIX)
+            self.addCleanup(s.close)
+            s.connect(os.path.join(self.broker.home, "broker.sock"))
+            held.append(s)
+        self.wait_for(lambda: "out of descriptors" in self.broker.messages(), "it says so")
+        held[-1].settimeout(20)
+        self.assertTrue(self.hung_up(held[-1]))  # refused, rather than left waiting
+        for s in held:
+            s.close()
+        self.wait_for(lambda: self.broker.run("topic", "list", check=False).returncode == 0, "it serves again")
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.assertLess(self.broker.messages().count("\n"), 100)
 
     def test_ring_is_sealed(self):
         self.broker.run("topic", "create", "t", "--shared")
