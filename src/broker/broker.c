@@ -209,6 +209,7 @@ int broker_open(struct broker *broker, const struct config *config, struct error
         .membarrier = barrier_register(),
     };
     broker->next_ring_id = clock_realtime_ns();
+    memcpy(broker->principals.most, config->most, sizeof config->most);
     broker->persister.trouble = trouble;
     broker->persister.context = broker;
     broker->scrubber.workers = &broker->workers;

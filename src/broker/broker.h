@@ -22,6 +22,7 @@
 #include "broker/config.h"
 #include "broker/group.h"
 #include "broker/persister.h"
+#include "broker/principal.h"
 #include "broker/scrubber.h"
 #include "broker/workers.h"
 #include "io/listener.h"
@@ -48,6 +49,8 @@ struct ring {
     uint64_t position;
     uint64_t sequence; /* of its next message */
     bool condemned;    /* it sent something malformed */
+    struct broker *broker;
+    uid_t uid; /* whose share of rings and memory it is of */
     struct poller_owner owner;
     struct poller_op wake;
 };
@@ -90,6 +93,7 @@ struct broker {
     unsigned topic_count;
     struct session *sessions;
     unsigned session_count;
+    struct principals principals;
     unsigned sequenced; /* rings in all: is there anything to poll? */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */
@@ -180,7 +184,8 @@ struct session {
     bool greeted;
     bool closing;
     struct handle handles[SESSION_HANDLES_MAX];
-    struct poller_op receive_op, send_op, end_op;
+    bool silent; /* it has still to say hello */
+    struct poller_op receive_op, send_op, end_op, greet_op;
     size_t received;
     size_t wanted;
     struct {

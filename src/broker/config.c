@@ -12,6 +12,9 @@
 #include "log/store.h"
 #include "log/window.h"
 
+/* Bytes of shared memory for each user; more where rings are large. */
+#define MEMORY_DEFAULT (512ull << 20)
+
 struct parse {
     struct config *config;
     struct error_text *text;
@@ -101,6 +104,13 @@ static bool set(struct config *c, const char *section, const char *name, const c
         return set_mode(c, value);
     if (SETTING("broker", "sessions_max"))
         return parse_number(value, 1, 60000, &c->sessions_max);
+    if (SETTING("limits", "sessions_reserved"))
+        return parse_number(value, 0, 60000, &c->sessions_reserved);
+    if (SETTING("limits", "greet_ms"))
+        return parse_number(value, 1, 600000, &c->greet_ms);
+    for (unsigned i = 0; i < HOLDINGS; i++)
+        if (SETTING("limits", principal_setting((enum holding)i)))
+            return config_parse_size(value, &c->most[i]) == 0 && c->most[i] > 0;
     if (SETTING("broker", "topics_max"))
         return parse_number(value, 1, 65536, &c->topics_max);
     if (SETTING("broker", "workers"))
@@ -147,6 +157,18 @@ static int handle(void *user, const char *section, const char *name, const char 
     return 1;
 }
 
+/* Limits that follow from other settings, where they were not set themselves. */
+static void set_limits(struct config *config)
+{
+    uint64_t rings = STATUS_RINGS * (WINDOW_HEADER_BYTES + config->ring_bytes);
+    if (config->most[HOLDS_SESSIONS] == 0)
+        config->most[HOLDS_SESSIONS] = (config->sessions_max * 3ull + 3) / 4;
+    if (config->most[HOLDS_MEMORY] == 0)
+        config->most[HOLDS_MEMORY] = rings > MEMORY_DEFAULT ? rings : MEMORY_DEFAULT;
+    if (config->sessions_reserved > config->sessions_max / 4)
+        config->sessions_reserved = config->sessions_max / 4;
+}
+
 int config_load(struct config *config, const char *path, struct error_text *text)
 {
     *config = (struct config){
@@ -158,6 +180,9 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .spin_us = 50,
         .grace_ms = 2000,
         .sessions_max = 1024,
+        .sessions_reserved = 32,
+        .greet_ms = 5000,
+        .most = {[HOLDS_SILENT] = 64, [HOLDS_RINGS] = 1024, [HOLDS_GROUPS] = 1024},
         .topics_max = 4096,
         .workers = 8,
         .window_bytes = WINDOW_DEFAULT_BYTES,
@@ -170,11 +195,14 @@ int config_load(struct config *config, const char *path, struct error_text *text
     bool named = path != NULL;
     if (!named)
         path = config->location.config;
-    if (access(path, R_OK) != 0)
+    if (access(path, R_OK) != 0) {
+        set_limits(config);
         return named || errno != ENOENT ? error_set_errno(text, "read configuration", path) : HERMES_OK;
+    }
     struct parse parse = {config, text, path, HERMES_OK};
     int line = ini_parse(path, handle, &parse);
     if (line != 0 && parse.error == 0)
         return error_set(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
+    set_limits(config);
     return parse.error;
 }

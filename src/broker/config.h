@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "broker/principal.h"
 #include "io/location.h"
 #include "io/poller.h"
 
@@ -17,6 +18,9 @@ struct config {
     uint32_t spin_us;  /* before the loop sleeps; UINT32_MAX: never sleeps */
     uint32_t grace_ms; /* how long after a crash a former publisher may claim its topic before others */
     uint32_t sessions_max;
+    uint32_t sessions_reserved; /* of those, for root and the broker's own user */
+    uint32_t greet_ms;          /* so long a connection may take to say hello */
+    uint64_t most[HOLDINGS];    /* for each user; see principal.h */
     uint32_t topics_max;
     uint32_t workers; /* threads for what may wait for a disk */
     uint64_t window_bytes;

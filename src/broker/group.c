@@ -15,6 +15,7 @@ static const uint64_t lease_default_ns = 30000000000u;
 static const uint64_t lease_min_ns = 10000000;
 static const uint64_t lease_max_ns = 86400000000000u;
 enum { SPAN_DEFAULT = 4 * 1024 * 1024 };
+enum { CLAIM_BYTES = 24 }; /* that the keeper notes of one claim */
 
 static void groups_path(const struct broker *broker, const struct topic *topic, const char *file,
                         char path[PATH_BYTES])
@@ -133,6 +134,46 @@ static int take_up_page(const struct broker *broker, struct group *group)
         unlink(group->page_path);
     }
     return rc;
+}
+
+/* What a group may cost: its page, and what the keeper notes of each claim. */
+static uint64_t memory_of(const struct group *group)
+{
+    uint32_t slots = group->kept.settings.slots;
+    return group_page_bytes(slots) + (uint64_t)slots * CLAIM_BYTES;
+}
+
+static int take_share(struct broker *broker, struct group *group, struct error_text *text)
+{
+    uid_t uid = group->kept.settings.uid;
+    int rc = principal_take(&broker->principals, uid, HOLDS_GROUPS, 1, text);
+    if (rc < 0)
+        return rc;
+    rc = principal_take(&broker->principals, uid, HOLDS_MEMORY, memory_of(group), text);
+    if (rc < 0)
+        principal_give_back(&broker->principals, uid, HOLDS_GROUPS, 1);
+    else
+        group->counted = true;
+    return rc;
+}
+
+/* A group that is there is served, whatever the limit is now. */
+static int count_share(struct broker *broker, struct group *group)
+{
+    uid_t uid = group->kept.settings.uid;
+    int rc = principal_add(&broker->principals, uid, HOLDS_GROUPS, 1);
+    if (rc == 0 && (rc = principal_add(&broker->principals, uid, HOLDS_MEMORY, memory_of(group))) < 0)
+        principal_give_back(&broker->principals, uid, HOLDS_GROUPS, 1);
+    group->counted = rc == 0;
+    return rc;
+}
+
+static void give_back_share(struct broker *broker, const struct group *group)
+{
+    if (!group->counted)
+        return;
+    principal_give_back(&broker->principals, group->kept.settings.uid, HOLDS_GROUPS, 1);
+    principal_give_back(&broker->principals, group->kept.settings.uid, HOLDS_MEMORY, memory_of(group));
 }
 
 static void drop_page(struct group *group, enum group_page_state state)
@@ -270,8 +311,9 @@ static struct group *new_group(const struct broker *broker, const struct topic *
     return group;
 }
 
-static void free_group(struct group *group)
+static void free_group(struct broker *broker, struct group *group)
 {
+    give_back_share(broker, group);
     kept_release(&group->kept);
     free(group);
 }
@@ -306,7 +348,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
     if (group == NULL)
         return error_set(text, HERMES_ENOMEM, "group '%s'", request->group);
     if (faccessat(AT_FDCWD, group->kept.path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        free_group(group);
+        free_group(broker, group);
         return error_set(text, HERMES_EEXISTS,
                          "group '%s' is on the disk, but is not served: the broker said why when it started "
                          "(hermes group delete)",
@@ -324,9 +366,11 @@ static int make_group(struct session *session, struct topic *topic, const struct
     };
     snprintf(group->kept.settings.dead_letter, sizeof group->kept.settings.dead_letter, "%s",
              request->dead_letter);
-    rc = make_page(broker, group, text);
+    rc = take_share(broker, group, text);
+    if (rc == 0)
+        rc = make_page(broker, group, text);
     if (rc < 0) {
-        free_group(group);
+        free_group(broker, group);
         return rc;
     }
     use_page(group);
@@ -336,7 +380,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
     if (rc < 0) {
         unlink(group->kept.path);
         drop_page(group, GROUP_DELETED);
-        free_group(group);
+        free_group(broker, group);
         return rc;
     }
     link_group(topic, group);
@@ -463,7 +507,7 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
     *at = group->next;
     topic->group_count--;
     drop_page(group, GROUP_DELETED);
-    free_group(group);
+    free_group(session->broker, group);
     return HERMES_OK;
 }
 
@@ -607,6 +651,8 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
     kept->settings.entries = NULL;
     kept->settings.count = kept->settings.room = 0;
     bool taken_up = false;
+    if (rc == 0 && (rc = count_share(broker, group)) < 0)
+        error_set(text, rc, "group '%s'", name);
     if (rc == 0 && topic->log.taken_up && is_trusted(broker, record->uid))
         taken_up = take_up_page(broker, group) == 0;
     if (rc == 0 && !taken_up) {
@@ -624,7 +670,7 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
             drop_page(group, GROUP_CLOSED);
     }
     if (rc < 0)
-        free_group(group);
+        free_group(broker, group);
     else
         link_group(topic, group);
     return rc;
@@ -667,7 +713,7 @@ void group_close_all(struct broker *broker, struct topic *topic, bool deleted)
             note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
         topic->groups = group->next;
         drop_page(group, deleted ? GROUP_DELETED : GROUP_CLOSED);
-        free_group(group);
+        free_group(broker, group);
     }
     topic->group_count = 0;
 }

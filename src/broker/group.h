@@ -34,6 +34,7 @@ struct group {
     char page_path[SHM_PATH_BYTES + 64]; /* "": a memfd */
     unsigned members;
     unsigned next_line;
+    bool counted; /* in what its user holds */
 };
 
 /* Errors of these: HERMES_ENAME, HERMES_EINVALID, HERMES_EEXISTS, HERMES_ENOTFOUND, HERMES_EACCESS (it is

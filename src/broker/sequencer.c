@@ -42,6 +42,28 @@ int sequencer_begin(struct topic *topic, struct error_text *text)
 
 /* ---- rings ---- */
 
+static uint64_t ring_bytes(const struct broker *broker)
+{
+    return WINDOW_HEADER_BYTES + broker->config.ring_bytes;
+}
+
+static int take_share(struct broker *broker, uid_t uid, struct error_text *text)
+{
+    int rc = principal_take(&broker->principals, uid, HOLDS_RINGS, 1, text);
+    if (rc < 0)
+        return rc;
+    rc = principal_take(&broker->principals, uid, HOLDS_MEMORY, ring_bytes(broker), text);
+    if (rc < 0)
+        principal_give_back(&broker->principals, uid, HOLDS_RINGS, 1);
+    return rc;
+}
+
+static void give_back_share(struct broker *broker, uid_t uid)
+{
+    principal_give_back(&broker->principals, uid, HOLDS_RINGS, 1);
+    principal_give_back(&broker->principals, uid, HOLDS_MEMORY, ring_bytes(broker));
+}
+
 /* That we run again is all that it means. */
 static void woken(struct poller_op *op, int result)
 {
@@ -49,12 +71,54 @@ static void woken(struct poller_op *op, int result)
     (void)result;
 }
 
-/* The kernel is through with it. */
+/* Nothing is under way for it any more. */
 static void ring_gone(struct poller_owner *owner)
 {
     struct ring *ring = (struct ring *)(void *)((char *)owner - offsetof(struct ring, owner));
-    close(ring->eventfd);
+    give_back_share(ring->broker, ring->uid);
+    map_release(&ring->map);
+    if (ring->fd >= 0)
+        close(ring->fd);
+    if (ring->eventfd >= 0)
+        close(ring->eventfd);
     free(ring);
+}
+
+static int open_ring(struct ring *ring, uint64_t capacity, struct error_text *text)
+{
+    int rc = map_create_memfd("hermes-ring", WINDOW_HEADER_BYTES + capacity, &ring->map, &ring->fd);
+    if (rc < 0)
+        return error_set(text, rc, "a producer's ring of %" PRIu64 " bytes", capacity);
+    ring->eventfd = eventfd(0, EFD_CLOEXEC);
+    if (ring->eventfd < 0)
+        return error_set_errno(text, "make", "an eventfd");
+    /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
+    rc = poller_watch(ring->broker->poller, &ring->wake, ring->eventfd);
+    return rc < 0 ? error_set(text, rc, "cannot watch an eventfd") : HERMES_OK;
+}
+
+static int make_ring(struct session *session, struct ring **out, struct error_text *text)
+{
+    struct broker *broker = session->broker;
+    int rc = take_share(broker, session->uid, text);
+    if (rc < 0)
+        return rc;
+    struct ring *ring = calloc(1, sizeof *ring);
+    if (ring == NULL) {
+        give_back_share(broker, session->uid);
+        return error_set(text, HERMES_ENOMEM, "a producer's ring");
+    }
+    ring->broker = broker;
+    ring->uid = session->uid;
+    ring->fd = ring->eventfd = -1;
+    ring->owner.gone = ring_gone;
+    ring->wake = (struct poller_op){.done = woken, .owner = &ring->owner};
+    rc = open_ring(ring, broker->config.ring_bytes, text);
+    if (rc < 0)
+        poller_leave(&ring->owner);
+    else
+        *out = ring;
+    return rc;
 }
 
 /* A line of the status page that is free; else the oldest whose producer did not come back after a crash. */
@@ -85,33 +149,11 @@ int sequencer_add_ring(struct broker *broker, struct topic *topic, struct sessio
     int line = find_line(topic);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "topic '%s' has %d publishers", topic->name, STATUS_RINGS);
-    struct ring *ring = calloc(1, sizeof *ring);
-    if (ring == NULL)
-        return error_set(text, HERMES_ENOMEM, "a producer's ring");
-    uint64_t capacity = broker->config.ring_bytes;
-    int rc = map_create_memfd("hermes-ring", WINDOW_HEADER_BYTES + capacity, &ring->map, &ring->fd);
-    if (rc < 0) {
-        free(ring);
-        return error_set(text, rc, "a producer's ring of %" PRIu64 " bytes", capacity);
-    }
-    ring->eventfd = eventfd(0, EFD_CLOEXEC);
-    if (ring->eventfd < 0) {
-        rc = error_set_errno(text, "make", "an eventfd");
-        map_release(&ring->map);
-        close(ring->fd);
-        free(ring);
+    struct ring *ring = NULL;
+    int rc = make_ring(session, &ring, text);
+    if (rc < 0)
         return rc;
-    }
-    ring->owner.gone = ring_gone;
-    ring->wake = (struct poller_op){.done = woken, .owner = &ring->owner};
-    /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
-    rc = poller_watch(broker->poller, &ring->wake, ring->eventfd);
-    if (rc < 0) {
-        map_release(&ring->map);
-        close(ring->fd);
-        poller_leave(&ring->owner);
-        return error_set(text, rc, "cannot watch an eventfd");
-    }
+    uint64_t capacity = broker->config.ring_bytes;
     ring->topic = topic;
     ring->session = session;
     ring->index = (unsigned)line;
@@ -234,10 +276,8 @@ void sequencer_remove_ring(struct broker *broker, struct ring *ring)
     topic->rings[ring->index] = NULL;
     topic->ring_count--;
     broker->sequenced--;
-    map_release(&ring->map);
-    close(ring->fd);
     poller_cancel(broker->poller, &ring->wake);
-    poller_leave(&ring->owner);
+    poller_leave(&ring->owner); /* its memory goes when nothing is under way for it */
 }
 
 bool sequencer_turn(struct broker *broker)

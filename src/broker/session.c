@@ -36,8 +36,19 @@ static void gone(struct poller_owner *owner)
     if (session->next != NULL)
         session->next->previous = session->previous;
     broker->session_count--;
+    principal_give_back(&broker->principals, session->uid, HOLDS_SESSIONS, 1);
     close(session->fd);
     free(session);
+}
+
+/* It has greeted, or it ends. */
+static void break_silence(struct session *session)
+{
+    if (!session->silent)
+        return;
+    session->silent = false;
+    principal_give_back(&session->broker->principals, session->uid, HOLDS_SILENT, 1);
+    poller_cancel(session->broker->poller, &session->greet_op);
 }
 
 static void ended(struct poller_op *op, int result)
@@ -55,6 +66,7 @@ void session_end(struct session *session)
     if (session->closing)
         return;
     session->closing = true;
+    break_silence(session);
     shutdown(session->fd, SHUT_RDWR);
     poller_job(session->broker->poller, &session->end_op);
     poller_post(session->broker->poller, &session->end_op, 0);
@@ -120,6 +132,8 @@ static void answer(struct session *session)
     session->wanted = HERMES_HEADER_BYTES;
     session->sent = 0;
     request_answer(session);
+    if (session->greeted)
+        break_silence(session);
     send_rest(session);
 }
 
@@ -147,37 +161,115 @@ static void received(struct poller_op *op, int result)
         answer(session);
 }
 
-void session_accept(struct broker *broker, int fd)
+/* ---- who gets in ---- */
+
+static void said_nothing(struct poller_op *op, int result)
 {
-    struct ucred peer;
-    socklen_t length = sizeof peer;
-    if (broker->session_count >= broker->config.sessions_max) {
-        note("refused a connection: %u sessions ([broker] sessions_max)", broker->session_count);
-        close(fd);
+    struct session *session = of(op, offsetof(struct session, greet_op));
+    if (result < 0 || session->closing)
         return;
-    }
-    struct session *session = NULL;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
-        session = calloc(1, sizeof *session);
-    if (session == NULL) {
-        close(fd);
+    note("a connection of user %u, pid %d has not said hello for %u ms ([limits] greet_ms) and is closed",
+         (unsigned)session->uid, (int)session->pid, session->broker->config.greet_ms);
+    session_end(session);
+}
+
+/* Of more silent connections than a user may have the oldest goes: whoever means it greets at once. */
+static void make_room_for_silence(struct broker *broker, uid_t uid)
+{
+    struct session *oldest = NULL;
+    if (principal_holds(&broker->principals, uid, HOLDS_SILENT) < broker->principals.most[HOLDS_SILENT])
         return;
-    }
+    for (struct session *session = broker->sessions; session != NULL; session = session->next)
+        if (session->uid == uid && session->silent)
+            oldest = session; /* the list begins with the newest */
+    if (oldest == NULL)
+        return;
+    note("user %u has %" PRIu64 " connections that have not said hello ([limits] %s): the oldest is closed",
+         (unsigned)uid, broker->principals.most[HOLDS_SILENT], principal_setting(HOLDS_SILENT));
+    session_end(oldest);
+}
+
+static int take_places(struct broker *broker, uid_t uid, struct error_text *text)
+{
+    bool trusted = uid == broker->uid || uid == 0;
+    unsigned most = broker->config.sessions_max - (trusted ? 0 : broker->config.sessions_reserved);
+    if (broker->session_count >= most)
+        return error_set(text, HERMES_ELIMIT, "%u connections%s ([broker] sessions_max)",
+                         broker->session_count,
+                         trusted ? "" : ", and the others are for root and the broker's user");
+    make_room_for_silence(broker, uid);
+    int rc = principal_take(&broker->principals, uid, HOLDS_SESSIONS, 1, text);
+    if (rc < 0)
+        return rc;
+    rc = principal_take(&broker->principals, uid, HOLDS_SILENT, 1, text);
+    if (rc < 0)
+        principal_give_back(&broker->principals, uid, HOLDS_SESSIONS, 1);
+    return rc;
+}
+
+/* An answer to the hello that the client has sent, or is about to send; and the end. */
+static void refuse(int fd, const struct ucred *peer, int rc, const struct error_text *text)
+{
+    struct {
+        hermes_header_t header;
+        struct wire_error error;
+    } answer = {.error.code = rc};
+    wire_header(&answer.header, WIRE_ERROR, 1, sizeof answer.error);
+    snprintf(answer.error.text, sizeof answer.error.text, "%.*s", (int)sizeof answer.error.text - 1,
+             text->bytes);
+    (void)send(fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+    note("refused a connection of user %u, pid %d: %s", (unsigned)peer->uid, (int)peer->pid, text->bytes);
+}
+
+static struct session *new_session(struct broker *broker, int fd, const struct ucred *peer)
+{
+    struct session *session = calloc(1, sizeof *session);
+    if (session == NULL)
+        return NULL;
     session->broker = broker;
     session->fd = fd;
-    session->uid = peer.uid;
-    session->pid = peer.pid;
+    session->uid = peer->uid;
+    session->pid = peer->pid;
+    session->silent = true;
     session->wanted = HERMES_HEADER_BYTES;
     session->owner.gone = gone;
     session->receive_op = (struct poller_op){.done = received, .owner = &session->owner};
     session->send_op = (struct poller_op){.done = sent, .owner = &session->owner};
     session->end_op = (struct poller_op){.done = ended, .owner = &session->owner};
+    session->greet_op = (struct poller_op){.done = said_nothing, .owner = &session->owner};
+    return session;
+}
+
+void session_accept(struct broker *broker, int fd)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    struct error_text text;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+        close(fd);
+        return;
+    }
+    int rc = take_places(broker, peer.uid, &text);
+    struct session *session = rc < 0 ? NULL : new_session(broker, fd, &peer);
+    if (rc == 0 && session == NULL) {
+        principal_give_back(&broker->principals, peer.uid, HOLDS_SESSIONS, 1);
+        principal_give_back(&broker->principals, peer.uid, HOLDS_SILENT, 1);
+        rc = error_set(&text, HERMES_ENOMEM, "a session");
+    }
+    if (rc < 0) {
+        refuse(fd, &peer, rc, &text);
+        return;
+    }
     session->next = broker->sessions;
     if (session->next != NULL)
         session->next->previous = session;
     broker->sessions = session;
     broker->session_count++;
-    receive_more(session);
+    if (poller_timer(broker->poller, &session->greet_op, broker->config.greet_ms * 1000000ull) < 0)
+        session_end(session);
+    else
+        receive_more(session);
 }
 
 void session_close_all(struct broker *broker)

@@ -149,7 +149,8 @@ int channel_request(struct channel *channel, enum wire_type type, const void *pa
     hermes_header_t header;
     wire_header(&header, type, ++channel->correlation, length);
     struct iovec parts[2] = {{&header, sizeof header}, {(void *)(uintptr_t)payload, length}};
-    if (send_all(channel, parts, length > 0 ? 2 : 1) != 0)
+    /* A broker that refuses a connection says why, and hangs up before it has read anything. */
+    if (send_all(channel, parts, length > 0 ? 2 : 1) != 0 && errno != EPIPE && errno != ECONNRESET)
         return lost(channel, text, "the broker takes no requests");
     if (receive_all(channel, &channel->header, sizeof channel->header) != 0)
         return lost(channel, text, "the broker gave no answer");

@@ -2,6 +2,7 @@
 import mmap
 import os
 import random
+import resource
 import socket
 import struct
 import subprocess
@@ -225,6 +226,73 @@ class Hostile(Case):
         self.wait_for(lambda: self.broker.run("topic", "list", check=False).returncode == 0, "it serves again")
         self.assertEqual(self.broker.stop(), (0, []))
         self.assertLess(self.broker.messages().count("\n"), 100)
+
+    def test_connections_that_say_nothing(self):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, limit[1]), limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        greeted = self.connect()
+        for _ in range(1200):
+            self.connect(hello=False)
+        self.still_serves()
+        self.assertEqual(self.ask(greeted, PING)[0], OK)  # and who had greeted is not disturbed
+
+    def test_a_connection_that_never_greets_is_closed(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        with open(os.path.join(self.broker.home, "hermes.conf"), "w") as file:
+            file.write("[limits]\ngreet_ms = 10\n")
+        self.broker.start()
+        s = self.connect(hello=False)
+        s.sendall(message(HELLO)[:31])  # almost
+        self.assertTrue(self.hung_up(s))
+        self.assertIn("has not said hello", self.broker.messages())
+        self.still_serves()
+
+    def limited(self, settings):
+        self.assertEqual(self.broker.stop(), (0, []))
+        with open(os.path.join(self.broker.home, "hermes.conf"), "w") as file:
+            file.write(settings)
+        self.broker.start()
+
+    def refused(self, reply, *words):
+        self.assertEqual(reply[0], ERROR)
+        self.assertEqual(struct.unpack_from("<i", reply[1])[0], -21)
+        for word in words:
+            self.assertIn(word, reply[1])
+
+    def test_what_a_user_may_hold(self):
+        self.limited("[broker]\nsessions_max = 100\n"
+                     "[limits]\nsessions_per_user = 8\nrings_per_user = 3\ngroups_per_user = 4\nmemory_per_user = 4M\n")
+        self.broker.run("topic", "create", "t", "--shared")
+        rings = [self.open_ring("t") for _ in range(3)]
+        s = self.connect()
+        publish = name("t") + struct.pack("<QIIQQ", 0, 0, 0, 0, 0)
+        self.refused(self.ask(s, PUBLISHER_OPEN, publish), b"[limits] rings_per_user")
+        rings[0][0].close()
+        self.wait_for(lambda: self.broker.info("t")["publishers"] == 2, "its ring is given back")
+        self.assertEqual(self.ask(s, PUBLISHER_OPEN, publish)[0], 26)
+        # The largest span: shared memory, and what the broker would keep of its claims.
+        self.refused(self.ask(s, GROUP_CREATE, group("t", "large", span=1 << 28)), b"[limits] memory_per_user")
+        for i in range(4):
+            self.assertEqual(self.ask(s, GROUP_CREATE, group("t", f"g{i}", span=1 << 18))[0], OK)
+        self.refused(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g4", durable=1)), b"[limits] groups_per_user")
+        self.assertEqual(self.ask(s, GROUP_DELETE, group("t", "g0"))[0], OK)
+        self.assertEqual(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g4", durable=1))[0], 30)
+        more = [self.connect() for _ in range(5)]
+        self.refused(self.ask(self.connect(hello=False), HELLO, struct.pack("<H6x64s", 1, b"")),
+                     b"[limits] sessions_per_user")
+        result = self.broker.run("topic", "list", check=False)
+        self.assertIn(b"sessions_per_user", result.stderr)
+        more[0].close()
+        self.wait_for(lambda: self.broker.run("topic", "list", check=False).returncode == 0, "its place is given back")
+        # What is there counts after a restart.
+        self.broker.kill()
+        self.broker.start()
+        s = self.connect()
+        self.refused(self.ask(s, GROUP_CREATE, group("t", "g5", span=1 << 18)), b"[limits] groups_per_user")
+        self.broker.run("group", "delete", "t", "g1")
+        self.assertEqual(self.ask(s, GROUP_CREATE, group("t", "g5", span=1 << 18))[0], OK)
+        self.assertEqual(self.broker.stop(), (0, []))
 
     def test_ring_is_sealed(self):
         self.broker.run("topic", "create", "t", "--shared")

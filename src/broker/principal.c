@@ -1,0 +1,88 @@
+#include "broker/principal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct principal {
+    struct principal *next;
+    uid_t uid;
+    uint64_t holds[HOLDINGS];
+};
+
+static const struct {
+    const char *what;
+    const char *setting;
+} names[HOLDINGS] = {
+    [HOLDS_SESSIONS] = {"connections", "sessions_per_user"},
+    [HOLDS_SILENT] = {"connections that have not said hello", "silent_per_user"},
+    [HOLDS_RINGS] = {"publishers with a ring", "rings_per_user"},
+    [HOLDS_GROUPS] = {"groups and durable subscriptions", "groups_per_user"},
+    [HOLDS_MEMORY] = {"bytes of shared memory for rings and groups", "memory_per_user"},
+};
+
+const char *principal_setting(enum holding what)
+{
+    return names[what].setting;
+}
+
+static struct principal **find(const struct principals *principals, uid_t uid)
+{
+    struct principal **at = (struct principal **)&principals->first;
+    while (*at != NULL && (*at)->uid != uid)
+        at = &(*at)->next;
+    return at;
+}
+
+uint64_t principal_holds(const struct principals *principals, uid_t uid, enum holding what)
+{
+    const struct principal *principal = *find(principals, uid);
+    return principal == NULL ? 0 : principal->holds[what];
+}
+
+int principal_add(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
+{
+    struct principal *principal = *find(principals, uid);
+    if (principal == NULL) {
+        principal = calloc(1, sizeof *principal);
+        if (principal == NULL)
+            return HERMES_ENOMEM;
+        principal->uid = uid;
+        principal->next = principals->first;
+        principals->first = principal;
+    }
+    principal->holds[what] += amount;
+    return HERMES_OK;
+}
+
+int principal_take(struct principals *principals, uid_t uid, enum holding what, uint64_t amount,
+                   struct error_text *text)
+{
+    uint64_t most = principals->most[what], holds = principal_holds(principals, uid, what);
+    if (amount > most || holds > most - amount)
+        return error_set(text, HERMES_ELIMIT,
+                         "user %u has %" PRIu64 " %s and may have %" PRIu64 " ([limits] %s in hermes.conf)",
+                         (unsigned)uid, holds, names[what].what, most, names[what].setting);
+    int rc = principal_add(principals, uid, what, amount);
+    return rc < 0 ? error_set(text, rc, "user %u", (unsigned)uid) : HERMES_OK;
+}
+
+static bool holds_nothing(const struct principal *principal)
+{
+    for (unsigned i = 0; i < HOLDINGS; i++)
+        if (principal->holds[i] != 0)
+            return false;
+    return true;
+}
+
+void principal_give_back(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
+{
+    struct principal **at = find(principals, uid), *principal = *at;
+    assert(principal != NULL && principal->holds[what] >= amount);
+    principal->holds[what] -= amount;
+    if (!holds_nothing(principal))
+        return;
+    *at = principal->next;
+    free(principal);
+}
