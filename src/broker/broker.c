@@ -23,6 +23,7 @@ static const uint64_t longest_sleep_ns = 60000000000u;
 static const uint64_t tell_again_ns = 60000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
+enum { LISTEN_QUEUE = 128 };
 
 /* On a worker. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
@@ -108,7 +109,7 @@ static int lock_data(struct broker *broker, struct error_text *text)
     return rc < 0 ? rc : path_make_private(broker->shm, text);
 }
 
-static int listen_on_socket(struct broker *broker, struct error_text *text)
+static int lock_socket(struct broker *broker, struct error_text *text)
 {
     const char *path = broker->config.location.socket;
     char parent[PATH_BYTES];
@@ -122,9 +123,17 @@ static int listen_on_socket(struct broker *broker, struct error_text *text)
     }
     char lock[PATH_BYTES + 8];
     snprintf(lock, sizeof lock, "%s.lock", path);
-    int rc = take_lock(lock, path, &broker->socket_lock_fd, text);
+    return take_lock(lock, path, &broker->socket_lock_fd, text);
+}
+
+/* The name is taken before topics are loaded, so that what fails fails early; who connects before
+ * start_listening() is told that there is no broker. */
+static int bind_socket(struct broker *broker, struct error_text *text)
+{
+    const char *path = broker->config.location.socket;
     struct sockaddr_un address;
     int directory;
+    int rc = lock_socket(broker, text);
     if (rc == 0)
         rc = channel_address(path, &address, &directory, text);
     if (rc < 0)
@@ -132,18 +141,26 @@ static int listen_on_socket(struct broker *broker, struct error_text *text)
     broker->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (broker->listen_fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
+    } else if (unlink(path) != 0 && errno != ENOENT) { /* a former broker's: we hold the lock beside it */
+        rc = error_set(text, error_from_errno(errno),
+                       "%s is in the way of the broker's socket; remove it (%s)", path, strerror(errno));
     } else {
-        unlink(path); /* a former broker's: we hold the lock beside it */
         mode_t before = umask(0777 & ~broker->config.socket_mode);
-        int bound = bind(broker->listen_fd, (struct sockaddr *)&address, sizeof address);
+        broker->bound = bind(broker->listen_fd, (struct sockaddr *)&address, sizeof address) == 0;
         umask(before);
-        if (bound != 0 || listen(broker->listen_fd, 128) != 0)
-            rc = error_set_errno(text, "listen on", path);
-        broker->bound = bound == 0;
+        if (!broker->bound)
+            rc = error_set_errno(text, "make the socket", path);
     }
     if (directory >= 0)
         close(directory);
     return rc;
+}
+
+static int start_listening(struct broker *broker, struct error_text *text)
+{
+    if (listen(broker->listen_fd, LISTEN_QUEUE) != 0)
+        return error_set_errno(text, "listen on", broker->config.location.socket);
+    return listener_start(&broker->listener, broker->poller, broker->listen_fd, text);
 }
 
 static void accepted(struct listener *listener, int fd)
@@ -194,7 +211,7 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int broker_open(struct broker *broker, const struct config *config, struct error_text *text)
+static void prepare(struct broker *broker, const struct config *config)
 {
     *broker = (struct broker){
         .config = *config,
@@ -215,41 +232,84 @@ int broker_open(struct broker *broker, const struct config *config, struct error
     broker->scrubber.workers = &broker->workers;
     broker->scrubber.bytes_per_second = config->scrub_mb_s * 1000000ull;
     broker->scrubber.interval_ns = config->scrub_hours * 3600000000000ull;
-    broker->trouble_fd = eventfd(0, EFD_CLOEXEC);
-    raise_descriptor_limit();
-    int rc = lock_data(broker, text);
-    if (rc == 0)
-        rc = watch_signals(broker, text);
-    if (rc == 0)
-        rc = poller_open(config->backend, &broker->poller, text);
-    if (rc == 0 && (rc = workers_start(&broker->workers, config->workers)) < 0)
-        error_set(text, rc, "cannot start %u workers", config->workers);
-    if (rc == 0) {
-        persister_start(&broker->persister, &broker->workers, config->sync_interval_ms);
-        rc = topic_load_all(broker, text);
-    }
-    if (rc == 0)
-        rc = listen_on_socket(broker, text);
-    if (rc < 0) {
-        struct error_text ignored;
-        (void)broker_close(broker, &ignored);
-        return rc;
-    }
     broker->listener.accepted = accepted;
     broker->listener.trouble = not_accepted;
     broker->signal_op.done = signalled;
     broker->trouble_op.done = troubled;
     broker->workers_op.done = completed;
-    rc = listener_start(&broker->listener, broker->poller, broker->listen_fd, text);
+}
+
+/* What does not depend on topics, and can fail. */
+static int open_engine(struct broker *broker, struct error_text *text)
+{
+    int rc = watch_signals(broker, text);
+    if (rc == 0 && (broker->trouble_fd = eventfd(0, EFD_CLOEXEC)) < 0)
+        rc = error_set_errno(text, "make", "an eventfd");
+    if (rc == 0)
+        rc = poller_open(broker->config.backend, &broker->poller, text);
     if (rc == 0)
         rc = poller_read(broker->poller, &broker->signal_op, broker->signal_fd, broker->signal_buffer,
                          sizeof broker->signal_buffer);
     if (rc == 0)
         rc = poller_read(broker->poller, &broker->trouble_op, broker->trouble_fd, &broker->trouble_buffer,
                          sizeof broker->trouble_buffer);
+    return rc;
+}
+
+static int start_workers(struct broker *broker, struct error_text *text)
+{
+    int rc = workers_start(&broker->workers, broker->config.workers);
+    if (rc < 0)
+        return error_set(text, rc, "cannot start %u workers", broker->config.workers);
+    persister_start(&broker->persister, &broker->workers, broker->config.sync_interval_ms);
+    return poller_read(broker->poller, &broker->workers_op, broker->workers.event_fd, &broker->workers_buffer,
+                       sizeof broker->workers_buffer);
+}
+
+static void release(struct broker *broker)
+{
+    persister_stop(&broker->persister);
+    scrubber_stop(&broker->scrubber);
+    workers_stop(&broker->workers);
+    poller_close(broker->poller);
+    if (broker->listen_fd >= 0)
+        close(broker->listen_fd);
+    if (broker->signal_fd >= 0)
+        close(broker->signal_fd);
+    if (broker->trouble_fd >= 0)
+        close(broker->trouble_fd);
+    if (broker->bound)
+        unlink(broker->config.location.socket);
+    if (broker->shm[0] != 0)
+        rmdir(broker->shm); /* if nothing is in it */
+    if (broker->socket_lock_fd >= 0)
+        close(broker->socket_lock_fd);
+    if (broker->lock_fd >= 0)
+        close(broker->lock_fd);
+}
+
+int broker_open(struct broker *broker, const struct config *config, struct error_text *text)
+{
+    prepare(broker, config);
+    raise_descriptor_limit();
+    int rc = lock_data(broker, text);
     if (rc == 0)
-        rc = poller_read(broker->poller, &broker->workers_op, broker->workers.event_fd,
-                         &broker->workers_buffer, sizeof broker->workers_buffer);
+        rc = bind_socket(broker, text);
+    if (rc == 0)
+        rc = open_engine(broker, text);
+    if (rc == 0)
+        rc = start_workers(broker, text);
+    if (rc == 0)
+        rc = topic_load_all(broker, text);
+    if (rc == 0)
+        rc = start_listening(broker, text);
+    if (rc == 0)
+        return HERMES_OK;
+    /* Not broker_close(): that stores everything and leaves nothing in shared memory. Who could not start has
+     * no business there. */
+    listener_stop(&broker->listener);
+    topic_abandon_all(broker);
+    release(broker);
     return rc;
 }
 
@@ -312,30 +372,12 @@ int broker_close(struct broker *broker, struct error_text *text)
 {
     broker->stopping = true;
     listener_stop(&broker->listener);
-    if (broker->bound)
-        unlink(broker->config.location.socket);
+    unlink(broker->config.location.socket);
+    broker->bound = false;
     group_stop_all(broker);
-    if (broker->poller != NULL)
-        session_close_all(broker);
-    if (broker->workers.event_fd >= 0)
-        workers_drain(&broker->workers);    /* what was begun is finished, while topics are there */
+    session_close_all(broker);
+    workers_drain(&broker->workers);        /* what was begun is finished, while topics are there */
     int rc = topic_close_all(broker, text); /* takes all tasks out */
-    persister_stop(&broker->persister);
-    scrubber_stop(&broker->scrubber);
-    workers_stop(&broker->workers);
-    if (broker->poller != NULL)
-        poller_close(broker->poller);
-    if (broker->listen_fd >= 0)
-        close(broker->listen_fd);
-    if (broker->signal_fd >= 0)
-        close(broker->signal_fd);
-    if (broker->trouble_fd >= 0)
-        close(broker->trouble_fd);
-    if (broker->shm[0] != 0)
-        rmdir(broker->shm);
-    if (broker->socket_lock_fd >= 0)
-        close(broker->socket_lock_fd);
-    if (broker->lock_fd >= 0)
-        close(broker->lock_fd);
+    release(broker);
     return rc;
 }

@@ -83,6 +83,7 @@ struct topic {
     unsigned subscribers;
     struct group *groups;
     unsigned group_count;
+    bool groups_unread; /* one is on the disk that could not be loaded */
     uint64_t refused;
 };
 
@@ -91,6 +92,8 @@ struct broker {
     struct poller *poller;
     struct topic *topics;
     unsigned topic_count;
+    struct topic *unserved; /* known by name and id alone, while topics are loaded */
+    bool unread;            /* a definition could not be read: nobody knows what belongs to its topic */
     struct session *sessions;
     unsigned session_count;
     struct principals principals;
@@ -137,6 +140,9 @@ struct topic *topic_by_id(struct broker *broker, uint64_t id);
 /* Opens all topics under the data directory; sweeps from shared memory what belongs to none. */
 int topic_load_all(struct broker *broker, struct error_text *text);
 int topic_close_all(struct broker *broker, struct error_text *text);
+/* Lets go of all topics and leaves what they have in shared memory, as a crash does: after a start that
+ * failed. */
+void topic_abandon_all(struct broker *broker);
 /* A subscriber that is to be waited for: *line is its line, and *id goes into it. */
 int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume_line, uint64_t resume_id,
                      uint32_t *line, uint64_t *id, struct error_text *text);

@@ -114,8 +114,8 @@ static int take_up_page(const struct broker *broker, struct group *group)
     snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group", broker->shm,
              record->topic_id, record->page_id);
     group->fd = open(group->page_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (group->fd < 0)
-        return HERMES_ENOTFOUND;
+    if (group->fd < 0) /* only what is not there is made anew */
+        return errno == ENOENT ? HERMES_ENOTFOUND : error_from_errno(errno);
     int rc = map_file_size(group->fd, &size);
     if (rc == 0 && size < group_page_bytes(record->slots))
         rc = HERMES_EMALFORMED;
@@ -129,10 +129,8 @@ static int take_up_page(const struct broker *broker, struct group *group)
         if (rc < 0)
             map_release(&group->map);
     }
-    if (rc < 0) {
+    if (rc < 0)
         close(group->fd);
-        unlink(group->page_path);
-    }
     return rc;
 }
 
@@ -176,6 +174,12 @@ static void give_back_share(struct broker *broker, const struct group *group)
     principal_give_back(&broker->principals, group->kept.settings.uid, HOLDS_MEMORY, memory_of(group));
 }
 
+static void forget_page(struct group *group)
+{
+    map_release(&group->map);
+    close(group->fd);
+}
+
 static void drop_page(struct group *group, enum group_page_state state)
 {
     struct group_page *page = group->map.address;
@@ -185,8 +189,7 @@ static void drop_page(struct group *group, enum group_page_state state)
     group_tell(page);
     if (group->page_path[0] != 0)
         unlink(group->page_path);
-    map_release(&group->map);
-    close(group->fd);
+    forget_page(group);
 }
 
 static void use_page(struct group *group)
@@ -637,6 +640,26 @@ void group_describe(const struct group *group, struct wire_group_info *info)
 
 /* ---- start and stop ---- */
 
+/* The page that a crash left; or one that is made anew from the record, if there is none, or none that holds.
+ */
+static int open_page(const struct broker *broker, const struct topic *topic, struct group *group,
+                     bool *taken_up, struct error_text *text)
+{
+    struct group_record *record = &group->kept.record;
+    if (topic->log.taken_up && is_trusted(broker, record->uid)) {
+        int rc = take_up_page(broker, group);
+        *taken_up = rc == 0;
+        if (rc != HERMES_ENOTFOUND && rc != HERMES_EMALFORMED && rc != HERMES_EVERSION)
+            return rc < 0 ? error_set(text, rc, "page of group '%s'", group->name) : HERMES_OK;
+    }
+    bool begins_anew = topic->durability == DURABILITY_MEMORY && !topic->log.taken_up;
+    int rc = make_page(broker, group, text);
+    if (rc == 0)
+        group_record_restore(record, group->map.address, mask_of(record->slots),
+                             begins_anew ? 0 : end_of(topic));
+    return rc;
+}
+
 static int load_one(struct broker *broker, struct topic *topic, const char *name, struct error_text *text)
 {
     struct group *group = new_group(broker, topic, name);
@@ -653,20 +676,15 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
     bool taken_up = false;
     if (rc == 0 && (rc = count_share(broker, group)) < 0)
         error_set(text, rc, "group '%s'", name);
-    if (rc == 0 && topic->log.taken_up && is_trusted(broker, record->uid))
-        taken_up = take_up_page(broker, group) == 0;
-    if (rc == 0 && !taken_up) {
-        bool begins_anew = topic->durability == DURABILITY_MEMORY && !topic->log.taken_up;
-        rc = make_page(broker, group, text);
-        if (rc == 0)
-            group_record_restore(record, group->map.address, mask_of(record->slots),
-                                 begins_anew ? 0 : end_of(topic));
-    }
+    if (rc == 0)
+        rc = open_page(broker, topic, group, &taken_up, text);
     if (rc == 0) {
         use_page(group);
         kept->since_ns = taken_up ? clock_monotonic_ns() : 0;
         rc = keeper_add(&broker->workers, kept);
-        if (rc < 0)
+        if (rc < 0 && taken_up)
+            forget_page(group);
+        else if (rc < 0)
             drop_page(group, GROUP_CLOSED);
     }
     if (rc < 0)
@@ -682,13 +700,19 @@ void group_load_all(struct broker *broker, struct topic *topic)
     groups_path(broker, topic, "", path);
     DIR *directory = opendir(path);
     struct dirent *item;
+    if (directory == NULL && errno != ENOENT) {
+        topic->groups_unread = true;
+        note("groups of topic '%s' are not served: cannot list %s: %s", topic->name, path, strerror(errno));
+    }
     while (directory != NULL && (item = readdir(directory)) != NULL) {
         struct error_text text;
         if (strchr(item->d_name, '~') != NULL)
             unlinkat(dirfd(directory), item->d_name, 0); /* a record that was not finished */
         else if (hermes_topic_name_check(item->d_name) == 0 &&
-                 load_one(broker, topic, item->d_name, &text) < 0)
+                 load_one(broker, topic, item->d_name, &text) < 0) {
+            topic->groups_unread = true;
             note("group '%s' of topic '%s' is not served: %s", item->d_name, topic->name, text.bytes);
+        }
     }
     if (directory != NULL)
         closedir(directory);
@@ -718,8 +742,23 @@ void group_close_all(struct broker *broker, struct topic *topic, bool deleted)
     topic->group_count = 0;
 }
 
+void group_abandon_all(struct broker *broker, struct topic *topic)
+{
+    while (topic->groups != NULL) {
+        struct group *group = topic->groups;
+        topic->groups = group->next;
+        workers_remove(&broker->workers, &group->kept.task);
+        forget_page(group);
+        free_group(broker, group);
+    }
+    topic->group_count = 0;
+}
+
 bool group_owns_file(const struct topic *topic, const char *name)
 {
+    const char *kind = strrchr(name, '.');
+    if (topic->groups_unread && kind != NULL && strcmp(kind, ".group") == 0)
+        return true; /* perhaps: it is left alone */
     for (const struct group *group = topic->groups; group != NULL; group = group->next) {
         const char *slash = strrchr(group->page_path, '/');
         if (slash != NULL && strcmp(slash + 1, name) == 0)

@@ -63,6 +63,9 @@ void group_stop_all(struct broker *broker);
  */
 void group_close_all(struct broker *broker, struct topic *topic, bool deleted);
 
+/* The same, and leaves its pages where they are, and its members as they are: after a start that failed. */
+void group_abandon_all(struct broker *broker, struct topic *topic);
+
 /* Is that file in the broker's shared memory the page of a group of this topic? */
 bool group_owns_file(const struct topic *topic, const char *name);
 

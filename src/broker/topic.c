@@ -186,6 +186,8 @@ static int open_readers(struct broker *broker, struct topic *topic, struct error
     uint64_t size = 0;
     if (topic->log.taken_up) {
         topic->readers_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (topic->readers_fd < 0 && errno != ENOENT)
+            return error_set_errno(text, "open", path);
         if (topic->readers_fd >= 0 && map_file_size(topic->readers_fd, &size) == 0 && size == READERS_BYTES &&
             map_fd(topic->readers_fd, READERS_BYTES, MAP_READ_WRITE, MAP_PREFAULT, &topic->readers_map) ==
                 0 &&
@@ -297,7 +299,7 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
     if (rc == 0 && topic->durability != DURABILITY_MEMORY)
         rc = begin_tasks(broker, topic);
     if (rc < 0) {
-        close_readers(broker, topic, false);
+        close_readers(broker, topic, topic->log.taken_up);
         log_abandon(&topic->log);
     }
     return rc;
@@ -480,8 +482,10 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf", path);
     FILE *file = fopen(path, "re");
-    if (file == NULL && errno != ENOENT)
+    if (file == NULL && errno != ENOENT) {
+        broker->unread = true;
         return error_set_errno(text, "open", path);
+    }
     if (file == NULL) {
         /* A directory without a definition is a creation or a deletion that a crash cut short. */
         remove_remains(broker, name);
@@ -490,41 +494,71 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
     struct topic *topic = new_topic(name);
     int line = topic == NULL ? -1 : ini_parse_file(file, definition_line, topic);
     fclose(file);
+    broker->unread |= topic == NULL || line != 0 || topic->id == 0;
     if (topic == NULL)
         return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
-    int rc = HERMES_OK;
-    if (line != 0 || topic->id == 0)
-        rc = error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
-    else
-        rc = open_log(broker, topic, text);
-    if (rc < 0)
+    if (line != 0 || topic->id == 0) {
         free(topic);
-    else
-        link_topic(broker, topic);
-    if (rc == 0)
-        group_load_all(broker, topic);
-    return rc;
+        return error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
+    }
+    int rc = open_log(broker, topic, text);
+    if (rc < 0) {
+        topic->next = broker->unserved;
+        broker->unserved = topic;
+        return rc;
+    }
+    link_topic(broker, topic);
+    group_load_all(broker, topic);
+    return HERMES_OK;
 }
 
-/* Windows, rings and status pages of topics that are no more. */
+static bool is_unserved(const struct broker *broker, uint64_t id)
+{
+    for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
+        if (topic->id == id)
+            return true;
+    return false;
+}
+
+static void forget_unserved(struct broker *broker)
+{
+    while (broker->unserved != NULL) {
+        struct topic *topic = broker->unserved;
+        broker->unserved = topic->next;
+        free(topic);
+    }
+}
+
+/* The window that is its log's, the status page, the readers, groups' pages: what a topic that is served has.
+ */
+static bool owns_file(const struct topic *topic, const char *name, const char *kind)
+{
+    char window[64];
+    snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", topic->id, topic->log.epoch);
+    return strcmp(kind, ".status") == 0 || strcmp(name, window) == 0 ||
+           (strcmp(kind, ".readers") == 0 && topic->readers != NULL) || group_owns_file(topic, name);
+}
+
+/* Does nobody need that file? Of a topic whose definition cannot be read not even the id is known, so what is
+ * unknown may be its: a start that could not do its work must not cost what a crash left. */
+static bool is_left_over(struct broker *broker, const char *name)
+{
+    char *kind;
+    uint64_t id = strtoull(name, &kind, 16);
+    if (kind != name + 16 || *kind != '.')
+        return true;
+    const struct topic *topic = topic_by_id(broker, id);
+    return topic != NULL ? !owns_file(topic, name, kind) : !is_unserved(broker, id) && !broker->unread;
+}
+
+/* Windows and status pages of topics that are no more. */
 static void sweep(struct broker *broker)
 {
     DIR *directory = opendir(broker->shm);
     struct dirent *item;
-    while (directory != NULL && (item = readdir(directory)) != NULL) {
-        char *end;
-        uint64_t id = strtoull(item->d_name, &end, 16);
-        if (item->d_name[0] == '.')
-            continue;
-        struct topic *topic = end == item->d_name + 16 && *end == '.' ? topic_by_id(broker, id) : NULL;
-        char window[64];
-        if (topic != NULL)
-            snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", id, topic->log.epoch);
-        if (topic == NULL || (strcmp(end, ".status") != 0 && strcmp(item->d_name, window) != 0 &&
-                              (strcmp(end, ".readers") != 0 || topic->readers == NULL) &&
-                              !group_owns_file(topic, item->d_name)))
+    while (directory != NULL && (item = readdir(directory)) != NULL)
+        if (item->d_name[0] != '.' && is_left_over(broker, item->d_name))
             unlinkat(dirfd(directory), item->d_name, 0);
-    }
     if (directory != NULL)
         closedir(directory);
 }
@@ -540,11 +574,24 @@ int topic_load_all(struct broker *broker, struct error_text *text)
             continue;
         /* One damaged topic must not keep the others from being served. */
         if (load_one(broker, item->d_name, text) < 0)
-            note("topic '%s' is not served: %s", item->d_name, text->bytes);
+            note("topic '%s' is not served, and what it has is left as it is: %s", item->d_name, text->bytes);
     }
     closedir(directory);
     sweep(broker);
+    forget_unserved(broker);
     return HERMES_OK;
+}
+
+void topic_abandon_all(struct broker *broker)
+{
+    while (broker->topics != NULL) {
+        struct topic *topic = broker->topics;
+        end_tasks(broker, topic);
+        group_abandon_all(broker, topic);
+        close_readers(broker, topic, true);
+        log_abandon(&topic->log);
+        free_topic(broker, topic);
+    }
 }
 
 int topic_close_all(struct broker *broker, struct error_text *text)

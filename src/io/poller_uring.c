@@ -213,9 +213,10 @@ int poller_open_uring(struct poller **poller, struct error_text *text)
     rc = try_multishot_accept(&uring->ring);
     if (rc < 0) {
         uring_close(&uring->base);
-        return error_set(text, HERMES_ENOTSUP,
-                         "io_uring does not accept connections as it must: Linux 5.19 does (%s)",
-                         strerror(-rc));
+        return rc == -EINVAL ? error_set(text, HERMES_ENOTSUP,
+                                         "io_uring does not accept connections as it must (Linux 5.19 does)")
+                             : error_set(text, error_from_errno(-rc), "io_uring cannot be used here (%s)",
+                                         strerror(-rc));
     }
     *poller = &uring->base;
     return HERMES_OK;

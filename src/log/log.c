@@ -198,17 +198,17 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     char path[320];
     other_path(log, "status", path, sizeof path);
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return HERMES_ENOTFOUND;
+    if (fd < 0) /* only what is not there is made anew: to be out of descriptors destroys nothing */
+        return errno == ENOENT ? HERMES_ENOTFOUND : error_set_errno(text, "open", path);
     uint64_t size;
     int rc = map_file_size(fd, &size);
     if (rc == 0 && size != STATUS_BYTES)
-        rc = HERMES_EMALFORMED;
-    if (rc == 0)
-        rc = map_fd(fd, STATUS_BYTES, MAP_READ_WRITE, MAP_PREFAULT, &log->status_map);
+        rc = HERMES_ENOTFOUND;
+    else if (rc == 0 && (rc = map_fd(fd, STATUS_BYTES, MAP_READ_WRITE, MAP_PREFAULT, &log->status_map)) < 0)
+        error_set(text, rc, "cannot map %s", path);
     close(fd);
     if (rc < 0)
-        return HERMES_ENOTFOUND;
+        return rc;
     struct status *status = log->status_map.address;
     if (status_check(status) < 0 || status->topic_id != options->topic_id ||
         status->window_bytes != options->window_bytes || atomic_load(&status->state) == STATE_CLOSED ||

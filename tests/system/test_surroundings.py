@@ -1,6 +1,7 @@
 """Full disks, small or missing shared memory, directories that cannot be written, descriptors that run out, strangers.
 
 Needs mounts of its own: runs itself in a private mount namespace (unshare, from util-linux)."""
+import fcntl
 import json
 import os
 import resource
@@ -174,6 +175,74 @@ class Surroundings(Case):
         subprocess.run(["umount", self.mounted.pop()], check=True)
         self.mount("ro", os.path.join(self.broker.home, "data"))
         self.refuses_to_start(b"/data", b"Read-only")
+
+    # ---- starts that fail ----
+
+    def leave_a_memory_topic(self):
+        """Messages that only shared memory has, and no broker."""
+        b = self.broker
+        b.run("topic", "create", "m", "--durability", "memory", "--shared")
+        b.run("pub", "m", data=b"only here\n")
+        b.run("group", "create", "m", "g", "--from", "first")
+        b.kill()
+
+    def is_as_it_was(self):
+        b = self.broker
+        b.start()
+        self.assertEqual(b.run("sub", "m", "--from", "first", "-t", "0").stdout, b"only here\n")
+        self.assertEqual(b.run("sub", "m", "--group", "g", "-t", "0").stdout, b"only here\n")
+        self.assertEqual(b.stop(), (0, []))
+
+    def test_a_start_without_its_socket_leaves_all_as_it_was(self):
+        self.leave_a_memory_topic()
+        path = os.path.join(self.broker.home, "broker.sock")
+        os.unlink(path)
+        os.mkdir(path)
+        self.refuses_to_start(b"broker.sock", b"remove it")
+        os.rmdir(path)
+        self.is_as_it_was()
+
+    def test_a_start_beside_another_broker_leaves_all_as_it_was(self):
+        for lock in ("broker.sock.lock", "data/lock"):
+            with self.subTest(lock=lock):
+                self.leave_a_memory_topic()
+                with open(os.path.join(self.broker.home, lock)) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    self.refuses_to_start(b"another broker serves")
+                self.is_as_it_was()
+                self.broker.start()
+                self.broker.run("topic", "delete", "m")
+
+    def test_a_start_without_descriptors_leaves_all_as_it_was(self):
+        self.leave_a_memory_topic()
+        pages = [name for name in os.listdir(self.broker.shm()) if name.endswith(".group")]
+        for most in range(4, 24):  # from too few for the lock to enough
+            broker = subprocess.Popen(["prlimit", f"--nofile={most}:{most}", os.path.join(BIN, "hermesd")],
+                                      env=self.broker.environment, stdout=subprocess.PIPE, stderr=self.broker.log)
+            broker.stdout.readline()
+            broker.kill()  # where it did start
+            broker.wait()
+            broker.stdout.close()
+            self.assertLess(set(pages), set(os.listdir(self.broker.shm())))
+        self.is_as_it_was()
+
+    def test_a_definition_that_cannot_be_read_once(self):
+        b = self.broker
+        self.leave_a_memory_topic()
+        conf = os.path.join(b.home, "data/topics/m/topic.conf")
+        os.rename(conf, conf + ".away")
+        os.mkdir(conf)
+        b.start()
+        self.assertIn("'m' is not served", b.messages())
+        self.assertEqual(b.run("pub", "m", data=b"x\n", check=False).returncode, 1)
+        b.run("topic", "create", "other")
+        b.run("pub", "other", data=b"x\n")
+        code, left = b.stop()
+        self.assertEqual(code, 0)
+        self.assertNotEqual(left, [])
+        os.rmdir(conf)
+        os.rename(conf + ".away", conf)
+        self.is_as_it_was()
 
     def test_descriptors_run_out(self):
         self.assertEqual(self.broker.stop(), (0, []))
