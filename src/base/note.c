@@ -28,18 +28,22 @@ struct kind {
 
 static struct {
     pthread_mutex_t lock; /* never held through a write */
-    pthread_cond_t changed;
+    pthread_cond_t changed, idle;
     char queue[NOTES_QUEUED][NOTE_BYTES];
     unsigned first, count;
     struct kind kinds[KINDS];
     uint64_t dropped, dropped_told;
     bool stopping;
     bool running;
+    bool writing;
     uint64_t until_ns; /* stopping: no longer than that */
     pthread_t thread;
     char program[PROGRAM_BYTES];
     int fd;
-} notes = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .fd = STDERR_FILENO};
+} notes = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .changed = PTHREAD_COND_INITIALIZER,
+           .idle = PTHREAD_COND_INITIALIZER,
+           .fd = STDERR_FILENO};
 
 /* ---- making them, under the lock ---- */
 
@@ -172,13 +176,17 @@ static bool tell_counted(bool all)
     return later;
 }
 
+static struct timespec in_future(uint64_t ns)
+{
+    uint64_t until = clock_monotonic_ns() + ns;
+    return (struct timespec){(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+}
+
 static void wait_for_notes(bool some_seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += NOTE_KIND_SECONDS / 2;
+    struct timespec until = in_future(NOTE_KIND_SECONDS / 2 * 1000000000ull);
     if (some_seconds)
-        pthread_cond_timedwait(&notes.changed, &notes.lock, &until);
+        pthread_cond_clockwait(&notes.changed, &notes.lock, CLOCK_MONOTONIC, &until);
     else
         pthread_cond_wait(&notes.changed, &notes.lock);
 }
@@ -191,9 +199,11 @@ static void *write_all(void *unused)
     for (;;) {
         bool stopping = notes.stopping, later = tell_counted(stopping);
         if (take(line)) {
+            notes.writing = true;
             pthread_mutex_unlock(&notes.lock);
             bool written = write_line(line);
             pthread_mutex_lock(&notes.lock);
+            notes.writing = false;
             notes.dropped += !written;
             if (!written && notes.stopping) { /* nor will it take the others */
                 notes.dropped += notes.count;
@@ -203,6 +213,7 @@ static void *write_all(void *unused)
         } else if (stopping) {
             break;
         } else {
+            pthread_cond_broadcast(&notes.idle);
             wait_for_notes(later);
         }
     }
@@ -223,6 +234,16 @@ int note_start(const char *program, int fd)
     return rc;
 }
 
+void note_flush(uint64_t timeout_ns)
+{
+    struct timespec until = in_future(timeout_ns);
+    int late = 0;
+    pthread_mutex_lock(&notes.lock);
+    while (notes.running && (notes.count > 0 || notes.writing) && late == 0)
+        late = pthread_cond_clockwait(&notes.idle, &notes.lock, CLOCK_MONOTONIC, &until);
+    pthread_mutex_unlock(&notes.lock);
+}
+
 void note_stop(uint64_t timeout_ns)
 {
     pthread_mutex_lock(&notes.lock);
@@ -234,11 +255,7 @@ void note_stop(uint64_t timeout_ns)
         write_all(NULL);
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + timeout_ns + LOOK_MS * 2000000ull;
-    until.tv_sec += (time_t)(ns / 1000000000u);
-    until.tv_nsec = (long)(ns % 1000000000u);
+    struct timespec until = in_future(timeout_ns + LOOK_MS * 2000000ull);
     if (pthread_clockjoin_np(notes.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
         pthread_detach(notes.thread); /* it hangs in a write, and ends with the process */
     notes.running = false;

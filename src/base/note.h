@@ -32,6 +32,9 @@ __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
  * notes then wait for note_stop(). */
 int note_start(const char *program, int fd);
 
+/* Waits until what is queued is written, for at most timeout_ns. */
+void note_flush(uint64_t timeout_ns);
+
 /* Writes what is queued, for at most timeout_ns, and ends the thread; one that hangs in a write is left to
  * its fate. */
 void note_stop(uint64_t timeout_ns);

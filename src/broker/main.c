@@ -117,6 +117,7 @@ int main(int argc, char **argv)
         note_stop(notes_flush_ns);
         return 1;
     }
+    note_flush(notes_flush_ns); /* what the start has to say stands before the line that it is over */
     printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, broker.topic_count,
            poller_name(broker.poller));
     fflush(stdout);

@@ -115,6 +115,10 @@ class Case(unittest.TestCase):
         self.broker = Broker(self.broker_config)
         self.addCleanup(self.broker.close)
 
+    def told(self, what):
+        """The operator is told so. Notes are written by a thread of their own."""
+        self.wait_for(lambda: what in self.broker.messages(), "a note: " + what)
+
     def wait_for(self, condition, what, seconds=60):
         end = time.monotonic() + seconds
         while not condition():

@@ -169,7 +169,7 @@ class Store(Case):
         os.unlink(segments[-1])
         result = b.run("pub", "t", "--durable", "--count", "1000", check=False)
         self.assertEqual(result.returncode, 1)
-        self.assertIn("deleted or cut short by somebody else", b.messages())
+        self.told("deleted or cut short by somebody else")
         self.assertTrue(b.info("t")["failed"])
         b.run("pub", "other", "--durable", data=b"fine\n")
 
@@ -362,7 +362,7 @@ class Scrubbed(Case):
             file.seek(64 + 128 * 5 + 40)
             file.write(b"!")
         self.wait_for(lambda: b.info("t")["corrupt"] == 1, "it is found")
-        self.assertIn(f"topics/t: damaged from position {MIB + 640} to {MIB + 768}: ", b.messages())
+        self.told(f"topics/t: damaged from position {MIB + 640} to {MIB + 768}: ")
         os.unlink(b.segments("t")[0])
         self.wait_for(lambda: b.info("t")["corrupt"] == 2, "a lost segment is found")
         b.run("pub", "t", "--count", "1000", "--durable")

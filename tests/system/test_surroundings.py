@@ -62,6 +62,7 @@ class Surroundings(Case):
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"no space left on the disk", result.stderr)
         self.assertTrue(b.info("t")["full"])
+        self.told("No space left")
         self.assertEqual(b.messages().count("No space left"), 1)  # told, and not told again each time
         there = self.numbers("t")  # readers are not disturbed
         self.assertEqual(there, list(range(1, len(there) + 1)))
