@@ -115,6 +115,12 @@ static int lock_socket(struct broker *broker, struct error_text *text)
     char parent[PATH_BYTES];
     snprintf(parent, sizeof parent, "%s", path);
     char *slash = strrchr(parent, '/');
+    const char *temporary = broker->config.location.temporary;
+    if (temporary[0] != 0 && strncmp(path, temporary, strlen(temporary)) == 0) {
+        int rc = path_make_private(temporary, text);
+        if (rc < 0)
+            return rc;
+    }
     if (slash != NULL && slash != parent) {
         *slash = 0;
         int rc = path_make_parents(parent, text);

@@ -9,6 +9,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "io/peer.h"
+
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text)
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -57,6 +59,8 @@ int channel_connect(struct channel *channel, const char *path, uint64_t timeout_
         rc = errno == ENOENT || errno == ECONNREFUSED
                  ? error_set(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path)
                  : error_set_errno(text, "connect to", path);
+    } else {
+        rc = peer_check_server(fd, path, text);
     }
     if (directory >= 0)
         close(directory);

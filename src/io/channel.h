@@ -26,6 +26,8 @@ struct channel {
  */
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text);
 
+/* HERMES_EDISCONNECTED: nobody serves path. HERMES_EACCESS: somebody does who is not to be trusted
+ * (io/peer.h). */
 int channel_connect(struct channel *channel, const char *path, uint64_t timeout_ns, struct error_text *text);
 
 /*

@@ -1,8 +1,10 @@
 #include "io/location.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int put(char to[PATH_BYTES], const char *directory, const char *rest, struct error_text *text)
@@ -12,9 +14,24 @@ static int put(char to[PATH_BYTES], const char *directory, const char *rest, str
                                           : HERMES_OK;
 }
 
+/* Anybody may have made it first, to serve in the broker's place or to hold it up. */
+static int check_temporary(const char *directory, struct error_text *text)
+{
+    struct stat status;
+    if (lstat(directory, &status) != 0 && errno == ENOENT)
+        return HERMES_OK;
+    if (S_ISDIR(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & 0077) == 0)
+        return HERMES_OK;
+    return error_set(text, HERMES_EACCESS,
+                     "%s is not a directory of this user's that is closed to others, and cannot be used; "
+                     "set XDG_RUNTIME_DIR or HERMES_HOME",
+                     directory);
+}
+
 int location_find(struct location *location, struct error_text *text)
 {
     const char *home = getenv("HERMES_HOME");
+    location->temporary[0] = 0;
     if (home != NULL && home[0] != 0) {
         int rc = put(location->socket, home, "broker.sock", text);
         rc = rc < 0 ? rc : put(location->data, home, "data", text);
@@ -23,10 +40,15 @@ int location_find(struct location *location, struct error_text *text)
     const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
     const char *settings = getenv("XDG_CONFIG_HOME"), *user = getenv("HOME");
     bool root = geteuid() == 0;
-    char directory[PATH_BYTES], fallback[64];
-    if (runtime == NULL || runtime[0] == 0 || root) {
-        snprintf(fallback, sizeof fallback, root ? "/run" : "/tmp/hermes-%u", (unsigned)geteuid());
-        runtime = fallback;
+    char directory[PATH_BYTES];
+    if (root) {
+        runtime = "/run";
+    } else if (runtime == NULL || runtime[0] == 0) {
+        snprintf(location->temporary, sizeof location->temporary, "/tmp/hermes-%u", (unsigned)geteuid());
+        runtime = location->temporary;
+        int rc = check_temporary(runtime, text);
+        if (rc < 0)
+            return rc;
     }
     int rc = put(location->socket, runtime, "hermes/broker.sock", text);
     if (rc == 0 && root) {

@@ -5,10 +5,13 @@ import fcntl
 import json
 import os
 import resource
+import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from hermes_test import BIN, Case, main
@@ -327,6 +330,65 @@ class Strangers(Case):
             kind, payload, fds, self.socket = self.request(29, name + bytes(176))
             return "read-only" if os.open(f"/proc/self/fd/{fds[0]}", os.O_RDWR) < 0 else "writable"
         self.assertIn("PermissionError", self.as_nobody(window_for_reading))
+
+    @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_a_client_asks_who_serves(self):
+        """Where others may make files, anybody can make a socket of that name."""
+        directory = tempfile.mkdtemp(prefix="hermes-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        os.chmod(directory, 0o777)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(os.path.join(directory, "broker.sock"))
+            s.listen()
+            os.write(write, b"!")
+            while True:
+                s.accept()[0].close()
+        self.addCleanup(os.close, read)
+        self.addCleanup(os.close, write)
+        self.addCleanup(os.waitpid, child, 0)
+        self.addCleanup(os.kill, child, signal.SIGKILL)
+        os.read(read, 1)
+
+        def ask(**environment):
+            result = subprocess.run([os.path.join(BIN, "hermes"), "topic", "list"], capture_output=True, timeout=60,
+                                    env=dict(os.environ, HERMES_HOME=directory, **environment))
+            self.assertEqual(result.returncode, 1)
+            return result.stderr
+        self.assertIn(b"user 65534 serves", ask())
+        self.assertIn(b"permission denied", ask(HERMES_BROKER_USER="65533"))
+        self.assertIn(b"not reachable", ask(HERMES_BROKER_USER="65534"))  # trusted, and no broker
+        os.chown(directory, 65534, 65534)  # /tmp is everybody's: that it is nobody's directory says nothing
+        self.assertIn(b"user 65534 serves", ask())
+
+    @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_a_temporary_directory_that_another_user_made(self):
+        uid = 65533
+        directory, state = f"/tmp/hermes-{uid}", tempfile.mkdtemp(prefix="hermes-test-")
+        self.addCleanup(shutil.rmtree, state)
+        os.chown(state, uid, uid)
+        environment = {"PATH": os.environ["PATH"], "XDG_STATE_HOME": state, "HOME": state}
+
+        def run(program, *arguments):
+            return subprocess.run([os.path.abspath(os.path.join(BIN, program)), *arguments], env=environment, user=uid,
+                                  group=uid, extra_groups=[], capture_output=True, timeout=60, cwd="/")
+        os.mkdir(directory)
+        self.addCleanup(shutil.rmtree, directory)
+        for owner, mode in ((65534, 0o777), (uid, 0o777)):
+            os.chown(directory, owner, owner)
+            os.chmod(directory, mode)
+            for program in (("hermesd",), ("hermes", "topic", "list")):
+                result = run(*program)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(directory.encode(), result.stderr)
+                self.assertIn(b"XDG_RUNTIME_DIR", result.stderr)
+        self.assertEqual(os.listdir(directory), [])
+        os.chmod(directory, 0o700)
+        self.assertIn(b"not reachable", run("hermes", "topic", "list").stderr)
 
     @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
     def test_groups_of_another_user(self):
