@@ -6,6 +6,7 @@
 
 #include "base/path.h"
 #include "bench/bench.h"
+#include "log/recovery.h"
 #include "log/store.h"
 
 /* ---- embedded log ---- */

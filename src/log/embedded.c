@@ -16,6 +16,7 @@
 #include "log/log.h"
 #include "log/publish.h"
 #include "log/reader.h"
+#include "log/recovery.h"
 
 struct hermes_log {
     hermes_clock_t clock;

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "log/recovery.h"
+
 void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size)
 {
     snprintf(path, size, "%s.%" PRIu32 ".window", prefix, epoch);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hermes/message.h"
@@ -256,7 +257,7 @@ static int find_end(struct store *store, enum store_mode mode, struct error_text
     return rc;
 }
 
-void recover_index(struct store *store)
+static void recover_index(struct store *store)
 {
     if (store->entry_count == 0 || store->read_only)
         return;
@@ -281,7 +282,7 @@ void recover_index(struct store *store)
     segment_release(&segment);
 }
 
-int recover(struct store *store, enum store_mode mode, struct error_text *text)
+static int recover(struct store *store, enum store_mode mode, struct error_text *text)
 {
     int rc = list_segments(store, text);
     if (rc == 0 && store->entry_count == 0 && store->checkpoint.position > 0)
@@ -298,5 +299,50 @@ int recover(struct store *store, enum store_mode mode, struct error_text *text)
         store->holes += store->entries[i].base != store->entries[i - 1].base + store->segment_bytes;
     if (mode == STORE_WRITE)
         recover_index(store); /* STORE_RESUME: once its position is known */
+    return HERMES_OK;
+}
+
+int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
+               enum store_mode mode, struct error_text *text)
+{
+    *store = (struct store){.directory = -1,
+                            .checkpoint_fd = -1,
+                            .fd = -1,
+                            .previous_fd = -1,
+                            .next_fd = -1,
+                            .index = {.fd = -1},
+                            .segment_bytes = segment_bytes,
+                            .topic_id = topic_id,
+                            .sequence = 1,
+                            .read_only = mode == STORE_READ};
+    if (!store->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(text, "create directory", path);
+    store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (store->directory < 0)
+        return error_set_errno(text, "open directory", path);
+    int flags = store->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC;
+    store->checkpoint_fd = openat(store->directory, "checkpoint", flags, 0600);
+    int rc = HERMES_OK;
+    if (store->checkpoint_fd < 0 && !store->read_only)
+        rc = error_set_errno(text, "open the checkpoint in", path);
+    if (rc == 0) {
+        if (store->checkpoint_fd >= 0)
+            (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
+        rc = recover(store, mode, text);
+    }
+    if (rc < 0)
+        store_close(store);
+    return rc;
+}
+
+int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text)
+{
+    if (position > store->position)
+        return error_set(text, HERMES_ECORRUPT,
+                         "the store ends at %" PRIu64 ", the window says %" PRIu64 " was stored",
+                         store->position, position);
+    store->position = position;
+    store->sequence = sequence;
+    recover_index(store);
     return HERMES_OK;
 }

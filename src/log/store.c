@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "hermes/message.h"
-#include "log/recovery.h"
 
 static const uint64_t checkpoint_sync_ns = 1000000000;
 
@@ -56,51 +55,6 @@ bool store_know(struct store *store, size_t i)
     entry->first_sequence = header.first_sequence;
     entry->created = header.created;
     return true;
-}
-
-int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
-               enum store_mode mode, struct error_text *text)
-{
-    *store = (struct store){.directory = -1,
-                            .checkpoint_fd = -1,
-                            .fd = -1,
-                            .previous_fd = -1,
-                            .next_fd = -1,
-                            .index = {.fd = -1},
-                            .segment_bytes = segment_bytes,
-                            .topic_id = topic_id,
-                            .sequence = 1,
-                            .read_only = mode == STORE_READ};
-    if (!store->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(text, "create directory", path);
-    store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (store->directory < 0)
-        return error_set_errno(text, "open directory", path);
-    int flags = store->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC;
-    store->checkpoint_fd = openat(store->directory, "checkpoint", flags, 0600);
-    int rc = HERMES_OK;
-    if (store->checkpoint_fd < 0 && !store->read_only)
-        rc = error_set_errno(text, "open the checkpoint in", path);
-    if (rc == 0) {
-        if (store->checkpoint_fd >= 0)
-            (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
-        rc = recover(store, mode, text);
-    }
-    if (rc < 0)
-        store_close(store);
-    return rc;
-}
-
-int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text)
-{
-    if (position > store->position)
-        return error_set(text, HERMES_ECORRUPT,
-                         "the store ends at %" PRIu64 ", the window says %" PRIu64 " was stored",
-                         store->position, position);
-    store->position = position;
-    store->sequence = sequence;
-    recover_index(store);
-    return HERMES_OK;
 }
 
 static int prepare(struct store *store, uint64_t base, struct error_text *text)

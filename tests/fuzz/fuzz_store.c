@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "hermes/log.h"
+#include "log/recovery.h"
 #include "log/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "hermes/message.h"
+#include "log/recovery.h"
 #include "log/store.h"
 
 enum { SEGMENT = 4 * STORE_SEGMENT_MIN, FRAMES = 400000, TOPIC = 42 };

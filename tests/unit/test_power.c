@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
+#include "log/recovery.h"
 #include "log/store.h"
 #include "log/verify.h"
 #include "log/window.h"

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "log/recovery.h"
 #include "log/store.h"
 #include "log/window.h"
 
