@@ -1,9 +1,11 @@
 #include "log/checkpoint.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/crc32.h"
+#include "base/error.h"
 
 struct slot {
     uint8_t magic[4]; /* "HCKP" */
@@ -67,9 +69,15 @@ int checkpoint_read(int fd, struct checkpoint *checkpoint)
 
 int checkpoint_write(int fd, struct checkpoint *checkpoint)
 {
-    checkpoint->generation++;
+    /* A write that failed may have torn its slot: the next attempt takes the same, never the good one. */
+    struct checkpoint next = *checkpoint;
+    next.generation++;
     uint8_t bytes[CHECKPOINT_SLOT_BYTES];
-    checkpoint_encode(checkpoint, bytes);
-    off_t offset = (off_t)(checkpoint->generation & 1) * CHECKPOINT_SLOT_BYTES;
-    return pwrite(fd, bytes, sizeof bytes, offset) == (ssize_t)sizeof bytes ? HERMES_OK : HERMES_EIO;
+    checkpoint_encode(&next, bytes);
+    off_t offset = (off_t)(next.generation & 1) * CHECKPOINT_SLOT_BYTES;
+    errno = ENOSPC; /* for a write that is short */
+    if (pwrite(fd, bytes, sizeof bytes, offset) != (ssize_t)sizeof bytes)
+        return error_from_errno(errno);
+    *checkpoint = next;
+    return HERMES_OK;
 }

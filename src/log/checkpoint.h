@@ -26,7 +26,8 @@ int checkpoint_decode(const uint8_t slot[CHECKPOINT_SLOT_BYTES], struct checkpoi
 /* HERMES_ENOTFOUND: no slot is valid. */
 int checkpoint_read(int fd, struct checkpoint *checkpoint);
 
-/* Raises the generation and writes the slot that is not the newest. Does not sync. */
+/* Raises the generation and writes the slot that is not the newest. Does not sync. An error (HERMES_EFULL,
+ * HERMES_EIO): the newest is as it was, and this may be tried again. */
 int checkpoint_write(int fd, struct checkpoint *checkpoint);
 
 #endif

@@ -29,6 +29,7 @@ struct hermes_log {
     int lock_fd;
     char shm[SHM_PATH_BYTES];
     pthread_t persister;
+    pthread_mutex_t store_lock; /* one thread at a time hands on to the store */
     _Atomic bool stop;
     _Atomic int store_error; /* of the persister's last try */
     uint32_t sync_interval_ms;
@@ -71,6 +72,7 @@ static void *persister_main(void *argument)
     _Atomic uint32_t *bell = &log->log.status->persister_bell;
     uint64_t last_sync = clock_monotonic_ns(), interval = (uint64_t)log->sync_interval_ms * 1000000u;
     while (!atomic_load_explicit(&log->stop, memory_order_acquire)) {
+        pthread_mutex_lock(&log->store_lock);
         int64_t done = log_persist(&log->log, log->log.capacity / 4);
         int rc = done < 0 ? (int)done : HERMES_OK;
         uint64_t now = clock_monotonic_ns();
@@ -80,6 +82,7 @@ static void *persister_main(void *argument)
             log_prepare(&log->log);
             last_sync = now;
         }
+        pthread_mutex_unlock(&log->store_lock);
         atomic_store_explicit(&log->store_error, rc, memory_order_release);
         if (done <= 0)
             futex_wait(bell, 0, interval);
@@ -124,6 +127,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     log->crc = (options.flags & HERMES_LOG_NO_CRC) == 0;
     log->sync_interval_ms = options.sync_interval_ms;
     log->lock_fd = -1;
+    pthread_mutex_init(&log->store_lock, NULL);
     rc = path_make_parents(path, text);
     if (rc == 0)
         rc = lock_log(log, path, text);
@@ -271,10 +275,14 @@ int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns)
 int hermes_log_sync(hermes_log_t *log)
 {
     int64_t done;
+    pthread_mutex_lock(&log->store_lock);
     while ((done = log_persist(&log->log, log->log.capacity)) > 0)
         ;
     int rc = done < 0 ? (int)done : log_sync(&log->log);
-    return rc < 0 ? error_set(&log->error, rc, "%s", log->log.error.bytes) : rc;
+    if (rc < 0)
+        error_set(&log->error, rc, "%s", log->log.error.bytes);
+    pthread_mutex_unlock(&log->store_lock);
+    return rc;
 }
 
 uint64_t hermes_log_position(const hermes_log_t *log)

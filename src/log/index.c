@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/crc32.h"
-#include "hermes/message.h"
+#include "log/frames.h"
 
 void index_name(uint64_t base, char name[INDEX_NAME_BYTES])
 {
@@ -51,44 +51,50 @@ static void write_entries(struct index_writer *writer, const struct index_entry 
         index_end(writer);
 }
 
-void index_add(struct index_writer *writer, const uint8_t *frames, size_t bytes, uint64_t position,
-               uint64_t sequence)
+/* The next frame that is right, by its header. false: there is none. */
+static bool next_frame(struct frames *frames, struct frame *frame)
+{
+    int rc;
+    while ((rc = frames_next(frames, frame)) < 0)
+        frames_skip_damage(frames);
+    return rc > 0;
+}
+
+static uint64_t later_of(const hermes_header_t *header, uint64_t timestamp)
+{
+    return header->type == HERMES_TYPE_DATA && header->timestamp > timestamp ? header->timestamp : timestamp;
+}
+
+void index_add(struct index_writer *writer, const uint8_t *data, size_t bytes, uint64_t position)
 {
     enum { ROOM = 32 };
     struct index_entry entries[ROOM];
     size_t used = 0;
-    uint64_t due = writer->base + writer->next * INDEX_STRIDE, timestamp = writer->timestamp;
-    for (size_t offset = 0; offset < bytes;) {
-        hermes_header_t header;
-        memcpy(&header, frames + offset, sizeof header);
-        for (; position + offset >= due; due += INDEX_STRIDE) {
+    uint64_t due = writer->base + writer->next * INDEX_STRIDE;
+    struct frames frames = {.data = data, .base = position, .end = position + bytes, .position = position};
+    struct frame frame;
+    while (next_frame(&frames, &frame)) {
+        for (; frame.position >= due; due += INDEX_STRIDE) {
             if (used == ROOM) {
                 write_entries(writer, entries, used);
                 used = 0;
             }
             struct index_entry *entry = &entries[used++];
-            *entry = (struct index_entry){position + offset, sequence, timestamp, writer->created, 0};
+            *entry = (struct index_entry){frame.position, frame.header.sequence, writer->timestamp,
+                                          writer->created, 0};
             entry->crc = entry_crc(entry);
         }
-        if (header.type == HERMES_TYPE_DATA) {
-            sequence = header.sequence + 1;
-            timestamp = header.timestamp > timestamp ? header.timestamp : timestamp;
-        }
-        offset += hermes_frame_bytes(header.length);
+        writer->timestamp = later_of(&frame.header, writer->timestamp);
     }
     write_entries(writer, entries, used);
-    writer->timestamp = timestamp;
 }
 
-uint64_t index_latest(const uint8_t *frames, size_t bytes, uint64_t timestamp)
+uint64_t index_latest(const uint8_t *data, size_t bytes, uint64_t timestamp)
 {
-    for (size_t offset = 0; offset < bytes;) {
-        hermes_header_t header;
-        memcpy(&header, frames + offset, sizeof header);
-        if (header.type == HERMES_TYPE_DATA && header.timestamp > timestamp)
-            timestamp = header.timestamp;
-        offset += hermes_frame_bytes(header.length);
-    }
+    struct frames frames = {.data = data, .end = bytes};
+    struct frame frame;
+    while (next_frame(&frames, &frame))
+        timestamp = later_of(&frame.header, timestamp);
     return timestamp;
 }
 
@@ -141,7 +147,7 @@ static bool has_more(const struct index_writer *writer)
 }
 
 void index_resume(struct index_writer *writer, int directory, const uint8_t *data, uint64_t base,
-                  uint64_t position, uint64_t first_sequence, uint64_t created, uint64_t before)
+                  uint64_t position, uint64_t created, uint64_t before)
 {
     struct index_entry entry;
     uint64_t number;
@@ -150,13 +156,12 @@ void index_resume(struct index_writer *writer, int directory, const uint8_t *dat
     writer->created = (uint32_t)created;
     writer->base = base;
     if (writer->fd < 0 || !last_entry(writer->fd, base, position, created, &entry, &number)) {
-        entry = (struct index_entry){.position = base, .sequence = first_sequence, .timestamp = before};
+        entry = (struct index_entry){.position = base, .timestamp = before};
         number = 0;
     }
     writer->next = number;
     writer->timestamp = entry.timestamp;
-    index_add(writer, data + (entry.position - base), (size_t)(position - entry.position), entry.position,
-              entry.sequence);
+    index_add(writer, data + (entry.position - base), (size_t)(position - entry.position), entry.position);
     if (writer->fd >= 0 && has_more(writer) &&
         (ftruncate(writer->fd, (off_t)(writer->next * sizeof entry)) != 0 || fdatasync(writer->fd) != 0))
         index_end(writer);

@@ -52,21 +52,20 @@ void index_name(uint64_t base, char name[INDEX_NAME_BYTES]);
 void index_begin(struct index_writer *writer, int directory, uint64_t base, uint64_t segment_bytes,
                  uint64_t created);
 
-/* Whole frames that stand from position on; sequence: of the first DATA among them. About 1 ns a frame. */
-void index_add(struct index_writer *writer, const uint8_t *frames, size_t bytes, uint64_t position,
-               uint64_t sequence);
+/* Whole frames that stand from position on; what is damaged among them is passed over. About 2 ns a frame. */
+void index_add(struct index_writer *writer, const uint8_t *data, size_t bytes, uint64_t position);
 
 /*
  * Takes up the index of a segment, whose data is mapped, that goes on at position: what is missing or wrong
  * in it is made again. before: the greatest time stamp in front of the segment, should it have to begin anew.
  */
 void index_resume(struct index_writer *writer, int directory, const uint8_t *data, uint64_t base,
-                  uint64_t position, uint64_t first_sequence, uint64_t created, uint64_t before);
+                  uint64_t position, uint64_t created, uint64_t before);
 
 void index_end(struct index_writer *writer);
 
 /* The greatest of a time stamp and those of all messages among whole frames. */
-uint64_t index_latest(const uint8_t *frames, size_t bytes, uint64_t timestamp);
+uint64_t index_latest(const uint8_t *data, size_t bytes, uint64_t timestamp);
 
 /* The last good entry at or before position; false: there is none. */
 bool index_last(int directory, uint64_t base, uint64_t position, uint64_t created, struct index_entry *entry);

@@ -271,14 +271,16 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     pthread_mutex_init(&log->lock, NULL);
     barrier_register();
 
+    bool survives = false; /* a status page, which may or may not be of use */
     int rc = HERMES_OK;
     if (log->durability != DURABILITY_MEMORY) {
         snprintf(log->directory, sizeof log->directory, "%s", options->directory);
         log->store = (struct store){.directory = -1, .checkpoint_fd = -1, .fd = -1};
         char status[320];
         other_path(log, "status", status, sizeof status);
+        survives = access(status, F_OK) == 0;
         rc = store_open(&log->store, options->directory, options->segment_bytes, options->topic_id,
-                        access(status, F_OK) == 0 ? STORE_RESUME : STORE_WRITE, text);
+                        survives ? STORE_RESUME : STORE_WRITE, text);
     }
     if (rc == 0)
         rc = open_epochs(log, options, text);
@@ -288,6 +290,8 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         rc = take_up_status(log, options, text);
         log->taken_up = rc == 0;
         if (rc == HERMES_ENOTFOUND)
+            rc = survives ? store_recover(&log->store, text) : HERMES_OK;
+        if (!log->taken_up && rc == 0)
             rc = make_status(log, options, text);
     }
     if (rc == 0) {
@@ -322,7 +326,9 @@ struct futex_word log_park(struct log *log)
 bool log_has_more(struct log *log)
 {
     log_lock(log);
-    uint64_t position = log->store.position, offset = position & (log->capacity - 1);
+    /* Relaxed: what is not stored yet is there, whatever the persister does meanwhile. */
+    uint64_t position = atomic_load_explicit(&log->status->persisted, memory_order_relaxed);
+    uint64_t offset = position & (log->capacity - 1);
     bool more = log->ended ? position < log->end.position
                            : atomic_load_explicit(window_commit_word(log->window->data, offset),
                                                   memory_order_acquire) != 0;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "log/verify.h"
+#include "log/frames.h"
 
 /* A parked reader looks again this often even if nobody rings: the net under the mechanism. */
 static const uint64_t longest_sleep_ns = 250000000;
@@ -220,6 +220,36 @@ static int skip_overwritten(struct reader *reader)
                      reader->position);
 }
 
+/* What is stored from the reader's position on, in the segment that is mapped. */
+static struct frames stored_frames(const struct reader *reader, uint64_t persisted, enum frame_check check)
+{
+    const struct segment *segment = &reader->segment;
+    uint64_t end = segment->header.base + segment->header.size;
+    return (struct frames){.data = segment->data,
+                           .base = segment->header.base,
+                           .end = end < persisted ? end : persisted,
+                           .position = reader->position,
+                           .sequence = reader->sequence,
+                           .check = check};
+}
+
+/* Goes on behind what is wrong, and says what and where. */
+static int tell_damage(struct reader *reader, struct frames *frames, const struct frame *frame, int error)
+{
+    uint64_t from = frames->position;
+    reader->corrupt++;
+    if (error == HERMES_ECORRUPT) {
+        reader->sequence = frame->header.sequence;
+        return error_set(&reader->error, error, "sequence jumps to %" PRIu64 " at position %" PRIu64,
+                         reader->sequence, from);
+    }
+    frames_skip_damage(frames);
+    reader->position = frames->position;
+    reader->sequence = 0;
+    return error_set(&reader->error, error == HERMES_ENOTFOUND ? HERMES_EMALFORMED : error,
+                     "damaged from position %" PRIu64 " to %" PRIu64, from, reader->position);
+}
+
 static int poll_store(struct reader *reader, hermes_message_t *message)
 {
     for (;;) {
@@ -232,45 +262,23 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         int rc = enter_store(reader);
         if (rc < 0)
             return rc;
-        const struct segment *segment = &reader->segment;
-        uint64_t position = reader->position, offset = position - segment->header.base;
-        const uint8_t *frame = segment->data + offset;
-        uint64_t room = segment->header.size - offset;
-        hermes_header_t header;
-        memcpy(&header, frame, sizeof header);
-        rc = hermes_message_verify(&header, frame + HERMES_HEADER_BYTES, (size_t)room);
-        uint64_t bytes = hermes_frame_bytes(header.length);
-        if (rc == 0 && bytes > room)
-            rc = HERMES_EMALFORMED;
-        if (rc < 0) {
-            reader->corrupt++;
-            uint64_t end = persisted - segment->header.base;
-            end = end < segment->header.size ? end : segment->header.size;
-            reader->position =
-                segment->header.base + verify_find_good(segment->data, offset, end, reader->sequence);
-            reader->sequence = 0;
-            return error_set(&reader->error, rc, "damaged from position %" PRIu64 " to %" PRIu64, position,
-                             reader->position);
-        }
-        if (header.type == HERMES_TYPE_DATA && reader->sequence != 0 && header.sequence != reader->sequence) {
-            reader->corrupt++;
-            reader->sequence = header.sequence;
-            return error_set(&reader->error, HERMES_ECORRUPT,
-                             "sequence jumps to %" PRIu64 " at position %" PRIu64, header.sequence, position);
-        }
-        reader->position = position + bytes;
-        if (header.type != HERMES_TYPE_DATA)
+        struct frames frames = stored_frames(reader, persisted, FRAME_CHECKSUMS);
+        struct frame frame;
+        if ((rc = frames_next(&frames, &frame)) < 0)
+            return tell_damage(reader, &frames, &frame, rc);
+        reader->position = frames.position;
+        if (frame.header.type != HERMES_TYPE_DATA)
             continue;
-        reader->sequence = header.sequence + 1;
-        note_gap(reader, &header);
-        if (!wanted(reader, &header))
+        reader->sequence = frames.sequence;
+        note_gap(reader, &frame.header);
+        if (!wanted(reader, &frame.header))
             continue;
-        *message = (hermes_message_t){.position = position,
-                                      .sequence = header.sequence,
-                                      .timestamp = header.timestamp,
-                                      .payload = frame + HERMES_HEADER_BYTES,
-                                      .length = header.length,
-                                      .flags = header.flags};
+        *message = (hermes_message_t){.position = frame.position,
+                                      .sequence = frame.header.sequence,
+                                      .timestamp = frame.header.timestamp,
+                                      .payload = frame.payload,
+                                      .length = frame.header.length,
+                                      .flags = frame.header.flags};
         return 1;
     }
 }

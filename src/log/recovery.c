@@ -10,7 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "hermes/message.h"
+#include "log/frames.h"
+
+enum { CUTS_MAX = 999 };
 
 static int compare_bases(const void *a, const void *b)
 {
@@ -88,22 +92,34 @@ static int map_segment(struct store *store, size_t i, int *fd, struct segment *s
     return error_set(text, rc, "header of segment %020" PRIu64 ".log", base);
 }
 
-/* Goes on while frames are whole and in order. */
-static void walk(const struct segment *segment, uint64_t *position, uint64_t *sequence)
+/* How far a walk has come. */
+struct walk {
+    uint64_t position, sequence; /* behind the last good frame */
+    bool damaged;                /* from there to the end of the segment is damage, not room */
+};
+
+/*
+ * From frame to frame to where those of a segment end. What is wrong is passed over if there is something
+ * good behind it: that is damage, and readers are told. Where nothing was ever written the log ends, whatever
+ * stands behind: a sync that is confirmed has left nothing out.
+ */
+static void walk_segment(const struct segment *segment, struct walk *walk)
 {
-    uint64_t end = segment->header.base + segment->header.size;
-    while (*position < end) {
-        const uint8_t *frame = segment->data + (*position - segment->header.base);
-        hermes_header_t header;
-        memcpy(&header, frame, sizeof header);
-        size_t room = (size_t)(end - *position);
-        if (header.magic == 0 || hermes_message_verify(&header, frame + HERMES_HEADER_BYTES, room) < 0 ||
-            header.sequence != *sequence || hermes_frame_bytes(header.length) > room)
-            break;
-        *position += hermes_frame_bytes(header.length);
-        if (header.type == HERMES_TYPE_DATA)
-            ++*sequence;
+    struct frames frames = {.data = segment->data,
+                            .base = segment->header.base,
+                            .end = segment->header.base + segment->header.size,
+                            .position = walk->position,
+                            .sequence = walk->sequence,
+                            .check = FRAME_CHECKSUMS};
+    struct frame frame;
+    int rc;
+    while ((rc = frames_next(&frames, &frame)) != 0 && rc != HERMES_ENOTFOUND) {
+        if (rc < 0)
+            frames_skip_damage(&frames);
+        else
+            *walk = (struct walk){.position = frames.position, .sequence = frames.sequence};
     }
+    walk->damaged = rc == 0 && walk->position < frames.end;
 }
 
 /* Makes [position, end of segment) read as zeros and keep its room. */
@@ -133,17 +149,35 @@ static uint64_t find_remains(const struct store *store, const struct segment *se
     return segment->header.base + end;
 }
 
-/* Keeps them in a file of its own. */
+/* "<position>.cut", or "<position>.<n>.cut" where an earlier recovery had to cut at the same place. */
+static int choose_cut_name(const struct store *store, uint64_t position, char name[SEGMENT_NAME_BYTES],
+                           struct error_text *text)
+{
+    snprintf(name, SEGMENT_NAME_BYTES, "%020" PRIu64 ".cut", position);
+    for (int n = 1; n <= CUTS_MAX; n++) {
+        if (faccessat(store->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            return HERMES_OK;
+        snprintf(name, SEGMENT_NAME_BYTES, "%020" PRIu64 ".%d.cut", position, n);
+    }
+    return error_set(text, HERMES_EEXISTS, "%d files with what was cut at position %" PRIu64, CUTS_MAX,
+                     position);
+}
+
+/* Keeps them in a file of its own, which is safe before they go. */
 static int put_aside(struct store *store, const struct segment *segment, uint64_t end,
                      struct error_text *text)
 {
     const uint8_t *remains = segment->data + (store->position - segment->header.base);
     size_t bytes = (size_t)(end - store->position);
     char name[SEGMENT_NAME_BYTES];
-    snprintf(name, sizeof name, "%020" PRIu64 ".cut", store->position);
-    int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool written = fd >= 0 && segment_write(fd, remains, bytes, 0) == 0 && fsync(fd) == 0;
-    int rc = written ? HERMES_OK : error_set_errno(text, "put aside what could not be confirmed in", name);
+    int rc = choose_cut_name(store, store->position, name, text);
+    if (rc < 0)
+        return rc;
+    int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool written = fd >= 0 && segment_write(fd, remains, bytes, 0) == 0 && fsync(fd) == 0 &&
+                   fsync(store->directory) == 0;
+    if (!written)
+        rc = error_set_errno(text, "put aside what could not be confirmed in", name);
     if (fd >= 0)
         close(fd);
     store->cut_bytes += rc == 0 ? bytes : 0;
@@ -154,10 +188,11 @@ static int put_aside(struct store *store, const struct segment *segment, uint64_
 static int put_segment_aside(struct store *store, size_t i, struct error_text *text)
 {
     char name[SEGMENT_NAME_BYTES], cut[SEGMENT_NAME_BYTES];
-    int fd;
+    int fd, rc = choose_cut_name(store, store->entries[i].base, cut, text);
     uint64_t word = 0;
+    if (rc < 0)
+        return rc;
     segment_name(store->entries[i].base, name);
-    snprintf(cut, sizeof cut, "%020" PRIu64 ".cut", store->entries[i].base);
     if (store_open_segment(store, i, O_RDONLY, &fd, text) == 0) {
         if (pread(fd, &word, sizeof word, SEGMENT_HEADER_BYTES) != (ssize_t)sizeof word)
             word = 0;
@@ -172,16 +207,14 @@ static int put_segment_aside(struct store *store, size_t i, struct error_text *t
     return HERMES_OK;
 }
 
-/* Segment i, mapped, is where the log ends now: nothing may stand behind that. */
-static int end_log(struct store *store, enum store_mode mode, size_t i, const struct segment *segment,
+/* Segment i, mapped, is where the log ends now: nothing may stand behind that. keep: what does, and nobody
+ * else has it. */
+static int end_log(struct store *store, size_t i, const struct segment *segment, bool keep,
                    struct error_text *text)
 {
-    if (mode == STORE_RESUME && i + 1 < store->entry_count)
-        return error_set(text, HERMES_ECORRUPT,
-                         "position %" PRIu64 " is damaged, and there is more behind it", store->position);
     uint64_t remains = find_remains(store, segment);
     int rc = HERMES_OK;
-    if (mode == STORE_WRITE && remains > store->position)
+    if (keep && remains > store->position)
         rc = put_aside(store, segment, remains, text);
     while (rc == 0 && store->entry_count > i + 1) {
         rc = put_segment_aside(store, store->entry_count - 1, text);
@@ -196,71 +229,100 @@ static int end_log(struct store *store, enum store_mode mode, size_t i, const st
      */
     if (remains > store->position && fdatasync(store->fd) != 0)
         return error_set_errno(text, "sync", "the store");
-    store->dirty = true;
     return HERMES_OK;
 }
 
-static int find_end(struct store *store, enum store_mode mode, struct error_text *text)
+/*
+ * What a process wrote and did not sync it alone knew. So all that can be unsynced (store.h) counts as that:
+ * the last two segments, their names, the checkpoint.
+ */
+static int distrust(struct store *store, struct error_text *text)
+{
+    size_t last = store->entry_count - 1;
+    store->dirty = store->rolled = true;
+    store->checkpoint_synced_ns = 0;
+    return last > 0 && store->entries[last - 1].base + store->segment_bytes == store->entries[last].base
+               ? store_open_segment(store, last - 1, O_RDWR, &store->previous_fd, text)
+               : HERMES_OK;
+}
+
+/* Where a walk has to begin: everything before that is safe. */
+static int choose_start(const struct store *store, size_t *first, struct walk *walk, struct error_text *text)
 {
     const struct checkpoint *mark = &store->checkpoint;
-    size_t last = store->entry_count - 1, first = last, i;
-    const struct store_entry *entries = store->entries;
-    if (last > 0 && entries[last - 1].base + store->segment_bytes == entries[last].base &&
-        (mark->generation == 0 || mark->position <= entries[last].base))
-        first = last - 1;
-    if (mark->position > entries[last].base + store->segment_bytes)
+    const struct store_entry *last = &store->entries[store->entry_count - 1];
+    uint64_t end = last->base + store->segment_bytes;
+    if (mark->position > end)
         return error_set(text, HERMES_ECORRUPT,
                          "the checkpoint confirms position %" PRIu64 " but the last segment ends at %" PRIu64
                          ": segments are missing",
-                         mark->position, entries[last].base + store->segment_bytes);
-    bool marked = mark->generation > 0 && mark->position >= entries[first].base;
-    uint64_t position = marked ? mark->position : entries[first].base;
-    uint64_t sequence = marked ? mark->sequence : 0;
-    struct segment segment;
-    for (i = first; i <= last; i++) {
-        struct segment next;
-        int fd, rc = map_segment(store, i, &fd, &next, text);
-        if (rc == 0 && position == next.header.base && sequence != 0 &&
-            next.header.first_sequence != sequence) {
-            segment_release(&next);
-            close(fd);
-            rc = error_set(text, HERMES_ECORRUPT, "segment %020" PRIu64 ".log is not of this log", position);
-        }
-        if (rc < 0 && (i == first || mark->position > entries[i].base)) {
-            if (i > first)
-                segment_release(&segment);
-            return rc;
-        }
-        if (rc < 0)
-            break; /* a roll that a power cut undid */
-        if (i > first) {
-            segment_release(&segment);
-            close(store->fd);
-        }
+                         mark->position, end);
+    *first = store->entry_count - 1;
+    if (*first > 0 && last[-1].base + store->segment_bytes == last->base &&
+        (mark->generation == 0 || mark->position <= last->base))
+        --*first;
+    bool marked = mark->generation > 0 && mark->position >= store->entries[*first].base;
+    *walk = (struct walk){.position = marked ? mark->position : store->entries[*first].base,
+                          .sequence = marked ? mark->sequence : 0};
+    return HERMES_OK;
+}
+
+/* Does the walk go on in that segment? Behind damage only if there is a good frame. */
+static bool walk_over(const struct segment *next, struct walk *walk)
+{
+    uint64_t sequence = next->header.first_sequence;
+    struct walk ahead = {.position = next->header.base, .sequence = sequence};
+    if (walk->damaged ? sequence < walk->sequence : sequence != walk->sequence)
+        return false;
+    walk_segment(next, &ahead);
+    if (walk->damaged && ahead.position == next->header.base)
+        return false;
+    *walk = ahead;
+    return true;
+}
+
+static int find_end(struct store *store, struct error_text *text)
+{
+    size_t i = 0;
+    struct walk walk;
+    struct segment segment, next;
+    int fd, rc = choose_start(store, &i, &walk, text);
+    if (rc == 0)
+        rc = map_segment(store, i, &store->fd, &segment, text);
+    if (rc < 0)
+        return rc;
+    uint64_t first_sequence = segment.header.first_sequence;
+    if (walk.sequence == 0)
+        walk.sequence = first_sequence;
+    if (walk.position == segment.header.base && walk.sequence != first_sequence)
+        rc = error_set(text, HERMES_ECORRUPT, "segment %020" PRIu64 ".log is not of this log", walk.position);
+    if (rc == 0)
+        walk_segment(&segment, &walk);
+    for (; rc == 0 && i + 1 < store->entry_count; i++) {
+        if ((!walk.damaged && walk.position < segment.header.base + segment.header.size) ||
+            map_segment(store, i + 1, &fd, &next, text) < 0)
+            break; /* the end, or a roll that a power cut undid */
+        bool over = walk_over(&next, &walk);
+        segment_release(over ? &segment : &next);
+        close(over ? store->fd : fd);
+        if (!over)
+            break;
         segment = next;
         store->fd = fd;
-        sequence = sequence == 0 ? next.header.first_sequence : sequence;
-        walk(&segment, &position, &sequence);
-        if (position < segment.header.base + segment.header.size) {
-            i++;
-            break;
-        }
     }
-    store->position = position;
-    store->sequence = sequence;
-    int rc = HERMES_OK;
-    if (store->read_only)
-        store->entry_count = i;
-    else
-        rc = end_log(store, mode, i - 1, &segment, text);
+    store->position = walk.position;
+    store->sequence = walk.sequence;
+    if (rc == 0 && store->read_only)
+        store->entry_count = i + 1;
+    else if (rc == 0)
+        rc = end_log(store, i, &segment, true, text);
     segment_release(&segment);
     return rc;
 }
 
-static void recover_index(struct store *store)
+/* The index of the last segment, up to store->position. */
+static void resume_index(struct store *store)
 {
-    if (store->entry_count == 0 || store->read_only)
-        return;
     size_t last = store->entry_count - 1;
     struct segment segment, previous;
     struct error_text ignored;
@@ -278,28 +340,91 @@ static void recover_index(struct store *store)
     if (segment_map(store->fd, &segment, &ignored) < 0)
         return;
     index_resume(&store->index, store->directory, segment.data, segment.header.base, store->position,
-                 segment.header.first_sequence, segment.header.created, before);
+                 segment.header.created, before);
     segment_release(&segment);
 }
 
-static int recover(struct store *store, enum store_mode mode, struct error_text *text)
+static void count_holes(struct store *store)
 {
-    int rc = list_segments(store, text);
-    if (rc == 0 && store->entry_count == 0 && store->checkpoint.position > 0)
+    store->holes = 0;
+    for (size_t i = 1; i < store->entry_count; i++)
+        store->holes += store->entries[i].base != store->entries[i - 1].base + store->segment_bytes;
+}
+
+/* What was found is what the log says is durable, so it must be. */
+static int make_durable(struct store *store, struct error_text *text)
+{
+    if (store->checkpoint.generation > 0 && store->checkpoint.position == store->position)
+        return HERMES_OK;
+    int rc = store_sync(store, text);
+    if (rc == 0)
+        rc = store_checkpoint(store, 0, text);
+    return rc == HERMES_EFULL ? HERMES_OK : rc;
+}
+
+int store_recover(struct store *store, struct error_text *text)
+{
+    int rc = HERMES_OK;
+    if (store->entry_count == 0 && store->checkpoint.position > 0)
         rc = error_set(text, HERMES_ECORRUPT,
                        "the checkpoint confirms position %" PRIu64 " but there is no segment",
                        store->checkpoint.position);
-    if (rc < 0 || store->entry_count == 0)
+    if (rc < 0)
         return rc;
+    if (store->entry_count == 0)
+        return store_publish(store, text);
     if (store->read_only && (rc = learn(store, text)) < 0)
         return rc;
-    if ((rc = find_end(store, mode, text)) < 0)
+    if ((rc = find_end(store, text)) < 0)
         return rc;
-    for (size_t i = 1; i < store->entry_count; i++)
-        store->holes += store->entries[i].base != store->entries[i - 1].base + store->segment_bytes;
-    if (mode == STORE_WRITE)
-        recover_index(store); /* STORE_RESUME: once its position is known */
+    count_holes(store);
+    if ((rc = store_publish(store, text)) < 0 || store->read_only)
+        return rc;
+    resume_index(store);
+    rc = distrust(store, text);
+    return rc < 0 ? rc : make_durable(store, text);
+}
+
+/* The segment in which the log goes on at position: the last one that begins at or before it, unless that is
+ * full and there is none behind it. */
+static int find_tail(const struct store *store, uint64_t position, size_t *i, struct error_text *text)
+{
+    size_t n = store->entry_count;
+    while (n > 0 && store->entries[n - 1].base > position)
+        n--;
+    uint64_t end = n == 0 ? 0 : store->entries[n - 1].base + store->segment_bytes;
+    if (n == 0 || position > end || position % HERMES_FRAME_ALIGNMENT != 0)
+        return error_set(text, HERMES_ECORRUPT,
+                         "the store ends at %" PRIu64 ", the window says %" PRIu64 " was stored", end,
+                         position);
+    *i = n - 1;
     return HERMES_OK;
+}
+
+int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text)
+{
+    struct segment segment;
+    size_t i = 0;
+    store->position = position;
+    store->sequence = sequence;
+    if (store->entry_count == 0 && position == 0)
+        return store_publish(store, text);
+    int rc = find_tail(store, position, &i, text);
+    if (rc == 0)
+        rc = map_segment(store, i, &store->fd, &segment, text);
+    if (rc < 0)
+        return rc;
+    if (segment.header.base == position && segment.header.first_sequence != sequence)
+        rc = error_set(text, HERMES_ECORRUPT, "segment %020" PRIu64 ".log is not of this log", position);
+    if (rc == 0)
+        rc = end_log(store, i, &segment, false, text); /* the window has it */
+    segment_release(&segment);
+    if (rc < 0)
+        return rc;
+    count_holes(store);
+    resume_index(store);
+    rc = distrust(store, text);
+    return rc < 0 ? rc : store_publish(store, text);
 }
 
 int store_open(struct store *store, const char *path, uint64_t segment_bytes, uint64_t topic_id,
@@ -314,6 +439,7 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
                             .segment_bytes = segment_bytes,
                             .topic_id = topic_id,
                             .sequence = 1,
+                            .segments = {.lock = PTHREAD_MUTEX_INITIALIZER},
                             .read_only = mode == STORE_READ};
     if (!store->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
         return error_set_errno(text, "create directory", path);
@@ -325,24 +451,15 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
     int rc = HERMES_OK;
     if (store->checkpoint_fd < 0 && !store->read_only)
         rc = error_set_errno(text, "open the checkpoint in", path);
-    if (rc == 0) {
-        if (store->checkpoint_fd >= 0)
-            (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
-        rc = recover(store, mode, text);
-    }
+    if (rc == 0 && store->checkpoint_fd >= 0)
+        (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
+    uint64_t seen = store->checkpoint.generation > 0 ? store->checkpoint.time : clock_realtime_ns();
+    steady_start(&store->clock, seen, clock_boot_ns());
+    if (rc == 0)
+        rc = list_segments(store, text);
+    if (rc == 0 && mode != STORE_RESUME)
+        rc = store_recover(store, text);
     if (rc < 0)
         store_close(store);
     return rc;
-}
-
-int store_resume(struct store *store, uint64_t position, uint64_t sequence, struct error_text *text)
-{
-    if (position > store->position)
-        return error_set(text, HERMES_ECORRUPT,
-                         "the store ends at %" PRIu64 ", the window says %" PRIu64 " was stored",
-                         store->position, position);
-    store->position = position;
-    store->sequence = sequence;
-    recover_index(store);
-    return HERMES_OK;
 }

@@ -29,22 +29,46 @@ int store_add(struct store *store, struct store_entry entry)
     return HERMES_OK;
 }
 
-int store_open_segment(const struct store *store, size_t i, int flags, int *fd, struct error_text *text)
+int store_publish(struct store *store, struct error_text *text)
+{
+    struct segment_list *list = segment_list_make(store->entries, store->entry_count);
+    if (list == NULL)
+        return error_set(text, HERMES_ENOMEM, "a list of %zu segments", store->entry_count);
+    /* Relaxed: whoever finds less than there is by now searches from an earlier place. */
+    atomic_store_explicit(&store->searchable, store->position, memory_order_relaxed);
+    segments_publish(&store->segments, list);
+    return HERMES_OK;
+}
+
+int store_stage(struct store *store, struct error_text *text)
+{
+    if (store->stage == NULL)
+        store->stage = aligned_alloc(HERMES_FRAME_ALIGNMENT, STORE_STAGE_BYTES);
+    return store->stage != NULL ? HERMES_OK : error_set(text, HERMES_ENOMEM, "a store's buffer");
+}
+
+static int open_entry(const struct store *store, const struct store_entry *entry, int flags, int *fd,
+                      struct error_text *text)
 {
     char name[SEGMENT_NAME_BYTES];
-    segment_name(store->entries[i].base, name);
+    segment_name(entry->base, name);
     *fd = openat(store->directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
     return *fd < 0 ? error_set_errno(text, "open segment", name) : HERMES_OK;
 }
 
-bool store_know(struct store *store, size_t i)
+int store_open_segment(const struct store *store, size_t i, int flags, int *fd, struct error_text *text)
 {
-    struct store_entry *entry = &store->entries[i];
+    return open_entry(store, &store->entries[i], flags, fd, text);
+}
+
+static bool know(const struct store *store, struct store_entry *entry)
+{
     struct error_text ignored;
     int fd;
-    if (entry->first_sequence != 0)
+    /* Acquire pairs with the release below: who sees the sequence sees the time. */
+    if (atomic_load_explicit(&entry->first_sequence, memory_order_acquire) != 0)
         return true;
-    if (store_open_segment(store, i, O_RDONLY, &fd, &ignored) < 0)
+    if (open_entry(store, entry, O_RDONLY, &fd, &ignored) < 0)
         return false;
     struct segment_header header;
     int rc = segment_read_header(fd, &header);
@@ -52,10 +76,22 @@ bool store_know(struct store *store, size_t i)
     if (rc < 0 || header.base != entry->base || header.size != store->segment_bytes ||
         header.topic_id != store->topic_id)
         return false;
-    entry->first_sequence = header.first_sequence;
-    entry->created = header.created;
+    atomic_store_explicit(&entry->created, header.created, memory_order_relaxed);
+    atomic_store_explicit(&entry->first_sequence, header.first_sequence, memory_order_release);
     return true;
 }
+
+bool store_know(struct store *store, size_t i)
+{
+    return know(store, &store->entries[i]);
+}
+
+static uint64_t created_of(const struct store_entry *entry)
+{
+    return atomic_load_explicit(&entry->created, memory_order_relaxed);
+}
+
+/* ---- appending ---- */
 
 static int prepare(struct store *store, uint64_t base, struct error_text *text)
 {
@@ -76,6 +112,19 @@ int store_prepare(struct store *store, struct error_text *text)
                : prepare(store, last_end(store), text);
 }
 
+/* Now, for what must never be taken for older than it is; and for what must never be taken for newer. */
+static uint64_t latest_ns(struct store *store)
+{
+    uint64_t wall = clock_realtime_ns(), steady = steady_look(&store->clock, wall, clock_boot_ns());
+    return wall > steady ? wall : steady;
+}
+
+static uint64_t earliest_ns(struct store *store)
+{
+    uint64_t wall = clock_realtime_ns(), steady = steady_look(&store->clock, wall, clock_boot_ns());
+    return wall < steady ? wall : steady;
+}
+
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     int rc;
@@ -84,7 +133,7 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     struct segment_header header = {
         .base = store->position - store->position % store->segment_bytes,
         .first_sequence = store->sequence,
-        .created = clock_realtime_ns(),
+        .created = latest_ns(store),
         .size = store->segment_bytes,
         .topic_id = store->topic_id,
         .epoch = epoch,
@@ -99,9 +148,12 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
                                                .timed = true});
     if (rc < 0)
         return error_set(text, rc, "a new segment");
+    struct segment_list *list = segment_list_make(store->entries, store->entry_count);
     /* The first one is safe at once: there is none before it that recovery could begin with. */
-    rc = segment_begin(store->directory, &header, store->next_fd, store->fd < 0, text);
+    rc = list == NULL ? error_set(text, HERMES_ENOMEM, "a new segment")
+                      : segment_begin(store->directory, &header, store->next_fd, store->fd < 0, text);
     if (rc < 0) {
+        free(list);
         store->entry_count--;
         close(store->next_fd);
         store->next_fd = -1;
@@ -112,6 +164,7 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     store->fd = store->next_fd;
     store->next_fd = -1;
     store->rolled = true;
+    segments_publish(&store->segments, list);
     index_begin(&store->index, store->directory, header.base, store->segment_bytes, header.created);
     return HERMES_OK;
 }
@@ -129,10 +182,11 @@ int store_append(struct store *store, const void *frames, size_t bytes, uint64_t
         return error_set(text, HERMES_EINVALID, "frames cross a segment boundary");
     if (segment_write(store->fd, frames, bytes, SEGMENT_HEADER_BYTES + offset) != 0)
         return error_set_errno(text, "write to", "the store");
-    index_add(&store->index, frames, bytes, store->position, store->sequence);
+    index_add(&store->index, frames, bytes, store->position);
     store->position += bytes;
     store->sequence = next_sequence;
     store->dirty = true;
+    atomic_store_explicit(&store->searchable, store->position, memory_order_relaxed);
     return HERMES_OK;
 }
 
@@ -178,8 +232,9 @@ int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *tex
     store->checkpoint.time = clock_realtime_ns();
     if (epoch > store->checkpoint.epoch)
         store->checkpoint.epoch = epoch;
-    if (checkpoint_write(store->checkpoint_fd, &store->checkpoint) < 0)
-        return error_set_errno(text, "write", "the checkpoint");
+    int rc = checkpoint_write(store->checkpoint_fd, &store->checkpoint);
+    if (rc < 0)
+        return error_set(text, rc, "cannot write the checkpoint");
     /* It may be behind, never ahead. How far behind it may be after a power cut is how much of what is
      * durable could be taken for an unconfirmed tail, should it be damaged too. */
     uint64_t now = clock_monotonic_ns();
@@ -194,73 +249,94 @@ int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *tex
 /* ---- searching ---- */
 
 /* Whether entry->before is known: the first entry of its index has it. */
-static bool know_time(struct store *store, size_t i)
+static bool know_time(const struct store *store, struct store_entry *entry)
 {
-    struct store_entry *entry = &store->entries[i];
     struct index_entry first;
-    if (!entry->timed && store_know(store, i) &&
-        index_find(store->directory, entry->base, entry->base + 1, entry->created, true, 0, &first)) {
-        entry->before = first.timestamp;
-        entry->timed = true;
-    }
-    return entry->timed;
+    /* Acquire pairs with the release below. */
+    if (atomic_load_explicit(&entry->timed, memory_order_acquire))
+        return true;
+    if (!know(store, entry) ||
+        !index_find(store->directory, entry->base, entry->base + 1, created_of(entry), true, 0, &first))
+        return false;
+    atomic_store_explicit(&entry->before, first.timestamp, memory_order_relaxed);
+    atomic_store_explicit(&entry->timed, true, memory_order_release);
+    return true;
 }
 
-/* Is what is searched for in segment i or behind it? -1: that cannot be known. */
-static int is_behind(struct store *store, enum store_key key, uint64_t value, size_t i)
+/* Is what is searched for in that segment or behind it? -1: that cannot be known. */
+static int is_behind(const struct store *store, struct store_entry *entry, enum store_key key, uint64_t value)
 {
     if (key == STORE_BY_POSITION)
-        return store->entries[i].base <= value;
+        return entry->base <= value;
     if (key == STORE_BY_SEQUENCE)
-        return store_know(store, i) ? store->entries[i].first_sequence <= value : -1;
-    return know_time(store, i) ? store->entries[i].before < value : -1;
+        return know(store, entry)
+                   ? atomic_load_explicit(&entry->first_sequence, memory_order_relaxed) <= value
+                   : -1;
+    return know_time(store, entry) ? atomic_load_explicit(&entry->before, memory_order_relaxed) < value : -1;
 }
 
 /* The last segment that what is searched for can be in. */
-static size_t find_segment(struct store *store, enum store_key key, uint64_t value)
+static struct store_entry *find_segment(const struct store *store, struct segment_list *list,
+                                        enum store_key key, uint64_t value)
 {
-    size_t low = 0, high = store->entry_count;
+    struct store_entry *entries = list->entries;
+    size_t low = 0, high = list->count;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2, at = middle;
-        int behind = is_behind(store, key, value, at);
+        int behind = is_behind(store, &entries[at], key, value);
         while (behind < 0 && at > low + 1) /* damaged: its neighbours know */
-            behind = is_behind(store, key, value, --at);
+            behind = is_behind(store, &entries[--at], key, value);
         for (at = behind < 0 ? middle : at; behind < 0 && at < high - 1;)
-            behind = is_behind(store, key, value, ++at);
+            behind = is_behind(store, &entries[++at], key, value);
         if (behind < 0)
             break;
         *(behind ? &low : &high) = at;
     }
-    return low;
+    return &entries[low];
+}
+
+static int find_in(const struct store *store, struct segment_list *list, enum store_key key, uint64_t value,
+                   struct store_place *place, struct error_text *text)
+{
+    if (list == NULL || list->count == 0)
+        return error_set(text, HERMES_ENOTFOUND, "the store is empty");
+    if (key == STORE_BY_POSITION && value < list->entries[0].base)
+        return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
+                         list->entries[0].base);
+    struct store_entry *entry = find_segment(store, list, key, value);
+    if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
+        return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
+    place->position = entry->base;
+    bool known = know(store, entry);
+    if (known)
+        place->sequence = atomic_load_explicit(&entry->first_sequence, memory_order_relaxed);
+    uint64_t end = atomic_load_explicit(&store->searchable, memory_order_relaxed);
+    if (end > entry->base + store->segment_bytes)
+        end = entry->base + store->segment_bytes;
+    struct index_entry found;
+    if (known && key == STORE_BY_POSITION
+            ? index_last(store->directory, entry->base, value < end ? value : end, created_of(entry), &found)
+            : known && index_find(store->directory, entry->base, end, created_of(entry), key == STORE_BY_TIME,
+                                  value, &found)) {
+        place->position = found.position;
+        place->sequence = found.sequence;
+        place->indexed = true;
+    }
+    return open_entry(store, entry, O_RDONLY, &place->fd, text);
 }
 
 int store_find(struct store *store, enum store_key key, uint64_t value, struct store_place *place,
                struct error_text *text)
 {
-    place->fd = -1;
-    if (store->entry_count == 0)
-        return error_set(text, HERMES_ENOTFOUND, "the store is empty");
-    if (key == STORE_BY_POSITION && value < store->entries[0].base)
-        return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
-                         store->entries[0].base);
-    size_t i = find_segment(store, key, value);
-    struct store_entry *entry = &store->entries[i];
-    if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
-        return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
-    *place = (struct store_place){.fd = -1, .position = entry->base};
-    bool known = store_know(store, i);
-    if (known)
-        place->sequence = entry->first_sequence;
-    uint64_t end = entry->base + store->segment_bytes;
-    struct index_entry found;
-    if (known && key != STORE_BY_POSITION &&
-        index_find(store->directory, entry->base, end < store->position ? end : store->position,
-                   entry->created, key == STORE_BY_TIME, value, &found)) {
-        place->position = found.position;
-        place->sequence = found.sequence;
-        place->indexed = true;
-    }
-    return store_open_segment(store, i, O_RDONLY, &place->fd, text);
+    bool again;
+    int rc;
+    do {
+        *place = (struct store_place){.fd = -1};
+        struct segment_list *list = segments_take(&store->segments);
+        rc = find_in(store, list, key, value, place, text);
+        again = segments_give_back(&store->segments, list) && rc == HERMES_ENOTFOUND; /* retired meanwhile */
+    } while (again);
+    return rc;
 }
 
 uint64_t store_first(const struct store *store)
@@ -268,21 +344,43 @@ uint64_t store_first(const struct store *store)
     return store->entry_count > 0 ? store->entries[0].base : store->position;
 }
 
-uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t oldest_ns)
+/* ---- retention ---- */
+
+/*
+ * When the oldest segment was full, or later: that is when the next one was begun. One that says it was begun
+ * in the future was begun before those behind it, and after the one in front of it. UINT64_MAX: not known.
+ */
+static uint64_t full_since(struct store *store, uint64_t now)
+{
+    uint64_t begun = store_know(store, 0) ? created_of(&store->entries[0]) : 0;
+    for (size_t i = 1; i < store->entry_count; i++) {
+        uint64_t next = store_know(store, i) ? created_of(&store->entries[i]) : UINT64_MAX;
+        if (next <= now)
+            return begun <= now && begun > next ? begun : next;
+    }
+    return UINT64_MAX;
+}
+
+uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t keep_ns)
 {
     if (store->entry_count < 2 || (store->entry_count == 2 && store->rolled))
         return 0; /* recovery needs a header that is safe */
-    const struct store_entry *next = &store->entries[1];
-    size_t known = 1; /* a damaged header does not keep it for ever */
-    while (known < store->entry_count && !store_know(store, known))
-        known++;
-    bool by_bytes = keep_bytes != 0 && store->position - next->base >= keep_bytes;
-    bool by_age = oldest_ns != 0 && known < store->entry_count && store->entries[known].created < oldest_ns;
-    return by_bytes || by_age ? next->base : 0;
+    uint64_t next = store->entries[1].base, now = earliest_ns(store);
+    if (keep_bytes != 0 && store->position - next >= keep_bytes)
+        return next;
+    if (keep_ns == 0)
+        return 0;
+    uint64_t since = full_since(store, now);
+    return since <= now && now - since > keep_ns ? next : 0;
 }
 
 int store_retire(struct store *store, struct error_text *text)
 {
+    /* Nobody shall look for it once it is gone. */
+    struct segment_list *list = segment_list_make(store->entries + 1, store->entry_count - 1);
+    if (list == NULL)
+        return error_set(text, HERMES_ENOMEM, "a list of %zu segments", store->entry_count - 1);
+    segments_publish(&store->segments, list);
     char name[SEGMENT_NAME_BYTES];
     index_name(store->entries[0].base, name);
     unlinkat(store->directory, name, 0);
@@ -309,26 +407,39 @@ void store_close(struct store *store)
             close(*descriptors[i]);
         *descriptors[i] = -1;
     }
+    segments_publish(&store->segments, NULL);
+    free(store->stage);
     free(store->entries);
+    store->stage = NULL;
     store->entries = NULL;
     store->entry_count = store->entry_room = 0;
 }
 
+/* "<20 digits>.<something>", as the store names its files. */
+static bool is_ours(const char *name)
+{
+    static const char *const endings[] = {".log", ".idx", ".log.new"};
+    if (strcmp(name, "checkpoint") == 0)
+        return true;
+    if (strspn(name, "0123456789") != 20)
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        if (strcmp(name + 20, endings[i]) == 0)
+            return true;
+    size_t length = strlen(name);
+    return name[20] == '.' && strspn(name, "0123456789.") + 3 == length &&
+           strcmp(name + length - 4, ".cut") == 0;
+}
+
 int store_remove(const char *path)
 {
-    static const char *const endings[] = {".log", ".idx", ".cut", ".log.new"};
     DIR *directory = opendir(path);
     if (directory == NULL)
         return error_from_errno(errno);
     struct dirent *item;
-    while ((item = readdir(directory)) != NULL) {
-        bool ours = strcmp(item->d_name, "checkpoint") == 0;
-        if (strspn(item->d_name, "0123456789") == 20)
-            for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
-                ours |= strcmp(item->d_name + 20, endings[i]) == 0;
-        if (ours)
+    while ((item = readdir(directory)) != NULL)
+        if (is_ours(item->d_name))
             unlinkat(dirfd(directory), item->d_name, 0);
-    }
     closedir(directory);
     return HERMES_OK;
 }

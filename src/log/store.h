@@ -1,7 +1,7 @@
 /*
- * The store: the directory with a topic's segments, their indexes, and its checkpoint. One process appends;
- * others map segments read-only. Appends are pwrite, because syncing the same mapped page again and again
- * costs twice as much; reading is a mapping.
+ * The store: the directory with a topic's segments, their indexes, and its checkpoint. One thread at a time
+ * of one process appends; others map segments read-only. Appends are pwrite, because syncing the same mapped
+ * page again and again costs twice as much; reading is a mapping.
  *
  * What is safe. A roll syncs nothing: the new segment is made ahead of time, and gets its header and its name
  * when it is needed. The next sync is of both segments and the directory. A roll before that sync comes first
@@ -14,23 +14,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/steady.h"
 #include "log/checkpoint.h"
 #include "log/index.h"
 #include "log/segment.h"
+#include "log/segments.h"
 
 enum {
     STORE_SEGMENT_DEFAULT = 64 * 1024 * 1024,
     STORE_SEGMENT_MIN = 1024 * 1024,
     STORE_PATH_MAX = 4096,
-};
-
-/* A segment. Headers are read when they are needed: opening does not take longer the more there are. */
-struct store_entry {
-    uint64_t base;
-    uint64_t first_sequence; /* 0: the header was not read yet, or cannot be */
-    uint64_t created;        /* when it was begun, which is when the one before it was full */
-    uint64_t before;         /* the greatest time stamp of all messages before it */
-    bool timed;              /* before is known; if it cannot be, a search begins in an earlier segment */
+    STORE_STAGE_BYTES = 256 * 1024,
 };
 
 struct store {
@@ -53,15 +47,25 @@ struct store {
     struct index_writer index;
     uint64_t cut_bytes; /* that recovery put aside */
     size_t holes;       /* places where segments are missing */
+    struct steady clock;
+    uint8_t *stage; /* see store_stage() */
+
     struct store_entry *entries;
     size_t entry_count;
     size_t entry_room;
+
+    /* For searches by other threads. */
+    struct segments segments;
+    _Atomic uint64_t searchable; /* position, as it was at the last append */
 };
 
 /* Appends whole frames that stand at store->position; next_sequence is that of the DATA behind them.
  * Rolls to a new segment at its boundary. Nothing is half done after an error but the position. */
 int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
                  uint32_t epoch, struct error_text *text);
+
+/* Makes store->stage, STORE_STAGE_BYTES for what is to be appended, if it is not there yet. */
+int store_stage(struct store *store, struct error_text *text);
 
 /* Makes the next segment ahead, once the last one is half full. HERMES_EFULL: later, perhaps. */
 int store_prepare(struct store *store, struct error_text *text);
@@ -84,6 +88,8 @@ struct store_place {
 };
 
 /*
+ * Any thread, as long as the store is open; it opens and reads files, and waits for nothing else.
+ *
  * Where to search for that position, for the message with that sequence, or for the first one with a time
  * stamp as late as value. A few dozen reads at most, however much is stored. HERMES_ENOTFOUND: there is no
  * such segment; HERMES_EGONE: a position before the first.
@@ -95,15 +101,17 @@ uint64_t store_first(const struct store *store);
 
 /*
  * Retention: is the oldest segment to go, when at least keep_bytes (0: all) and all that is younger than
- * the time oldest_ns (0: all) are kept? Never the last one. Where the next segment begins; 0: it stays.
+ * keep_ns (0: all) are kept? Never the last one. Where the next segment begins; 0: it stays. Steps of the
+ * wall clock do not make anything older (base/steady.h).
  */
-uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t oldest_ns);
+uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t keep_ns);
 
 /* Deletes the oldest segment, for good before anything else is. Who has it mapped keeps it. */
 int store_retire(struct store *store, struct error_text *text);
 
-/* A segment more, behind the others. */
+/* A segment more, behind the others; and all of them, for searches. */
 int store_add(struct store *store, struct store_entry entry);
+int store_publish(struct store *store, struct error_text *text);
 
 /* Reads the header of segment i, once. false: it cannot be read, or is of another store. */
 bool store_know(struct store *store, size_t i);

@@ -5,22 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hermes/message.h"
-
-uint64_t verify_find_good(const uint8_t *data, uint64_t offset, uint64_t end, uint64_t expected)
-{
-    for (uint64_t at = offset + HERMES_FRAME_ALIGNMENT; at < end; at += HERMES_FRAME_ALIGNMENT) {
-        hermes_header_t header;
-        memcpy(&header, data + at, sizeof header);
-        if (header.magic != HERMES_MAGIC || header.type != HERMES_TYPE_DATA ||
-            hermes_message_verify(&header, data + at + HERMES_HEADER_BYTES, (size_t)(end - at)) < 0)
-            continue;
-        uint64_t room = (at - offset) / HERMES_FRAME_ALIGNMENT;
-        if (expected == 0 || (header.sequence >= expected && header.sequence - expected <= room))
-            return at;
-    }
-    return end;
-}
+#include "log/frames.h"
 
 static void tell(struct verify *verify, uint64_t from, uint64_t to, int error)
 {
@@ -29,44 +14,39 @@ static void tell(struct verify *verify, uint64_t from, uint64_t to, int error)
         verify->damage(verify->context, from, to, error);
 }
 
-static int check_frame(const struct verify *verify, const hermes_header_t *header, const uint8_t *frame,
-                       size_t room)
+/* As frames_next(), and a PAD fills its stretch up. */
+static int check_next(struct frames *frames, struct frame *frame)
 {
-    if (header->magic == 0)
-        return HERMES_EMALFORMED; /* nothing, where something was confirmed */
-    int rc = hermes_message_verify(header, frame + HERMES_HEADER_BYTES, room);
-    if (rc == 0 && hermes_frame_bytes(header->length) > room)
-        rc = HERMES_EMALFORMED;
-    if (rc == 0 && header->type == HERMES_TYPE_PAD && hermes_frame_bytes(header->length) != room)
-        rc = HERMES_EMALFORMED; /* a PAD ends its stretch */
-    if (rc == 0 && verify->sequence != 0 && header->sequence != verify->sequence)
-        rc = HERMES_ECORRUPT;
-    return rc;
+    struct frames before = *frames;
+    int rc = frames_next(frames, frame);
+    if (rc > 0 && frame->header.type == HERMES_TYPE_PAD && frames->position != frames->end) {
+        *frames = before;
+        return HERMES_EMALFORMED;
+    }
+    return rc == HERMES_ENOTFOUND ? HERMES_EMALFORMED : rc; /* nothing, where something was confirmed */
 }
 
 void verify_frames(struct verify *verify, const uint8_t *data, size_t bytes)
 {
-    uint64_t first = verify->position;
-    for (uint64_t offset = 0; offset < bytes;) {
-        hermes_header_t header;
-        memcpy(&header, data + offset, sizeof header);
-        int rc = check_frame(verify, &header, data + offset, (size_t)(bytes - offset));
+    struct frames frames = {.data = data,
+                            .base = verify->position,
+                            .end = verify->position + bytes,
+                            .position = verify->position,
+                            .sequence = verify->sequence,
+                            .check = FRAME_CHECKSUMS};
+    struct frame frame;
+    int rc;
+    while ((rc = check_next(&frames, &frame)) != 0) {
+        uint64_t from = frames.position;
         if (rc < 0) {
-            uint64_t good = verify_find_good(data, offset, bytes, verify->sequence);
-            tell(verify, first + offset, first + good, rc);
-            verify->sequence = 0;
-            offset = good;
-            continue;
-        }
-        offset += hermes_frame_bytes(header.length);
-        if (header.type == HERMES_TYPE_DATA) {
-            verify->messages++;
-            verify->sequence = header.sequence + 1;
-        } else if (header.type == HERMES_TYPE_PAD) {
-            verify->sequence = header.sequence;
+            frames_skip_damage(&frames);
+            tell(verify, from, frames.position, rc);
+        } else {
+            verify->messages += frame.header.type == HERMES_TYPE_DATA;
         }
     }
-    verify->position = first + bytes;
+    verify->position = frames.end;
+    verify->sequence = frames.sequence;
     verify->bytes += bytes;
 }
 

@@ -34,12 +34,4 @@ void verify_frames(struct verify *verify, const uint8_t *data, size_t bytes);
  */
 int verify_segment(struct verify *verify, int fd, uint64_t until, uint8_t *buffer, struct error_text *text);
 
-/*
- * The first good message behind a damaged frame at offset. The damaged length cannot be trusted, so the
- * search goes line by line; a payload may itself look like frames, so what is found must also have a
- * sequence that fits: later, by no more messages than there is room for in between. expected 0: not known.
- * end: there is none.
- */
-uint64_t verify_find_good(const uint8_t *data, uint64_t offset, uint64_t end, uint64_t expected);
-
 #endif

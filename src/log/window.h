@@ -32,6 +32,7 @@
 #include "base/wait.h"
 #include "group/readers.h"
 #include "hermes/message.h"
+#include "log/frames.h"
 #include "log/status.h"
 
 enum {
@@ -268,7 +269,7 @@ static inline int window_poll(const uint8_t *data, uint64_t mask, uint64_t posit
     int rc = hermes_message_decode(header, (size_t)bytes);
     if (rc < 0)
         return rc;
-    return POLL_SKIP;
+    return header->type <= FRAME_TYPE_LAST ? POLL_SKIP : HERMES_EMALFORMED;
 }
 
 /* R3: false if the bytes from position on may have been overwritten while they were looked at. */

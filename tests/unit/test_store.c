@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "hermes/log.h"
+#include "log/frames.h"
 #include "log/recovery.h"
 #include "log/store.h"
 #include "log/window.h"
@@ -63,7 +65,7 @@ static void rolls_and_recovers(void **state)
     open_store(&store, path, 0);
     assert_int_equal(store.position, position + 5 * 4096);
     assert_int_equal(store.sequence, sequence + 5 * 64);
-    assert_int_equal(store.checkpoint.position, position);
+    assert_int_equal(store.checkpoint.position, store.position); /* it is durable now */
     struct store_place place;
     assert_int_equal(store_find(&store, STORE_BY_POSITION, SEGMENT + 64, &place, &text), 0);
     struct segment segment;
@@ -90,25 +92,191 @@ static void write_at(const char *path, const char *name, off_t offset, const voi
     close(fd);
 }
 
-/* A torn tail ends the log there, and what stood behind it never comes back. */
+/* A tail that a power cut tore ends the log there: what stood behind it never comes back, and is kept aside.
+ */
 static void torn_tail_ends_the_log(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    static const char lost[512];
+    struct store store;
+    struct error_text text;
+    open_store(&store, path, 0);
+    append(&store, 4);
+    store_close(&store);
+    write_at(path, "00000000000000000000.log", 64 + 4096, lost, sizeof lost);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, 4096);
+    assert_int_equal(store.sequence, 65);
+    assert_true(store.cut_bytes > 3 * 4096 - 64);
+    size_t bytes = make_frames(frames, 65, 1, 32);
+    assert_int_equal(store_append(&store, frames, bytes, 66, 1, &text), 0);
+    store_close(&store);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, 4096 + 64);
+    store_close(&store);
+    test_remove(path);
+}
+
+/* What is wrong and has nothing good behind it is the end; and what is cut twice at one place is there twice.
+ */
+static void damaged_end_is_put_aside(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    char file[256];
+    open_store(&store, path, 0);
+    append(&store, 1);
+    store_close(&store);
+    for (int i = 0; i < 3; i++) {
+        open_store(&store, path, 0);
+        assert_int_equal(store.position, 4096);
+        append(&store, 1);
+        store_close(&store);
+        for (int n = 0; n < 64; n++)
+            write_at(path, "00000000000000000000.log", 64 + 4096 + 64 * n + 40, "!", 1);
+        open_store(&store, path, 0);
+        assert_int_equal(store.position, 4096);
+        assert_int_equal(store.cut_bytes, 4096);
+        store_close(&store);
+    }
+    static const char *const names[] = {"00000000000000004096.cut", "00000000000000004096.1.cut",
+                                        "00000000000000004096.2.cut"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        assert_int_equal(access(file, F_OK), 0);
+    }
+    assert_int_equal(store_remove(path), 0);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        assert_int_equal(access(file, F_OK), -1);
+    }
+    test_remove(path);
+}
+
+/* A publisher changed it while it was published, or a disk did: what is behind it may have been confirmed
+ * since the checkpoint, and stays. Here at the beginning, in the middle, and at the end of a segment. */
+static void damage_with_good_frames_behind_it_is_kept(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    open_store(&store, path, 0);
+    append(&store, SEGMENT / 4096 + 3);
+    uint64_t position = store.position, sequence = store.sequence;
+    store_close(&store);
+    static const uint64_t wrong[] = {0, 4096, SEGMENT - 4096, SEGMENT - 64};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        write_at(path, "00000000000000000000.log", (off_t)(64 + wrong[i] + 40), "!", 1);
+    write_at(path, "00000000000001048576.log", 64 + 64 + 40, "!", 1);
+    for (int i = 0; i < 3; i++) {
+        open_store(&store, path, 0);
+        assert_int_equal(store.position, position);
+        assert_int_equal(store.sequence, sequence);
+        assert_int_equal(store.cut_bytes, 0);
+        store_close(&store);
+    }
+    test_remove(path);
+}
+
+/* With a window it is known how far was stored, and nothing else is asked. */
+static void what_was_persisted_is_never_cut(void **state)
 {
     (void)state;
     TEST_DIRECTORY(path);
     struct store store;
     struct error_text text;
     open_store(&store, path, 0);
-    append(&store, 4);
+    append(&store, SEGMENT / 4096 + 3);
+    uint64_t position = store.position, sequence = store.sequence;
+    append(&store, 1); /* written, and then its owner died before it could say so */
     store_close(&store);
-    write_at(path, "00000000000000000000.log", 64 + 4096 + 40, "!", 1);
+    for (int n = 0; n < 64 * 3; n++)
+        write_at(path, "00000000000001048576.log", 64 + 64 * n + 40, "!", 1);
+    assert_int_equal(store_open(&store, path, SEGMENT, 42, STORE_RESUME, &text), 0);
+    assert_int_equal(store_resume(&store, position, sequence, &text), 0);
+    assert_int_equal(store.position, position);
+    append(&store, 1);
+    assert_int_equal(store_sync(&store, &text), 0);
+    store_close(&store);
+    assert_int_equal(store_open(&store, path, SEGMENT, 42, STORE_RESUME, &text), 0);
+    assert_int_equal(store_resume(&store, position + 4 * SEGMENT, sequence, &text), HERMES_ECORRUPT);
+    store_close(&store);
+    open_store(&store, path, 0); /* and without one: good frames stand behind */
+    assert_int_equal(store.position, position + 4096);
+    store_close(&store);
+    test_remove(path);
+}
+
+/* Types that only a later version knows: passed over by everybody, with the sequence of the next message. */
+static void reserved_types_are_passed_over(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
     open_store(&store, path, 0);
-    assert_int_equal(store.position, 4096);
-    assert_int_equal(store.sequence, 65);
-    size_t bytes = make_frames(frames, 65, 1, 32);
-    assert_int_equal(store_append(&store, frames, bytes, 66, 1, &text), 0);
+    for (uint8_t type = 3; type <= 16; type++) {
+        size_t bytes = make_frames(frames, store.sequence, 2, 32);
+        hermes_header_t *control = (hermes_header_t *)(void *)(frames + bytes);
+        memset(control, 0, 64);
+        *control = (hermes_header_t){.magic = HERMES_MAGIC,
+                                     .version = HERMES_VERSION,
+                                     .type = type,
+                                     .sequence = store.sequence + 2,
+                                     .length = 32};
+        assert_int_equal(store_append(&store, frames, bytes + 64, store.sequence + 2, 1, &text), 0);
+    }
+    struct frames walk = {.data = frames, .end = 3 * 64, .sequence = 27, .check = FRAME_CHECKSUMS};
+    struct frame frame;
+    assert_true(frames_next(&walk, &frame) == 1 && frames_next(&walk, &frame) == 1);
+    assert_int_equal(frames_next(&walk, &frame), HERMES_EMALFORMED); /* 16 is nobody's */
     store_close(&store);
     open_store(&store, path, 0);
-    assert_int_equal(store.position, 4096 + 64);
+    assert_int_equal(store.position, (14 * 3 - 1) * 64); /* up to that one */
+    assert_int_equal(store.sequence, 29);
+    store_close(&store);
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    for (uint64_t i = 1; i <= 28; i++) {
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        assert_int_equal(message.sequence, i);
+    }
+    assert_int_equal(hermes_log_reader_poll(reader, &message), HERMES_ECLOSED);
+    hermes_log_reader_close(reader);
+    test_remove(path);
+}
+
+/* No room for the checkpoint, once: what was synced is synced, and the next one says so. */
+static void a_checkpoint_without_room_heals(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
+    open_store(&store, path, 0);
+    append(&store, 1);
+    assert_int_equal(store_sync(&store, &text), 0);
+    assert_int_equal(store_checkpoint(&store, 1, &text), 0);
+    int fd = store.checkpoint_fd, no_room = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    append(&store, 1);
+    assert_int_equal(store_sync(&store, &text), 0);
+    store.checkpoint_fd = no_room;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(store_checkpoint(&store, 1, &text), HERMES_EFULL);
+        struct checkpoint there;
+        assert_int_equal(checkpoint_read(fd, &there), 0);
+        assert_int_equal(there.position, 4096);
+    }
+    store.checkpoint_fd = fd;
+    assert_int_equal(store_checkpoint(&store, 1, &text), 0);
+    struct checkpoint there;
+    assert_int_equal(checkpoint_read(fd, &there), 0);
+    assert_int_equal(there.position, 2 * 4096);
+    close(no_room);
     store_close(&store);
     test_remove(path);
 }
@@ -214,6 +382,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rolls_and_recovers),
         cmocka_unit_test(torn_tail_ends_the_log),
+        cmocka_unit_test(damaged_end_is_put_aside),
+        cmocka_unit_test(damage_with_good_frames_behind_it_is_kept),
+        cmocka_unit_test(what_was_persisted_is_never_cut),
+        cmocka_unit_test(reserved_types_are_passed_over),
+        cmocka_unit_test(a_checkpoint_without_room_heals),
         cmocka_unit_test(confirmed_but_missing_is_corruption),
         cmocka_unit_test(damaged_headers_are_named),
         cmocka_unit_test(checkpoint_survives_a_torn_slot),
