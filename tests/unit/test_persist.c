@@ -1,0 +1,383 @@
+/*
+ * A log as its owner sees it, handed on to its store: what a publisher did wrong, an owner that dies, disks that are
+ * slow (the linker puts our fdatasync and pwrite in place of the system's: --wrap), clocks that are set.
+ */
+#include "test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/steady.h"
+#include "log/log.h"
+#include "log/publish.h"
+#include "log/recovery.h"
+
+enum { WINDOW = WINDOW_MIN_BYTES, SEGMENT = STORE_SEGMENT_MIN };
+
+/* ---- disks that take their time ---- */
+
+static _Atomic bool slow;       /* the next call to a disk goes in and stays there */
+static _Atomic uint32_t inside; /* it is in */
+static _Atomic uint32_t go_on;  /* it may come out */
+
+int __real_fdatasync(int fd);
+ssize_t __real_pwrite(int fd, const void *bytes, size_t count, off_t offset);
+int __wrap_fdatasync(int fd);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset);
+
+static void be_slow(void)
+{
+    if (!atomic_exchange(&slow, false))
+        return;
+    atomic_store(&inside, 1);
+    futex_wake_all(&inside);
+    while (atomic_load(&go_on) == 0)
+        futex_wait(&go_on, 0, FUTEX_FOREVER);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    be_slow();
+    return __real_fdatasync(fd);
+}
+
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    be_slow();
+    return __real_pwrite(fd, bytes, count, offset);
+}
+
+/* ---- a log and its writer ---- */
+
+struct fixture {
+    char directory[64], prefix[96];
+    struct log log;
+    struct window_writer writer;
+};
+
+static void open_log(struct fixture *f)
+{
+    struct error_text text;
+    struct log_options options = {.prefix = f->prefix,
+                                  .directory = f->directory,
+                                  .topic_id = 7,
+                                  .window_bytes = WINDOW,
+                                  .segment_bytes = SEGMENT,
+                                  .durability = DURABILITY_ASYNC,
+                                  .instance = 1};
+    int rc = log_open(&f->log, &options, &text);
+    if (rc < 0)
+        print_message("%s\n", text.bytes);
+    assert_int_equal(rc, 0);
+}
+
+static void begin_writing(struct fixture *f)
+{
+    window_writer_init(&f->writer,
+                       &(struct window_writer_options){.window = f->log.window,
+                                                       .status = f->log.status,
+                                                       .gate = &f->log.status->persisted,
+                                                       .doorbell = f->log.doorbell,
+                                                       .eventfd = -1,
+                                                       .epoch = f->log.epoch,
+                                                       .membarrier = barrier_register()},
+                       atomic_load(&f->log.window->position), atomic_load(&f->log.window->sequence));
+}
+
+static void setup(struct fixture *f)
+{
+    *f = (struct fixture){0};
+    strcpy(f->directory, "/tmp/hermes-test-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    snprintf(f->prefix, sizeof f->prefix, "%s/shm", f->directory);
+    open_log(f);
+    begin_writing(f);
+}
+
+static void teardown(struct fixture *f)
+{
+    assert_int_equal(log_close(&f->log, STATE_CLOSED), 0);
+    test_remove(f->directory);
+}
+
+static void publish(struct fixture *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(publish_one(&f->writer, "0123456789abcdefghijklmnopqrstuv", 32, 1000 + i, true), 0);
+}
+
+static void persist_all(struct fixture *f)
+{
+    int64_t done;
+    while ((done = log_persist(&f->log, WINDOW)) > 0)
+        ;
+    assert_int_equal(done, 0);
+}
+
+static uint64_t persisted(const struct fixture *f)
+{
+    return atomic_load(&f->log.status->persisted);
+}
+
+/* ---- tests ---- */
+
+/* The buffer changed while it was published: one message is damaged, and all others are as confirmed as ever,
+ * whoever dies and however often. */
+static void a_publishers_wrong_checksum_costs_its_message_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    publish(&f, 100);
+    uint64_t wrong = f.writer.position;
+    publish(&f, 100);
+    f.log.window->data[(wrong & (WINDOW - 1)) + HERMES_HEADER_BYTES] ^= 1;
+    persist_all(&f);
+    assert_int_equal(log_sync(&f.log), 0);
+    uint64_t end = persisted(&f);
+    publish(&f, 10);
+    for (int i = 0; i < 3; i++) {
+        log_abandon(&f.log); /* SIGKILL */
+        open_log(&f);
+        assert_true(f.log.taken_up);
+        assert_int_equal(f.log.store.position, end);
+        assert_int_equal(f.log.store.cut_bytes, 0);
+        persist_all(&f);
+        end = persisted(&f);
+        assert_int_equal(f.log.store.sequence, 211);
+    }
+    assert_int_equal(log_sync(&f.log), 0);
+    /* And without a window. */
+    log_abandon(&f.log);
+    char name[128];
+    snprintf(name, sizeof name, "%s.status", f.prefix);
+    assert_int_equal(unlink(name), 0);
+    open_log(&f);
+    assert_false(f.log.taken_up);
+    assert_int_equal(f.log.store.position, end);
+    assert_int_equal(f.log.store.sequence, 211);
+    teardown(&f);
+}
+
+/* A status page that cannot be used: the store is the truth, and recovers as it does without one. */
+static void an_unusable_status_page_is_as_none(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error_text text;
+    setup(&f);
+    publish(&f, 50);
+    persist_all(&f);
+    assert_int_equal(log_sync(&f.log), 0);
+    f.log.status->magic = 0;
+    log_abandon(&f.log);
+    open_log(&f);
+    assert_false(f.log.taken_up);
+    assert_int_equal(f.log.store.sequence, 51);
+    assert_int_equal(persisted(&f), 50 * 64);
+    struct store_place place;
+    assert_int_equal(store_find(&f.log.store, STORE_BY_SEQUENCE, 20, &place, &text), 0);
+    close(place.fd);
+    teardown(&f);
+}
+
+/* What the publisher does to a frame while it is stored is not stored. */
+static void what_is_stored_is_what_was_checked(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    publish(&f, 10);
+    hermes_header_t *header = (hermes_header_t *)(void *)f.log.window->data;
+    header->length = 0xffffffff;
+    assert_int_equal(log_persist(&f.log, WINDOW), HERMES_EMALFORMED);
+    header->length = 32;
+    header->type = 16;
+    assert_int_equal(log_persist(&f.log, WINDOW), HERMES_EMALFORMED);
+    header->type = HERMES_TYPE_DATA;
+    assert_int_equal(log_persist(&f.log, WINDOW), 640);
+    teardown(&f);
+}
+
+static int (*slow_call)(struct log *log);
+static int slow_result;
+
+static int persist_once(struct log *log)
+{
+    return log_persist(log, WINDOW) > 0 ? 0 : -1;
+}
+
+static void *in_a_slow_call(void *log)
+{
+    slow_result = slow_call(log);
+    return NULL;
+}
+
+/* While a disk takes its time, everything that the owner's loop asks of the log is answered. */
+static void nobody_waits_for_a_slow_disk(void **state)
+{
+    (void)state;
+    int (*const calls[])(struct log *) = {persist_once, log_sync};
+    struct fixture f;
+    struct error_text text;
+    setup(&f);
+    publish(&f, 1000);
+    persist_all(&f);
+    assert_int_equal(log_sync(&f.log), 0);
+    for (size_t i = 0; i < 2; i++) {
+        publish(&f, 10);
+        if (calls[i] == log_sync)
+            persist_all(&f);
+        slow_call = calls[i];
+        atomic_store(&inside, 0);
+        atomic_store(&go_on, 0);
+        atomic_store(&slow, true);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, in_a_slow_call, &f.log), 0);
+        while (atomic_load(&inside) == 0)
+            futex_wait(&inside, 0, FUTEX_FOREVER);
+
+        struct store_place place;
+        assert_int_equal(store_find(&f.log.store, STORE_BY_SEQUENCE, 500, &place, &text), 0);
+        assert_true(place.sequence <= 500);
+        close(place.fd);
+        (void)log_park(&f.log);
+        (void)log_has_more(&f.log);
+        log_lock(&f.log);
+        log_unlock(&f.log);
+        assert_int_equal(log_new_epoch(&f.log, &text), 0); /* the window goes away under it */
+        begin_writing(&f);
+        publish(&f, 5);
+
+        atomic_store(&go_on, 1);
+        futex_wake_all(&go_on);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(slow_result, 0);
+    }
+    persist_all(&f);
+    assert_int_equal(f.log.store.sequence, 1 + 1000 + 2 * 15);
+    teardown(&f);
+}
+
+struct search {
+    struct store *store;
+    _Atomic bool stop;
+    uint64_t found;
+};
+
+static void *search_on(void *argument)
+{
+    struct search *search = argument;
+    uint64_t seed = 3;
+    while (!atomic_load(&search->stop)) {
+        struct store_place place;
+        struct error_text text;
+        uint64_t sequence = 1 + test_random(&seed) % 100000;
+        int rc = store_find(search->store, test_random(&seed) % 2 == 0 ? STORE_BY_SEQUENCE : STORE_BY_TIME,
+                            sequence, &place, &text);
+        assert_true(rc == 0 || rc == HERMES_ENOTFOUND);
+        if (rc == 0)
+            close(place.fd);
+        search->found += rc == 0;
+    }
+    return NULL;
+}
+
+/* Segments come and go while others search. */
+static void searches_beside_rolls_and_retention(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    atomic_store(&f.log.keep_bytes, 2 * SEGMENT);
+    publish(&f, 10);
+    persist_all(&f);
+    struct search search = {.store = &f.log.store};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, search_on, &search), 0);
+    int retired = 0;
+    for (int i = 0; i < 100; i++) {
+        publish(&f, 1500);
+        persist_all(&f);
+        assert_int_equal(log_sync(&f.log), 0);
+        int rc = log_retain(&f.log);
+        assert_true(rc >= 0);
+        retired += rc;
+    }
+    atomic_store(&search.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(retired > 2);
+    teardown(&f);
+}
+
+static const uint64_t second = 1000000000u, hour = 3600000000000u, week = 7 * 24 * 3600000000000u;
+
+/* A step of the wall clock counts once it has lasted as long as it is large, or an hour. */
+static void a_clock_that_is_set_moves_slowly(void **state)
+{
+    (void)state;
+    struct steady steady;
+    uint64_t wall = 1000 * week, boot = 5 * second;
+    steady_start(&steady, wall, boot);
+    for (int i = 0; i < 20; i++) { /* a week ahead for half a second */
+        boot += second / 20;
+        wall += second / 20;
+        uint64_t told = wall + (i >= 5 && i < 15 ? week : 0);
+        assert_int_equal(steady_look(&steady, told, boot), wall);
+    }
+    assert_int_equal(steady_look(&steady, wall - 3 * second, boot), wall); /* set back, for good */
+    assert_int_equal(steady_look(&steady, wall - second, boot + 2 * second), wall + 2 * second);
+    assert_int_equal(steady_look(&steady, wall, boot + 3 * second), wall);
+    /* A machine that was off for a week, or whose clock is a week wrong: an hour will tell. */
+    steady_start(&steady, wall, boot);
+    for (uint64_t t = 0; t < hour; t += 60 * second)
+        assert_int_equal(steady_look(&steady, wall + week + t, boot + t), wall + t);
+    assert_int_equal(steady_look(&steady, wall + week + hour, boot + hour), wall + week + hour);
+}
+
+/* Segments that say that they were begun when they cannot have been do not make others older. */
+static void odd_times_of_segments_delete_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    for (int i = 0; i < 40; i++) {
+        publish(&f, 2000);
+        persist_all(&f);
+        assert_int_equal(log_sync(&f.log), 0);
+    }
+    struct store *store = &f.log.store;
+    assert_true(store->entry_count > 4);
+    uint64_t now = clock_realtime_ns();
+    assert_int_equal(store_retires(store, 0, hour), 0);
+    store->entries[1].created = now - 2 * week; /* its clock was wrong: the one before knows better */
+    assert_int_equal(store_retires(store, 0, hour), 0);
+    store->entries[1].created = now + week;
+    store->entries[0].created = now - 2 * week;
+    assert_int_equal(store_retires(store, 0, hour), 0);
+    for (size_t i = 1; i < store->entry_count - 1; i++) /* those were all in the future; the last is right */
+        store->entries[i].created = now + week;
+    assert_int_equal(store_retires(store, 0, hour), 0);
+    store->entries[store->entry_count - 1].created = now - 2 * hour;
+    assert_int_equal(store_retires(store, 0, hour), SEGMENT);
+    /* The wall clock jumps: the next look, and the time that a new segment gets. */
+    store->entries[1].created = now - 2;
+    steady_start(&store->clock, now - week, clock_boot_ns());
+    assert_int_equal(store_retires(store, 0, hour), 0);
+    teardown(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_publishers_wrong_checksum_costs_its_message_alone),
+        cmocka_unit_test(an_unusable_status_page_is_as_none),
+        cmocka_unit_test(what_is_stored_is_what_was_checked),
+        cmocka_unit_test(nobody_waits_for_a_slow_disk),
+        cmocka_unit_test(searches_beside_rolls_and_retention),
+        cmocka_unit_test(a_clock_that_is_set_moves_slowly),
+        cmocka_unit_test(odd_times_of_segments_delete_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
