@@ -1,6 +1,7 @@
 /*
- * A log as its owner sees it, handed on to its store: what a publisher did wrong, an owner that dies, disks that are
- * slow (the linker puts our fdatasync and pwrite in place of the system's: --wrap), clocks that are set.
+ * A log as its owner sees it, handed on to its store: what a publisher did wrong, an owner that dies, disks
+ * that are slow (the linker puts our fdatasync and pwrite in place of the system's: --wrap), clocks that are
+ * set.
  */
 #include "test.h"
 
@@ -53,7 +54,6 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
 struct fixture {
     char directory[64], prefix[96];
     struct log log;
-    struct window_writer writer;
 };
 
 static void open_log(struct fixture *f)
@@ -74,15 +74,8 @@ static void open_log(struct fixture *f)
 
 static void begin_writing(struct fixture *f)
 {
-    window_writer_init(&f->writer,
-                       &(struct window_writer_options){.window = f->log.window,
-                                                       .status = f->log.status,
-                                                       .gate = &f->log.status->persisted,
-                                                       .doorbell = f->log.doorbell,
-                                                       .eventfd = -1,
-                                                       .epoch = f->log.epoch,
-                                                       .membarrier = barrier_register()},
-                       atomic_load(&f->log.window->position), atomic_load(&f->log.window->sequence));
+    struct error_text text;
+    assert_int_equal(log_begin(&f->log, WRITER_OWNER, &text), 0);
 }
 
 static void setup(struct fixture *f)
@@ -104,7 +97,8 @@ static void teardown(struct fixture *f)
 static void publish(struct fixture *f, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        assert_int_equal(publish_one(&f->writer, "0123456789abcdefghijklmnopqrstuv", 32, 1000 + i, true), 0);
+        assert_int_equal(publish_one(&f->log.writer, "0123456789abcdefghijklmnopqrstuv", 32, 1000 + i, true),
+                         0);
 }
 
 static void persist_all(struct fixture *f)
@@ -130,7 +124,7 @@ static void a_publishers_wrong_checksum_costs_its_message_alone(void **state)
     struct fixture f;
     setup(&f);
     publish(&f, 100);
-    uint64_t wrong = f.writer.position;
+    uint64_t wrong = f.log.writer.position;
     publish(&f, 100);
     f.log.window->data[(wrong & (WINDOW - 1)) + HERMES_HEADER_BYTES] ^= 1;
     persist_all(&f);
@@ -246,8 +240,7 @@ static void nobody_waits_for_a_slow_disk(void **state)
         (void)log_has_more(&f.log);
         log_lock(&f.log);
         log_unlock(&f.log);
-        assert_int_equal(log_new_epoch(&f.log, &text), 0); /* the window goes away under it */
-        begin_writing(&f);
+        begin_writing(&f); /* the window goes away under it */
         publish(&f, 5);
 
         atomic_store(&go_on, 1);

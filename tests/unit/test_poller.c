@@ -516,7 +516,7 @@ static void without_descriptors_a_connection_is_turned_away_at_once(void **state
         poller_run(poller, long_ns);
     for (int turn = 0; turn < 3; turn++)
         poller_run(poller, 150 * a_moment_ns); /* a rest and more */
-    assert_int_equal(server.troubles, 8); /* once for each, not again and again */
+    assert_int_equal(server.troubles, 8);      /* once for each, not again and again */
     assert_int_equal(server.accepted, 0);
     for (int i = 0; i < 8; i++)
         assert_int_equal(recv(clients[i], &byte, 1, 0), 0);
