@@ -16,11 +16,10 @@ bool barrier_register(void)
     return syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
-void barrier_remote(void)
+bool barrier_remote(void)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0)
-        atomic_thread_fence(memory_order_seq_cst);
+    return syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
 int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)

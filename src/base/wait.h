@@ -4,8 +4,9 @@
  * Who waits raises a flag, calls barrier_remote() and looks once more; who publishes stores the
  * message and then loads the flag, with no fence between. barrier_remote() makes every registered
  * process run a full fence at some point during the call (membarrier(2), GLOBAL_EXPEDITED), so one of
- * the two sees the other. Where membarrier is forbidden the publisher must fence for itself:
- * barrier_publisher_needs_fence().
+ * the two sees the other. Where membarrier is forbidden to the publisher, it fences for itself. Where it is
+ * forbidden to who waits, nobody can be reached: who makes a window says so in it (writer_fences), and who
+ * waits for a writer that may not fence looks again after BARRIER_LOOK_NS.
  */
 #ifndef BASE_WAIT_H
 #define BASE_WAIT_H
@@ -18,7 +19,9 @@
 
 /* Registers this process once. false: membarrier cannot be had here. */
 bool barrier_register(void);
-void barrier_remote(void);
+/* false: others were not reached, and a wake-up may be missed. */
+bool barrier_remote(void);
+enum { BARRIER_LOOK_NS = 1000000 };
 
 /* Full fence between this thread's last store and its next load, where the kernel does not help. */
 static inline void barrier_publisher(bool registered)

@@ -310,7 +310,9 @@ uint64_t sequencer_park(struct broker *broker)
     if (broker->sequenced == 0)
         return sleep_ns;
     set_parked(broker, 1);
-    barrier_remote(); /* pairs with barrier_publisher() of every producer */
+    /* Pairs with barrier_publisher() of every producer. Who could not register says so in the rings that it
+     * makes, and producers fence. */
+    bool heard = barrier_remote() || !broker->membarrier;
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
         for (unsigned i = 0; topic->ring_count > 0 && i < STATUS_RINGS; i++) {
             const struct ring *ring = topic->rings[i];
@@ -325,7 +327,7 @@ uint64_t sequencer_park(struct broker *broker)
         }
     if (sleep_ns == broker->blocked_ns && broker->blocked_ns < longest_blocked_ns)
         broker->blocked_ns *= 2;
-    return sleep_ns;
+    return heard || sleep_ns < BARRIER_LOOK_NS ? sleep_ns : BARRIER_LOOK_NS;
 }
 
 void sequencer_unpark(struct broker *broker)

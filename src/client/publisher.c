@@ -104,10 +104,11 @@ int publisher_adopt(struct hermes_publisher *p, const struct wire_publisher *ope
     p->epoch = opened->epoch;
     p->durability = opened->durability;
     p->confirms = p->durability == HERMES_DURABILITY_SYNC && !p->no_wait;
+    const struct window *window = fresh.window.address;
     struct window_writer_options options = {
         .window = fresh.window.address,
         .eventfd = fresh.eventfd,
-        .membarrier = p->membarrier,
+        .membarrier = p->membarrier && window->writer_fences == 0,
     };
     if (p->kind == WIRE_DIRECT) {
         p->ring = NULL;

@@ -135,7 +135,8 @@ static int fill_status(struct log *log, const struct log_options *options, const
     if (rc < 0)
         return rc;
     log->window = log->window_map.address;
-    window_init(log->window, log->capacity, status->topic_id, log->epoch, position, sequence, false);
+    window_init(log->window, log->capacity, status->topic_id, log->epoch, position, sequence,
+                !log->membarrier);
     atomic_store(&status->persisted, position);
     atomic_store(&status->persisted_sequence, sequence);
     atomic_store(&status->durable, position);
@@ -269,7 +270,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     if (used < 0 || (size_t)used >= sizeof log->prefix)
         return error_set(text, HERMES_ETOOLARGE, "path %s", options->prefix);
     pthread_mutex_init(&log->lock, NULL);
-    barrier_register();
+    log->membarrier = barrier_register();
 
     bool survives = false; /* a status page, which may or may not be of use */
     int rc = HERMES_OK;

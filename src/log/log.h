@@ -65,6 +65,7 @@ struct log {
     const _Atomic uint32_t *persister_bell; /* and whom it rings; NULL: nobody */
     struct store store;
     bool taken_up;         /* the shared memory of a former owner: nothing of what it held is lost */
+    bool membarrier;       /* the owner has it; else the writers of its windows fence */
     bool failed;           /* the store refused a write: nothing more is confirmed */
     _Atomic int malformed; /* set by the persister for the owner's other thread: why the publisher must go */
     struct error_text error;

@@ -408,14 +408,14 @@ bool reader_park(struct reader *reader, uint32_t *bell)
     *bell = atomic_load_explicit(&reader->window->bell, memory_order_acquire);
     if (reader->doorbell != NULL) {
         atomic_store_explicit(&reader->doorbell->parked, 1, memory_order_relaxed);
-        barrier_remote(); /* pairs with barrier_publisher(): one of us sees the other */
+        reader->unheard = !barrier_remote(); /* pairs with barrier_publisher(): one of us sees the other */
     }
     return reader_ready(reader);
 }
 
 uint64_t reader_longest_sleep(const struct reader *reader)
 {
-    return reader->doorbell != NULL ? longest_sleep_ns : deaf_sleep_ns;
+    return reader->doorbell != NULL && !reader->unheard ? longest_sleep_ns : deaf_sleep_ns;
 }
 
 int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)

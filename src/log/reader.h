@@ -53,6 +53,7 @@ struct reader {
     struct map window_map;
     struct segment segment;
     struct doorbell *doorbell; /* NULL: cannot ring; sleeps are short */
+    bool unheard;              /* that it parks reached no writer; sleeps are short, too */
     struct reader_source source;
     struct error_text error;
 };

@@ -176,7 +176,7 @@ int log_renew(struct log *log, struct error_text *text)
         return rc;
     }
     window_init(map.address, log->capacity, log->status->topic_id, next.epoch, next.first_position,
-                next.first_sequence, false);
+                next.first_sequence, !log->membarrier);
     copy_window(log, map.address);
     enter(log, &next, map, fd);
     return HERMES_OK;

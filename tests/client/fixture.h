@@ -16,7 +16,8 @@ struct fixture {
     hermes_client_t *client;
 };
 
-static inline void start_broker(struct fixture *f)
+/* denied: a system call that it is refused, as in a container (tests/system/deny.c); NULL: none. */
+static inline void start_broker_denied(struct fixture *f, const char *denied)
 {
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
@@ -24,13 +25,21 @@ static inline void start_broker(struct fixture *f)
     if (f->broker == 0) {
         dup2(pipes[1], STDOUT_FILENO);
         close(pipes[0]);
-        execl(BIN_DIR "/hermesd", "hermesd", (char *)NULL);
+        if (denied != NULL)
+            execl(BIN_DIR "/deny", "deny", denied, "--", BIN_DIR "/hermesd", (char *)NULL);
+        else
+            execl(BIN_DIR "/hermesd", "hermesd", (char *)NULL);
         _exit(127);
     }
     close(pipes[1]);
     char line[512]; /* "serving on ...": it is ready */
     assert_true(read(pipes[0], line, sizeof line) > 0);
     close(pipes[0]);
+}
+
+static inline void start_broker(struct fixture *f)
+{
+    start_broker_denied(f, NULL);
 }
 
 static inline void stop_broker(struct fixture *f, int signal_number)

@@ -180,6 +180,16 @@ class Surroundings(Case):
         self.mount("ro", os.path.join(self.broker.home, "data"))
         self.refuses_to_start(b"/data", b"Read-only")
 
+    def test_epoll_takes_over_where_io_uring_is_forbidden(self):
+        b = self.broker
+        self.assertEqual(b.stop(), (0, []))
+        self.assertIn("epoll", b.start(os.path.join(BIN, "deny"), "io_uring_setup", "--"))
+        self.assertEqual(b.messages().count("epoll takes over"), 1)
+        b.run("topic", "create", "t", "--shared")
+        b.run("pub", "t", data=b"x\n")
+        self.assertEqual(b.run("sub", "t", "--from", "first", "-t", "0").stdout, b"x\n")
+        self.assertEqual(b.stop(), (0, []))
+
     # ---- starts that fail ----
 
     def leave_a_memory_topic(self):
