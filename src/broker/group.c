@@ -1,3 +1,5 @@
+#include "broker/group.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "broker/broker.h"
+#include "base/note.h"
 
 static const uint64_t lease_default_ns = 30000000000u;
 static const uint64_t lease_min_ns = 10000000;
@@ -48,12 +50,6 @@ static int check_name(const char *name, struct error_text *text)
     return rc < 0 ? error_set(text, rc, "name of a group") : HERMES_OK;
 }
 
-/* Who could harm us anyway may hold a file of ours writable. */
-static bool is_trusted(const struct broker *broker, uint32_t uid)
-{
-    return uid == broker->uid || uid == 0;
-}
-
 /* Members trust each other like threads, so they are one user's. */
 static int check_owner(const struct session *session, const struct group *group, bool administers,
                        struct error_text *text)
@@ -65,8 +61,8 @@ static int check_owner(const struct session *session, const struct group *group,
                      group->kept.settings.uid);
 }
 
-static int find_to_administer(const struct session *session, const struct topic *topic, const char *name,
-                              struct group **group, struct error_text *text)
+int group_find(const struct session *session, const struct topic *topic, const char *name,
+               struct group **group, struct error_text *text)
 {
     int rc = check_name(name, text);
     if (rc < 0)
@@ -90,7 +86,7 @@ static int make_page(const struct broker *broker, struct group *group, struct er
     size_t bytes = group_page_bytes(record->slots);
     int rc;
     group->page_path[0] = 0;
-    if (is_trusted(broker, record->uid)) {
+    if (broker_trusts(broker, record->uid)) {
         snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
                  broker->shm, record->topic_id, record->page_id);
         unlink(group->page_path); /* of a broker that died over it */
@@ -217,40 +213,31 @@ static void swap_pages(struct group *a, struct group *b)
     use_page(a);
 }
 
-static uint64_t next_id(struct broker *broker)
-{
-    return ++broker->next_ring_id; /* begins with the time of the start: never one of a former broker's */
-}
-
 /* ---- positions ---- */
 
-static uint64_t end_of(const struct topic *topic)
+/* Where a reader of the oldest message begins, and behind the last one. Beside a change of the log's writer.
+ */
+static void ends_of(struct topic *topic, uint64_t *oldest, uint64_t *end)
 {
-    return atomic_load(&topic->log.window->position) & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
-}
-
-/* Where a reader of the oldest message begins; of a memory topic, the first lap that is whole. */
-static uint64_t oldest_of(const struct topic *topic)
-{
-    if (topic->durability != DURABILITY_MEMORY)
-        return atomic_load(&topic->log.status->first);
+    log_lock(&topic->log);
     const struct window *window = topic->log.window;
-    uint64_t limit = atomic_load(&window->overwrite_limit), end = end_of(topic);
-    if (limit != window->first)
-        limit = (limit + topic->window_bytes - 1) & ~(topic->window_bytes - 1);
-    return limit < end ? limit : end;
+    *end = atomic_load(&window->position) & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
+    *oldest = topic->durability == DURABILITY_MEMORY ? window_oldest(window, *end)
+                                                     : atomic_load(&topic->log.status->first);
+    log_unlock(&topic->log);
 }
 
-static int find_position(const struct topic *topic, uint32_t from, uint64_t wanted, uint64_t *position,
+static int find_position(struct topic *topic, uint32_t from, uint64_t wanted, uint64_t *position,
                          struct error_text *text)
 {
-    uint64_t end = end_of(topic);
+    uint64_t oldest, end;
+    ends_of(topic, &oldest, &end);
     switch (from) {
     case WIRE_FROM_END:
         *position = end;
         return HERMES_OK;
     case WIRE_FROM_FIRST:
-        *position = oldest_of(topic);
+        *position = oldest;
         return HERMES_OK;
     case WIRE_FROM_POSITION:
         *position = wanted;
@@ -276,8 +263,7 @@ static int check_settings(const struct wire_group *request, struct error_text *t
     return HERMES_OK;
 }
 
-/* The topic for messages that nobody could deal with must take messages from every member: it is shared. */
-static int find_dead_letter(struct broker *broker, const struct topic *topic, const char *name,
+int group_check_dead_letter(const struct topic *topic, const char *name, const struct topic *letters,
                             struct error_text *text)
 {
     int rc = wire_topic_check(name);
@@ -285,15 +271,10 @@ static int find_dead_letter(struct broker *broker, const struct topic *topic, co
         return error_set(text, rc, "name of the dead-letter topic");
     if (strcmp(name, topic->name) == 0)
         return error_set(text, HERMES_EINVALID, "topic '%s' cannot take its own dead letters", name);
-    const struct topic *letters = topic_find(broker, name);
     if (letters != NULL && !letters->shared)
         return error_set(text, HERMES_EINVALID, "dead-letter topic '%s' is exclusive: it must be shared",
                          name);
-    if (letters != NULL)
-        return HERMES_OK;
-    struct wire_topic_create create = {.durability = topic->durability, .shared = 1};
-    snprintf(create.topic, sizeof create.topic, "%s", name);
-    return topic_create(broker, &create, text);
+    return HERMES_OK;
 }
 
 static int make_directory(const struct broker *broker, const struct topic *topic, struct error_text *text)
@@ -341,8 +322,6 @@ static int make_group(struct session *session, struct topic *topic, const struct
     int rc = check_settings(request, text);
     if (rc == 0)
         rc = find_position(topic, request->from, request->position, &position, text);
-    if (rc == 0 && request->dead_letter[0] != 0)
-        rc = find_dead_letter(broker, topic, request->dead_letter, text);
     if (rc == 0)
         rc = make_directory(broker, topic, text);
     if (rc < 0)
@@ -359,7 +338,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
     }
     group->kept.settings = (struct group_record){
         .topic_id = topic->id,
-        .page_id = next_id(broker),
+        .page_id = broker_next_id(broker),
         .floor = position,
         .cursor = position,
         .lease_ns = request->lease_ns,
@@ -422,7 +401,7 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         return rc;
     struct group fresh = {.kept.settings = group->kept.settings};
     memcpy(fresh.name, group->name, sizeof fresh.name);
-    fresh.kept.settings.page_id = next_id(broker);
+    fresh.kept.settings.page_id = broker_next_id(broker);
     fresh.kept.settings.floor = position;
     rc = make_page(broker, &fresh, text);
     if (rc < 0)
@@ -447,7 +426,7 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
                 struct error_text *text)
 {
     struct group *group;
-    int rc = find_to_administer(session, topic, request->group, &group, text);
+    int rc = group_find(session, topic, request->group, &group, text);
     if (rc < 0)
         return rc;
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
@@ -461,8 +440,6 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
         wanted.max_deliveries = record->max_deliveries;
     if ((rc = check_settings(&wanted, text)) < 0)
         return rc;
-    struct workers *workers = &session->broker->workers;
-    workers_remove(workers, &group->kept.task);
     uint64_t lease_ns = record->lease_ns;
     uint32_t max_deliveries = record->max_deliveries;
     record->lease_ns = wanted.lease_ns;
@@ -474,7 +451,6 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
         record->max_deliveries = max_deliveries;
     }
     atomic_store(&group->kept.page->max_deliveries, record->max_deliveries);
-    (void)keeper_add(workers, &group->kept); /* there is room: it was there before */
     return rc;
 }
 
@@ -491,19 +467,15 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
                  struct error_text *text)
 {
     struct group *group;
-    int rc = find_to_administer(session, topic, request->group, &group, text);
-    if (rc == HERMES_ENOTFOUND && is_trusted(session->broker, session->uid))
+    int rc = group_find(session, topic, request->group, &group, text);
+    if (rc == HERMES_ENOTFOUND && broker_trusts(session->broker, session->uid))
         return delete_remains(session->broker, topic, request->group, rc);
     if (rc < 0)
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
-    workers_remove(&session->broker->workers, &group->kept.task);
-    if (unlink(group->kept.path) != 0 && errno != ENOENT) {
-        rc = error_set_errno(text, "delete", group->kept.path);
-        (void)keeper_add(&session->broker->workers, &group->kept); /* there is room: it was there before */
-        return rc;
-    }
+    if (unlink(group->kept.path) != 0 && errno != ENOENT)
+        return error_set_errno(text, "delete", group->kept.path);
     struct group **at = &topic->groups;
     while (*at != group)
         at = &(*at)->next;
@@ -512,6 +484,12 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
     drop_page(group, GROUP_DELETED);
     free_group(session->broker, group);
     return HERMES_OK;
+}
+
+int group_go_on(struct session *session, struct topic *topic, const char *name)
+{
+    struct group *group = find(topic, name);
+    return group == NULL ? HERMES_OK : keeper_add(&session->broker->workers, &group->kept);
 }
 
 /* ---- members ---- */
@@ -537,6 +515,22 @@ static bool resumes(struct group *group, const struct wire_subscriber_open *requ
            atomic_load(&group->kept.page->members[request->resume_line].id) == request->resume_member;
 }
 
+int group_create_for(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
+                     struct error_text *text)
+{
+    struct group *group = find(topic, request->group);
+    if (group != NULL) /* somebody was faster */
+        return HERMES_OK;
+    struct wire_group wanted = {.durable = request->durable,
+                                .from = request->from,
+                                .lease_ns = lease_default_ns,
+                                .span_bytes = SPAN_DEFAULT};
+    memcpy(wanted.group, request->group, sizeof wanted.group);
+    if (request->from > WIRE_FROM_FIRST)
+        return error_set(text, HERMES_EINVALID, "beginning of kind %" PRIu32, request->from);
+    return make_group(session, topic, &wanted, &group, text);
+}
+
 int group_join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
                struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
 {
@@ -545,17 +539,10 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     if (rc < 0)
         return rc;
     struct group *group = find(topic, request->group);
-    if (group == NULL) {
-        struct wire_group wanted = {.durable = request->durable,
-                                    .from = request->from,
-                                    .lease_ns = lease_default_ns,
-                                    .span_bytes = SPAN_DEFAULT};
-        memcpy(wanted.group, request->group, sizeof wanted.group);
-        if (request->from > WIRE_FROM_FIRST)
-            return error_set(text, HERMES_EINVALID, "beginning of kind %" PRIu32, request->from);
-        rc = make_group(session, topic, &wanted, &group, text);
-    } else if ((rc = check_owner(session, group, false, text)) == 0 &&
-               (group->kept.mask == 0) != (request->durable != 0)) {
+    if (group == NULL)
+        return HERMES_ENOTFOUND;
+    if ((rc = check_owner(session, group, false, text)) == 0 &&
+        (group->kept.mask == 0) != (request->durable != 0)) {
         rc = error_set(text, HERMES_EINVALID, "'%s' is a %s", group->name,
                        group->kept.mask == 0 ? "durable subscription" : "group");
     }
@@ -565,7 +552,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     uint64_t id = request->resume_member;
     if (!resumes(group, request)) {
         line = find_line(group);
-        id = next_id(broker);
+        id = broker_next_id(broker);
     }
     if (line < 0 && group->kept.mask == 0)
         return error_set(text, HERMES_EBUSY, "durable subscription '%s' of topic '%s'", group->name,
@@ -642,26 +629,28 @@ void group_describe(const struct group *group, struct wire_group_info *info)
 
 /* The page that a crash left; or one that is made anew from the record, if there is none, or none that holds.
  */
-static int open_page(const struct broker *broker, const struct topic *topic, struct group *group,
-                     bool *taken_up, struct error_text *text)
+static int open_page(const struct broker *broker, struct topic *topic, struct group *group, bool *taken_up,
+                     struct error_text *text)
 {
     struct group_record *record = &group->kept.record;
-    if (topic->log.taken_up && is_trusted(broker, record->uid)) {
+    if (topic->log.taken_up && broker_trusts(broker, record->uid)) {
         int rc = take_up_page(broker, group);
         *taken_up = rc == 0;
         if (rc != HERMES_ENOTFOUND && rc != HERMES_EMALFORMED && rc != HERMES_EVERSION)
             return rc < 0 ? error_set(text, rc, "page of group '%s'", group->name) : HERMES_OK;
     }
     bool begins_anew = topic->durability == DURABILITY_MEMORY && !topic->log.taken_up;
+    uint64_t oldest, end;
+    ends_of(topic, &oldest, &end);
     int rc = make_page(broker, group, text);
     if (rc == 0)
-        group_record_restore(record, group->map.address, mask_of(record->slots),
-                             begins_anew ? 0 : end_of(topic));
+        group_record_restore(record, group->map.address, mask_of(record->slots), begins_anew ? 0 : end);
     return rc;
 }
 
-static int load_one(struct broker *broker, struct topic *topic, const char *name, struct error_text *text)
+static int load_one(struct topic *topic, const char *name, struct error_text *text)
 {
+    struct broker *broker = topic->broker;
     struct group *group = new_group(broker, topic, name);
     if (group == NULL)
         return error_set(text, HERMES_ENOMEM, "group '%s'", name);
@@ -694,8 +683,9 @@ static int load_one(struct broker *broker, struct topic *topic, const char *name
     return rc;
 }
 
-void group_load_all(struct broker *broker, struct topic *topic)
+void group_load_all(struct topic *topic)
 {
+    struct broker *broker = topic->broker;
     char path[PATH_BYTES];
     groups_path(broker, topic, "", path);
     DIR *directory = opendir(path);
@@ -708,8 +698,7 @@ void group_load_all(struct broker *broker, struct topic *topic)
         struct error_text text;
         if (strchr(item->d_name, '~') != NULL)
             unlinkat(dirfd(directory), item->d_name, 0); /* a record that was not finished */
-        else if (hermes_topic_name_check(item->d_name) == 0 &&
-                 load_one(broker, topic, item->d_name, &text) < 0) {
+        else if (hermes_topic_name_check(item->d_name) == 0 && load_one(topic, item->d_name, &text) < 0) {
             topic->groups_unread = true;
             note("group '%s' of topic '%s' is not served: %s", item->d_name, topic->name, text.bytes);
         }
@@ -718,40 +707,61 @@ void group_load_all(struct broker *broker, struct topic *topic)
         closedir(directory);
 }
 
-void group_stop_all(struct broker *broker)
+void group_stop_all(struct topic *topic)
 {
-    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
-        for (struct group *group = topic->groups; group != NULL; group = group->next) {
-            atomic_store(&group->kept.page->state, (uint32_t)GROUP_CLOSED);
-            group_tell(group->kept.page);
-        }
+    for (struct group *group = topic->groups; group != NULL; group = group->next) {
+        atomic_store(&group->kept.page->state, (uint32_t)GROUP_CLOSED);
+        group_tell(group->kept.page);
+    }
 }
 
-void group_close_all(struct broker *broker, struct topic *topic, bool deleted)
+static struct group *take_first(struct topic *topic)
+{
+    struct group *group = topic->groups;
+    topic->groups = group->next;
+    topic->group_count--;
+    return group;
+}
+
+void group_close_all(struct topic *topic)
 {
     while (topic->groups != NULL) {
-        struct group *group = topic->groups;
+        struct group *group = take_first(topic);
         struct error_text text;
-        workers_remove(&broker->workers, &group->kept.task);
-        if (!deleted && kept_save(&group->kept, &text) < 0)
+        workers_remove(&topic->broker->workers, &group->kept.task);
+        if (kept_save(&group->kept, &text) < 0)
             note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
-        topic->groups = group->next;
-        drop_page(group, deleted ? GROUP_DELETED : GROUP_CLOSED);
-        free_group(broker, group);
+        drop_page(group, GROUP_CLOSED);
+        free_group(topic->broker, group);
     }
-    topic->group_count = 0;
 }
 
-void group_abandon_all(struct broker *broker, struct topic *topic)
+void group_remove_tasks(struct topic *topic, struct job *job)
+{
+    for (struct group *group = topic->groups; group != NULL; group = group->next)
+        job_removes(job, &group->kept.task);
+}
+
+void group_discard_all(struct topic *topic)
+{
+    for (struct group *group = topic->groups; group != NULL; group = group->next)
+        drop_page(group, GROUP_DELETED);
+}
+
+void group_free_all(struct topic *topic)
+{
+    while (topic->groups != NULL)
+        free_group(topic->broker, take_first(topic));
+}
+
+void group_abandon_all(struct topic *topic)
 {
     while (topic->groups != NULL) {
-        struct group *group = topic->groups;
-        topic->groups = group->next;
-        workers_remove(&broker->workers, &group->kept.task);
+        struct group *group = take_first(topic);
+        workers_remove(&topic->broker->workers, &group->kept.task);
         forget_page(group);
-        free_group(broker, group);
+        free_group(topic->broker, group);
     }
-    topic->group_count = 0;
 }
 
 bool group_owns_file(const struct topic *topic, const char *name)

@@ -8,7 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "broker/broker.h"
+#include "base/note.h"
+#include "broker/loop.h"
 
 const char *argp_program_version = "hermesd 0.1.0";
 
@@ -86,7 +87,7 @@ int main(int argc, char **argv)
     argp_err_exit_status = 64;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
-    static struct broker broker;
+    static struct loop loop;
     (void)note_start("hermesd", STDERR_FILENO);
     struct config config;
     struct error_text text = {{0}};
@@ -111,20 +112,20 @@ int main(int argc, char **argv)
             rc = error_set(&text, HERMES_EINVALID, "--wait %s", arguments.wait);
     }
     if (rc == 0)
-        rc = broker_open(&broker, &config, &text);
+        rc = loop_open(&loop, &config, &text);
     if (rc < 0) {
         note("%s", text.bytes);
         note_stop(notes_flush_ns);
         return 1;
     }
     note_flush(notes_flush_ns); /* what the start has to say stands before the line that it is over */
-    printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, broker.topic_count,
-           poller_name(broker.poller));
+    printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, loop.broker.topic_count,
+           poller_name(loop.broker.poller));
     fflush(stdout);
     notify_systemd("READY=1");
-    broker_run(&broker);
+    loop_run(&loop);
     notify_systemd("STOPPING=1");
-    rc = broker_close(&broker, &text);
+    rc = loop_close(&loop, &text);
     if (rc < 0)
         note("%s", text.bytes);
     note_stop(notes_flush_ns);

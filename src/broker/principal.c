@@ -35,13 +35,21 @@ static struct principal **find(const struct principals *principals, uid_t uid)
     return at;
 }
 
-uint64_t principal_holds(const struct principals *principals, uid_t uid, enum holding what)
+static uint64_t holds(const struct principals *principals, uid_t uid, enum holding what)
 {
     const struct principal *principal = *find(principals, uid);
     return principal == NULL ? 0 : principal->holds[what];
 }
 
-int principal_add(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
+uint64_t principal_holds(struct principals *principals, uid_t uid, enum holding what)
+{
+    pthread_mutex_lock(&principals->lock);
+    uint64_t amount = holds(principals, uid, what);
+    pthread_mutex_unlock(&principals->lock);
+    return amount;
+}
+
+static int add(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
 {
     struct principal *principal = *find(principals, uid);
     if (principal == NULL) {
@@ -56,16 +64,28 @@ int principal_add(struct principals *principals, uid_t uid, enum holding what, u
     return HERMES_OK;
 }
 
+int principal_add(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
+{
+    pthread_mutex_lock(&principals->lock);
+    int rc = add(principals, uid, what, amount);
+    pthread_mutex_unlock(&principals->lock);
+    return rc;
+}
+
 int principal_take(struct principals *principals, uid_t uid, enum holding what, uint64_t amount,
                    struct error_text *text)
 {
-    uint64_t most = principals->most[what], holds = principal_holds(principals, uid, what);
-    if (amount > most || holds > most - amount)
-        return error_set(text, HERMES_ELIMIT,
-                         "user %u has %" PRIu64 " %s and may have %" PRIu64 " ([limits] %s in hermes.conf)",
-                         (unsigned)uid, holds, names[what].what, most, names[what].setting);
-    int rc = principal_add(principals, uid, what, amount);
-    return rc < 0 ? error_set(text, rc, "user %u", (unsigned)uid) : HERMES_OK;
+    int rc = HERMES_OK;
+    pthread_mutex_lock(&principals->lock);
+    uint64_t most = principals->most[what], held = holds(principals, uid, what);
+    if (amount > most || held > most - amount)
+        rc = error_set(text, HERMES_ELIMIT,
+                       "user %u has %" PRIu64 " %s and may have %" PRIu64 " ([limits] %s in hermes.conf)",
+                       (unsigned)uid, held, names[what].what, most, names[what].setting);
+    else if ((rc = add(principals, uid, what, amount)) < 0)
+        error_set(text, rc, "user %u", (unsigned)uid);
+    pthread_mutex_unlock(&principals->lock);
+    return rc;
 }
 
 static bool holds_nothing(const struct principal *principal)
@@ -78,11 +98,13 @@ static bool holds_nothing(const struct principal *principal)
 
 void principal_give_back(struct principals *principals, uid_t uid, enum holding what, uint64_t amount)
 {
+    pthread_mutex_lock(&principals->lock);
     struct principal **at = find(principals, uid), *principal = *at;
     assert(principal != NULL && principal->holds[what] >= amount);
     principal->holds[what] -= amount;
-    if (!holds_nothing(principal))
-        return;
-    *at = principal->next;
-    free(principal);
+    if (holds_nothing(principal)) {
+        *at = principal->next;
+        free(principal);
+    }
+    pthread_mutex_unlock(&principals->lock);
 }

@@ -3,11 +3,12 @@
  * so that none can lock out the others. docs/reference/limits.md has the same in words.
  *
  * What is held is counted where it is made and given back where its memory or descriptor goes, which may be
- * after its session. A principal is known as long as it holds anything. Belongs to the event loop's thread.
+ * after its session. A principal is known as long as it holds anything. Any thread may ask and take.
  */
 #ifndef BROKER_PRINCIPAL_H
 #define BROKER_PRINCIPAL_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ enum holding {
 };
 
 struct principals {
+    pthread_mutex_t lock; /* all zeros: open */
     struct principal *first;
     uint64_t most[HOLDINGS]; /* for each principal */
 };
@@ -40,6 +42,6 @@ int principal_add(struct principals *principals, uid_t uid, enum holding what, u
 /* No more than was taken or added. */
 void principal_give_back(struct principals *principals, uid_t uid, enum holding what, uint64_t amount);
 
-uint64_t principal_holds(const struct principals *principals, uid_t uid, enum holding what);
+uint64_t principal_holds(struct principals *principals, uid_t uid, enum holding what);
 
 #endif

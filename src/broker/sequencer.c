@@ -1,18 +1,5 @@
-/*
- * The sequencer: takes frames from producers' rings, gives each its place in the topic's one order,
- * and appends it to the log. It runs in the event loop.
- *
- * A ring is a window of its own, written by its producer, gated by `consumed` in the status page. What
- * stands there belongs to a stranger: the header is copied once and checked, the payload copied once,
- * by a length that no longer changes. Sequence and CRC are put right without reading the payload.
- *
- * Exactly once across a crash of the broker. Before a batch the journal names the ring, the end of the
- * log, and the last message consumed from that ring; after it, the ring's line is stored. If the
- * broker dies in between, the messages behind the journal's position came from that ring and no other, so
- * counting them gives the ring's line; the next owner of the log does that before anybody can see that
- * it is there (repair_journal() in log/log.c). The producer, reconnecting, reads that line and sends
- * again what is not in the log.
- */
+#include "broker/sequencer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "broker/broker.h"
+#include "base/note.h"
 
 enum {
     BATCH = 64
@@ -30,15 +17,8 @@ enum {
 /* A log that has no room is looked at again after so long, and then after twice as long: nobody rings. */
 static const uint64_t blocked_ns = 100000, longest_blocked_ns = 2000000;
 
-int sequencer_begin(struct topic *topic, struct error_text *text)
-{
-    topic->log.readers = topic->readers;
-    topic->log.persister_bell = topic->persisting.bell;
-    int rc = log_begin(&topic->log, WRITER_OWNER, text);
-    if (rc == 0)
-        atomic_store(&topic->log.status->journal_ring, 0);
-    return rc;
-}
+/* A ring's turn ends after so many bytes, a topic's after so many: others wait for the loop. */
+enum { DRAIN_BYTES = 128 * 1024, TURN_BYTES = 512 * 1024 };
 
 /* ---- rings ---- */
 
@@ -84,20 +64,7 @@ static void ring_gone(struct poller_owner *owner)
     free(ring);
 }
 
-static int open_ring(struct ring *ring, uint64_t capacity, struct error_text *text)
-{
-    int rc = map_create_memfd("hermes-ring", WINDOW_HEADER_BYTES + capacity, &ring->map, &ring->fd);
-    if (rc < 0)
-        return error_set(text, rc, "a producer's ring of %" PRIu64 " bytes", capacity);
-    ring->eventfd = eventfd(0, EFD_CLOEXEC);
-    if (ring->eventfd < 0)
-        return error_set_errno(text, "make", "an eventfd");
-    /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
-    rc = poller_watch(ring->broker->poller, &ring->wake, ring->eventfd);
-    return rc < 0 ? error_set(text, rc, "cannot watch an eventfd") : HERMES_OK;
-}
-
-static int make_ring(struct session *session, struct ring **out, struct error_text *text)
+int ring_new(struct session *session, struct ring **out, struct error_text *text)
 {
     struct broker *broker = session->broker;
     int rc = take_share(broker, session->uid, text);
@@ -113,25 +80,40 @@ static int make_ring(struct session *session, struct ring **out, struct error_te
     ring->fd = ring->eventfd = -1;
     ring->owner.gone = ring_gone;
     ring->wake = (struct poller_op){.done = woken, .owner = &ring->owner};
-    rc = open_ring(ring, broker->config.ring_bytes, text);
-    if (rc < 0)
-        poller_leave(&ring->owner);
-    else
-        *out = ring;
-    return rc;
+    *out = ring;
+    return HERMES_OK;
 }
 
-/* A line of the status page that is free; else the oldest whose producer did not come back after a crash. */
+int ring_make(struct ring *ring, struct error_text *text)
+{
+    uint64_t capacity = ring->broker->config.ring_bytes;
+    int rc = map_create_memfd("hermes-ring", WINDOW_HEADER_BYTES + capacity, &ring->map, &ring->fd);
+    if (rc < 0)
+        return error_set(text, rc, "a producer's ring of %" PRIu64 " bytes", capacity);
+    ring->mask = capacity - 1;
+    ring->eventfd = eventfd(0, EFD_CLOEXEC);
+    return ring->eventfd < 0 ? error_set_errno(text, "make", "an eventfd") : HERMES_OK;
+}
+
+void ring_free(struct ring *ring)
+{
+    poller_cancel(ring->broker->poller, &ring->wake);
+    poller_leave(&ring->owner); /* its memory goes when nothing is under way for it */
+}
+
+/* ---- lines ---- */
+
+/* A line that is free; else the one whose ring ended longest ago: its producer did not ask so far. */
 static int find_line(const struct topic *topic)
 {
     int found = -1;
-    uint64_t oldest = UINT64_MAX;
     for (int i = 0; i < STATUS_RINGS; i++) {
-        uint64_t id = atomic_load(&topic->log.status->rings[i].id); /* free: 0 */
-        if (topic->rings[i] == NULL && id < oldest) {
+        if (topic->rings[i] != NULL)
+            continue;
+        if (atomic_load(&topic->log.status->rings[i].id) == 0)
+            return i;
+        if (found < 0 || topic->ring_ends[i] < topic->ring_ends[found])
             found = i;
-            oldest = id;
-        }
     }
     return found;
 }
@@ -143,44 +125,48 @@ void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id)
         atomic_store(&topic->log.status->rings[line].id, 0);
 }
 
-int sequencer_add_ring(struct broker *broker, struct topic *topic, struct session *session, uint64_t sequence,
-                       struct ring **out, struct error_text *text)
+static void begin_line(struct topic *topic, struct ring *ring)
 {
+    struct status_ring *line = &topic->log.status->rings[ring->index];
+    atomic_store(&line->id, 0);
+    atomic_store(&line->consumed, 0);
+    atomic_store(&line->consumed_sequence, ring->sequence - 1);
+    atomic_store(&line->log_position, topic->log.writer.position);
+    atomic_store(&line->log_sequence, topic->log.writer.sequence - 1);
+    atomic_store(&line->refused, 0);
+    atomic_store(&line->ended, 0);
+    atomic_store(&topic->log.status->ring_marks[ring->index], ring->id);
+}
+
+int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *session, uint64_t sequence,
+                       struct error_text *text)
+{
+    struct broker *broker = ring->broker;
     int line = find_line(topic);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "topic '%s' has %d publishers", topic->name, STATUS_RINGS);
-    struct ring *ring = NULL;
-    int rc = make_ring(session, &ring, text);
+    /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
+    int rc = poller_watch(broker->poller, &ring->wake, ring->eventfd);
     if (rc < 0)
-        return rc;
-    uint64_t capacity = broker->config.ring_bytes;
+        return error_set(text, rc, "cannot watch an eventfd");
     ring->topic = topic;
     ring->session = session;
     ring->index = (unsigned)line;
-    ring->mask = capacity - 1;
     ring->sequence = sequence;
-    window_init(ring->map.address, capacity, topic->id, 0, 0, sequence, !broker->membarrier);
+    ring->id = broker_next_id(broker);
+    window_init(ring->map.address, ring->mask + 1, topic->id, 0, 0, sequence, !broker->membarrier);
     ring->data = ((struct window *)ring->map.address)->data;
-    struct status_ring *place = &topic->log.status->rings[line];
-    atomic_store(&place->id, 0);
-    atomic_store(&place->consumed, 0);
-    atomic_store(&place->consumed_sequence, sequence - 1);
-    atomic_store(&place->log_position, topic->log.writer.position);
-    atomic_store(&place->log_sequence, topic->log.writer.sequence - 1);
-    atomic_store(&place->refused, 0);
-    atomic_store(&place->ended, 0);
-    ring->id = ++broker->next_ring_id;
-    atomic_store(&topic->log.status->ring_marks[line], ring->id);
+    begin_line(topic, ring);
     topic->rings[line] = ring;
     topic->ring_count++;
-    broker->sequenced++;
+    broker->rings++;
     broker->blocked_ns = blocked_ns;
-    *out = ring;
     return HERMES_OK;
 }
 
 void sequencer_keep_line(struct ring *ring)
 {
+    ring->keeps_line = true;
     atomic_store(&ring->topic->log.status->rings[ring->index].id, ring->id);
 }
 
@@ -195,6 +181,21 @@ static void condemn(struct ring *ring, int error)
          hermes_error_name(error));
     if (ring->session != NULL)
         session_end(ring->session);
+}
+
+/* Who sequences: the broker, and no job has the log. */
+static bool may_write(const struct topic *topic)
+{
+    return !queue_is_busy(&topic->turns) &&
+           atomic_load_explicit(&topic->log.status->writer, memory_order_relaxed) == WRITER_OWNER;
+}
+
+static bool has_more(const struct ring *ring)
+{
+    return !ring->condemned && (!ring->left || ring->position < ring->until) &&
+           atomic_load_explicit(
+               (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
+               memory_order_relaxed) != 0;
 }
 
 /* One frame from the ring to the log. POLL_EMPTY: none, or no room in the log; else a window_poll(). */
@@ -228,16 +229,14 @@ static int take_frame(struct ring *ring)
     return rc;
 }
 
-static bool drain(struct ring *ring)
+/* Returns how many bytes of the ring were dealt with. */
+static uint64_t drain(struct ring *ring)
 {
     struct topic *topic = ring->topic;
     struct status *status = topic->log.status;
     struct status_ring *line = &status->rings[ring->index];
-    if (ring->condemned ||
-        atomic_load_explicit(
-            (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
-            memory_order_relaxed) == 0)
-        return false;
+    if (!has_more(ring))
+        return 0;
     uint64_t before = ring->position;
     /* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
     atomic_store_explicit(&status->journal_ring, 0, memory_order_release);
@@ -247,12 +246,13 @@ static bool drain(struct ring *ring)
     atomic_store_explicit(&status->journal_ring, ring->id, memory_order_release);
     int rc = POLL_DATA;
     uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2;
+    most = most < DRAIN_BYTES ? most : DRAIN_BYTES;
     for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->log.writer.position - begin < most; i++)
-        rc = take_frame(ring);
+        rc = !ring->left || ring->position < ring->until ? take_frame(ring) : POLL_EMPTY;
     if (rc < 0)
         condemn(ring, rc);
     if (ring->position == before)
-        return false;
+        return 0;
     (void)window_after_commit(&topic->log.writer);
     atomic_store_explicit(&line->log_position, topic->log.writer.position, memory_order_relaxed);
     atomic_store_explicit(&line->log_sequence, topic->log.writer.sequence - 1, memory_order_relaxed);
@@ -260,40 +260,90 @@ static bool drain(struct ring *ring)
     atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_release);
     /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
     atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
-    return true;
+    return ring->position - before;
 }
 
-void sequencer_remove_ring(struct broker *broker, struct ring *ring)
+/* Everything that counts is in the log. */
+static void remove_ring(struct ring *ring)
 {
     struct topic *topic = ring->topic;
-    /* What the producer committed counts, even if it is dead by now. */
-    while (drain(ring))
-        ;
-    atomic_store(&topic->log.status->ring_marks[ring->index], 0);
-    atomic_store(&topic->log.status->rings[ring->index].ended, 1);
-    atomic_store(&topic->log.status->rings[ring->index].id, 0);
-    atomic_store(&topic->log.status->journal_ring, 0);
+    struct status *status = topic->log.status;
+    if (atomic_load(&status->journal_ring) == ring->id)
+        atomic_store(&status->journal_ring, 0);
+    if (!ring->keeps_line)
+        atomic_store(&status->rings[ring->index].id, 0);
+    /* Release pairs with the producer's acquire: consumed_sequence is final. */
+    atomic_store_explicit(&status->rings[ring->index].ended, 1, memory_order_release);
+    topic->ring_ends[ring->index] = ++topic->last_ring_end;
     topic->rings[ring->index] = NULL;
     topic->ring_count--;
-    broker->sequenced--;
-    poller_cancel(broker->poller, &ring->wake);
-    poller_leave(&ring->owner); /* its memory goes when nothing is under way for it */
+    ring->broker->rings--;
+    topic_release(topic);
+    ring_free(ring);
+}
+
+void sequencer_leave_ring(struct ring *ring, bool closed)
+{
+    atomic_store(&ring->topic->log.status->ring_marks[ring->index], 0);
+    barrier_remote(); /* who still saw its mark after a commit has committed before this */
+    ring->left = true;
+    ring->until = ring->position + ring->mask + 1;
+    ring->keeps_line &= !closed;
+    ring->session = NULL;
+    topic_hold(ring->topic); /* instead of its handle */
+    for (uint64_t moved = 1, all = 0; moved > 0 && all < TURN_BYTES && may_write(ring->topic); all += moved)
+        moved = drain(ring);
+    if (!has_more(ring))
+        remove_ring(ring);
+}
+
+/* Begins where the last turn had to stop, so that no ring waits for ever. */
+static uint64_t turn_topic(struct topic *topic, uint64_t budget)
+{
+    uint64_t moved = 0;
+    unsigned first = topic->ring_turn;
+    topic->ring_turn = 0;
+    for (unsigned i = 0, seen = 0, rings = topic->ring_count; seen < rings && i < STATUS_RINGS; i++) {
+        struct ring *ring = topic->rings[(first + i) % STATUS_RINGS];
+        if (ring == NULL)
+            continue;
+        seen++;
+        moved += drain(ring);
+        if (ring->left && !has_more(ring))
+            remove_ring(ring);
+        if (moved >= budget) {
+            topic->ring_turn = (first + i + 1) % STATUS_RINGS;
+            break;
+        }
+    }
+    return moved;
 }
 
 bool sequencer_turn(struct broker *broker)
 {
-    bool moved = false;
-    if (broker->sequenced == 0)
+    uint64_t moved = 0;
+    if (broker->rings == 0)
         return false;
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
-        for (unsigned i = 0, seen = 0; seen < topic->ring_count && i < STATUS_RINGS; i++)
-            if (topic->rings[i] != NULL) {
-                seen++;
-                moved |= drain(topic->rings[i]);
-            }
-    if (moved)
+        if (topic->ring_count > 0 && may_write(topic))
+            moved += turn_topic(topic, TURN_BYTES);
+    if (moved > 0)
         broker->blocked_ns = blocked_ns;
-    return moved;
+    return moved > 0;
+}
+
+bool sequencer_end(struct topic *topic)
+{
+    if (topic->durability != DURABILITY_MEMORY)
+        topic->log.writer.readers = NULL; /* they find in the store what they have still to read */
+    while (topic->ring_count > 0 && may_write(topic))
+        if (turn_topic(topic, UINT64_MAX) == 0 && log_persist(&topic->log, topic->log.capacity) <= 0)
+            break;
+    bool left = topic->ring_count > 0;
+    for (unsigned i = 0; i < STATUS_RINGS; i++)
+        if (topic->rings[i] != NULL)
+            remove_ring(topic->rings[i]);
+    return left;
 }
 
 static void set_parked(struct broker *broker, uint32_t parked)
@@ -307,7 +357,7 @@ static void set_parked(struct broker *broker, uint32_t parked)
 uint64_t sequencer_park(struct broker *broker)
 {
     uint64_t sleep_ns = UINT64_MAX;
-    if (broker->sequenced == 0)
+    if (broker->rings == 0)
         return sleep_ns;
     set_parked(broker, 1);
     /* Pairs with barrier_publisher() of every producer. Who could not register says so in the rings that it
@@ -316,12 +366,9 @@ uint64_t sequencer_park(struct broker *broker)
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
         for (unsigned i = 0; topic->ring_count > 0 && i < STATUS_RINGS; i++) {
             const struct ring *ring = topic->rings[i];
-            if (ring == NULL || ring->condemned ||
-                atomic_load_explicit(
-                    (const _Atomic uint64_t *)(const void *)(ring->data + (ring->position & ring->mask)),
-                    memory_order_relaxed) == 0)
+            if (ring == NULL || !has_more(ring) || queue_is_busy(&topic->turns))
                 continue;
-            if (!topic->blocked)
+            if (!topic->blocked && may_write(topic))
                 return 0;
             sleep_ns = broker->blocked_ns;
         }

@@ -1,34 +1,40 @@
-/* Sessions: the bytes of a client's socket. What a request means is request.c's business. */
+#include "broker/session.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/broker.h"
+#include "base/note.h"
 
 static struct session *of(struct poller_op *op, size_t offset)
 {
     return (struct session *)(void *)((char *)op - offset);
 }
 
-static void release_fds(struct session *session)
+int session_attach(struct session *session, int fd, struct error_text *text)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0)
+        return error_set_errno(text, "duplicate", "a descriptor");
+    session->fds[session->fd_count++] = copy;
+    return HERMES_OK;
+}
+
+void session_release_fds(struct session *session)
 {
     for (unsigned i = 0; i < session->fd_count; i++)
         close(session->fds[i]);
     session->fd_count = 0;
 }
 
-/* Nothing is under way for it any more. */
-static void gone(struct poller_owner *owner)
+void session_free(struct session *session)
 {
-    struct session *session = (struct session *)(void *)((char *)owner - offsetof(struct session, owner));
     struct broker *broker = session->broker;
-    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
-        if (session->handles[i].id != 0)
-            request_drop_handle(session, &session->handles[i]);
-    release_fds(session);
+    session_release_fds(session);
     if (session->previous != NULL)
         session->previous->next = session->next;
     else
@@ -39,6 +45,14 @@ static void gone(struct poller_owner *owner)
     principal_give_back(&broker->principals, session->uid, HOLDS_SESSIONS, 1);
     close(session->fd);
     free(session);
+}
+
+/* Nothing is under way for it any more. */
+static void gone(struct poller_owner *owner)
+{
+    struct session *session = (struct session *)(void *)((char *)owner - offsetof(struct session, owner));
+    session->over = true;
+    session->broker->leave(session);
 }
 
 /* It has greeted, or it ends. */
@@ -100,7 +114,7 @@ static void sent(struct poller_op *op, int result)
         session_end(session);
     if (session->closing)
         return;
-    release_fds(session);
+    session_release_fds(session);
     session->sent += (size_t)result;
     if (session->sent < HERMES_HEADER_BYTES + session->reply.header.length)
         send_rest(session);
@@ -130,8 +144,14 @@ static void answer(struct session *session)
 {
     session->received = 0;
     session->wanted = HERMES_HEADER_BYTES;
+    session->broker->answer(session);
+}
+
+void session_reply(struct session *session)
+{
+    if (session->closing)
+        return;
     session->sent = 0;
-    request_answer(session);
     if (session->greeted)
         break_silence(session);
     send_rest(session);

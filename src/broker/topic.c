@@ -1,5 +1,5 @@
-/* Topics: made, found, loaded, described, deleted; and what a crash left behind. */
-#include <dirent.h>
+#include "broker/topic.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "broker/broker.h"
+#include "base/note.h"
 
 static const char *const durability_names[] = {"memory", "async", "sync"};
 
@@ -31,7 +31,55 @@ struct topic *topic_by_id(struct broker *broker, uint64_t id)
     return topic;
 }
 
-static void topic_path(const struct broker *broker, const char *name, const char *file, char path[PATH_BYTES])
+struct topic *topic_new(struct broker *broker, const char *name)
+{
+    struct topic *topic = calloc(1, sizeof *topic);
+    if (topic == NULL)
+        return NULL;
+    topic->broker = broker;
+    snprintf(topic->name, sizeof topic->name, "%s", name);
+    return topic;
+}
+
+void topic_link(struct topic *topic)
+{
+    struct topic **at = &topic->broker->topics;
+    while (*at != NULL && strcmp((*at)->name, topic->name) < 0)
+        at = &(*at)->next;
+    topic->next = *at;
+    *at = topic;
+    topic->broker->topic_count++;
+    topic_hold(topic);
+}
+
+void topic_unlink(struct topic *topic)
+{
+    struct topic **at = &topic->broker->topics;
+    while (*at != topic)
+        at = &(*at)->next;
+    *at = topic->next;
+    topic->broker->topic_count--;
+    topic->gone = true;
+    topic_release(topic);
+}
+
+void topic_hold(struct topic *topic)
+{
+    topic->holds++;
+}
+
+void topic_release(struct topic *topic)
+{
+    if (--topic->holds > 0 || !topic->gone)
+        return;
+    struct job_queue *const queues[] = {&topic->turns, &topic->affairs, &topic->reading};
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
+        if (queue_is_busy(queues[i])) /* by the job whose done() calls this */
+            job_queue_end(&topic->broker->workers, queues[i]);
+    free(topic);
+}
+
+void topic_path(const struct broker *broker, const char *name, const char *file, char path[PATH_BYTES])
 {
     snprintf(path, PATH_BYTES, "%.3800s/%s%s%s", broker->topics_path, name, file[0] != 0 ? "/" : "", file);
 }
@@ -54,17 +102,30 @@ static int write_whole(const char *path, const char *bytes, size_t length, struc
     return rc;
 }
 
+/* What was renamed or made there is safe. */
+static int sync_directory(const char *path, struct error_text *text)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(text, "open directory", path);
+    int rc = fsync(fd) == 0 ? HERMES_OK : error_set_errno(text, "sync directory", path);
+    close(fd);
+    return rc;
+}
+
 /*
  * Each topic keeps a spare file of its definition's size. A new definition is written over the spare, which
  * takes no room, and the two change names: so a topic on a full disk can be told to keep less.
  */
-static int write_definition(struct broker *broker, const struct topic *topic, struct error_text *text)
+int topic_write_definition(const struct topic *topic, struct error_text *text)
 {
+    const struct broker *broker = topic->broker;
     char path[PATH_BYTES], spare[PATH_BYTES], directory[PATH_BYTES];
     topic_path(broker, topic->name, "", directory);
     topic_path(broker, topic->name, "topic.conf", path);
     topic_path(broker, topic->name, "topic.conf.spare", spare);
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+    bool is_new = mkdir(directory, 0700) == 0;
+    if (!is_new && errno != EEXIST)
         return error_set_errno(text, "create directory", directory);
     char bytes[DEFINITION_BYTES + 1];
     int length = snprintf(
@@ -84,16 +145,12 @@ static int write_definition(struct broker *broker, const struct topic *topic, st
         struct error_text ignored;
         (void)write_whole(spare, bytes, DEFINITION_BYTES, &ignored);
     }
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    return HERMES_OK;
+    rc = sync_directory(directory, text);
+    return rc == 0 && is_new ? sync_directory(broker->topics_path, text) : rc;
 }
 
 /* Without a definition, a directory is the remains of a topic. */
-static void remove_remains(const struct broker *broker, const char *name)
+void topic_remove_remains(const struct broker *broker, const char *name)
 {
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
@@ -141,6 +198,21 @@ static int definition_line(void *user, const char *section, const char *name, co
     return is_number || strcmp(name, "durability") == 0;
 }
 
+int topic_read_definition(struct topic *topic, struct error_text *text)
+{
+    char path[PATH_BYTES];
+    topic_path(topic->broker, topic->name, "topic.conf", path);
+    FILE *file = fopen(path, "re");
+    if (file == NULL && errno == ENOENT)
+        return HERMES_ENOTFOUND;
+    if (file == NULL)
+        return error_set_errno(text, "open", path);
+    int line = ini_parse_file(file, definition_line, topic);
+    fclose(file);
+    return line == 0 && topic->id != 0 ? HERMES_OK
+                                       : error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
+}
+
 /* ---- opening ---- */
 
 static void prefix_of(const struct broker *broker, uint64_t id, char prefix[SHM_PATH_BYTES + 32])
@@ -148,8 +220,7 @@ static void prefix_of(const struct broker *broker, uint64_t id, char prefix[SHM_
     snprintf(prefix, SHM_PATH_BYTES + 32, "%s/%016" PRIx64, broker->shm, id);
 }
 
-/* What may change while a topic is served. */
-static void apply(struct topic *topic)
+void topic_apply(struct topic *topic)
 {
     atomic_store(&topic->log.keep_bytes, topic->keep_bytes);
     atomic_store(&topic->log.keep_ns, topic->keep_ns);
@@ -158,19 +229,17 @@ static void apply(struct topic *topic)
 
 /* ---- readers that are waited for ---- */
 
-static void readers_path(const struct broker *broker, const struct topic *topic,
-                         char path[SHM_PATH_BYTES + 32])
+static void readers_path(const struct topic *topic, char path[SHM_PATH_BYTES + 32])
 {
-    snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", broker->shm, topic->id);
+    snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", topic->broker->shm, topic->id);
 }
 
-/* keep: the log stays in shared memory, and who reads it with it. */
-static void close_readers(const struct broker *broker, struct topic *topic, bool keep)
+void topic_close_readers(struct topic *topic, bool keep)
 {
     char path[SHM_PATH_BYTES + 32];
     if (topic->readers == NULL)
         return;
-    readers_path(broker, topic, path);
+    readers_path(topic, path);
     if (!keep)
         unlink(path);
     map_release(&topic->readers_map);
@@ -179,10 +248,10 @@ static void close_readers(const struct broker *broker, struct topic *topic, bool
 }
 
 /* Made, or taken up with the log: publisher and subscribers may have lived through a crash of ours. */
-static int open_readers(struct broker *broker, struct topic *topic, struct error_text *text)
+static int open_readers(struct topic *topic, struct error_text *text)
 {
     char path[SHM_PATH_BYTES + 32];
-    readers_path(broker, topic, path);
+    readers_path(topic, path);
     uint64_t size = 0;
     if (topic->log.taken_up) {
         topic->readers_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -194,8 +263,6 @@ static int open_readers(struct broker *broker, struct topic *topic, struct error
             readers_check(topic->readers_map.address, READERS_BYTES) == 0) {
             topic->readers = topic->readers_map.address;
             topic->awaited = atomic_load(&topic->readers->active);
-            if (topic->awaited != 0)
-                broker->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
             return HERMES_OK;
         }
         map_release(&topic->readers_map);
@@ -211,8 +278,8 @@ static int open_readers(struct broker *broker, struct topic *topic, struct error
     return HERMES_OK;
 }
 
-int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume_line, uint64_t resume_id,
-                     uint32_t *line, uint64_t *id, struct error_text *text)
+int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_id, uint32_t *line,
+                     uint64_t *id, struct error_text *text)
 {
     if (topic->readers == NULL)
         return error_set(text, HERMES_EINVALID,
@@ -225,7 +292,7 @@ int topic_add_reader(struct broker *broker, struct topic *topic, uint32_t resume
         *id = resume_id;
         return HERMES_OK;
     }
-    *id = ++broker->next_ring_id;
+    *id = broker_next_id(topic->broker);
     int found = readers_add(topic->readers, *id, atomic_load(&topic->log.window->position));
     if (found < 0)
         return error_set(text, HERMES_ELIMIT, "topic '%s' waits for %d subscribers", topic->name,
@@ -242,8 +309,9 @@ void topic_end_grace(struct broker *broker)
 }
 
 /* What goes on with a stored log all the time. */
-static int begin_tasks(struct broker *broker, struct topic *topic)
+static int begin_tasks(struct topic *topic)
 {
+    struct broker *broker = topic->broker;
     int rc = persister_add(&broker->persister, &topic->persisting, &topic->log);
     if (rc < 0)
         return rc;
@@ -255,8 +323,9 @@ static int begin_tasks(struct broker *broker, struct topic *topic)
     return rc;
 }
 
-static void end_tasks(struct broker *broker, struct topic *topic)
+void topic_end_tasks(struct topic *topic)
 {
+    struct broker *broker = topic->broker;
     if (topic->durability == DURABILITY_MEMORY)
         return;
     if (scrubber_has(&topic->scrubbing))
@@ -265,11 +334,11 @@ static void end_tasks(struct broker *broker, struct topic *topic)
     persister_release(&topic->persisting);
 }
 
-static int open_log(struct broker *broker, struct topic *topic, struct error_text *text)
+int topic_open_log(struct topic *topic, struct error_text *text)
 {
     char prefix[SHM_PATH_BYTES + 32], directory[PATH_BYTES];
-    prefix_of(broker, topic->id, prefix);
-    topic_path(broker, topic->name, "", directory);
+    prefix_of(topic->broker, topic->id, prefix);
+    topic_path(topic->broker, topic->name, "", directory);
     struct log_options options = {
         .prefix = prefix,
         .directory = directory,
@@ -278,338 +347,192 @@ static int open_log(struct broker *broker, struct topic *topic, struct error_tex
         .segment_bytes = topic->segment_bytes,
         .durability = topic->durability,
         .shared = topic->shared,
-        .instance = broker->instance,
+        .instance = topic->broker->instance,
     };
     int rc = log_open(&topic->log, &options, text);
     if (rc < 0)
         return rc;
-    if (log_has_writer(&topic->log)) {
-        /* Its publisher may be alive, and still publish: it gets time to come back. */
-        topic->grace_until_ns = clock_monotonic_ns() + (uint64_t)broker->config.grace_ms * 1000000u;
-    }
-    if (topic->log.store.cut_bytes > 0)
-        note("topic '%s': %" PRIu64 " bytes behind position %" PRIu64
-             " were never confirmed and cannot be told from remains of a crash: put aside in .cut files",
-             topic->name, topic->log.store.cut_bytes, topic->log.store.position);
-    if (topic->log.store.holes > 0)
-        note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)", topic->name,
-             topic->log.store.holes, topic->name);
-    apply(topic);
-    rc = topic->push_back ? open_readers(broker, topic, text) : HERMES_OK;
-    if (rc == 0 && topic->durability != DURABILITY_MEMORY)
-        rc = begin_tasks(broker, topic);
-    if (rc < 0) {
-        close_readers(broker, topic, topic->log.taken_up);
+    rc = topic->push_back ? open_readers(topic, text) : HERMES_OK;
+    if (rc < 0)
         log_abandon(&topic->log);
-    }
     return rc;
 }
 
-static void link_topic(struct broker *broker, struct topic *topic)
+static void note_recovery(const struct topic *topic)
 {
-    struct topic **at = &broker->topics;
-    while (*at != NULL && strcmp((*at)->name, topic->name) < 0)
-        at = &(*at)->next;
-    topic->next = *at;
-    *at = topic;
-    broker->topic_count++;
+    const struct store *store = &topic->log.store;
+    if (store->cut_bytes > 0)
+        note("topic '%s': %" PRIu64 " bytes behind position %" PRIu64
+             " were never confirmed and cannot be told from remains of a crash: put aside in .cut files",
+             topic->name, store->cut_bytes, store->position);
+    if (store->holes > 0)
+        note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)", topic->name,
+             store->holes, topic->name);
 }
 
-static struct topic *new_topic(const char *name)
+/* Its publisher did not come back: nobody is waited for, and what it may still commit counts no more. */
+static void grace_is_over(struct poller_op *op, int result)
 {
-    struct topic *topic = calloc(1, sizeof *topic);
-    if (topic != NULL)
-        snprintf(topic->name, sizeof topic->name, "%s", name);
-    return topic;
+    struct topic *topic = (struct topic *)(void *)((char *)op - offsetof(struct topic, grace_op));
+    if (result >= 0 && topic->grace_until_ns != 0) {
+        topic->grace_until_ns = 0;
+        topic_end_epoch(topic, EPOCH_LEFT);
+    }
+    topic_release(topic);
 }
 
-int topic_create(struct broker *broker, const struct wire_topic_create *request, struct error_text *text)
+int topic_begin(struct topic *topic, struct error_text *text)
 {
-    if (topic_find(broker, request->topic) != NULL)
-        return error_set(text, HERMES_EEXISTS, "topic '%s'", request->topic);
-    if (broker->topic_count >= broker->config.topics_max)
-        return error_set(text, HERMES_ELIMIT, "%u topics ([broker] topics_max)", broker->topic_count);
-    if (request->durability > DURABILITY_SYNC)
-        return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
-                         request->durability);
-    struct topic *topic = new_topic(request->topic);
-    if (topic == NULL)
-        return error_set(text, HERMES_ENOMEM, "topic '%s'", request->topic);
-    topic->durability = (enum log_durability)request->durability;
-    topic->shared = request->shared != 0;
-    topic->window_bytes = request->window_bytes != 0 ? request->window_bytes : broker->config.window_bytes;
-    topic->segment_bytes =
-        request->segment_bytes != 0 ? request->segment_bytes : broker->config.segment_bytes;
-    topic->keep_bytes = request->keep_bytes;
-    topic->keep_ns = request->keep_ns;
-    topic->full_waits = request->full_waits != 0;
-    topic->push_back = request->push_back != 0;
-    if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
-        topic->segment_bytes = topic->window_bytes;
-    do
-        topic->id = path_hash(topic->name) ^ (clock_realtime_ns() * 0x9E3779B97F4A7C15u);
-    while (topic->id == 0 || topic_by_id(broker, topic->id) != NULL);
-
-    int rc = HERMES_OK;
-    if (!window_capacity_is_legal(topic->window_bytes))
-        rc = error_set(text, HERMES_EINVALID,
-                       "window of %" PRIu64 " bytes: it must be a power of two from 256K to 1G",
-                       topic->window_bytes);
-    else if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes % topic->window_bytes != 0)
-        rc = error_set(text, HERMES_EINVALID,
-                       "segment of %" PRIu64
-                       " bytes: it must be at least 1M and a multiple of the window's %" PRIu64,
-                       topic->segment_bytes, topic->window_bytes);
-    char path[PATH_BYTES];
-    topic_path(broker, topic->name, "topic.conf", path);
-    if (rc == 0 && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        rc = error_set(text, HERMES_EEXISTS,
-                       "topic '%s' is on the disk, but is not served: the broker said why when it started",
-                       topic->name);
-    if (rc < 0) {
-        free(topic);
-        return rc;
+    struct broker *broker = topic->broker;
+    uint64_t grace_ns = broker->config.grace_ms * 1000000ull;
+    int rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : begin_tasks(topic);
+    if (rc < 0)
+        return error_set(text, rc, "topic '%s'", topic->name);
+    topic->log.readers = topic->readers;
+    topic->log.persister_bell = topic->persisting.bell;
+    topic_apply(topic);
+    note_recovery(topic);
+    if (topic->awaited != 0)
+        broker->grace_until_ns = clock_monotonic_ns() + grace_ns;
+    if (log_has_writer(&topic->log)) {
+        /* Its publisher may be alive, and still publish: it gets time to come back. */
+        topic->grace_until_ns = clock_monotonic_ns() + grace_ns;
+        topic->grace_op.done = grace_is_over;
+        if (poller_timer(broker->poller, &topic->grace_op, grace_ns) == 0)
+            topic_hold(topic); /* until it is over */
+        else
+            topic_end_epoch(topic, EPOCH_LEFT);
     }
-    if ((rc = write_definition(broker, topic, text)) < 0 || (rc = open_log(broker, topic, text)) < 0) {
-        unlink(path);
-        remove_remains(broker, topic->name);
-        free(topic);
-        return rc;
-    }
-    link_topic(broker, topic);
     return HERMES_OK;
 }
 
-int topic_alter(struct broker *broker, const struct wire_topic_alter *request, struct error_text *text)
+/* ---- who writes ---- */
+
+static struct topic *of_end_job(struct job *job)
 {
-    struct topic *topic = topic_find(broker, request->topic);
-    if (topic == NULL)
-        return error_set(text, HERMES_ENOTFOUND, "topic '%s'", request->topic);
-    if (request->fields == 0 || (request->fields & ~(uint32_t)(WIRE_ALTER_KEEP_BYTES | WIRE_ALTER_KEEP_NS |
-                                                               WIRE_ALTER_FULL_WAITS)) != 0)
-        return error_set(text, HERMES_EINVALID, "nothing that can be altered in topic '%s'", topic->name);
-    uint64_t keep_bytes = topic->keep_bytes, keep_ns = topic->keep_ns;
-    bool full_waits = topic->full_waits;
-    if (request->fields & WIRE_ALTER_KEEP_BYTES)
-        topic->keep_bytes = request->keep_bytes;
-    if (request->fields & WIRE_ALTER_KEEP_NS)
-        topic->keep_ns = request->keep_ns;
-    if (request->fields & WIRE_ALTER_FULL_WAITS)
-        topic->full_waits = request->full_waits != 0;
-    int rc = write_definition(broker, topic, text);
-    if (rc < 0) {
-        topic->keep_bytes = keep_bytes; /* as the file still has it */
-        topic->keep_ns = keep_ns;
-        topic->full_waits = full_waits;
-        return rc;
+    return (struct topic *)(void *)((char *)job - offsetof(struct topic, end_job));
+}
+
+/* The epoch that was meant may have ended otherwise by now. */
+static bool end_begins(struct job *job)
+{
+    struct topic *topic = of_end_job(job);
+    return !topic->opening && topic->log.epoch == topic->end_epoch;
+}
+
+static void end_epoch(struct job *job)
+{
+    struct topic *topic = of_end_job(job);
+    log_end(&topic->log, topic->end_why);
+}
+
+static void epoch_ended(struct job *job)
+{
+    struct topic *topic = of_end_job(job);
+    topic->ends = false;
+    if (topic->ring_count > 0 && !topic->deleting)
+        topic_renew(topic);
+    topic_release(topic);
+}
+
+void topic_end_epoch(struct topic *topic, enum epoch_end why)
+{
+    if (topic->ends)
+        return;
+    topic->ends = true;
+    topic->end_why = why;
+    topic->end_epoch = atomic_load(&topic->log.status->epoch);
+    topic->end_job = (struct job){.begin = end_begins, .work = end_epoch, .done = epoch_ended};
+    topic_hold(topic);
+    workers_submit(&topic->broker->workers, &topic->turns, &topic->end_job);
+}
+
+static const uint64_t renew_again_ns = 100000000;
+
+static struct topic *of_renew_job(struct job *job)
+{
+    return (struct topic *)(void *)((char *)job - offsetof(struct topic, renew_job));
+}
+
+static void renew(struct job *job)
+{
+    struct topic *topic = of_renew_job(job);
+    struct error_text text;
+    topic->renew_result = log_renew(&topic->log, &text);
+    if (topic->renew_result < 0)
+        note("topic '%s' has no window for its publishers: %s", topic->name, text.bytes);
+}
+
+static void renew_again(struct poller_op *op, int result)
+{
+    struct topic *topic = (struct topic *)(void *)((char *)op - offsetof(struct topic, renew_op));
+    topic->renews = false;
+    if (result >= 0 && topic->ring_count > 0 && !topic->deleting)
+        topic_renew(topic);
+    topic_release(topic);
+}
+
+static void renewed(struct job *job)
+{
+    struct topic *topic = of_renew_job(job);
+    struct broker *broker = topic->broker;
+    topic->renews = false;
+    if (topic->renew_result == 0 && log_is_fresh(&topic->log)) {
+        log_take(&topic->log, WRITER_OWNER);
+    } else if (topic->renew_result < 0 && topic->ring_count > 0 && !broker->stopping) {
+        topic->renew_op.done = renew_again;
+        if (poller_timer(broker->poller, &topic->renew_op, renew_again_ns) == 0) {
+            topic->renews = true;
+            return; /* held until then */
+        }
     }
-    apply(topic);
-    if (topic->durability != DURABILITY_MEMORY)
-        persister_ring(&topic->persisting);
-    return HERMES_OK;
+    topic_release(topic);
 }
 
-static void free_topic(struct broker *broker, struct topic *topic)
+void topic_renew(struct topic *topic)
 {
-    struct topic **at = &broker->topics;
-    while (*at != topic)
-        at = &(*at)->next;
-    *at = topic->next;
-    broker->topic_count--;
-    free(topic);
+    if (topic->renews)
+        return;
+    topic->renews = true;
+    topic->renew_job = (struct job){.work = renew, .done = renewed};
+    topic_hold(topic);
+    workers_submit(&topic->broker->workers, &topic->turns, &topic->renew_job);
 }
 
-int topic_delete(struct broker *broker, const char *name, struct error_text *text)
-{
-    struct topic *topic = topic_find(broker, name);
-    if (topic == NULL)
-        return error_set(text, HERMES_ENOTFOUND, "topic '%s'", name);
-    if (topic->publisher != NULL || topic->ring_count > 0)
-        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher", name);
-    /* Subscribers read what they have mapped and are then told that it is closed. */
-    for (struct session *session = broker->sessions; session != NULL; session = session->next)
-        for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
-            if (session->handles[i].id != 0 && session->handles[i].topic == topic)
-                session->handles[i].id = 0;
-    char path[PATH_BYTES];
-    topic_path(broker, name, "topic.conf", path);
-    if (unlink(path) != 0)
-        return error_set_errno(text, "delete", path);
-    end_tasks(broker, topic);
-    group_close_all(broker, topic, true);
-    close_readers(broker, topic, false);
-    (void)log_close(&topic->log, STATE_DELETED);
-    remove_remains(broker, name);
-    free_topic(broker, topic);
-    return HERMES_OK;
-}
+/* ---- describing ---- */
 
 void topic_describe(struct topic *topic, struct wire_topic_info *info)
 {
-    *info = (struct wire_topic_info){0};
     const struct status *status = topic->log.status;
+    if (!queue_is_busy(&topic->turns)) {
+        /* The writer's own word; a hostile one deceives only who asks about its topic. */
+        topic->told_position = atomic_load(&topic->log.window->position);
+        topic->told_sequence = atomic_load(&topic->log.window->sequence) - 1;
+    }
+    *info = (struct wire_topic_info){
+        .topic_id = topic->id,
+        .durability = topic->durability,
+        .shared = topic->shared,
+        .window_bytes = topic->window_bytes,
+        .segment_bytes = topic->segment_bytes,
+        .first_position = atomic_load(&status->first),
+        .committed_position = topic->told_position,
+        .last_sequence = topic->told_sequence,
+        .persisted_position = atomic_load(&status->persisted),
+        .durable_position = atomic_load(&status->durable),
+        .epoch = atomic_load(&status->epoch),
+        .publishers = topic->ring_count + (topic->publisher != NULL),
+        .subscribers = topic->subscribers,
+        .state = atomic_load(&status->state),
+        .refused = topic->refused,
+        .corrupt = atomic_load(&status->corrupt),
+        .keep_bytes = topic->keep_bytes,
+        .keep_ns = topic->keep_ns,
+        .full_waits = topic->full_waits,
+        .full = atomic_load(&status->full),
+        .push_back = topic->push_back,
+        .waited_for =
+            topic->readers == NULL ? 0 : (uint32_t)__builtin_popcountll(atomic_load(&topic->readers->active)),
+    };
     snprintf(info->topic, sizeof info->topic, "%s", topic->name);
-    info->topic_id = topic->id;
-    info->durability = topic->durability;
-    info->shared = topic->shared;
-    info->window_bytes = topic->window_bytes;
-    info->segment_bytes = topic->segment_bytes;
-    info->first_position = atomic_load(&status->first);
-    /* The writer's own word; a hostile one deceives only who asks about its topic. */
-    info->committed_position = atomic_load(&topic->log.window->position);
-    info->last_sequence = atomic_load(&topic->log.window->sequence) - 1;
-    info->persisted_position = atomic_load(&status->persisted);
-    info->durable_position = atomic_load(&status->durable);
-    info->epoch = topic->log.epoch;
-    info->publishers = topic->ring_count + (topic->publisher != NULL);
-    info->subscribers = topic->subscribers;
-    info->state = atomic_load(&status->state);
-    info->refused = topic->refused;
-    info->corrupt = atomic_load(&status->corrupt);
-    info->keep_bytes = topic->keep_bytes;
-    info->keep_ns = topic->keep_ns;
-    info->full_waits = topic->full_waits;
-    info->full = atomic_load(&status->full);
-    info->push_back = topic->push_back;
-    info->waited_for =
-        topic->readers == NULL ? 0 : (uint32_t)__builtin_popcountll(atomic_load(&topic->readers->active));
-}
-
-/* ---- start and stop ---- */
-
-static int load_one(struct broker *broker, const char *name, struct error_text *text)
-{
-    char path[PATH_BYTES];
-    topic_path(broker, name, "topic.conf", path);
-    FILE *file = fopen(path, "re");
-    if (file == NULL && errno != ENOENT) {
-        broker->unread = true;
-        return error_set_errno(text, "open", path);
-    }
-    if (file == NULL) {
-        /* A directory without a definition is a creation or a deletion that a crash cut short. */
-        remove_remains(broker, name);
-        return HERMES_OK;
-    }
-    struct topic *topic = new_topic(name);
-    int line = topic == NULL ? -1 : ini_parse_file(file, definition_line, topic);
-    fclose(file);
-    broker->unread |= topic == NULL || line != 0 || topic->id == 0;
-    if (topic == NULL)
-        return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
-    if (line != 0 || topic->id == 0) {
-        free(topic);
-        return error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
-    }
-    int rc = open_log(broker, topic, text);
-    if (rc < 0) {
-        topic->next = broker->unserved;
-        broker->unserved = topic;
-        return rc;
-    }
-    link_topic(broker, topic);
-    group_load_all(broker, topic);
-    return HERMES_OK;
-}
-
-static bool is_unserved(const struct broker *broker, uint64_t id)
-{
-    for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
-        if (topic->id == id)
-            return true;
-    return false;
-}
-
-static void forget_unserved(struct broker *broker)
-{
-    while (broker->unserved != NULL) {
-        struct topic *topic = broker->unserved;
-        broker->unserved = topic->next;
-        free(topic);
-    }
-}
-
-/* The window that is its log's, the status page, the readers, groups' pages: what a topic that is served has.
- */
-static bool owns_file(const struct topic *topic, const char *name, const char *kind)
-{
-    char window[64];
-    snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", topic->id, topic->log.epoch);
-    return strcmp(kind, ".status") == 0 || strcmp(name, window) == 0 ||
-           (strcmp(kind, ".readers") == 0 && topic->readers != NULL) || group_owns_file(topic, name);
-}
-
-/* Does nobody need that file? Of a topic whose definition cannot be read not even the id is known, so what is
- * unknown may be its: a start that could not do its work must not cost what a crash left. */
-static bool is_left_over(struct broker *broker, const char *name)
-{
-    char *kind;
-    uint64_t id = strtoull(name, &kind, 16);
-    if (kind != name + 16 || *kind != '.')
-        return true;
-    const struct topic *topic = topic_by_id(broker, id);
-    return topic != NULL ? !owns_file(topic, name, kind) : !is_unserved(broker, id) && !broker->unread;
-}
-
-/* Windows and status pages of topics that are no more. */
-static void sweep(struct broker *broker)
-{
-    DIR *directory = opendir(broker->shm);
-    struct dirent *item;
-    while (directory != NULL && (item = readdir(directory)) != NULL)
-        if (item->d_name[0] != '.' && is_left_over(broker, item->d_name))
-            unlinkat(dirfd(directory), item->d_name, 0);
-    if (directory != NULL)
-        closedir(directory);
-}
-
-int topic_load_all(struct broker *broker, struct error_text *text)
-{
-    DIR *directory = opendir(broker->topics_path);
-    if (directory == NULL)
-        return error_set_errno(text, "list", broker->topics_path);
-    struct dirent *item;
-    while ((item = readdir(directory)) != NULL) {
-        if (hermes_topic_name_check(item->d_name) < 0)
-            continue;
-        /* One damaged topic must not keep the others from being served. */
-        if (load_one(broker, item->d_name, text) < 0)
-            note("topic '%s' is not served, and what it has is left as it is: %s", item->d_name, text->bytes);
-    }
-    closedir(directory);
-    sweep(broker);
-    forget_unserved(broker);
-    return HERMES_OK;
-}
-
-void topic_abandon_all(struct broker *broker)
-{
-    while (broker->topics != NULL) {
-        struct topic *topic = broker->topics;
-        end_tasks(broker, topic);
-        group_abandon_all(broker, topic);
-        close_readers(broker, topic, true);
-        log_abandon(&topic->log);
-        free_topic(broker, topic);
-    }
-}
-
-int topic_close_all(struct broker *broker, struct error_text *text)
-{
-    int first = HERMES_OK;
-    while (broker->topics != NULL) {
-        struct topic *topic = broker->topics;
-        end_tasks(broker, topic);
-        group_close_all(broker, topic, false);
-        int rc = log_close(&topic->log, STATE_CLOSED);
-        close_readers(broker, topic, rc < 0);
-        if (rc < 0) {
-            note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
-                 hermes_strerror(rc));
-            if (first == 0)
-                first = error_set(text, rc, "topic '%s'", topic->name);
-        }
-        free_topic(broker, topic);
-    }
-    return first;
 }

@@ -9,7 +9,7 @@
 #ifndef BROKER_WATCH_H
 #define BROKER_WATCH_H
 
-#include "broker/persister.h"
+#include "broker/persisting.h"
 
 /* Parks the log; nothing if it is parked. false: no thread can be had for it. */
 bool watch_join(struct persister *persister, struct persisting *persisting);

@@ -337,10 +337,12 @@ bool log_has_more(struct log *log)
     return more;
 }
 
-int log_window_reader_fd(struct log *log, int *fd)
+int log_window_reader_fd(const struct log *log, uint32_t epoch, int *fd)
 {
     char path[320];
-    log_window_path(log->prefix, log->epoch, path, sizeof path);
+    if (epoch != atomic_load_explicit(&log->status->epoch, memory_order_acquire))
+        return HERMES_EAGAIN;
+    log_window_path(log->prefix, epoch, path, sizeof path);
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return *fd < 0 ? error_from_errno(errno) : HERMES_OK;
 }

@@ -131,8 +131,9 @@ bool log_has_more(struct log *log);
 /* Readable by users other than the owner: path of the current window, and its name for an epoch. */
 void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size);
 
-/* Descriptor of the current window for reading only. */
-int log_window_reader_fd(struct log *log, int *fd);
+/* Descriptor of the window of that epoch for reading only. Any thread. HERMES_EAGAIN: it is not the current
+ * one. */
+int log_window_reader_fd(const struct log *log, uint32_t epoch, int *fd);
 
 /* Everything into the store, synced; files in shared memory removed; readers and writers told. */
 int log_close(struct log *log, enum status_state state);

@@ -55,6 +55,8 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_window);
     case WIRE_SEGMENT_OPEN:
         return sizeof(struct wire_segment);
+    case WIRE_EPOCH_FIND:
+        return sizeof(struct wire_epoch_find);
     case WIRE_PING:
         return 0;
     default:

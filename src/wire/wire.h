@@ -51,6 +51,8 @@ enum wire_type {
     WIRE_GROUP_DELETE = 38,     /* wire_group -> WIRE_OK */
     WIRE_GROUP_LIST = 39,       /* wire_group_list -> WIRE_GROUPS */
     WIRE_GROUPS = 40,           /* wire_groups */
+    WIRE_EPOCH_FIND = 41,       /* wire_epoch_find -> WIRE_EPOCH */
+    WIRE_EPOCH = 42,            /* wire_epoch */
 };
 
 struct wire_hello {
@@ -238,6 +240,20 @@ struct wire_group_info {
 struct wire_groups {
     struct wire_list_head head;
     struct wire_group_info groups[];
+};
+
+struct wire_epoch_find {
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t reserved;
+};
+
+/* As struct epoch_record of log/status.h. */
+struct wire_epoch {
+    uint32_t epoch;
+    uint32_t end; /* enum epoch_end */
+    uint64_t first_position, first_sequence;
+    uint64_t end_position, end_sequence;
 };
 
 struct wire_handle {

@@ -23,7 +23,6 @@ ALLOWED = {
     "bench": BELOW_LOG | {"log", "cli", "bench"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+/[a-z0-9_/]+)\.h"', re.M)
-ENTANGLED = {"log", "broker"}  # these still have circles
 
 
 def circles(modules):
@@ -51,8 +50,7 @@ def main():
             if layer != "hermes" and layer not in ALLOWED[name.parts[0]]:
                 wrong.append(f"{path.relative_to(root)}: {name.parts[0]} must not include {layer}")
         own = {included for included in includes if not included.startswith("hermes/")} - {str(name)}
-        if name.parts[0] not in ENTANGLED:
-            modules.setdefault(str(name), set()).update(own)
+        modules.setdefault(str(name), set()).update(own)
     wrong += [f"circle: {circle}" for circle in circles(modules)]
     for path in sorted((root / "include").rglob("*.h")):
         for included in INCLUDE.findall(path.read_text()):

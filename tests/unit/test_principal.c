@@ -5,7 +5,7 @@
 
 static struct principals some(void)
 {
-    struct principals principals = {NULL, {0}};
+    struct principals principals = {.first = NULL};
     for (int i = 0; i < HOLDINGS; i++)
         principals.most[i] = 10;
     return principals;

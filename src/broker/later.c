@@ -1,0 +1,96 @@
+#include "broker/later.h"
+
+#include "broker/sequencer.h"
+
+bool later_may_use(const struct session *session, const struct job_queue *queue)
+{
+    return !queue_is_busy(queue) || session->later.turn == queue;
+}
+
+static struct session *of(struct job *job)
+{
+    return (struct session *)(void *)((char *)job - offsetof(struct session, later.job));
+}
+
+static void work(struct job *job)
+{
+    struct session *session = of(job);
+    struct later *later = &session->later;
+    later->result = later->work(session, later->topic, &later->text);
+}
+
+/* A client that went away meanwhile gets no answer; its session is dropped further. */
+static void done(struct job *job)
+{
+    struct session *session = of(job);
+    struct later *later = &session->later;
+    struct topic *topic = later->topic;
+    later->waits = false;
+    later->worked = later->work != NULL;
+    later->turn = job->queue;
+    if (session->over)
+        session->broker->leave(session); /* may free it */
+    else if (!session->closing)
+        session->broker->answer(session);
+    topic_release(topic);
+}
+
+static int submit(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
+                  struct task *removes)
+{
+    struct later *later = &session->later;
+    later->waits = true;
+    later->worked = false;
+    later->turn = NULL;
+    later->topic = topic;
+    later->work = what;
+    later->job = (struct job){.work = what == NULL ? NULL : work, .done = done};
+    topic_hold(topic);
+    if (removes != NULL)
+        job_removes(&later->job, removes);
+    workers_submit(&session->broker->workers, queue, &later->job);
+    return LATER;
+}
+
+int later_turn(struct session *session, struct topic *topic, struct job_queue *queue)
+{
+    return submit(session, topic, queue, NULL, NULL);
+}
+
+int later_work(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
+               struct task *removes)
+{
+    return submit(session, topic, queue, what, removes);
+}
+
+bool later_result(struct session *session, later_work_t what, int *rc, struct error_text *text)
+{
+    struct later *later = &session->later;
+    if (!later->worked || later->work != what)
+        return false;
+    later->worked = false;
+    *rc = later->result;
+    if (*rc < 0)
+        *text = later->text;
+    return true;
+}
+
+void later_change(struct session *session, struct topic *topic)
+{
+    topic_hold(topic);
+    session->later.changes = topic;
+}
+
+void later_forget(struct session *session)
+{
+    struct later *later = &session->later;
+    later->turn = NULL;
+    later->worked = false;
+    if (later->ring != NULL)
+        ring_free(later->ring);
+    later->ring = NULL;
+    struct topic *topic = later->changes;
+    later->changes = NULL;
+    if (topic != NULL)
+        topic_release(topic);
+}

@@ -1,0 +1,413 @@
+#include "broker/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "broker/group.h"
+#include "broker/request.h"
+#include "broker/sequencer.h"
+#include "broker/session.h"
+#include "broker/topics.h"
+#include "io/channel.h"
+
+/* How long the loop sleeps when nothing is due: it is woken by what happens, not by time. */
+static const uint64_t longest_sleep_ns = 60000000000u;
+/* A store that refuses is told of at once, and again this often. */
+static const uint64_t tell_again_ns = 60000000000u;
+/* While rings are polled, sockets are looked at this often. */
+enum { TURNS_A_LOOK = 64 };
+enum { LISTEN_QUEUE = 128 };
+
+/* On a worker. Windows are replaced by the loop: they are its own. */
+static void trouble(void *context, struct log *log, int error)
+{
+    struct loop *loop = context;
+    uint64_t now = clock_monotonic_ns();
+    if (error == HERMES_EMALFORMED || error == HERMES_EVERSION || error == HERMES_ETOOLARGE) {
+        uint64_t one = 1;
+        atomic_store_explicit(&log->malformed, error, memory_order_release);
+        if (write(loop->trouble_fd, &one, sizeof one) != (ssize_t)sizeof one)
+            note("%s: %s", log->directory, hermes_strerror(error));
+    } else if (log->told_ns == 0 || now - log->told_ns > tell_again_ns) { /* the persister tries on and on */
+        log->told_ns = now;
+        note("%s: %s", log->directory, log->error.bytes);
+    }
+}
+
+/* A publisher that writes its window itself and wrote nonsense: its epoch ends before it. */
+static void cut_off(struct topic *topic, int error)
+{
+    topic->refused++;
+    note("topic '%s': a publisher wrote a malformed frame (%s) and is cut off", topic->name,
+         hermes_error_name(error));
+    topic_end_epoch(topic, EPOCH_MALFORMED);
+    if (topic->publisher != NULL)
+        session_end(topic->publisher);
+}
+
+static void troubled(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, trouble_op));
+    if (result < 0)
+        return;
+    for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next) {
+        int error =
+            topic->opening ? 0 : atomic_exchange_explicit(&topic->log.malformed, 0, memory_order_acquire);
+        if (error != 0)
+            cut_off(topic, error);
+    }
+    if (!loop->broker.stopping)
+        (void)poller_read(loop->broker.poller, op, loop->trouble_fd, &loop->trouble_buffer,
+                          sizeof loop->trouble_buffer);
+}
+
+static void completed(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, workers_op));
+    if (result < 0)
+        return;
+    workers_completed(&loop->broker.workers);
+    (void)poller_read(loop->broker.poller, op, loop->broker.workers.event_fd, &loop->workers_buffer,
+                      sizeof loop->workers_buffer);
+}
+
+/* ---- opening ---- */
+
+/* A lock is the one sure sign of life: it goes with its process, while a killed broker's socket may
+ * accept for some moments more, until the kernel has taken its io_uring down. */
+static int take_lock(const char *path, const char *whose, int *fd, struct error_text *text)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return error_set_errno(text, "open", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(text, HERMES_EBUSY, "another broker serves %s", whose);
+    return HERMES_OK;
+}
+
+static int lock_data(struct loop *loop, struct error_text *text)
+{
+    char path[PATH_BYTES];
+    const char *data = loop->broker.config.location.data;
+    int rc = path_make_parents(data, text);
+    if (rc < 0)
+        return rc;
+    snprintf(path, sizeof path, "%.4000s/lock", data);
+    rc = take_lock(path, data, &loop->lock_fd, text);
+    if (rc < 0)
+        return rc;
+    snprintf(loop->broker.topics_path, sizeof loop->broker.topics_path, "%.4000s/topics", data);
+    rc = path_make_parents(loop->broker.topics_path, text);
+    if (rc == 0)
+        rc = path_shm_for(data, loop->broker.shm, text);
+    return rc < 0 ? rc : path_make_private(loop->broker.shm, text);
+}
+
+static int lock_socket(struct loop *loop, struct error_text *text)
+{
+    const char *path = loop->broker.config.location.socket;
+    char parent[PATH_BYTES];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    const char *temporary = loop->broker.config.location.temporary;
+    if (temporary[0] != 0 && strncmp(path, temporary, strlen(temporary)) == 0) {
+        int rc = path_make_private(temporary, text);
+        if (rc < 0)
+            return rc;
+    }
+    if (slash != NULL && slash != parent) {
+        *slash = 0;
+        int rc = path_make_parents(parent, text);
+        if (rc < 0)
+            return rc;
+    }
+    char lock[PATH_BYTES + 8];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    return take_lock(lock, path, &loop->socket_lock_fd, text);
+}
+
+/* The name is taken before topics are loaded, so that what fails fails early; who connects before
+ * start_listening() is told that there is no broker. */
+static int bind_socket(struct loop *loop, struct error_text *text)
+{
+    const char *path = loop->broker.config.location.socket;
+    struct sockaddr_un address;
+    int directory;
+    int rc = lock_socket(loop, text);
+    if (rc == 0)
+        rc = channel_address(path, &address, &directory, text);
+    if (rc < 0)
+        return rc;
+    loop->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (loop->listen_fd < 0) {
+        rc = error_set_errno(text, "make", "a socket");
+    } else if (unlink(path) != 0 && errno != ENOENT) { /* a former broker's: we hold the lock beside it */
+        rc = error_set(text, error_from_errno(errno),
+                       "%s is in the way of the broker's socket; remove it (%s)", path, strerror(errno));
+    } else {
+        mode_t before = umask(0777 & ~loop->broker.config.socket_mode);
+        loop->bound = bind(loop->listen_fd, (struct sockaddr *)&address, sizeof address) == 0;
+        umask(before);
+        if (!loop->bound)
+            rc = error_set_errno(text, "make the socket", path);
+    }
+    if (directory >= 0)
+        close(directory);
+    return rc;
+}
+
+static int start_listening(struct loop *loop, struct error_text *text)
+{
+    if (listen(loop->listen_fd, LISTEN_QUEUE) != 0)
+        return error_set_errno(text, "listen on", loop->broker.config.location.socket);
+    return listener_start(&loop->listener, loop->broker.poller, loop->listen_fd, text);
+}
+
+static void accepted(struct listener *listener, int fd)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)listener - offsetof(struct loop, listener));
+    if (loop->broker.stopping)
+        close(fd);
+    else
+        session_accept(&loop->broker, fd);
+}
+
+static void not_accepted(struct listener *listener, int error)
+{
+    (void)listener;
+    if (error == EMFILE || error == ENFILE)
+        note("out of descriptors (RLIMIT_NOFILE): a connection was refused");
+    else
+        note("a connection could not be accepted: %s", strerror(error));
+}
+
+static void signalled(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, signal_op));
+    if (result > 0)
+        loop->broker.stopping = true;
+}
+
+static int watch_signals(struct loop *loop, struct error_text *text)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: the write fails, which is enough */
+    loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return loop->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
+}
+
+/* Each session, ring and topic holds a few descriptors. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Nothing that a former broker gave out is given out again, whatever the clock says. */
+static int name_instance(struct broker *broker, struct error_text *text)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return error_set_errno(text, "get", "random numbers");
+    broker->instance = (uint32_t)random[0] | 1;
+    broker->last_id = random[1] >> 1;
+    return HERMES_OK;
+}
+
+static void prepare(struct loop *loop, const struct config *config)
+{
+    *loop = (struct loop){
+        .broker = {.config = *config,
+                   .workers.event_fd = -1,
+                   .uid = geteuid(),
+                   .membarrier = barrier_register(),
+                   .answer = request_answer,
+                   .leave = request_leave},
+        .lock_fd = -1,
+        .socket_lock_fd = -1,
+        .listen_fd = -1,
+        .signal_fd = -1,
+        .trouble_fd = -1,
+    };
+    memcpy(loop->broker.principals.most, config->most, sizeof config->most);
+    loop->broker.persister.trouble = trouble;
+    loop->broker.persister.context = loop;
+    loop->broker.scrubber.workers = &loop->broker.workers;
+    loop->broker.scrubber.bytes_per_second = config->scrub_mb_s * 1000000ull;
+    loop->broker.scrubber.interval_ns = config->scrub_hours * 3600000000000ull;
+    loop->listener.accepted = accepted;
+    loop->listener.trouble = not_accepted;
+    loop->signal_op.done = signalled;
+    loop->trouble_op.done = troubled;
+    loop->workers_op.done = completed;
+}
+
+/* What does not depend on topics, and can fail. */
+static int open_engine(struct loop *loop, struct error_text *text)
+{
+    int rc = watch_signals(loop, text);
+    if (rc == 0 && (loop->trouble_fd = eventfd(0, EFD_CLOEXEC)) < 0)
+        rc = error_set_errno(text, "make", "an eventfd");
+    if (rc == 0)
+        rc = poller_open(loop->broker.config.backend, &loop->broker.poller, text);
+    if (rc == 0)
+        rc = poller_read(loop->broker.poller, &loop->signal_op, loop->signal_fd, loop->signal_buffer,
+                         sizeof loop->signal_buffer);
+    if (rc == 0)
+        rc = poller_read(loop->broker.poller, &loop->trouble_op, loop->trouble_fd, &loop->trouble_buffer,
+                         sizeof loop->trouble_buffer);
+    return rc;
+}
+
+static int start_workers(struct loop *loop, struct error_text *text)
+{
+    int rc = workers_start(&loop->broker.workers, loop->broker.config.workers);
+    if (rc < 0)
+        return error_set(text, rc, "cannot start %u workers", loop->broker.config.workers);
+    persister_start(&loop->broker.persister, &loop->broker.workers, loop->broker.config.sync_interval_ms);
+    return poller_read(loop->broker.poller, &loop->workers_op, loop->broker.workers.event_fd,
+                       &loop->workers_buffer, sizeof loop->workers_buffer);
+}
+
+static void release(struct loop *loop)
+{
+    persister_stop(&loop->broker.persister);
+    scrubber_stop(&loop->broker.scrubber);
+    workers_stop(&loop->broker.workers);
+    poller_close(loop->broker.poller);
+    if (loop->listen_fd >= 0)
+        close(loop->listen_fd);
+    if (loop->signal_fd >= 0)
+        close(loop->signal_fd);
+    if (loop->trouble_fd >= 0)
+        close(loop->trouble_fd);
+    if (loop->bound)
+        unlink(loop->broker.config.location.socket);
+    if (loop->broker.shm[0] != 0)
+        rmdir(loop->broker.shm); /* if nothing is in it */
+    if (loop->socket_lock_fd >= 0)
+        close(loop->socket_lock_fd);
+    if (loop->lock_fd >= 0)
+        close(loop->lock_fd);
+}
+
+int loop_open(struct loop *loop, const struct config *config, struct error_text *text)
+{
+    prepare(loop, config);
+    raise_descriptor_limit();
+    int rc = name_instance(&loop->broker, text);
+    if (rc == 0)
+        rc = lock_data(loop, text);
+    if (rc == 0)
+        rc = bind_socket(loop, text);
+    if (rc == 0)
+        rc = open_engine(loop, text);
+    if (rc == 0)
+        rc = start_workers(loop, text);
+    if (rc == 0)
+        rc = topics_load(&loop->broker, text);
+    if (rc == 0)
+        rc = start_listening(loop, text);
+    if (rc == 0)
+        return HERMES_OK;
+    /* Not loop_close(): that stores everything and leaves nothing in shared memory. Who could not start has
+     * no business there. */
+    listener_stop(&loop->listener);
+    topics_abandon(&loop->broker);
+    release(loop);
+    return rc;
+}
+
+/* ---- running ---- */
+
+/* Subscribers that are waited for have some time to come back after a crash of ours. */
+static uint64_t sleep_in_grace(struct loop *loop, uint64_t sleep_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (now >= loop->broker.grace_until_ns) {
+        loop->broker.grace_until_ns = 0;
+        topic_end_grace(&loop->broker);
+        return sleep_ns;
+    }
+    uint64_t left = loop->broker.grace_until_ns - now;
+    return left < sleep_ns ? left : sleep_ns;
+}
+
+/*
+ * Spins while rings are busy, looking at the sockets now and then; after spin_us of nothing it asks to
+ * be woken, looks once more, and sleeps in the poller.
+ */
+void loop_run(struct loop *loop)
+{
+    uint64_t spin_ns =
+        loop->broker.config.spin_us == UINT32_MAX ? UINT64_MAX : loop->broker.config.spin_us * 1000ull;
+    uint64_t idle_since = 0;
+    unsigned turns = 0;
+    while (!loop->broker.stopping) {
+        if (sequencer_turn(&loop->broker)) {
+            idle_since = 0;
+            if (++turns % TURNS_A_LOOK == 0)
+                poller_run(loop->broker.poller, 0);
+            continue;
+        }
+        if (loop->broker.rings > 0) {
+            if (++turns % TURNS_A_LOOK != 0) {
+                cpu_relax();
+                continue;
+            }
+            uint64_t now = clock_monotonic_ns();
+            if (idle_since == 0)
+                idle_since = now;
+            if (now - idle_since < spin_ns) {
+                poller_run(loop->broker.poller, 0);
+                sched_yield(); /* the persister may have been woken on this core */
+                continue;
+            }
+        }
+        uint64_t sleep_ns = sequencer_park(&loop->broker);
+        sleep_ns = sleep_ns < longest_sleep_ns ? sleep_ns : longest_sleep_ns;
+        if (loop->broker.grace_until_ns != 0)
+            sleep_ns = sleep_in_grace(loop, sleep_ns);
+        poller_run(loop->broker.poller, sleep_ns);
+        sequencer_unpark(&loop->broker);
+        idle_since = 0;
+    }
+}
+
+int loop_close(struct loop *loop, struct error_text *text)
+{
+    loop->broker.stopping = true;
+    listener_stop(&loop->listener);
+    unlink(loop->broker.config.location.socket);
+    loop->bound = false;
+    for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next)
+        if (!topic->opening)
+            group_stop_all(topic);
+    session_close_all(&loop->broker);
+    workers_drain(&loop->broker.workers);       /* what was begun is finished, while topics are there */
+    int rc = topics_close(&loop->broker, text); /* takes all tasks out */
+    release(loop);
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* The event loop: start, serve, stop. */
+#ifndef BROKER_LOOP_H
+#define BROKER_LOOP_H
+
+#include "broker/broker.h"
+#include "io/listener.h"
+
+struct loop {
+    struct broker broker;
+    int lock_fd;
+    int socket_lock_fd;
+    int listen_fd;
+    int signal_fd;
+    int trouble_fd; /* the persister found something for the loop to do */
+    bool bound;
+    struct listener listener;
+    struct poller_op signal_op, trouble_op, workers_op;
+    uint64_t trouble_buffer, workers_buffer;
+    uint8_t signal_buffer[128];
+};
+
+/* After an error nothing is open, and shared memory is as it was. */
+int loop_open(struct loop *loop, const struct config *config, struct error_text *text);
+/* Serves until SIGTERM or SIGINT. */
+void loop_run(struct loop *loop);
+/* An orderly stop. An error: not everything could be stored; what is not is in shared memory. */
+int loop_close(struct loop *loop, struct error_text *text);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The sequencer: takes frames from producers' rings, gives each its place in the topic's one order,
+ * and appends it to the log. It runs in the event loop.
+ *
+ * A ring is a window of its own, written by its producer, gated by `consumed` in the status page. What
+ * stands there belongs to a stranger: the header is copied once and checked, the payload copied once,
+ * by a length that no longer changes. Sequence and CRC are put right without reading the payload.
+ *
+ * What a ring holds outlives its session. A ring that is left takes nothing more (its mark goes, then every
+ * producer fences: barrier_remote()), but what was committed until then goes into the log as room allows, and
+ * only then the ring goes. Its line says `ended` from then on, for a producer that lives and asks; it is free
+ * when the producer closed in order or has another ring, and else the one that ended longest ago is given
+ * away.
+ *
+ * Exactly once across a crash of the broker. Before a batch the journal names the ring, the end of the
+ * log, and the last message consumed from that ring; after it, the ring's line is stored. If the
+ * broker dies in between, the messages behind the journal's position came from that ring and no other, so
+ * counting them gives the ring's line; the next owner of the log does that before anybody can see that
+ * it is there (repair_journal() in log/log.c). The producer, reconnecting, reads that line and sends
+ * again what is not in the log.
+ */
+#ifndef BROKER_SEQUENCER_H
+#define BROKER_SEQUENCER_H
+
+#include "broker/session.h"
+#include "broker/topic.h"
+
+/* A producer's ring of a topic whose log the broker writes. */
+struct ring {
+    struct topic *topic;
+    struct broker *broker;
+    struct session *session; /* NULL: it is left */
+    unsigned index;          /* in the status page, and in topic->rings */
+    uint64_t id;
+    uid_t uid; /* whose share of rings and memory it is of */
+    struct map map;
+    int fd;
+    int eventfd;
+    const uint8_t *data;
+    uint64_t mask;
+    uint64_t position;
+    uint64_t sequence; /* of its next message */
+    bool condemned;    /* it sent something malformed */
+    bool left;         /* no later than `until` */
+    uint64_t until;    /* what is left of it: nothing behind this counts */
+    bool keeps_line;   /* its producer may come and ask */
+    struct poller_owner owner;
+    struct poller_op wake;
+};
+
+/* Its memory, in the principal's share; nobody has it yet. Any thread: ring_make(); the loop: the others. */
+int ring_new(struct session *session, struct ring **ring, struct error_text *text);
+int ring_make(struct ring *ring, struct error_text *text);
+void ring_free(struct ring *ring);
+
+/* Gives it a line of the topic, whose log the owner writes. sequence: of its first message. */
+int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *session, uint64_t sequence,
+                       struct error_text *text);
+/* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never
+ * learned of it is free after one. */
+void sequencer_keep_line(struct ring *ring);
+/* Takes no more from it but what was committed by now. closed: its producer said so, and will not ask. */
+void sequencer_leave_ring(struct ring *ring, bool closed);
+/* The producer of a line that is left has another one now. */
+void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id);
+/* At an orderly stop, when no session and no task is there any more: what is in the rings goes into the log,
+ * and that into its store, as far as there is room. Rings that still hold something are given up: true. */
+bool sequencer_end(struct topic *topic);
+
+/* One turn over the rings, some hundred KiB at most; true if anything moved. */
+bool sequencer_turn(struct broker *broker);
+/* Announces that producers must wake us; returns how long to sleep: 0: there is something to do after all. */
+uint64_t sequencer_park(struct broker *broker);
+void sequencer_unpark(struct broker *broker);
+
+#endif

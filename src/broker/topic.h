@@ -1,0 +1,133 @@
+/*
+ * A topic: its definition, its log, who publishes to it, who subscribes.
+ *
+ *     <data>/topics/<name>/topic.conf    the definition
+ *     <data>/topics/<name>/epochs, ...   log/log.h
+ *     <shm>/<id>.readers                 the lines of a push-back topic
+ *
+ * What may wait for a disk, or takes long, is a job on a worker, one after the other in the queue of what it
+ * is about. While a job of `turns` is under way the loop leaves the log's writer and window alone, and nobody
+ * publishes through the sequencer; while one of `affairs` is, definition and groups; while one of `reading`
+ * is, the topic stays. A topic that was deleted goes when nobody holds it any more.
+ */
+#ifndef BROKER_TOPIC_H
+#define BROKER_TOPIC_H
+
+#include "broker/broker.h"
+#include "group/readers.h"
+#include "log/log.h"
+#include "wire/wire.h"
+
+struct group;
+struct ring;
+
+struct topic {
+    struct topic *next;
+    struct broker *broker;
+    char name[WIRE_TOPIC_BYTES];
+    uint64_t id;
+    bool shared;
+    enum log_durability durability;
+    uint64_t window_bytes;
+    uint64_t segment_bytes;
+    uint64_t keep_bytes; /* retention; 0: all */
+    uint64_t keep_ns;
+    bool push_back;  /* publishers wait for those subscribers that ask for it */
+    bool full_waits; /* on a full disk publishers wait for room; else they are told at once */
+
+    struct log log;
+    struct persisting persisting;
+    struct scrubbing scrubbing;
+    struct job_queue turns, affairs, reading;
+    bool opening;   /* it is being made, or was not: nobody but its maker has it yet */
+    bool deleting;  /* it takes nobody in */
+    bool gone;      /* out of the list */
+    unsigned holds; /* jobs, and handles of sessions */
+
+    struct session *publisher; /* who has the window; NULL while it may come back after a crash of ours */
+    uint64_t grace_until_ns;
+    struct poller_op grace_op; /* when that is over */
+    struct job end_job;        /* ends the epoch `end_epoch`, for the reason `end_why` */
+    bool ends;
+    uint32_t end_epoch;
+    enum epoch_end end_why;
+    struct job renew_job; /* a window for the rings of a topic whose own was spoilt */
+    bool renews;
+    int renew_result;
+    struct poller_op renew_op; /* when it is tried again */
+    struct job change_job;     /* makes or deletes the topic */
+    int change_result;
+    struct error_text change_text;
+
+    struct map readers_map; /* push_back */
+    struct readers *readers;
+    int readers_fd;
+    uint64_t awaited; /* lines of readers that a crash left, whose subscribers may come back */
+
+    struct ring *rings[STATUS_RINGS];
+    uint64_t ring_ends[STATUS_RINGS]; /* the order in which rings left their lines; 0: before our start */
+    uint64_t last_ring_end;
+    unsigned ring_count;
+    unsigned ring_turn; /* where the sequencer begins */
+    bool blocked;       /* the sequencer found no room in the log when it last looked */
+
+    unsigned subscribers;
+    struct group *groups;
+    unsigned group_count;
+    bool groups_unread; /* one is on the disk that could not be loaded */
+    uint64_t refused;
+    uint64_t told_position, told_sequence; /* the end, when it was last known */
+};
+
+/* A job of that queue is under way, or waits. */
+static inline bool queue_is_busy(const struct job_queue *queue)
+{
+    return queue->busy;
+}
+
+struct topic *topic_find(struct broker *broker, const char *name);
+struct topic *topic_by_id(struct broker *broker, uint64_t id);
+struct topic *topic_new(struct broker *broker, const char *name);
+void topic_link(struct topic *topic);
+void topic_unlink(struct topic *topic);
+
+/* Whoever refers to it beyond a call; within a job's done() as well. topic_release() may free it. */
+void topic_hold(struct topic *topic);
+void topic_release(struct topic *topic);
+
+void topic_path(const struct broker *broker, const char *name, const char *file, char path[PATH_BYTES]);
+
+/* From <topic>/topic.conf. HERMES_ENOTFOUND: there is none. */
+int topic_read_definition(struct topic *topic, struct error_text *text);
+/* Written, and safe, or as it was. Any thread, in the turn of topic->affairs. */
+int topic_write_definition(const struct topic *topic, struct error_text *text);
+/* What a creation or a deletion leaves that a crash cut short. Any thread. */
+void topic_remove_remains(const struct broker *broker, const char *name);
+
+/* Makes the log, or takes it up, and the readers page. Any thread, of a topic that nobody else has. */
+int topic_open_log(struct topic *topic, struct error_text *text);
+/* The loop's part of it: tasks, grace, limits. */
+int topic_begin(struct topic *topic, struct error_text *text);
+/* Ends the tasks; blocks until they are out. */
+void topic_end_tasks(struct topic *topic);
+/* keep: the log stays in shared memory, and who reads it with it. */
+void topic_close_readers(struct topic *topic, bool keep);
+
+/* Whoever writes the epoch can no longer: a job. note: its publisher spoilt the window. */
+void topic_end_epoch(struct topic *topic, enum epoch_end why);
+/* A window for the rings, and the sequencer for its writer, as soon as there is room: a job. */
+void topic_renew(struct topic *topic);
+
+/* What may be altered while the topic is served. */
+void topic_apply(struct topic *topic);
+
+/* A subscriber that is to be waited for: *line is its line, and *id goes into it. */
+int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_id, uint32_t *line,
+                     uint64_t *id, struct error_text *text);
+/* Subscribers that did not come back in time after a crash are waited for no longer. */
+void topic_end_grace(struct broker *broker);
+
+/* Never waits: while the log changes hands it says what was last known. */
+void topic_describe(struct topic *topic, struct wire_topic_info *info);
+
+#endif

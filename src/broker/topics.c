@@ -1,0 +1,325 @@
+#include "broker/topics.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "broker/group.h"
+#include "broker/sequencer.h"
+
+/* ---- creating ---- */
+
+static struct topic *of_change_job(struct job *job)
+{
+    return (struct topic *)(void *)((char *)job - offsetof(struct topic, change_job));
+}
+
+static int take_options(struct topic *topic, const struct wire_topic_create *request, struct error_text *text)
+{
+    const struct config *config = &topic->broker->config;
+    topic->durability = (enum log_durability)request->durability;
+    topic->shared = request->shared != 0;
+    topic->window_bytes = request->window_bytes != 0 ? request->window_bytes : config->window_bytes;
+    topic->segment_bytes = request->segment_bytes != 0 ? request->segment_bytes : config->segment_bytes;
+    topic->keep_bytes = request->keep_bytes;
+    topic->keep_ns = request->keep_ns;
+    topic->full_waits = request->full_waits != 0;
+    topic->push_back = request->push_back != 0;
+    if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
+        topic->segment_bytes = topic->window_bytes;
+    if (request->durability > DURABILITY_SYNC)
+        return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
+                         request->durability);
+    if (!window_capacity_is_legal(topic->window_bytes))
+        return error_set(text, HERMES_EINVALID,
+                         "window of %" PRIu64 " bytes: it must be a power of two from 256K to 1G",
+                         topic->window_bytes);
+    if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes % topic->window_bytes != 0)
+        return error_set(text, HERMES_EINVALID,
+                         "segment of %" PRIu64
+                         " bytes: it must be at least 1M and a multiple of the window's %" PRIu64,
+                         topic->segment_bytes, topic->window_bytes);
+    return HERMES_OK;
+}
+
+static void make(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    char path[PATH_BYTES];
+    topic_path(topic->broker, topic->name, "topic.conf", path);
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        topic->change_result = error_set(
+            &topic->change_text, HERMES_EEXISTS,
+            "topic '%s' is on the disk, but is not served: the broker said why when it started", topic->name);
+        return;
+    }
+    int rc = topic_write_definition(topic, &topic->change_text);
+    if (rc == 0)
+        rc = topic_open_log(topic, &topic->change_text);
+    if (rc < 0) {
+        unlink(path);
+        topic_remove_remains(topic->broker, topic->name);
+    }
+    topic->change_result = rc;
+}
+
+static void made(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    if (topic->change_result == 0 && (topic->change_result = topic_begin(topic, &topic->change_text)) < 0)
+        log_abandon(&topic->log); /* no memory: it is served after a restart */
+    if (topic->change_result < 0)
+        topic_unlink(topic);
+    else
+        topic->opening = false;
+    topic_release(topic);
+}
+
+int topics_create(struct broker *broker, const struct wire_topic_create *request, struct topic **out,
+                  struct error_text *text)
+{
+    if (broker->topic_count >= broker->config.topics_max)
+        return error_set(text, HERMES_ELIMIT, "%u topics ([broker] topics_max)", broker->topic_count);
+    struct topic *topic = topic_new(broker, request->topic);
+    if (topic == NULL)
+        return error_set(text, HERMES_ENOMEM, "topic '%s'", request->topic);
+    int rc = take_options(topic, request, text);
+    if (rc < 0) {
+        free(topic);
+        return rc;
+    }
+    do
+        topic->id = path_hash(topic->name) ^ (clock_realtime_ns() * 0x9E3779B97F4A7C15u);
+    while (topic->id == 0 || topic_by_id(broker, topic->id) != NULL);
+    topic->opening = true;
+    topic_link(topic);
+    topic_hold(topic);
+    topic_hold(topic);
+    topic->change_job = (struct job){.work = make, .done = made};
+    workers_submit(&broker->workers, &topic->turns, &topic->change_job);
+    *out = topic;
+    return HERMES_OK;
+}
+
+/* ---- deleting: behind all that is under way for the topic, in three steps ---- */
+
+static void remove_log(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    if (topic->durability != DURABILITY_MEMORY)
+        persister_release(&topic->persisting);
+    group_discard_all(topic);
+    topic_close_readers(topic, false);
+    (void)log_close(&topic->log, STATE_DELETED);
+    topic_remove_remains(topic->broker, topic->name);
+}
+
+static void deleted(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    group_free_all(topic);
+    topic_unlink(topic);
+    topic_release(topic);
+}
+
+static void remove_definition(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    char path[PATH_BYTES];
+    topic_path(topic->broker, topic->name, "topic.conf", path);
+    if (unlink(path) != 0)
+        topic->change_result = error_set_errno(&topic->change_text, "delete", path);
+}
+
+static void definition_removed(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    if (topic->change_result < 0) {
+        topic->deleting = false;
+        topic_release(topic);
+        return;
+    }
+    poller_cancel(topic->broker->poller, &topic->grace_op);
+    topic->change_job = (struct job){.work = remove_log, .done = deleted};
+    if (topic->durability != DURABILITY_MEMORY)
+        job_removes(&topic->change_job, &topic->persisting.task);
+    if (topic->durability != DURABILITY_MEMORY && scrubber_has(&topic->scrubbing))
+        job_removes(&topic->change_job, &topic->scrubbing.task);
+    group_remove_tasks(topic, &topic->change_job);
+    workers_submit(&topic->broker->workers, &topic->turns, &topic->change_job);
+}
+
+static void readers_are_through(struct job *job)
+{
+    struct topic *topic = of_change_job(job);
+    topic->change_job = (struct job){.work = remove_definition, .done = definition_removed};
+    workers_submit(&topic->broker->workers, &topic->affairs, &topic->change_job);
+}
+
+int topics_delete(struct topic *topic, struct error_text *text)
+{
+    if (topic->publisher != NULL || topic->ring_count > 0)
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher", topic->name);
+    topic->deleting = true;
+    topic->change_result = HERMES_OK;
+    topic_hold(topic);
+    topic->change_job = (struct job){.done = readers_are_through};
+    workers_submit(&topic->broker->workers, &topic->reading, &topic->change_job);
+    return HERMES_OK;
+}
+
+/* ---- loading ---- */
+
+/* A topic that cannot be served keeps what it has: its name and id are known while the rest is swept. */
+static int load_one(struct broker *broker, const char *name, struct error_text *text)
+{
+    struct topic *topic = topic_new(broker, name);
+    if (topic == NULL) {
+        broker->unread = true;
+        return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
+    }
+    int rc = topic_read_definition(topic, text);
+    if (rc < 0) {
+        free(topic);
+        broker->unread |= rc != HERMES_ENOTFOUND;
+        if (rc == HERMES_ENOTFOUND) /* a creation or a deletion that a crash cut short */
+            topic_remove_remains(broker, name);
+        return rc == HERMES_ENOTFOUND ? HERMES_OK : rc;
+    }
+    rc = topic_open_log(topic, text);
+    if (rc == 0 && (rc = topic_begin(topic, text)) < 0) {
+        topic_close_readers(topic, true);
+        log_abandon(&topic->log);
+    }
+    if (rc < 0) {
+        topic->next = broker->unserved;
+        broker->unserved = topic;
+        return rc;
+    }
+    topic_link(topic);
+    group_load_all(topic);
+    return HERMES_OK;
+}
+
+static bool is_unserved(const struct broker *broker, uint64_t id)
+{
+    for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
+        if (topic->id == id)
+            return true;
+    return false;
+}
+
+static void forget_unserved(struct broker *broker)
+{
+    while (broker->unserved != NULL) {
+        struct topic *topic = broker->unserved;
+        broker->unserved = topic->next;
+        free(topic);
+    }
+}
+
+/* The window that is its log's, the status page, the readers, groups' pages: what a topic that is served has.
+ */
+static bool owns_file(const struct topic *topic, const char *name, const char *kind)
+{
+    char window[64];
+    snprintf(window, sizeof window, "%016" PRIx64 ".%" PRIu32 ".window", topic->id, topic->log.epoch);
+    return strcmp(kind, ".status") == 0 || strcmp(name, window) == 0 ||
+           (strcmp(kind, ".readers") == 0 && topic->readers != NULL) || group_owns_file(topic, name);
+}
+
+/* Does nobody need that file? Of a topic whose definition cannot be read not even the id is known, so what is
+ * unknown may be its: a start that could not do its work must not cost what a crash left. */
+static bool is_left_over(struct broker *broker, const char *name)
+{
+    char *kind;
+    uint64_t id = strtoull(name, &kind, 16);
+    if (kind != name + 16 || *kind != '.')
+        return true;
+    const struct topic *topic = topic_by_id(broker, id);
+    return topic != NULL ? !owns_file(topic, name, kind) : !is_unserved(broker, id) && !broker->unread;
+}
+
+/* Windows and status pages of topics that are no more. */
+static void sweep(struct broker *broker)
+{
+    DIR *directory = opendir(broker->shm);
+    struct dirent *item;
+    while (directory != NULL && (item = readdir(directory)) != NULL)
+        if (item->d_name[0] != '.' && is_left_over(broker, item->d_name))
+            unlinkat(dirfd(directory), item->d_name, 0);
+    if (directory != NULL)
+        closedir(directory);
+}
+
+int topics_load(struct broker *broker, struct error_text *text)
+{
+    DIR *directory = opendir(broker->topics_path);
+    if (directory == NULL)
+        return error_set_errno(text, "list", broker->topics_path);
+    struct dirent *item;
+    while ((item = readdir(directory)) != NULL) {
+        if (hermes_topic_name_check(item->d_name) < 0)
+            continue;
+        /* One damaged topic must not keep the others from being served. */
+        if (load_one(broker, item->d_name, text) < 0)
+            note("topic '%s' is not served, and what it has is left as it is: %s", item->d_name, text->bytes);
+    }
+    closedir(directory);
+    sweep(broker);
+    forget_unserved(broker);
+    return HERMES_OK;
+}
+
+/* ---- the end ---- */
+
+/* What is in its rings goes in first: their producers were told that it would. */
+static int close_one(struct topic *topic)
+{
+    topic_end_tasks(topic);
+    if (sequencer_end(topic))
+        note("topic '%s' has no room for all that publishers had handed over: who has stopped since has lost "
+             "it",
+             topic->name);
+    group_close_all(topic);
+    int rc = log_close(&topic->log, STATE_CLOSED);
+    topic_close_readers(topic, rc < 0);
+    return rc;
+}
+
+int topics_close(struct broker *broker, struct error_text *text)
+{
+    int first = HERMES_OK;
+    while (broker->topics != NULL) {
+        struct topic *topic = broker->topics;
+        int rc = close_one(topic);
+        if (rc < 0)
+            note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
+                 hermes_strerror(rc));
+        if (rc < 0 && first == 0)
+            first = error_set(text, rc, "topic '%s'", topic->name);
+        poller_cancel(broker->poller, &topic->grace_op);
+        poller_cancel(broker->poller, &topic->renew_op);
+        topic_unlink(topic); /* it goes when these have ended */
+    }
+    return first;
+}
+
+void topics_abandon(struct broker *broker)
+{
+    while (broker->topics != NULL) {
+        struct topic *topic = broker->topics;
+        topic_end_tasks(topic);
+        group_abandon_all(topic);
+        topic_close_readers(topic, true);
+        log_abandon(&topic->log);
+        poller_cancel(broker->poller, &topic->grace_op);
+        topic_unlink(topic);
+    }
+}

@@ -1,0 +1,29 @@
+/*
+ * All topics: loaded at the start, created, deleted, closed or abandoned at the end; and what a crash left
+ * behind.
+ */
+#ifndef BROKER_TOPICS_H
+#define BROKER_TOPICS_H
+
+#include "broker/topic.h"
+
+/* Opens all topics under the data directory; sweeps from shared memory what belongs to none. */
+int topics_load(struct broker *broker, struct error_text *text);
+
+/*
+ * Begins to make a topic, whose name is taken from here on, and to delete one, which takes nobody in from
+ * here on; *topic is held for the caller. Who waits for topic->turns behind them finds topic->change_result,
+ * and change_text. HERMES_EEXISTS, HERMES_ELIMIT, HERMES_EINVALID, HERMES_EBUSY: nothing was begun.
+ */
+int topics_create(struct broker *broker, const struct wire_topic_create *request, struct topic **topic,
+                  struct error_text *text);
+int topics_delete(struct topic *topic, struct error_text *text);
+
+/* An orderly stop: everything is stored. Blocks. */
+int topics_close(struct broker *broker, struct error_text *text);
+
+/* Lets go of all topics and leaves what they have in shared memory, as a crash does: after a start that
+ * failed. */
+void topics_abandon(struct broker *broker);
+
+#endif
