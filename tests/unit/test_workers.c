@@ -440,24 +440,75 @@ static uint64_t tick(struct task *task, uint64_t now_ns)
     return clockwork->due_ns = now_ns + clockwork->step_ns;
 }
 
+enum { CLOCKS = 200 };
+
+/* One of so many always wants to run at once; 0: none does. */
+static void run_clocks(int restless)
+{
+    struct workers workers;
+    static struct clockwork clocks[CLOCKS];
+    uint64_t seed = 42;
+    assert_int_equal(workers_start(&workers, 4), 0);
+    for (int i = 0; i < CLOCKS; i++) {
+        clocks[i] = (struct clockwork){
+            .task = {.run = tick}, .step_ns = 1 + test_random(&seed) % 2000000, .left = 50};
+        if (restless != 0 && i % restless == 0)
+            clocks[i].step_ns = 0;
+        assert_int_equal(workers_add(&workers, &clocks[i].task), 0);
+    }
+    for (int i = 0; i < CLOCKS; i++)
+        if (clocks[i].step_ns != 0)
+            gate_pass(&clocks[i].over);
+    for (int i = 0; i < CLOCKS; i++)
+        workers_remove(&workers, &clocks[i].task);
+    workers_stop(&workers);
+}
+
 static void tasks_run_when_they_are_due_and_never_before(void **state)
 {
     (void)state;
-    enum { TASKS = 200 };
+    run_clocks(0);
+}
+
+static void who_always_wants_to_run_keeps_no_other_from_its_turn(void **state)
+{
+    (void)state;
+    run_clocks(10);
+}
+
+struct meeting {
+    struct task task;
+    struct gate *mine, *others;
+    unsigned runs;
+};
+
+static uint64_t meet(struct task *task, uint64_t now_ns)
+{
+    struct meeting *meeting = (struct meeting *)task;
+    if (meeting->runs++ == 0)
+        return now_ns + 1000000;
+    gate_open(meeting->mine);
+    gate_pass(meeting->others);
+    return TASK_WHEN_RUNG;
+}
+
+/* Nobody brings anything meanwhile: it is time alone that makes them due. */
+static void tasks_that_are_due_together_run_together(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 50 };
     struct workers workers;
-    static struct clockwork clocks[TASKS];
-    uint64_t seed = 42;
-    assert_int_equal(workers_start(&workers, 4), 0);
-    for (int i = 0; i < TASKS; i++) {
-        clocks[i] = (struct clockwork){
-            .task = {.run = tick}, .step_ns = i % 10 == 0 ? 0 : 1 + test_random(&seed) % 2000000, .left = 50};
-        assert_int_equal(workers_add(&workers, &clocks[i].task), 0);
+    assert_int_equal(workers_start(&workers, 3), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct gate a = {0}, b = {0};
+        struct meeting one = {{.run = meet}, &a, &b, 0}, two = {{.run = meet}, &b, &a, 0};
+        assert_int_equal(workers_add(&workers, &one.task), 0);
+        assert_int_equal(workers_add(&workers, &two.task), 0);
+        gate_pass(&a);
+        gate_pass(&b);
+        workers_remove(&workers, &one.task);
+        workers_remove(&workers, &two.task);
     }
-    for (int i = 0; i < TASKS; i++) /* those that want to run at once keep none from its turn */
-        if (clocks[i].step_ns != 0)
-            gate_pass(&clocks[i].over);
-    for (int i = 0; i < TASKS; i++)
-        workers_remove(&workers, &clocks[i].task);
     workers_stop(&workers);
 }
 
@@ -510,34 +561,39 @@ static void a_job_begins_when_the_tasks_that_it_removes_are_out(void **state)
 {
     (void)state;
     struct workers workers;
-    struct errand busy = an_errand(), resting = an_errand();
-    busy.held = true;
+    struct errand busy[2] = {an_errand(), an_errand()}, resting = an_errand();
     assert_int_equal(workers_start(&workers, 4), 0);
     begin_story();
     assert_int_equal(workers_add(&workers, &resting.task), 0);
     await_runs(&resting, 1);
-    assert_int_equal(workers_add(&workers, &busy.task), 0);
-    gate_pass(&busy.entered);
     struct step removal = step_named('a'), beside = step_named('b');
-    job_removes(&removal.job, &busy.task);
     job_removes(&removal.job, &resting.task);
+    for (int i = 0; i < 2; i++) {
+        busy[i].held = true;
+        assert_int_equal(workers_add(&workers, &busy[i].task), 0);
+        gate_pass(&busy[i].entered);
+        job_removes(&removal.job, &busy[i].task);
+    }
     workers_submit(&workers, NULL, &removal.job);
+    workers_ring(&workers, &busy[0].task); /* too late to count */
+    workers_ring(&workers, &resting.task);
+    gate_open(&busy[0].until);
+    await_runs(&busy[0], 1);
     workers_submit(&workers, NULL, &beside.job); /* the loop goes on meanwhile */
     while (!beside.done)
         await_completion(&workers);
     assert_false(removal.done);
-    workers_ring(&workers, &busy.task); /* too late to count */
-    workers_ring(&workers, &resting.task);
-    gate_open(&busy.until);
+    gate_open(&busy[1].until);
     workers_drain(&workers);
-    assert_true(busy.left && resting.left);
-    assert_string_equal(story.bytes, "bBllaA");
-    assert_int_equal(atomic_load(&busy.runs), 1);
+    assert_true(busy[0].left && busy[1].left && resting.left);
+    assert_string_equal(story.bytes, "bBlllaA");
+    assert_int_equal(atomic_load(&busy[0].runs), 1);
+    assert_int_equal(atomic_load(&busy[1].runs), 1);
     assert_int_equal(atomic_load(&resting.runs), 1);
     /* And it may come back. */
-    assert_int_equal(workers_add(&workers, &busy.task), 0);
-    await_runs(&busy, 2);
-    workers_remove(&workers, &busy.task);
+    assert_int_equal(workers_add(&workers, &busy[0].task), 0);
+    await_runs(&busy[0], 2);
+    workers_remove(&workers, &busy[0].task);
     workers_stop(&workers);
 }
 
@@ -627,6 +683,8 @@ int main(void)
         cmocka_unit_test(a_ring_while_a_task_runs_has_it_run_again),
         cmocka_unit_test(no_ring_is_lost_and_a_task_never_runs_twice_at_once),
         cmocka_unit_test(tasks_run_when_they_are_due_and_never_before),
+        cmocka_unit_test(who_always_wants_to_run_keeps_no_other_from_its_turn),
+        cmocka_unit_test(tasks_that_are_due_together_run_together),
         cmocka_unit_test(who_is_due_first_stays_first_when_others_come_and_go),
         cmocka_unit_test(a_job_begins_when_the_tasks_that_it_removes_are_out),
         cmocka_unit_test(who_sleeps_in_a_task_is_interrupted_when_it_is_to_go),
