@@ -89,6 +89,23 @@ static uint64_t next_look(struct persisting *persisting, uint64_t now_ns, uint32
     return 0;
 }
 
+/* Even where there was trouble: a full disk is no reason not to sync what is there, and not to delete what is
+ * kept for too long. That is what makes room again. */
+static int confirm(struct persisting *persisting, uint64_t now_ns, bool trouble)
+{
+    struct log *log = persisting->log;
+    bool tick = trouble || now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
+    if (log->failed || !(tick || is_sync(persisting)))
+        return HERMES_OK;
+    int rc = log_sync(log);
+    if (rc < 0 || !tick)
+        return rc;
+    persisting->ticked_ns = now_ns;
+    rc = log_retain(log);
+    log_prepare(log);
+    return rc < 0 ? rc : HERMES_OK;
+}
+
 static uint64_t look(struct task *task, uint64_t now_ns)
 {
     struct persisting *persisting = of(task);
@@ -99,16 +116,10 @@ static uint64_t look(struct task *task, uint64_t now_ns)
         return TASK_WHEN_RUNG;
     if (now_ns < log->retry_ns)
         return log->retry_ns;
-    bool tick = now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
     int64_t moved = copy(log);
-    int rc = moved < 0 ? (int)moved : HERMES_OK;
-    if (rc == 0 && (tick || is_sync(persisting)))
-        rc = log_sync(log);
-    if (rc == 0 && tick) {
-        log_prepare(log);
-        rc = log_retain(log);
-        persisting->ticked_ns = now_ns;
-    }
+    int rc = confirm(persisting, now_ns, moved < 0);
+    if (moved < 0)
+        rc = (int)moved;
     if (moved != 0 || rc < 0)
         watch_leave(persisting);
     if (rc < 0)

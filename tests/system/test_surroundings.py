@@ -93,6 +93,17 @@ class Surroundings(Case):
         self.assertEqual(b.info("t")["failed"], False)
         self.assertEqual(b.stop(), (0, []))
 
+    def test_a_topic_on_a_full_disk_is_told_to_keep_less(self):
+        self.restart_on("4M")
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M", "--when-full", "wait")
+        waiting = b.popen("pub", "t", "--count", "30000", "--size", "100", "--durable", stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: b.info("t")["full"], "the disk is full")
+        b.run("topic", "alter", "t", "--keep-bytes", "1M")
+        self.assertEqual(waiting.wait(60), 0)
+        self.assertEqual(self.numbers("t")[-1], 30000)
+        self.assertEqual(b.stop(), (0, []))
+
     def test_stop_on_a_full_disk_throws_nothing_away(self):
         data = self.restart_on("4M")
         b = self.broker
