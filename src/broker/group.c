@@ -221,7 +221,7 @@ static void ends_of(struct topic *topic, uint64_t *oldest, uint64_t *end)
 {
     log_lock(&topic->log);
     const struct window *window = topic->log.window;
-    *end = atomic_load(&window->position) & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
+    *end = log_committed(&topic->log).position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
     *oldest = topic->durability == DURABILITY_MEMORY ? window_oldest(window, *end)
                                                      : atomic_load(&topic->log.status->first);
     log_unlock(&topic->log);

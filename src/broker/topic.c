@@ -293,7 +293,7 @@ int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_
         return HERMES_OK;
     }
     *id = broker_next_id(topic->broker);
-    int found = readers_add(topic->readers, *id, atomic_load(&topic->log.window->position));
+    int found = readers_add(topic->readers, *id, log_committed(&topic->log).position);
     if (found < 0)
         return error_set(text, HERMES_ELIMIT, "topic '%s' waits for %d subscribers", topic->name,
                          READERS_LINES);
@@ -506,8 +506,9 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
     const struct status *status = topic->log.status;
     if (!queue_is_busy(&topic->turns)) {
         /* The writer's own word; a hostile one deceives only who asks about its topic. */
-        topic->told_position = atomic_load(&topic->log.window->position);
-        topic->told_sequence = atomic_load(&topic->log.window->sequence) - 1;
+        struct window_end end = log_committed(&topic->log);
+        topic->told_position = end.position;
+        topic->told_sequence = end.sequence - 1;
     }
     *info = (struct wire_topic_info){
         .topic_id = topic->id,

@@ -106,6 +106,17 @@ static inline bool log_has_writer(const struct log *log)
     return atomic_load_explicit(&log->status->writer, memory_order_relaxed) != WRITER_NOBODY;
 }
 
+/* Where the log ends for who comes now: the writer's own word, which one that misbehaves may have made up;
+ * once the epoch is over, its end, beyond which the window may hold a commit that came too late to count. For
+ * the thread that begins and ends epochs. */
+static inline struct window_end log_committed(const struct log *log)
+{
+    if (log->ended)
+        return log->end;
+    return (struct window_end){.position = atomic_load(&log->window->position),
+                               .sequence = atomic_load(&log->window->sequence)};
+}
+
 /* Of writer.c, for log_open(): the file of a window that is still to be initialised. */
 int log_make_window(struct log *log, uint32_t epoch, struct map *map, int *fd, struct error_text *text);
 
