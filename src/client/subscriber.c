@@ -223,9 +223,7 @@ int subscriber_attach_again(struct hermes_subscriber *s)
         return member_start(s);
     if (!stored)
         return reader_seek_first(&s->reader);
-    rc = reader_seek_position(&s->reader, position);
-    s->reader.sequence = sequence;
-    return rc;
+    return reader_resume(&s->reader, position, sequence);
 }
 
 /* A restarted broker has taken the log up: nothing changed but the doorbell (and a group's page, if it had to

@@ -378,8 +378,7 @@ static int go_offline(struct hermes_log_reader *reader)
     memset(reader->offline, 0, STATUS_BYTES);
     *reader->offline = (struct status){.magic = STATUS_MAGIC,
                                        .version = STATUS_VERSION,
-                                       .durability = DURABILITY_ASYNC,
-                                       .window_bytes = WINDOW_MIN_BYTES};
+                                       .durability = DURABILITY_ASYNC};
     atomic_store(&reader->offline->epoch, 1);
     status_note_epoch(reader->offline, &(struct epoch_record){.epoch = 1,
                                                               .end = EPOCH_STOPPED,

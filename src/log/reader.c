@@ -41,9 +41,17 @@ static int map_window(struct reader *reader, int fd, uint32_t epoch)
     return HERMES_OK;
 }
 
-/* Goes over to the current epoch's window, even if that is over as well. The position stays: what was
- * readable has moved with it. HERMES_EAGAIN: the reader's epoch is over, and there is no other yet. */
-static int follow_epoch(struct reader *reader)
+/* Where the former epoch ended is known by now. */
+static void step_back(struct reader *reader, uint32_t former)
+{
+    struct epoch_record record;
+    if (reader->past_seal && status_find_epoch(reader->status, former, &record) && record.end != EPOCH_OPEN &&
+        reader->position > record.end_position)
+        reader_hop(reader, record.end_position, 0);
+    reader->past_seal = false;
+}
+
+int reader_follow_epoch(struct reader *reader)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
         /* Acquire pairs with the release of epoch in log_renew(). */
@@ -64,11 +72,13 @@ static int follow_epoch(struct reader *reader)
             continue;
         if (rc < 0)
             return error_set(&reader->error, rc, "cannot open the window of epoch %" PRIu32, epoch);
+        uint32_t former = reader->epoch;
         rc = map_window(reader, fd, epoch);
         close(fd);
         if (rc < 0)
             return rc;
         reader->seal = seal; /* if it has changed since, the next look finds that out */
+        step_back(reader, former);
         return HERMES_OK;
     }
     return HERMES_EAGAIN;
@@ -80,7 +90,7 @@ static int enter_epoch(struct reader *reader)
     uint64_t start = clock_monotonic_ns();
     for (;;) {
         uint32_t epoch = atomic_load_explicit(&reader->status->epoch, memory_order_acquire);
-        int rc = follow_epoch(reader);
+        int rc = reader_follow_epoch(reader);
         if (rc != HERMES_EAGAIN)
             return rc;
         if (status_is_closed(reader->status))
@@ -118,6 +128,25 @@ void reader_close(struct reader *reader)
     reader->copy = NULL;
 }
 
+uint64_t reader_end(const struct reader *reader)
+{
+    const struct status *status = reader->status;
+    struct epoch_record record;
+    if ((uint32_t)status_load_seal(status) >= reader->epoch &&
+        status_find_epoch(status, reader->epoch, &record) && record.end != EPOCH_OPEN)
+        return record.end_position;
+    /* The publisher's own word, and it may be a stranger's: rounded and bounded, so that nothing outside of
+     * the window is looked at. */
+    uint64_t position = atomic_load_explicit(&reader->window->position, memory_order_acquire);
+    position &= ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
+    if (!reader->stored)
+        return position;
+    uint64_t persisted = atomic_load_explicit(&status->persisted, memory_order_acquire);
+    if (position < persisted)
+        return persisted;
+    return position - persisted <= reader->mask + 1 ? position : persisted;
+}
+
 /* ---- the store ---- */
 
 static bool segment_covers(const struct reader *reader, uint64_t position)
@@ -126,7 +155,7 @@ static bool segment_covers(const struct reader *reader, uint64_t position)
            position - reader->segment.header.base < reader->segment.header.size;
 }
 
-static int open_segment(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place)
+int reader_open_segment(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place)
 {
     int rc = reader->source.open_segment(reader->source.context, key, value, place);
     if (rc < 0)
@@ -170,7 +199,7 @@ static int enter_store(struct reader *reader)
 {
     if (!segment_covers(reader, reader->position)) {
         struct store_place place;
-        int rc = open_segment(reader, STORE_BY_POSITION, reader->position, &place);
+        int rc = reader_open_segment(reader, STORE_BY_POSITION, reader->position, &place);
         if (rc == HERMES_EGONE)
             return skip_retired(reader);
         if (rc == HERMES_ENOTFOUND || rc == HERMES_EMALFORMED || rc == HERMES_ECHECKSUM)
@@ -206,22 +235,19 @@ static void note_gap(struct reader *reader, const hermes_header_t *header)
     }
 }
 
-/* What was overwritten in a memory topic is gone. Frames never cross a multiple of C, so the next such
- * multiple is a place to go on; else the end. */
+/* What was overwritten in a memory topic is gone: on with the oldest that is left. */
 static int skip_overwritten(struct reader *reader)
 {
-    const struct window *window = reader->window;
-    uint64_t end = atomic_load_explicit(&window->position, memory_order_acquire);
-    uint64_t limit = atomic_load_explicit(&window->overwrite_limit, memory_order_acquire);
-    if (reader->position >= limit)
+    if (window_still_there(reader->window, reader->position))
         return HERMES_OK;
-    reader->position = window_oldest(window, end);
+    uint64_t oldest = window_oldest(reader->window, reader_end(reader));
+    if (reader->position < oldest)
+        reader->position = oldest;
     return error_set(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
                      reader->position);
 }
 
-/* What is stored from the reader's position on, in the segment that is mapped. */
-static struct frames stored_frames(const struct reader *reader, uint64_t persisted, enum frame_check check)
+struct frames reader_stored_frames(const struct reader *reader, uint64_t persisted, enum frame_check check)
 {
     const struct segment *segment = &reader->segment;
     uint64_t end = segment->header.base + segment->header.size;
@@ -262,7 +288,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         int rc = enter_store(reader);
         if (rc < 0)
             return rc;
-        struct frames frames = stored_frames(reader, persisted, FRAME_CHECKSUMS);
+        struct frames frames = reader_stored_frames(reader, persisted, FRAME_CHECKSUMS);
         struct frame frame;
         if ((rc = frames_next(&frames, &frame)) < 0)
             return tell_damage(reader, &frames, &frame, rc);
@@ -336,7 +362,7 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
             reader->owner_changed = true;
             return HERMES_EAGAIN;
         }
-        rc = follow_epoch(reader);
+        rc = reader_follow_epoch(reader);
         if (rc != HERMES_EAGAIN)
             return rc < 0 ? rc : HERMES_EAGAIN;
         if ((rc = read_to_end(reader, seal)) <= 0)
@@ -448,178 +474,4 @@ int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)
         if (left > most && rc == HERMES_ETIMEOUT)
             return HERMES_EAGAIN; /* time for the caller to see whether its broker lives */
     }
-}
-
-/* ---- seeking ---- */
-
-static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
-{
-    reader_hop(reader, position, sequence);
-    reader->in_store = false;
-    reader->skip_below_sequence = reader->skip_below_time = 0;
-    reader->detour = reader->skipping = false;
-}
-
-int reader_seek_end(struct reader *reader)
-{
-    int rc = follow_epoch(reader);
-    if (rc < 0 && rc != HERMES_EAGAIN)
-        return rc;
-    go_to(reader, atomic_load_explicit(&reader->window->position, memory_order_acquire), 0);
-    return HERMES_OK;
-}
-
-int reader_seek_first(struct reader *reader)
-{
-    int rc = reader_seek_end(reader);
-    if (rc < 0)
-        return rc;
-    if (reader->stored) {
-        if (atomic_load_explicit(&reader->status->persisted, memory_order_acquire) >
-            atomic_load_explicit(&reader->status->first, memory_order_acquire)) {
-            struct store_place place;
-            do /* retention may be faster once, not for ever */
-                rc = open_segment(reader, STORE_BY_POSITION, atomic_load(&reader->status->first), &place);
-            while (rc == HERMES_EGONE);
-            if (rc < 0)
-                return rc;
-            go_to(reader, reader->segment.header.base, reader->segment.header.first_sequence);
-            reader->in_store = true;
-            return HERMES_OK;
-        }
-        go_to(reader, atomic_load(&reader->status->first), 0);
-        return HERMES_OK;
-    }
-    uint64_t end = reader->position;
-    go_to(reader, 0, 0);
-    (void)skip_overwritten(reader);
-    if (reader->position > end)
-        reader->position = end;
-    return HERMES_OK;
-}
-
-static bool comes_before(const hermes_header_t *header, enum store_key key, uint64_t value)
-{
-    return (key == STORE_BY_SEQUENCE ? header->sequence : header->timestamp) < value;
-}
-
-/* The frame at that place of the segment, if it is a whole one. */
-static bool frame_at(const struct segment *segment, uint64_t offset, uint64_t end, hermes_header_t *header)
-{
-    memcpy(header, segment->data + offset, sizeof *header);
-    return hermes_message_verify(header, segment->data + offset + HERMES_HEADER_BYTES,
-                                 (size_t)(end - offset)) == 0;
-}
-
-/* What an index said is believed if such a frame is there. */
-static bool is_frame(const struct segment *segment, uint64_t end, const struct store_place *place)
-{
-    uint64_t offset = place->position - segment->header.base;
-    hermes_header_t header;
-    return place->indexed && place->position >= segment->header.base && offset < end &&
-           offset % HERMES_FRAME_ALIGNMENT == 0 && frame_at(segment, offset, end, &header) &&
-           (header.type != HERMES_TYPE_DATA || header.sequence == place->sequence);
-}
-
-/*
- * Without an index the structure of a segment serves as one: no frame crosses a multiple of the window's
- * capacity C, so one begins at each. Returns the last of these that comes before the value, by a binary
- * search; the first where something is not as it should be.
- */
-static uint64_t find_stretch(const struct reader *reader, uint64_t end, enum store_key key, uint64_t value)
-{
-    const uint64_t stretch = reader->mask + 1;
-    uint64_t low = 0, high = (end + stretch - 1) / stretch;
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        hermes_header_t header;
-        if (!frame_at(&reader->segment, middle * stretch, end, &header) || header.type != HERMES_TYPE_DATA)
-            return 0;
-        *(comes_before(&header, key, value) ? &low : &high) = middle;
-    }
-    return low * stretch;
-}
-
-/*
- * From the place on, in the segment that is mapped, to the message itself: from header to header, payloads
- * are not touched. Where something is not as it should be the walk ends early, and the reader, who skips what
- * it does not want, finds out and says so.
- */
-static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
-                    const struct store_place *place)
-{
-    const struct segment *segment = &reader->segment;
-    const uint64_t base = segment->header.base;
-    uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
-    uint64_t end = persisted - base < segment->header.size ? persisted - base : segment->header.size;
-    uint64_t offset, sequence = place->sequence;
-    if (is_frame(segment, end, place)) {
-        offset = place->position - base;
-    } else {
-        offset = find_stretch(reader, end, key, value);
-        sequence = offset == 0 ? segment->header.first_sequence : 0;
-    }
-    while (offset < end) {
-        hermes_header_t header;
-        memcpy(&header, segment->data + offset, sizeof header);
-        uint64_t bytes = hermes_frame_bytes(header.length);
-        if (hermes_message_decode(&header, (size_t)(end - offset)) < 0 || bytes > end - offset ||
-            (sequence != 0 && header.sequence != sequence))
-            break;
-        sequence = header.sequence;
-        if (header.type == HERMES_TYPE_DATA && !comes_before(&header, key, value))
-            break;
-        sequence += header.type == HERMES_TYPE_DATA;
-        offset += bytes;
-    }
-    go_to(reader, base + offset, sequence);
-    reader->in_store = true;
-}
-
-static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
-{
-    const struct status *status = reader->status;
-    struct store_place place;
-    if (!reader->stored || atomic_load_explicit(&status->persisted, memory_order_acquire) <=
-                               atomic_load_explicit(&status->first, memory_order_acquire))
-        return reader_seek_first(reader);
-    int rc = follow_epoch(reader);
-    if (rc < 0 && rc != HERMES_EAGAIN)
-        return rc;
-    if ((rc = open_segment(reader, key, value, &place)) < 0)
-        return rc;
-    walk_to(reader, key, value, &place);
-    return HERMES_OK;
-}
-
-int reader_seek_sequence(struct reader *reader, uint64_t sequence)
-{
-    int rc = seek_in_store(reader, STORE_BY_SEQUENCE, sequence);
-    if (rc < 0)
-        return rc;
-    reader->skip_below_sequence = sequence;
-    reader->detour = reader->skipping = true;
-    return HERMES_OK;
-}
-
-int reader_seek_time(struct reader *reader, uint64_t timestamp)
-{
-    int rc = seek_in_store(reader, STORE_BY_TIME, timestamp);
-    if (rc < 0)
-        return rc;
-    reader->skip_below_time = timestamp;
-    reader->detour = reader->skipping = true;
-    return HERMES_OK;
-}
-
-int reader_seek_position(struct reader *reader, uint64_t position)
-{
-    if (position % HERMES_FRAME_ALIGNMENT != 0)
-        return error_set(&reader->error, HERMES_EINVALID, "position %" PRIu64 " is not a multiple of 64",
-                         position);
-    int rc = follow_epoch(reader);
-    if (rc < 0 && rc != HERMES_EAGAIN)
-        return rc;
-    go_to(reader, position, 0);
-    return HERMES_OK;
 }

@@ -11,6 +11,7 @@
 #ifndef LOG_READER_H
 #define LOG_READER_H
 
+#include "log/frames.h"
 #include "log/status.h"
 #include "log/store.h"
 #include "log/window.h"
@@ -40,6 +41,7 @@ struct reader {
     bool detour;   /* skipping, or idle */
     bool skipping; /* to a sequence or a time that was sought */
     bool owner_changed;
+    bool past_seal; /* went to the end of an epoch that was over: perhaps to what did not count any more */
 
     /* cold */
     uint64_t idle_seal; /* nobody publishes, and all was read: the seal that says so; else 0 */
@@ -148,12 +150,43 @@ int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns);
 bool reader_park(struct reader *reader, uint32_t *bell);
 uint64_t reader_longest_sleep(const struct reader *reader);
 
+/*
+ * Where to read next. Whatever fails (the broker is away, ...) leaves the reader where it was, and able to go
+ * on.
+ */
 int reader_seek_first(struct reader *reader);
 int reader_seek_end(struct reader *reader);
 /* The next message is the first whose sequence (time stamp) is not below the value. */
 int reader_seek_sequence(struct reader *reader, uint64_t sequence);
 int reader_seek_time(struct reader *reader, uint64_t timestamp);
-/* A position that a message or a former reader had. HERMES_EINVALID: not a multiple of 64. */
+/*
+ * A position that a message had, or a former reader, also the one behind the last message. A number from
+ * anywhere is refused where no message begins: what a payload pretends to be is never read as one.
+ * HERMES_EINVALID: not a multiple of 64; HERMES_ENOTFOUND: behind the end, or within a message; HERMES_EGONE:
+ * older than what is kept, or (memory topics) than what can be told from payload by now.
+ */
 int reader_seek_position(struct reader *reader, uint64_t position);
+
+/*
+ * Goes on where another reader of the same log stood, before its sequence (0: any). Nothing is checked but
+ * that the log reaches that far: HERMES_EGONE: it has lost its end since; the reader stands at what is the
+ * end now.
+ */
+int reader_resume(struct reader *reader, uint64_t position, uint64_t sequence);
+
+/* ---- for log/seek.c ---- */
+
+/* Goes over to the current epoch's window. The position stays: what was readable has moved with it.
+ * HERMES_EAGAIN: the epoch is over, and there is no next one yet. */
+int reader_follow_epoch(struct reader *reader);
+
+/* Where the log ends by now: behind the last message. */
+uint64_t reader_end(const struct reader *reader);
+
+/* Opens and maps the segment in which that is to be searched for. */
+int reader_open_segment(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place);
+
+/* What is stored from the reader's position on, in the segment that is mapped. */
+struct frames reader_stored_frames(const struct reader *reader, uint64_t persisted, enum frame_check check);
 
 #endif

@@ -49,10 +49,15 @@ int window_check(const struct window *window, size_t bytes, uint64_t *capacity)
 
 uint64_t window_oldest(const struct window *window, uint64_t end)
 {
+    /* Acquire pairs with the release fence in window_make_room(), as in window_still_there(). */
     uint64_t limit = atomic_load_explicit(&window->overwrite_limit, memory_order_acquire);
-    uint64_t mask = window->capacity - 1,
-             oldest = limit <= window->first ? window->first : (limit + mask) & ~mask;
-    return oldest < end ? oldest : end;
+    /* Anybody who may write the window may write these. */
+    uint64_t capacity = *(const volatile uint64_t *)&window->capacity;
+    uint64_t oldest = *(const volatile uint64_t *)&window->first;
+    if (limit > oldest)
+        oldest = (limit + capacity - 1) & ~(capacity - 1);
+    bool sane = window_capacity_is_legal(capacity) && oldest % HERMES_FRAME_ALIGNMENT == 0 && oldest <= end;
+    return sane && end - oldest <= capacity ? oldest : end;
 }
 
 void window_writer_init(struct window_writer *writer, const struct window_writer_options *options,

@@ -281,6 +281,13 @@ static inline bool window_still_there(const struct window *window, uint64_t posi
     return atomic_load_explicit(&window->overwrite_limit, memory_order_relaxed) <= position;
 }
 
+/*
+ * The oldest frame that a newcomer can begin with, where the log ends at end. Bytes below the overwrite limit
+ * may be gone, wherever it lies; frames begin at `first`, as long as that is there, and at each multiple of
+ * C. end: no frame that is known to be one.
+ */
+uint64_t window_oldest(const struct window *window, uint64_t end);
+
 /* ---- making and checking ---- */
 
 /* Fills in the header page of a fresh mapping of WINDOW_HEADER_BYTES + capacity zero bytes. */
@@ -292,10 +299,6 @@ int window_check(const struct window *window, size_t bytes, uint64_t *capacity);
 
 /* Is this a status page that we understand? */
 int status_check(const struct status *status);
-
-/* The oldest frame that a newcomer may begin with; end: behind the last one. Whoever has read up to the
- * overwrite limit goes on there, but frames are known to begin only at `first` and at multiples of C. */
-uint64_t window_oldest(const struct window *window, uint64_t end);
 
 /* Walks committed frames from position on, in a window whose writer no longer writes or may be hostile:
  * ends at the first that is not there or not right. At most to `until`. */

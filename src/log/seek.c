@@ -1,0 +1,307 @@
+/* Where a reader goes: to either end, to a sequence, a time, a position. Nothing changes before all is known.
+ */
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "log/reader.h"
+
+static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
+{
+    reader_hop(reader, position, sequence);
+    reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->in_store = reader->detour = reader->skipping = reader->past_seal = false;
+}
+
+/* The current window, or the last one, if its epoch is over. */
+static int catch_up(struct reader *reader)
+{
+    int rc = reader_follow_epoch(reader);
+    return rc == HERMES_EAGAIN ? HERMES_OK : rc;
+}
+
+static uint64_t persisted(const struct reader *reader)
+{
+    /* Acquire pairs with the persister's release: those bytes are in the files. */
+    return atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
+}
+
+static uint64_t first_stored(const struct reader *reader)
+{
+    /* Acquire pairs with log_retain(). */
+    return atomic_load_explicit(&reader->status->first, memory_order_acquire);
+}
+
+int reader_seek_end(struct reader *reader)
+{
+    int rc = catch_up(reader);
+    if (rc < 0)
+        return rc;
+    go_to(reader, reader_end(reader), 0);
+    /* Looked at after the end: as with frames, what did not count is seen only by who sees the seal
+     * (status.h). */
+    reader->past_seal = (uint32_t)status_load_seal(reader->status) >= reader->epoch;
+    return HERMES_OK;
+}
+
+/* A segment is damaged as a whole: who reads there is told. */
+static bool is_damage(int error)
+{
+    return error == HERMES_ENOTFOUND || error == HERMES_EMALFORMED || error == HERMES_ECHECKSUM;
+}
+
+int reader_seek_first(struct reader *reader)
+{
+    int rc = catch_up(reader);
+    if (rc < 0)
+        return rc;
+    if (!reader->stored) {
+        go_to(reader, window_oldest(reader->window, reader_end(reader)), 0);
+        return HERMES_OK;
+    }
+    uint64_t first, sequence = 0;
+    do { /* retention may be faster, as long as it moves on */
+        struct store_place place;
+        first = first_stored(reader);
+        rc = persisted(reader) > first ? reader_open_segment(reader, STORE_BY_POSITION, first, &place)
+                                       : HERMES_OK;
+    } while (rc == HERMES_EGONE && first_stored(reader) != first);
+    if (rc < 0 && !is_damage(rc))
+        return rc;
+    if (rc == 0 && reader->segment.data != NULL && reader->segment.header.base == first)
+        sequence = reader->segment.header.first_sequence;
+    go_to(reader, first, sequence);
+    reader->in_store = persisted(reader) > first;
+    return HERMES_OK;
+}
+
+/* ---- by sequence, by time ---- */
+
+static bool comes_before(const hermes_header_t *header, enum store_key key, uint64_t value)
+{
+    return (key == STORE_BY_SEQUENCE ? header->sequence : header->timestamp) < value;
+}
+
+/* The frames of the segment that is mapped, from a position in it on. */
+static struct frames frames_from(const struct reader *reader, uint64_t position, enum frame_check check)
+{
+    struct frames frames = reader_stored_frames(reader, persisted(reader), check);
+    frames.position = position;
+    frames.sequence = 0;
+    return frames;
+}
+
+/* A whole frame at that position? */
+static bool frame_at(const struct reader *reader, uint64_t position, struct frame *frame)
+{
+    struct frames frames = frames_from(reader, position, FRAME_CHECKSUMS);
+    return frames_next(&frames, frame) == 1;
+}
+
+/* What an index said is believed if such a frame is there. */
+static bool is_indexed(const struct reader *reader, const struct store_place *place)
+{
+    struct frame frame;
+    return place->indexed && place->position >= reader->segment.header.base &&
+           place->position % HERMES_FRAME_ALIGNMENT == 0 && frame_at(reader, place->position, &frame) &&
+           frame.header.sequence == place->sequence;
+}
+
+/*
+ * Without an index the structure of a segment serves as one: no frame crosses a multiple of the window's
+ * capacity C, so one begins at each. Returns the last of these that comes before the value, by a binary
+ * search; the first where something is not as it should be.
+ */
+static uint64_t find_stretch(const struct reader *reader, enum store_key key, uint64_t value)
+{
+    const uint64_t stretch = reader->status->window_bytes, base = reader->segment.header.base;
+    if (stretch == 0) /* not known: nobody has the log open */
+        return base;
+    struct frames all = frames_from(reader, base, FRAME_HEADERS);
+    uint64_t low = 0, high = (all.end - base + stretch - 1) / stretch;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        struct frame frame;
+        if (!frame_at(reader, base + middle * stretch, &frame) || frame.header.type != HERMES_TYPE_DATA)
+            return base;
+        *(comes_before(&frame.header, key, value) ? &low : &high) = middle;
+    }
+    return base + low * stretch;
+}
+
+/*
+ * From the place on, in the segment that is mapped, to the message itself: from header to header, payloads
+ * are not touched. Where something is not as it should be the walk ends early, and the reader, who skips what
+ * it does not want, finds out and says so.
+ */
+static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
+                    const struct store_place *place)
+{
+    uint64_t start = is_indexed(reader, place) ? place->position : find_stretch(reader, key, value);
+    struct frames frames = frames_from(reader, start, FRAME_HEADERS), before;
+    struct frame frame;
+    if (start == reader->segment.header.base)
+        frames.sequence = reader->segment.header.first_sequence;
+    do
+        before = frames;
+    while (frames_next(&frames, &frame) == 1 &&
+           (frame.header.type != HERMES_TYPE_DATA || comes_before(&frame.header, key, value)));
+    go_to(reader, before.position, before.sequence);
+    reader->in_store = true;
+}
+
+static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
+{
+    struct store_place place;
+    if (!reader->stored || persisted(reader) <= first_stored(reader))
+        return reader_seek_first(reader);
+    int rc = catch_up(reader);
+    if (rc == 0)
+        rc = reader_open_segment(reader, key, value, &place);
+    if (rc == 0)
+        walk_to(reader, key, value, &place);
+    return rc;
+}
+
+int reader_seek_sequence(struct reader *reader, uint64_t sequence)
+{
+    int rc = seek_in_store(reader, STORE_BY_SEQUENCE, sequence);
+    if (rc < 0)
+        return rc;
+    reader->skip_below_sequence = sequence;
+    reader->detour = reader->skipping = true;
+    return HERMES_OK;
+}
+
+int reader_seek_time(struct reader *reader, uint64_t timestamp)
+{
+    int rc = seek_in_store(reader, STORE_BY_TIME, timestamp);
+    if (rc < 0)
+        return rc;
+    reader->skip_below_time = timestamp;
+    reader->detour = reader->skipping = true;
+    return HERMES_OK;
+}
+
+/* ---- by position ---- */
+
+static int not_a_message(struct reader *reader, uint64_t position)
+{
+    return error_set(&reader->error, HERMES_ENOTFOUND, "no message begins at position %" PRIu64, position);
+}
+
+static int is_gone(struct reader *reader, uint64_t position)
+{
+    return error_set(&reader->error, HERMES_EGONE, "position %" PRIu64 " is gone", position);
+}
+
+/* A position in the segment that is mapped, from a frame before it on. Within damage: where that begins, for
+ * the reader to tell of it. */
+static int check_stored(struct reader *reader, uint64_t position, const struct store_place *place,
+                        uint64_t *found)
+{
+    uint64_t base = reader->segment.header.base;
+    bool indexed = is_indexed(reader, place) && place->position <= position;
+    struct frames frames = frames_from(reader, indexed ? place->position : base, FRAME_HEADERS);
+    struct frame frame;
+    *found = position;
+    while (frames.position < position) {
+        uint64_t from = frames.position;
+        if (frames_next(&frames, &frame) == 1)
+            continue;
+        frames_skip_damage(&frames);
+        if (frames.position > position) {
+            *found = from;
+            return HERMES_OK;
+        }
+    }
+    return frames.position == position ? HERMES_OK : not_a_message(reader, position);
+}
+
+static int seek_stored_position(struct reader *reader, uint64_t position)
+{
+    struct store_place place;
+    uint64_t found = position;
+    if (position < first_stored(reader))
+        return is_gone(reader, position);
+    int rc = reader_open_segment(reader, STORE_BY_POSITION, position, &place);
+    if (rc == 0)
+        rc = check_stored(reader, position, &place, &found);
+    else if (is_damage(rc))
+        rc = HERMES_OK;
+    if (rc == 0)
+        go_to(reader, found, 0);
+    return rc;
+}
+
+/* A frame that is known to begin at or before position in the window. false: none that is still there. */
+static bool known_frame(const struct reader *reader, uint64_t position, uint64_t *known)
+{
+    if (reader->stored) {
+        *known = persisted(reader);
+        return true;
+    }
+    uint64_t first = *(const volatile uint64_t *)&reader->window->first;
+    *known = position & ~reader->mask;
+    if (!window_still_there(reader->window, *known) && first > *known && first <= position &&
+        first % HERMES_FRAME_ALIGNMENT == 0)
+        *known = first;
+    return window_still_there(reader->window, *known);
+}
+
+/* HERMES_EAGAIN: what was known was stored, or overwritten, meanwhile. */
+static int seek_window_position(struct reader *reader, uint64_t position)
+{
+    uint64_t at, known;
+    if (!known_frame(reader, position, &known))
+        return is_gone(reader, position);
+    for (at = known; at < position;) {
+        hermes_header_t header;
+        uint64_t bytes;
+        if (window_poll(reader->data, reader->mask, at, &header, &bytes) <= 0)
+            break;
+        at += bytes;
+    }
+    if (!window_still_there(reader->window, known))
+        return HERMES_EAGAIN;
+    if (at != position)
+        return not_a_message(reader, position);
+    go_to(reader, position, 0);
+    return HERMES_OK;
+}
+
+int reader_seek_position(struct reader *reader, uint64_t position)
+{
+    if (position % HERMES_FRAME_ALIGNMENT != 0)
+        return error_set(&reader->error, HERMES_EINVALID, "position %" PRIu64 " is not a multiple of 64",
+                         position);
+    int rc = catch_up(reader);
+    if (rc < 0)
+        return rc;
+    do {
+        uint64_t end = reader_end(reader);
+        if (position > end)
+            return error_set(&reader->error, HERMES_ENOTFOUND,
+                             "position %" PRIu64 " is behind the end, which is at %" PRIu64, position, end);
+        if (position < end && reader->stored && position < persisted(reader))
+            return seek_stored_position(reader, position);
+        if (position < end)
+            rc = seek_window_position(reader, position);
+        else
+            go_to(reader, position, 0);
+    } while (rc == HERMES_EAGAIN);
+    return rc;
+}
+
+int reader_resume(struct reader *reader, uint64_t position, uint64_t sequence)
+{
+    int rc = catch_up(reader);
+    if (rc < 0)
+        return rc;
+    uint64_t end = reader_end(reader);
+    go_to(reader, position <= end ? position : end, position <= end ? sequence : 0);
+    return position <= end ? HERMES_OK
+                           : error_set(&reader->error, HERMES_EGONE,
+                                       "the log ends at position %" PRIu64 " by now, and position %" PRIu64
+                                       " was read: going on at its end",
+                                       end, position);
+}
