@@ -125,6 +125,19 @@ static uint64_t earliest_ns(struct store *store)
     return wall < steady ? wall : steady;
 }
 
+/* A directory that was just made must not go with the next power cut. Where the one above it cannot be
+ * opened, it was made by somebody else. */
+static int sync_parent(const struct store *store, struct error_text *text)
+{
+    int parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = parent >= 0 && fsync(parent) != 0
+                 ? error_set_errno(text, "sync", "the directory above the store")
+                 : HERMES_OK;
+    if (parent >= 0)
+        close(parent);
+    return rc;
+}
+
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     int rc;
@@ -152,6 +165,8 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     /* The first one is safe at once: there is none before it that recovery could begin with. */
     rc = list == NULL ? error_set(text, HERMES_ENOMEM, "a new segment")
                       : segment_begin(store->directory, &header, store->next_fd, store->fd < 0, text);
+    if (rc == 0 && store->fd < 0)
+        rc = sync_parent(store, text);
     if (rc < 0) {
         free(list);
         store->entry_count--;

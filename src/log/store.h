@@ -77,6 +77,15 @@ int store_sync(struct store *store, struct error_text *text);
  */
 int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *text);
 
+/*
+ * Takes back what stands behind position, which is that of a frame or of the end, and not below visible: what
+ * nobody was shown, in no case what somebody was told is confirmed. Store, index and checkpoint go back, for
+ * good when it returns; after a crash in the middle the log ends somewhere between position and where it
+ * ended. Appending goes on there. HERMES_EINVALID, HERMES_ENOTFOUND: no such position; nothing was changed.
+ * Any other error: as after a crash, and the store is to be opened anew.
+ */
+int store_cut(struct store *store, uint64_t position, uint64_t visible, struct error_text *text);
+
 enum store_key { STORE_BY_POSITION = 0, STORE_BY_SEQUENCE = 1, STORE_BY_TIME = 2 };
 
 /* Where a search begins: a segment, and in it a frame at or before what is searched for. */

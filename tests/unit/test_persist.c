@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/steady.h"
@@ -23,6 +24,8 @@ static _Atomic uint32_t inside; /* it is in */
 static _Atomic uint32_t go_on;  /* it may come out */
 
 int __real_fdatasync(int fd);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
 ssize_t __real_pwrite(int fd, const void *bytes, size_t count, off_t offset);
 int __wrap_fdatasync(int fd);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset);
@@ -47,6 +50,17 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
     be_slow();
     return __real_pwrite(fd, bytes, count, offset);
+}
+
+static ino_t watched; /* is this one synced? */
+static unsigned watched_syncs;
+
+int __wrap_fsync(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) == 0 && status.st_ino == watched)
+        watched_syncs++;
+    return __real_fsync(fd);
 }
 
 /* ---- a log and its writer ---- */
@@ -304,6 +318,29 @@ static void searches_beside_rolls_and_retention(void **state)
     teardown(&f);
 }
 
+/* A topic's directory is as new as its first segment, and goes with a power cut unless the one above it is
+ * synced. */
+static void a_new_topics_directory_is_synced(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(above);
+    struct stat status;
+    struct fixture f = {0};
+    assert_int_equal(stat(above, &status), 0);
+    watched = status.st_ino;
+    snprintf(f.directory, sizeof f.directory, "%s/topic", above);
+    snprintf(f.prefix, sizeof f.prefix, "%s/shm", above);
+    open_log(&f);
+    begin_writing(&f);
+    publish(&f, 1);
+    persist_all(&f);
+    assert_int_equal(watched_syncs, 1);
+    assert_int_equal(log_sync(&f.log), 0);
+    assert_int_equal(log_close(&f.log, STATE_CLOSED), 0);
+    test_remove(f.directory);
+    test_remove(above);
+}
+
 static const uint64_t second = 1000000000u, hour = 3600000000000u, week = 7 * 24 * 3600000000000u;
 
 /* A step of the wall clock counts once it has lasted as long as it is large, or an hour. */
@@ -369,6 +406,7 @@ int main(void)
         cmocka_unit_test(what_is_stored_is_what_was_checked),
         cmocka_unit_test(nobody_waits_for_a_slow_disk),
         cmocka_unit_test(searches_beside_rolls_and_retention),
+        cmocka_unit_test(a_new_topics_directory_is_synced),
         cmocka_unit_test(a_clock_that_is_set_moves_slowly),
         cmocka_unit_test(odd_times_of_segments_delete_nothing),
     };

@@ -343,20 +343,25 @@ static void forget_events(void)
 /* ---- a life ---- */
 
 static _Alignas(64) uint8_t frames[WINDOW];
-static uint8_t tags[SEQUENCES_MAX]; /* which life wrote that message */
-static uint8_t life;
+static uint8_t tags[SEQUENCES_MAX];    /* which life wrote that message */
+static uint8_t life, tag;              /* tag: of that life, before or after it took something back */
+static uint64_t places[SEQUENCES_MAX]; /* where it stands */
+static unsigned taken_back;
+static uint8_t former_tags[SEQUENCES_MAX];
+static unsigned cut_after; /* so many events, something had been taken back; 0: nothing was in this life */
 static bool
     uniform; /* all frames as long, some beginning with a sector: as what is lost and what takes its place */
 
-static size_t make_frames(uint64_t sequence, unsigned count, uint32_t length)
+static size_t make_frames(uint64_t position, uint64_t sequence, unsigned count, uint32_t length)
 {
     size_t used = 0;
     for (unsigned i = 0; i < count; i++) {
         uint8_t *frame = frames + used;
         memset(frame, 0, hermes_frame_bytes(length));
-        memset(frame + HERMES_HEADER_BYTES, life, length);
+        memset(frame + HERMES_HEADER_BYTES, tag, length);
         assert_true(sequence + i < SEQUENCES_MAX);
-        tags[sequence + i] = life;
+        tags[sequence + i] = tag;
+        places[sequence + i] = position + used;
         hermes_message_encode((hermes_header_t *)(void *)frame, frame + HERMES_HEADER_BYTES, length,
                               sequence + i, 1000 + sequence + i - one_of(5));
         used += hermes_frame_bytes(length);
@@ -376,7 +381,7 @@ static void append_some(struct store *store, unsigned most_frames)
         most = 1;
     }
     count = count < most ? count : most;
-    size_t bytes = make_frames(store->sequence, (unsigned)count, length);
+    size_t bytes = make_frames(store->position, store->sequence, (unsigned)count, length);
     int rc = store_append(store, frames, bytes, store->sequence + count, life, &text);
     assert_true(rc == 0 || rc == HERMES_EFULL);
 }
@@ -398,13 +403,45 @@ static void sync_all(struct store *store, struct event *confirmed)
         assert_int_equal(store_checkpoint(store, life, &text), 0);
 }
 
+/*
+ * Takes back some of what this life wrote, synced or not, as if nobody had been shown it. Once in a life:
+ * then it is known from the moment of the cut which of two messages with one sequence it has to be.
+ */
+static void take_back(struct store *store, struct event *confirmed)
+{
+    struct error_text text;
+    uint64_t first = confirmed->size > 300 ? confirmed->size - 300 : 1, end = store->position;
+    if (cut_after != 0 || first >= store->sequence)
+        return;
+    uint64_t sequence = first + one_of(store->sequence - first), visible = places[sequence];
+    if (tags[sequence] != tag || visible < store_first(store))
+        return; /* an earlier life's: its place is not known here */
+    assert_int_equal(store_cut(store, end + 64, visible, &text), HERMES_EINVALID);
+    if (visible > 0)
+        assert_int_equal(store_cut(store, visible - 64, visible, &text), HERMES_EINVALID);
+    if (visible < confirmed->offset) { /* from now on only that may be asked for */
+        struct event *event = record(CONFIRM);
+        event->offset = visible;
+        event->size = sequence;
+        *confirmed = *event;
+    }
+    assert_int_equal(store_cut(store, visible, visible, &text), 0);
+    assert_int_equal(store->position, visible);
+    assert_int_equal(store->sequence, sequence);
+    memcpy(former_tags, tags, sizeof tags);
+    memset(tags + sequence, 0, sizeof tags - sequence);
+    cut_after = event_count;
+    tag = (uint8_t)(life + 100);
+    taken_back++;
+}
+
 static void live(struct store *store, struct event *confirmed)
 {
     struct error_text text;
     full = one_of(3) == 0 ? 4 : 0;
     unsigned most_frames = one_of(2) == 0 ? 20 : 300, seldom = one_of(2) == 0 ? 1 : 20;
     for (uint64_t steps = one_of(120); steps > 0 && event_count < EVENTS_MAX - 1000; steps--) {
-        switch (one_of(6)) {
+        switch (one_of(7)) {
         case 0:
             if (one_of(seldom) == 0)
                 sync_all(store, confirmed);
@@ -418,6 +455,10 @@ static void live(struct store *store, struct event *confirmed)
                 assert_int_equal(store_retire(store, &text), 0);
             break;
         }
+        case 3:
+            if (one_of(8) == 0)
+                take_back(store, confirmed);
+            break;
         default:
             append_some(store, most_frames);
         }
@@ -551,6 +592,8 @@ static void history(const char *path)
     known_damage_count = 0;
     for (life = 1; life <= 5; life++) {
         struct store store;
+        tag = life;
+        cut_after = 0;
         memset(names, 0, sizeof names);
         for (unsigned i = 0; i < file_count; i++)
             memcpy(names[i], files[i].name, sizeof names[i]);
@@ -576,7 +619,10 @@ static void history(const char *path)
         recording = false;
         store_close(&store);
         unsigned soon = event_count < 30 ? event_count : 30; /* on the heels of recovery */
-        confirmed = fail_after((unsigned)one_of((one_of(3) == 0 ? soon : event_count) + 1), confirmed, names);
+        unsigned steps = (unsigned)one_of((one_of(3) == 0 ? soon : event_count) + 1);
+        confirmed = fail_after(steps, confirmed, names);
+        if (steps < cut_after)
+            memcpy(tags, former_tags, sizeof tags);
         cuts++;
         forget_events();
         test_remove(path);
@@ -605,10 +651,12 @@ static void power_fails_at_any_moment(void **state)
     }
     print_message(
         "%u power cuts; %u times something was put aside, %u times old segments were gone, %u times "
-        "a window had survived; %u stretches that were not confirmed were damaged\n",
-        cuts, put_aside, retired, resumed, damages);
+        "a window had survived; %u stretches that were not confirmed were damaged; %u times something was "
+        "taken back\n",
+        cuts, put_aside, retired, resumed, damages, taken_back);
     /* that was among it */
-    assert_true(put_aside > cuts / 10 && retired > cuts / 20 && resumed > cuts / 20 && damages > 0);
+    assert_true(put_aside > cuts / 10 && retired > cuts / 20 && resumed > cuts / 20 && damages > 0 &&
+                taken_back > cuts / 20);
     test_remove(path);
 }
 

@@ -281,6 +281,52 @@ static void a_checkpoint_without_room_heals(void **state)
     test_remove(path);
 }
 
+/* Back over several segments, below the checkpoint, and only to where a frame begins. */
+static void a_tail_is_cut_back(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct store store;
+    struct error_text text;
+    struct store_place place;
+    open_store(&store, path, 0);
+    append(&store, 3 * SEGMENT / 4096 + 10);
+    assert_int_equal(store_prepare(&store, &text), 0);
+    assert_int_equal(store_sync(&store, &text), 0);
+    assert_int_equal(store_checkpoint(&store, 1, &text), 0);
+    uint64_t end = store.position;
+    assert_int_equal(store_cut(&store, end - 64, end, &text), HERMES_EINVALID);
+    assert_int_equal(store_cut(&store, end + 64, 0, &text), HERMES_EINVALID);
+    assert_int_equal(store_cut(&store, 4096 + 32, 0, &text), HERMES_ECORRUPT);
+    assert_int_equal(store.position, end);
+    assert_int_equal(store_cut(&store, end, 0, &text), 0);
+    const uint64_t cuts[] = {end - 64, 3 * SEGMENT, 2 * SEGMENT + 640, SEGMENT, SEGMENT - 64, 64, 0};
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        assert_int_equal(store_cut(&store, cuts[i], cuts[i], &text), 0);
+        assert_int_equal(store.position, cuts[i]);
+        assert_int_equal(store.sequence, 1 + cuts[i] / 64);
+        assert_int_equal(store.entry_count, 1 + cuts[i] / SEGMENT);
+        int rc = store_find(&store, STORE_BY_POSITION, end, &place, &text);
+        assert_true(rc == HERMES_ENOTFOUND || i <= 1);
+        if (rc == 0)
+            close(place.fd);
+        if (i % 2 == 0) {
+            store_close(&store);
+            open_store(&store, path, 0);
+            assert_int_equal(store.position, cuts[i]);
+            assert_int_equal(store.sequence, 1 + cuts[i] / 64);
+            assert_int_equal(store.cut_bytes, 0);
+        }
+    }
+    append(&store, SEGMENT / 4096 + 1);
+    assert_int_equal(store_sync(&store, &text), 0);
+    store_close(&store);
+    open_store(&store, path, 0);
+    assert_int_equal(store.position, SEGMENT + 4096);
+    store_close(&store);
+    test_remove(path);
+}
+
 static void confirmed_but_missing_is_corruption(void **state)
 {
     (void)state;
@@ -387,6 +433,7 @@ int main(void)
         cmocka_unit_test(what_was_persisted_is_never_cut),
         cmocka_unit_test(reserved_types_are_passed_over),
         cmocka_unit_test(a_checkpoint_without_room_heals),
+        cmocka_unit_test(a_tail_is_cut_back),
         cmocka_unit_test(confirmed_but_missing_is_corruption),
         cmocka_unit_test(damaged_headers_are_named),
         cmocka_unit_test(checkpoint_survives_a_torn_slot),
