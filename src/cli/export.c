@@ -12,7 +12,10 @@ static const char documentation[] =
     "base64. "
     "json: as hermes sub --format json. pcapng: for Wireshark, one packet a message, header and payload, "
     "link type "
-    "USER0 (147), times in nanoseconds. Ends with what was there at the start.";
+    "USER0 (147), times in nanoseconds. Ends with what was there at the start. --since and --until ask for "
+    "each "
+    "message's own time, wherever it stands: all of the topic from the first one as late as --since is "
+    "looked at.";
 
 enum format { FORMAT_CSV, FORMAT_JSON, FORMAT_PCAPNG };
 
@@ -21,8 +24,8 @@ static const char *const formats[] = {"csv", "json", "pcapng", NULL};
 static const struct argp_option options[] = {
     {"format", 'o', "FORMAT", 0, "csv (default), json or pcapng", 0},
     {"output", 'f', "FILE", 0, "Write to FILE", 0},
-    {"since", 's', "TIME", 0, "From this time on: nanoseconds or 2012-06-21T09:30:00", 0},
-    {"until", 'u', "TIME", 0, "Up to before this time", 0},
+    {"since", 's', "TIME", 0, "Messages of this time and later: nanoseconds or 2012-06-21T09:30:00", 0},
+    {"until", 'u', "TIME", 0, "Messages of before this time", 0},
     {0},
 };
 
@@ -159,9 +162,11 @@ static int export(const struct arguments *a, hermes_client_t *client, FILE *file
         }
         if (rc < 0)
             return rc;
-        if (message.timestamp >= a->until)
-            break;
         last = message.sequence;
+        /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
+         */
+        if (message.timestamp < a->since || message.timestamp >= a->until)
+            continue;
         if (a->format == FORMAT_CSV)
             write_csv(file, &message);
         else if (a->format == FORMAT_JSON)

@@ -15,7 +15,7 @@ static const char documentation[] =
     "as "
     "it happened, --speed max does not wait at all. --from-topic S replays a stored topic: all that is "
     "there, or "
-    "what was published between two times.";
+    "what was published between two times, by each message's own, in the order of the topic.";
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
@@ -124,13 +124,15 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     if (rc == 0)
         rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
-    for (uint64_t last = 0; rc == 0 && !cli_stop && last < info.last_sequence;) {
+    for (uint64_t last = 0; rc >= 0 && !cli_stop && last < info.last_sequence;) {
         rc = hermes_wait(subscriber, &message, 1000000000);
         if (rc <= 0)
             break;
-        if (message.timestamp >= a->until)
-            break;
         last = message.sequence;
+        /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
+         */
+        if (message.timestamp < a->since || message.timestamp >= a->until)
+            continue;
         pace(&pacer, message.timestamp);
         rc = hermes_publish(publisher, message.payload, message.length, NULL);
     }
