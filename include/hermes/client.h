@@ -349,15 +349,26 @@ HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_messag
 /* How often the message was given out, this time included; 1 for who is no member; 0: not known any more. */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
-/* Members of a group stand where the group does: HERMES_EINVALID for them (see hermes_group_alter()). */
+/*
+ * Where to read next. After an error the subscriber stands where it stood, and goes on there:
+ * HERMES_EDISCONNECTED when no broker is there to open what is stored. Members of a group stand where the
+ * group does: HERMES_EINVALID for them (see hermes_group_alter()).
+ */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
 /* The next message is the first whose sequence (time stamp) is not below the value. Where clocks were set
- * back, times are not in order: then it is one whose predecessor's time is below the value. Cost in the
- * store: a request to the broker and a walk over at most 64 KiB of headers, 50 to 90 us, however much is
- * stored. */
+ * back, or publishers' clocks differ, times are not in order, and messages behind it may be earlier again.
+ * Cost in the store: a request to the broker and a walk over at most 64 KiB of headers, 50 to 90 us, however
+ * much is stored. */
 HERMES_API int hermes_seek_sequence(hermes_subscriber_t *subscriber, uint64_t sequence);
 HERMES_API int hermes_seek_time(hermes_subscriber_t *subscriber, uint64_t timestamp_ns);
+/*
+ * To a position that a message had, or a subscriber (hermes_subscriber_describe()): also behind the last
+ * message. HERMES_EINVALID: not a multiple of 64. HERMES_ENOTFOUND: no message begins there: it is behind the
+ * end (as a position may be that was saved before a power cut), or within a message. HERMES_EGONE: it is
+ * older than what is kept; of a memory topic, than the last multiple of the window's size that is not
+ * overwritten yet. Cost: as by sequence; in the window, a walk over the headers in front of it.
+ */
 HERMES_API int hermes_seek_position(hermes_subscriber_t *subscriber, uint64_t position);
 
 /* Off: the checksums of messages read from the window are not checked (from the store they always are). */

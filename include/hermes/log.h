@@ -121,12 +121,15 @@ HERMES_API int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_messag
 HERMES_API int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *message,
                                       uint64_t timeout_ns);
 
+/* Where to read next. After an error the reader stands where it stood, and goes on there. */
 HERMES_API int hermes_log_reader_seek_first(hermes_log_reader_t *reader);
 HERMES_API int hermes_log_reader_seek_end(hermes_log_reader_t *reader);
 /* The next message will be the first whose sequence (time stamp) is not below the value. */
 HERMES_API int hermes_log_reader_seek_sequence(hermes_log_reader_t *reader, uint64_t sequence);
 HERMES_API int hermes_log_reader_seek_time(hermes_log_reader_t *reader, uint64_t timestamp_ns);
-/* position: that of a message, or hermes_log_reader_position() of an earlier reader. */
+/* position: that of a message, or hermes_log_reader_position() of an earlier reader. HERMES_EINVALID: not a
+ * multiple of 64; HERMES_ENOTFOUND: behind the end, or within a message; HERMES_EGONE: older than what is
+ * kept. */
 HERMES_API int hermes_log_reader_seek_position(hermes_log_reader_t *reader, uint64_t position);
 HERMES_API uint64_t hermes_log_reader_position(const hermes_log_reader_t *reader);
 
