@@ -100,9 +100,7 @@ static void check(struct scrubber *scrubber, struct log *log, struct verify *ver
     struct store_place place;
     if (!make_room(scrubber, verify->capacity))
         return;
-    log_lock(log);
     (void)store_find(&log->store, STORE_BY_POSITION, verify->position, &place, &ignored);
-    log_unlock(log);
     (void)verify_segment(verify, place.fd, end_of_stretch(verify), scrubber->buffer, &ignored);
     if (place.fd >= 0)
         close(place.fd);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "log/frames.h"
 #include "log/segment.h"
 
 static const char documentation[] =
@@ -37,8 +38,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 static const char *type_name(uint8_t type)
 {
-    static const char *const names[] = {"PAD", "DATA", "HEARTBEAT"};
-    return type < 3 ? names[type] : "OTHER";
+    static const char *const names[] = {"PAD", "DATA", "HEARTBEAT", "EPOCH", "ORIGIN", "EXTENT"};
+    return type < sizeof names / sizeof names[0] ? names[type] : "OTHER";
 }
 
 static void print_columns(void)
@@ -46,30 +47,33 @@ static void print_columns(void)
     printf("%-20s %-9s %12s %20s %8s %8s\n", "POSITION", "TYPE", "SEQUENCE", "TIMESTAMP", "LENGTH", "CRC");
 }
 
-/* Whole frames up to the first slot that holds none; what stands behind it is not part of the log. */
+static void print_frame(uint64_t position, const hermes_header_t *header, int error)
+{
+    printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %08x%s%s\n", position,
+           type_name(header->type), header->sequence, header->timestamp, header->length, header->crc,
+           error < 0 ? "  DAMAGED: " : "", error < 0 ? hermes_strerror(error) : "");
+}
+
+/* Frames up to the first slot that holds none; what stands behind it is not part of the log. */
 static int dump_frames(const struct segment *segment)
 {
-    uint64_t offset = 0, messages = 0, damaged = 0, sequence = segment->header.first_sequence;
+    uint64_t base = segment->header.base, messages = 0, damaged = 0;
+    struct frames frames = {.data = segment->data,
+                            .base = base,
+                            .end = base + segment->header.size,
+                            .position = base,
+                            .sequence = segment->header.first_sequence,
+                            .check = FRAME_CHECKSUMS};
+    struct frame frame;
+    int rc;
     print_columns();
-    while (offset + HERMES_HEADER_BYTES <= segment->header.size) {
-        hermes_header_t header;
-        memcpy(&header, segment->data + offset, sizeof header);
-        if (header.magic == 0)
-            break;
-        uint64_t position = segment->header.base + offset, room = segment->header.size - offset;
-        int rc = hermes_message_verify(&header, segment->data + offset + HERMES_HEADER_BYTES, (size_t)room);
-        bool whole = rc == 0 || (rc == HERMES_ECHECKSUM && hermes_frame_bytes(header.length) <= room);
-        if (rc == 0 && header.type == HERMES_TYPE_DATA && header.sequence != sequence)
-            rc = HERMES_ECORRUPT;
-        printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %08x%s%s\n", position,
-               type_name(header.type), header.sequence, header.timestamp, header.length, header.crc,
-               rc < 0 ? "  DAMAGED: " : "", rc < 0 ? hermes_strerror(rc) : "");
-        damaged += rc < 0;
-        if (header.type == HERMES_TYPE_DATA && whole) {
-            messages++;
-            sequence = header.sequence + 1;
+    while ((rc = frames_next(&frames, &frame)) != 0 && rc != HERMES_ENOTFOUND) {
+        print_frame(frame.position, &frame.header, rc);
+        if (rc < 0) {
+            damaged++;
+            frames_skip_damage(&frames);
         }
-        offset += whole ? hermes_frame_bytes(header.length) : HERMES_FRAME_ALIGNMENT;
+        messages += (rc > 0 || rc == HERMES_ECHECKSUM) && frame.header.type == HERMES_TYPE_DATA;
     }
     printf("%" PRIu64 " messages, %" PRIu64 " damaged\n", messages, damaged);
     return damaged == 0 ? EXIT_GOOD : EXIT_FAILED;

@@ -9,7 +9,7 @@
 #include "hermes/message.h"
 #include "log/frames.h"
 
-enum { CUTS_MAX = 999 };
+enum { CUTS_MAX = 999, CUT_NAME_BYTES = 40 };
 
 int tail_map(struct store *store, size_t i, int *fd, struct segment *segment, struct error_text *text)
 {
@@ -62,14 +62,14 @@ static uint64_t find_remains(const struct store *store, const struct segment *se
 }
 
 /* "<position>.cut", or "<position>.<n>.cut" where an earlier recovery had to cut at the same place. */
-static int choose_cut_name(const struct store *store, uint64_t position, char name[SEGMENT_NAME_BYTES],
+static int choose_cut_name(const struct store *store, uint64_t position, char name[CUT_NAME_BYTES],
                            struct error_text *text)
 {
-    snprintf(name, SEGMENT_NAME_BYTES, "%020" PRIu64 ".cut", position);
+    snprintf(name, CUT_NAME_BYTES, "%020" PRIu64 ".cut", position);
     for (int n = 1; n <= CUTS_MAX; n++) {
         if (faccessat(store->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
             return HERMES_OK;
-        snprintf(name, SEGMENT_NAME_BYTES, "%020" PRIu64 ".%d.cut", position, n);
+        snprintf(name, CUT_NAME_BYTES, "%020" PRIu64 ".%d.cut", position, n);
     }
     return error_set(text, HERMES_EEXISTS, "%d files with what was cut at position %" PRIu64, CUTS_MAX,
                      position);
@@ -81,7 +81,7 @@ static int put_aside(struct store *store, const struct segment *segment, uint64_
 {
     const uint8_t *remains = segment->data + (store->position - segment->header.base);
     size_t bytes = (size_t)(end - store->position);
-    char name[SEGMENT_NAME_BYTES];
+    char name[CUT_NAME_BYTES];
     int rc = choose_cut_name(store, store->position, name, text);
     if (rc < 0)
         return rc;
@@ -99,7 +99,7 @@ static int put_aside(struct store *store, const struct segment *segment, uint64_
 /* A later segment that never became part of the log: kept under another name if there is anything in it. */
 static int put_segment_aside(struct store *store, size_t i, struct error_text *text)
 {
-    char name[SEGMENT_NAME_BYTES], cut[SEGMENT_NAME_BYTES];
+    char name[SEGMENT_NAME_BYTES], cut[CUT_NAME_BYTES];
     int fd, rc = choose_cut_name(store, store->entries[i].base, cut, text);
     uint64_t word = 0;
     if (rc < 0)

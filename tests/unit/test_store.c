@@ -7,6 +7,7 @@
 #include "log/frames.h"
 #include "log/recovery.h"
 #include "log/store.h"
+#include "log/verify.h"
 #include "log/window.h"
 
 enum { SEGMENT = STORE_SEGMENT_MIN };
@@ -237,9 +238,22 @@ static void reserved_types_are_passed_over(void **state)
     assert_int_equal(store.position, (14 * 3 - 1) * 64); /* up to that one */
     assert_int_equal(store.sequence, 29);
     store_close(&store);
+    char name[128];
+    struct verify verify = {
+        .capacity = WINDOW_MIN_BYTES, .segment_bytes = SEGMENT, .end = (14 * 3 - 1) * 64, .sequence = 1};
+    static uint8_t buffer[WINDOW_MIN_BYTES];
+    snprintf(name, sizeof name, "%s/%020d.log", path, 0);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(verify_segment(&verify, fd, verify.end, buffer, &text), 0);
+    close(fd);
+    assert_int_equal(verify.damaged, 0);
+    assert_int_equal(verify.messages, 28);
     hermes_log_reader_t *reader;
     hermes_message_t message;
     assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_sequence(reader, 20), 0);
+    assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+    assert_int_equal(message.sequence, 20);
     assert_int_equal(hermes_log_reader_seek_first(reader), 0);
     for (uint64_t i = 1; i <= 28; i++) {
         assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
