@@ -223,7 +223,10 @@ int subscriber_attach_again(struct hermes_subscriber *s)
         return member_start(s);
     if (!stored)
         return reader_seek_first(&s->reader);
-    return reader_resume(&s->reader, position, sequence);
+    rc = reader_resume(&s->reader, position, sequence);
+    if (rc < 0)
+        s->client->error = s->reader.error;
+    return rc;
 }
 
 /* A restarted broker has taken the log up: nothing changed but the doorbell (and a group's page, if it had to

@@ -376,9 +376,8 @@ static int go_offline(struct hermes_log_reader *reader)
     if (reader->offline == NULL)
         return HERMES_ENOMEM;
     memset(reader->offline, 0, STATUS_BYTES);
-    *reader->offline = (struct status){.magic = STATUS_MAGIC,
-                                       .version = STATUS_VERSION,
-                                       .durability = DURABILITY_ASYNC};
+    *reader->offline =
+        (struct status){.magic = STATUS_MAGIC, .version = STATUS_VERSION, .durability = DURABILITY_ASYNC};
     atomic_store(&reader->offline->epoch, 1);
     status_note_epoch(reader->offline, &(struct epoch_record){.epoch = 1,
                                                               .end = EPOCH_STOPPED,

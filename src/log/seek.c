@@ -7,7 +7,7 @@
 
 static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
 {
-    reader_hop(reader, position, sequence);
+    reader_hop(reader, position, position == 0 ? 1 : sequence); /* so what is lost from there on is counted */
     reader->skip_below_sequence = reader->skip_below_time = 0;
     reader->in_store = reader->detour = reader->skipping = reader->past_seal = false;
 }
