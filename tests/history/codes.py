@@ -1,0 +1,52 @@
+"""What include/hermes/client.h says of the codes of each function. Edit here when the header changes."""
+import os
+import re
+
+SOURCE = os.environ.get("HERMES_SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+
+
+def read_codes():
+    with open(os.path.join(SOURCE, "include/hermes/error.h")) as file:
+        return {name: int(value) for name, value in re.findall(r"HERMES_(E\w+) = (-\d+)", file.read())}
+
+
+CODES = read_codes()
+NAMES = {value: name for name, value in CODES.items()}
+
+# "HERMES_ETOOLARGE; HERMES_EAGAIN ...; HERMES_EFULL ...; HERMES_EFENCED ... After these, this message was not
+# published." And a claim that is open, a topic that is gone: nothing was published either.
+NOT_PUBLISHED = {"ETOOLARGE", "EAGAIN", "EFULL", "EFENCED", "EINVALID", "ECLOSED"}
+# "and the message goes out, before any other, if one comes back while the publisher is open"
+PERHAPS_LATER = {"EDISCONNECTED"}
+
+PUBLISH = NOT_PUBLISHED | PERHAPS_LATER
+ASKS_THE_BROKER = {"EDISCONNECTED", "ETIMEOUT"}  # of functions for which the header has no list
+
+# The call, as the workers name it: the codes that its function may return.
+NAMED = {
+    "connect": {"EDISCONNECTED", "EVERSION", "ENOTSUP"} | ASKS_THE_BROKER,
+    "ping": ASKS_THE_BROKER,
+    "open": {"ENOTFOUND", "EBUSY", "EFULL", "ELIMIT"} | ASKS_THE_BROKER,
+    "publish": PUBLISH,
+    "batch": PUBLISH,
+    "claim": PUBLISH,
+    "commit": PUBLISH,
+    "abort": set(),
+    "wait": {"ETIMEOUT", "EIO", "ENOTSUP", "EINVALID"},
+    "confirmed": set(),
+    "close": PERHAPS_LATER | {"EAGAIN", "EFULL", "EFENCED", "ETIMEOUT"},  # where it says anything
+    "disconnect": set(),
+    "subscribe": {"ENOTFOUND", "ENAME", "EINVALID", "EBUSY", "EACCESS", "ELIMIT"} | ASKS_THE_BROKER,
+    "unsubscribe": set(),
+    "read": {"EGONE", "EDISCONNECTED", "ECLOSED", "EINTERRUPTED"},  # and damage: see DAMAGE
+    "seek": {"EINVALID", "EGONE", "ENOTFOUND"} | ASKS_THE_BROKER,
+}
+
+NAMED["until"] = NAMED["read"]
+
+# What a reader is told of damage. No schedule damages anything.
+DAMAGE = {"ECHECKSUM", "ECORRUPT", "EMALFORMED"}
+
+
+def name(rc):
+    return NAMES.get(rc, str(rc))

@@ -1,0 +1,99 @@
+"""
+The history checker: what a publisher was told is true.
+
+Real publishers and subscribers log each call and its outcome, while a schedule kills, stops and restarts
+everybody, fills the disk, takes the topic from its publisher. Then the logs are judged against what is in
+the topic. A seed's schedule is always the same; how the processes interleave is the machine's.
+
+    history.py --seconds 60                  random schedules, from a seed that is printed
+    history.py --seed 17                     one of them again
+    history.py --schedule NAME               a small one that always does the same; "all": each of them
+    history.py --list                        their names
+"""
+import argparse
+import os
+import random
+import sys
+import time
+
+import scenarios
+import schedule
+import surroundings
+from trial import Trial
+from verdicts import show
+from world import more_descriptors
+
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+
+
+def report(name, how, verdicts, world, begin):
+    """One line, and the history around what is wrong."""
+    outcome = "ok" if not verdicts else ", ".join(sorted({verdict.kind for verdict in verdicts}))
+    print(f"{name}: {outcome} ({how}, {time.monotonic() - begin:.1f} s)", flush=True)
+    for verdict in verdicts:
+        show(verdict, world)
+    if world.keep:
+        print(f"  kept: {world.home}")
+    sys.stdout.flush()
+
+
+def try_one(name, world, run, how):
+    begin = time.monotonic()
+    trial = Trial(world)
+    try:
+        verdicts = trial.run(run)
+        report(name, how, verdicts, world, begin)
+    finally:
+        world.remove()
+    return {verdict.kind for verdict in verdicts}
+
+
+def run_scenario(name, arguments):
+    world, run = scenarios.run(name, arguments.bin, arguments.keep)
+    return try_one(name, world, run, "schedule")
+
+
+def run_seed(seed, arguments):
+    plan = schedule.plan(seed)
+    world = plan.world(arguments.bin, arguments.keep)
+    return try_one(f"seed {seed}", world, plan.run, plan.describe())
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--schedule")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--bin", default=os.environ.get("HERMES_BIN", os.path.join(SOURCE, "build/release/bin")))
+    parser.add_argument("--keep", action="store_true", help="leave directories and logs")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    if arguments.list:
+        print("\n".join(scenarios.SCENARIOS))
+        return 0
+    surroundings.enter()
+    more_descriptors()
+    found = {}
+    names = list(scenarios.SCENARIOS) if arguments.schedule == "all" else [arguments.schedule] if arguments.schedule else []
+    for name in names:
+        found[name] = run_scenario(name, arguments)
+    end = time.monotonic() + arguments.seconds
+    seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
+    if arguments.seed is not None and arguments.seconds == 0:
+        found[f"seed {seed}"] = run_seed(seed, arguments)
+    while time.monotonic() < end:
+        found[f"seed {seed}"] = run_seed(seed, arguments)
+        seed += 1
+    wrong = {name: kinds for name, kinds in found.items() if kinds}
+    print(f"{len(found)} schedules, {len(wrong)} with something wrong")
+    for kind in sorted(set().union(*wrong.values())):
+        print(f"  {kind}: {sum(kind in kinds for kinds in wrong.values())}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

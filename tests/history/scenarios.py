@@ -1,0 +1,331 @@
+"""Small schedules that always do the same, each named after what must hold."""
+from world import Violation, World
+
+SCENARIOS = {}
+TOPIC = "t"
+
+
+def scenario(**options):
+    """options: of the World."""
+    def register(schedule):
+        SCENARIOS[schedule.__name__.replace("_", "-")] = (schedule, options)
+        return schedule
+    return register
+
+
+def begin(world, **options):
+    world.start()
+    world.create(TOPIC, **options)
+
+
+def opened(world, number, wait_ms=1000, try_ms=5000, more=""):
+    publisher = world.publisher(number)
+    publisher.do(f"open {TOPIC} {wait_ms} {try_ms} {more}")
+    return publisher
+
+
+def come_and_go(world, number, count=3):
+    """Another publisher has the topic for a while."""
+    publisher = opened(world, number)
+    publisher.do(f"publish {count} 100", "wait committed 5000", "close", "disconnect")
+    return publisher
+
+
+def restart(world):
+    world.kill()
+    world.start()
+
+
+def lose_session(world, publisher):
+    """The broker does not answer in time, so the client gives the connection up; then the broker goes on."""
+    world.halt()
+    publisher.do("ping")
+    world.go_on()
+
+
+# ---- a shared topic's publisher leaves ----
+
+def leave_a_full_log(world, leave):
+    """A subscriber that is waited for does not read: window and ring fill up. Then the publisher leaves."""
+    begin(world, shared=True, push_back=True)
+    reader = world.subscriber(TOPIC)
+    reader.do(f"open {TOPIC} first 5000 push_back")
+    publisher = opened(world, 1, wait_ms=50)
+    publisher.do("batch 300 600", "batch 300 600", "batch 100 600", "publish 5 600")
+    leave(publisher)
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "a publisher that left is still counted")
+    reader.ask("read 1000000 2000 0")
+
+
+@scenario()
+def what_a_publisher_leaves_in_a_full_log_goes_in_when_there_is_room(world):
+    leave_a_full_log(world, lambda publisher: publisher.do("close"))
+
+
+@scenario()
+def what_a_publisher_leaves_after_a_timed_out_wait_goes_in(world):
+    leave_a_full_log(world, lambda publisher: publisher.do("wait committed 100", "close"))
+
+
+@scenario()
+def what_a_killed_publisher_leaves_in_a_full_log_goes_in(world):
+    leave_a_full_log(world, lambda publisher: publisher.kill())
+
+
+@scenario(config="[topic]\nring = 2M\n")
+def closing_a_large_ring_loses_nothing(world):
+    begin(world, shared=True)
+    publisher = opened(world, 1)
+    publisher.do("batch 2000 600", "close")
+
+
+@scenario()
+def closing_on_a_full_disk_loses_nothing(world):
+    begin(world, shared=True)
+    publisher = opened(world, 1, wait_ms=50)
+    publisher.do("publish 10 100", "wait durable 5000")
+    world.disk.fill()
+    publisher.do(*["batch 300 2000"] * 20, "close")
+    world.disk.make_room()
+
+
+# ---- epochs ----
+
+def idle_over_a_death(world, successors):
+    begin(world)
+    first = opened(world, 1)
+    first.do("publish 5 100", "wait durable 5000")
+    restart(world)
+    for number in range(successors):
+        come_and_go(world, 2 + number)
+    first.do("publish 1 100", "wait durable 1000", "publish 3 100", "confirmed", "close")
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def a_publisher_idle_over_a_brokers_death_is_fenced_by_one_successor(world):
+    idle_over_a_death(world, 1)
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def a_publisher_idle_over_a_brokers_death_is_fenced_by_two_successors(world):
+    idle_over_a_death(world, 2)
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def a_batch_that_is_fenced_says_how_many_are_in(world):
+    """Stopped in the middle of a batch, over a broker's death and a successor's coming."""
+    begin(world, window="1M")
+    first = opened(world, 1)
+    first.do("publish 5 100", "wait durable 5000")
+    for number in range(4):
+        for _ in range(10):
+            first.ask("batch 4000 64")
+        first.wait_for_log("batch number")
+        first.stop()
+        restart(world)
+        come_and_go(world, 2 + number)
+        first.go_on()
+        first.do("close", "open t 1000 5000")
+
+
+@scenario(disk="8M")
+def a_batch_that_times_out_on_a_sync_topic_says_how_many_are_in(world):
+    begin(world, durability="sync")
+    publisher = opened(world, 1, wait_ms=300)
+    publisher.do("publish 5 100")
+    world.halt()
+    publisher.do("batch 20 100")
+    world.go_on()
+
+
+@scenario()
+def commit_tells_the_sequence_where_the_message_stands(world):
+    """A claim is open over an orderly stop; when it is committed others have published."""
+    begin(world)
+    first = opened(world, 1, wait_ms=5000)
+    first.do("publish 10 100", "claim 100")
+    world.stop()
+    world.start()
+    come_and_go(world, 2, 10)
+    first.do("commit", "wait committed 5000", "publish 2 100", "close")
+
+
+# ---- rings and lines ----
+
+@scenario()
+def a_line_of_the_journal_is_not_its_successors(world):
+    begin(world, shared=True)
+    first = opened(world, 1)
+    first.do("batch 1000 100", "wait committed 5000", "close", "disconnect")
+    second = opened(world, 2)
+    world.halt()
+    second.do("publish 5 100")
+    world.kill()
+    world.start()
+    second.do("wait committed 5000", "close")
+
+
+def session_lost(world, others):
+    """Ring and window still work when the session is gone."""
+    begin(world, shared=True)
+    first = opened(world, 1)
+    first.do("publish 100 100", "wait durable 5000")
+    lose_session(world, first)
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
+    if others:
+        other = opened(world, 2)
+        other.do("publish 5 100", "wait committed 5000")
+    first.do("publish 100 100", "close")
+
+
+@scenario(reply_ms=300)
+def a_publisher_whose_session_was_lost_loses_nothing(world):
+    session_lost(world, False)
+
+
+@scenario(reply_ms=300)
+def a_publisher_whose_line_another_took_repeats_nothing(world):
+    """What was confirmed before the session was lost."""
+    begin(world, shared=True)
+    first = opened(world, 1)
+    first.do("publish 100 100", "wait durable 5000")
+    lose_session(world, first)
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
+    other = opened(world, 2)
+    other.do("publish 5 100", "wait committed 5000")
+    first.do("wait committed 2000", "publish 5 100", "wait committed 2000", "close")
+
+
+@scenario()
+def a_broker_stopped_beyond_every_time_out_loses_nothing(world):
+    """The same without any help: the client waits its ten seconds."""
+    session_lost(world, False)
+
+
+@scenario(reply_ms=300)
+def a_publisher_whose_session_was_lost_is_persisted(world):
+    """Of an exclusive topic: it writes the window itself, and somebody must know."""
+    begin(world, window="1M")
+    publisher = opened(world, 1)
+    publisher.do("publish 64 100", "wait durable 5000")
+    lose_session(world, publisher)
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
+    publisher.do("batch 4000 32", "batch 2400 32")
+    world.wait_persisted(TOPIC)
+
+
+# ---- deaths and stops ----
+
+@scenario()
+def what_a_broker_takes_up_is_persisted_with_nobody_there(world):
+    """Broker and publisher die together, with messages in the window alone."""
+    begin(world, window="1M")
+    publisher = opened(world, 1)
+    publisher.do("publish 5 100", "wait durable 5000")
+    world.halt()
+    publisher.do("publish 100 100")
+    publisher.kill()
+    restart(world)
+    world.wait_persisted(TOPIC)
+
+
+@scenario()
+def a_reader_whose_seek_failed_reads_on(world):
+    """The store is needed, the broker is away, and an epoch has ended meanwhile."""
+    begin(world)
+    publisher = opened(world, 1)
+    publisher.do("batch 2000 600", "wait durable 5000", "close")
+    reader = world.subscriber(TOPIC)
+    reader.do(f"open {TOPIC} first 5000", "read 2000 1000 0")
+    come_and_go(world, 2)
+    world.kill()
+    reader.do("seek first")
+    world.start()
+    reader.do("read 5000 500 0", "seek first", "read 5000 500 0")
+
+
+@scenario(disk="6M")
+def a_stop_on_a_full_disk_repeats_nothing(world):
+    """What only shared memory has the next broker takes over; who published it must not send it again."""
+    begin(world)
+    publisher = opened(world, 1, wait_ms=3000)
+    publisher.do("publish 10 100", "wait durable 5000", "set_wait 50", *["batch 1000 600"] * 12)
+    publisher.do("set_wait 3000")
+    world.stop()
+    world.disk.make_room()
+    world.disk.resize("64M")
+    publisher.ask("publish 3 100")
+    world.start()
+    publisher.do("wait committed 5000", "wait durable 5000", "close")
+
+
+# ---- starts that fail ----
+
+def failed_start(world, how):
+    begin(world, durability="memory", window="1M")
+    publisher = opened(world, 1)
+    publisher.do("publish 100 100", "wait committed 5000")
+    world.kill()
+    world.fail_to_start(how)
+    world.start()
+    publisher.do("publish 3 100", "wait committed 5000", "close")
+
+
+@scenario()
+def a_socket_that_cannot_be_bound_costs_a_memory_topic_nothing(world):
+    failed_start(world, "socket")
+
+
+@scenario()
+def too_few_descriptors_cost_a_memory_topic_nothing(world):
+    failed_start(world, "few-descriptors")
+
+
+@scenario()
+def a_busy_lock_costs_a_memory_topic_nothing(world):
+    failed_start(world, "busy-lock")
+
+
+@scenario()
+def a_definition_unreadable_once_costs_a_memory_topic_nothing(world):
+    failed_start(world, "topic-conf")
+
+
+# ---- waiting ----
+
+def not_busy(worker, what):
+    share = worker.busy_share(1.0)
+    if share > 0.5:
+        raise Violation("spin", f"{worker.name} takes {share:.0%} of a core while {what}")
+
+
+@scenario()
+def a_publisher_whose_broker_is_away_does_not_spin(world):
+    begin(world, shared=True)
+    publisher = opened(world, 1, wait_ms=20000)
+    publisher.do("publish 10 100")
+    world.kill()
+    publisher.ask("batch 4000 600")
+    publisher.wait_for_log("> ")
+    not_busy(publisher, "its broker is away")
+    world.start()
+    publisher.finish()
+
+
+@scenario()
+def who_waits_for_a_broker_that_is_away_does_not_spin(world):
+    begin(world, shared=True)
+    publisher = opened(world, 1, wait_ms=20000)
+    world.kill()
+    publisher.do("publish 10 100")
+    publisher.ask("wait committed 20000")
+    publisher.wait_for_log("> ")
+    not_busy(publisher, "it waits, and its broker is away")
+    world.start()
+    publisher.finish()
+
+
+def run(name, binaries, keep):
+    """Returns (world, schedule)."""
+    schedule, options = SCENARIOS[name]
+    return World(binaries, keep=keep, **options), schedule

@@ -1,0 +1,56 @@
+"""An independent decoder of stored topics, written from docs/reference alone, with struct and zlib."""
+import glob
+import os
+import struct
+import zlib
+
+HEADER = struct.Struct("<IBBHQQII")
+SEGMENT = struct.Struct("<4sHHQQQQQI8sI")
+STAMP = struct.Struct("<4sIIIQII")
+MAGIC, DATA, HAS_CRC = 0x4D524548, 1, 1
+
+
+class Unreadable(Exception):
+    pass
+
+
+def key_of(payload):
+    """(publisher, run, number), as stamp.h has it; None: torn."""
+    if len(payload) < STAMP.size:
+        return None
+    magic, publisher, run, length, number, crc, _ = STAMP.unpack_from(payload)
+    blank = STAMP.pack(magic, publisher, run, length, number, 0, 0)
+    if magic != b"HIST" or length != len(payload) or crc != zlib.crc32(payload[STAMP.size:], zlib.crc32(blank)):
+        return None
+    return publisher, run, number
+
+
+def read_segment(path):
+    """Yields (sequence, position, payload)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    magic, _, size, base, *_ = SEGMENT.unpack_from(data)
+    if magic != b"HSEG" or struct.unpack_from("<I", data, 60)[0] != zlib.crc32(data[:60]):
+        raise Unreadable(f"{path}: no segment")
+    at = size
+    while at < len(data):
+        magic, version, kind, flags, sequence, _, length, crc = HEADER.unpack_from(data, at)
+        if magic == 0:
+            if any(data[at:]):
+                raise Unreadable(f"{path}: behind the end, at {at}, something stands")
+            return
+        payload = data[at + HEADER.size:at + HEADER.size + length]
+        if (magic, version) != (MAGIC, 1) or (
+                flags & HAS_CRC and crc != zlib.crc32(data[at:at + 28], zlib.crc32(payload))):
+            raise Unreadable(f"{path}: the frame at {at} is damaged")
+        if kind == DATA:
+            yield sequence, base + at - size, payload
+        at += (HEADER.size + length + 63) // 64 * 64
+
+
+def read_topic(data, topic):
+    """[(sequence, position, key)] of a stored topic whose broker has stopped."""
+    messages = []
+    for path in sorted(glob.glob(os.path.join(data, "topics", topic, "*.log"))):
+        messages += [(sequence, position, key_of(payload)) for sequence, position, payload in read_segment(path)]
+    return messages

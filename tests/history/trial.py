@@ -1,0 +1,176 @@
+"""One trial: a schedule on a world, then everything put right again, then the judgement."""
+import os
+from dataclasses import dataclass, field
+
+import codes
+from calls import read_calls
+from judge import judge_codes, judge_content, judge_stream
+from promises import IN, settle, streams_of
+from readers import judge_reader
+from store import Unreadable, read_topic
+from verdicts import Verdict
+from world import Violation
+
+PATIENCE_MS = 10000  # of publishers once all is right again
+SILENCE_MS = 3000
+
+
+@dataclass
+class Content:
+    """What stands in a topic."""
+    messages: list  # (sequence, position, key)
+    whole: bool  # nothing was overwritten before anybody saw it
+    by_sequence: dict = field(default_factory=dict)
+    by_position: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for sequence, position, key in self.messages:
+            self.by_sequence.setdefault(sequence, (position, key))
+            self.by_position.setdefault(position, sequence)
+
+
+class Trial:
+    def __init__(self, world):
+        self.world = world
+        self.verdicts = []
+        self.settled = False
+
+    def run(self, schedule):
+        """schedule(world) does the hurting."""
+        try:
+            self.guard(schedule, self.world)
+            self.guard(self.settle)
+            self.judge()
+        finally:
+            self.world.close()
+        return self.verdicts
+
+    def guard(self, act, *arguments):
+        try:
+            act(*arguments)
+        except Violation as violation:
+            self.verdicts.append(Verdict(violation.kind, violation.text))
+        except BrokenPipeError:
+            self.verdicts.append(Verdict("worker died", "a worker is gone"))
+
+    # ---- everything right again ----
+
+    def settle(self):
+        world = self.world
+        world.disk.make_room()
+        world.shm.make_room()
+        if world.is_up():
+            world.go_on()
+        else:
+            world.start()
+        alive = [worker for worker in world.workers if worker.is_alive()]
+        for worker in alive:
+            worker.go_on()
+            worker.ask("set_wait 10000" if worker.name.startswith("publisher") else "save")
+        for worker in alive:
+            worker.finish()
+        for worker in alive:
+            if worker.name.startswith("publisher"):
+                self.let_finish(worker)
+        for topic in world.topics:
+            self.guard(self.settle_topic, topic)
+        self.read_all(alive)
+        world.check_alive()
+        code = world.stop()
+        if code != 0:
+            self.verdicts.append(Verdict("stop", f"an orderly stop ended with {code}: {world.broker_messages()[-300:]}"))
+        left = [os.path.join(path, name) for path, _, names in os.walk("/dev/shm") for name in names]
+        if left:
+            self.verdicts.append(Verdict("left", f"in shared memory, behind an orderly stop: {left[:5]}"))
+        self.settled = True
+
+    def let_finish(self, publisher):
+        publisher.do("abort", f"wait committed {PATIENCE_MS}", f"wait durable {PATIENCE_MS}", "confirmed", "close")
+        for call in read_calls(publisher.name, publisher.log)[-4:]:
+            if call.what == "wait" and call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
+                self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {PATIENCE_MS} ms, though nothing "
+                                             "is in its way", call))
+
+    def settle_topic(self, topic):
+        """What was handed over goes in even when its publisher is gone."""
+        world = self.world
+        world.wait_until(lambda: world.info(topic)["publishers"] == 0, "publisher stays", f"topic {topic}: its publishers are gone, and "
+                         "it has some")
+        if world.topics[topic]["durability"] != "memory":
+            world.wait_persisted(topic)
+        must = sum(m.promise == IN for s in self.streams() if s.topic == topic for m in s.messages)
+        self.is_there(topic, must)
+
+    def is_there(self, topic, must):
+        try:
+            self.world.wait_until(lambda: self.world.info(topic)["last_sequence"] >= must, "", "", 3)
+        except Violation:
+            pass  # the judge will say what is missing
+
+    def read_all(self, alive):
+        """Subscribers read to the end, and one that is new reads everything."""
+        world = self.world
+        for topic in world.topics:
+            last = world.info(topic)["last_sequence"]
+            for worker in alive:
+                if worker.name.startswith(f"subscriber-{topic}"):
+                    worker.do(f"until {last} {SILENCE_MS}", "close")
+            fresh = world.subscriber(f"{topic}-last")
+            fresh.do(f"open {topic} first 5000", f"until {last} {SILENCE_MS}", "close")
+
+    # ---- the judgement ----
+
+    def calls(self):
+        return {worker.name: read_calls(worker.name, worker.log) for worker in self.world.workers if os.path.exists(worker.log)}
+
+    def streams(self):
+        ends = [when for when, what in self.world.events if what in ("broker is killed", "broker is told to stop")
+                ] if not self.settled else self.ends_before_last()
+        streams = [stream for name, calls in self.calls().items() if name.startswith("publisher")
+                   for stream in streams_of(calls, self.world.topics)]
+        for stream in streams:
+            settle(stream, ends)
+        return streams
+
+    def ends_before_last(self):
+        """The last stop came when everything was in."""
+        return [when for when, what in self.world.events if what in ("broker is killed", "broker is told to stop")][:-1]
+
+    def judge(self):
+        histories = self.calls()
+        self.verdicts += judge_codes([call for calls in histories.values() for call in calls])
+        if not self.settled:
+            return
+        streams, contents = self.streams(), {}
+        for topic, options in self.world.topics.items():
+            contents[topic] = self.content(topic, options["durability"], histories)
+            mine = [stream for stream in streams if stream.topic == topic]
+            self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"])
+            for stream in mine:
+                self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole)
+        for name, calls in histories.items():
+            if name.startswith("subscriber"):
+                self.verdicts += judge_reader(name, calls, self.world.topics, contents)
+
+    def content(self, topic, durability, histories):
+        if durability == "memory":
+            return seen_content(topic, histories)
+        try:
+            return Content(read_topic(self.world.disk.path, topic), True)
+        except Unreadable as error:
+            self.verdicts.append(Verdict("damage", str(error)))
+            return Content([], False)
+
+
+def seen_content(topic, histories):
+    """Of a memory topic: what anybody was given. Where two were given different ones, the first counts, and
+    the other is told of."""
+    by_sequence = {}
+    for name, calls in histories.items():
+        if name.startswith(f"subscriber-{topic}"):
+            for call in calls:
+                for what in call.seen:
+                    if what[0] == "m":
+                        by_sequence.setdefault(what[1], (what[1], what[2], what[3]))
+    messages = [by_sequence[sequence] for sequence in sorted(by_sequence)]
+    return Content(messages, not messages or messages[-1][0] == len(messages))
