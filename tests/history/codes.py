@@ -34,6 +34,7 @@ NAMED = {
     "abort": set(),
     "wait": {"ETIMEOUT", "EIO", "ENOTSUP", "EINVALID"},
     "confirmed": set(),
+    "poll": PUBLISH,
     "close": PERHAPS_LATER | {"EAGAIN", "EFULL", "EFENCED", "ETIMEOUT"},  # where it says anything
     "disconnect": set(),
     "subscribe": {"ENOTFOUND", "ENAME", "EINVALID", "EBUSY", "EACCESS", "ELIMIT"} | ASKS_THE_BROKER,

@@ -13,6 +13,7 @@ the topic. A seed's schedule is always the same; how the processes interleave is
 import argparse
 import os
 import random
+import signal
 import sys
 import time
 
@@ -23,6 +24,8 @@ from trial import Trial
 from verdicts import show
 from world import more_descriptors
 
+LONG = "HERMES_TEST_LONG" in os.environ
+LONG_SECONDS = 3600
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
 
@@ -70,6 +73,33 @@ def parse():
     return parser.parse_args()
 
 
+def names_of(arguments):
+    if arguments.schedule == "all":
+        return list(scenarios.SCENARIOS)
+    return [arguments.schedule] if arguments.schedule else []
+
+
+def seeds_of(arguments):
+    """The one that was asked for, or one after the other until time is up."""
+    seconds = LONG_SECONDS if LONG and arguments.seconds > 0 else arguments.seconds
+    any_seed = arguments.seed is None or (LONG and arguments.seconds > 0)
+    seed = random.randrange(1 << 32) if any_seed else arguments.seed
+    if arguments.seconds == 0 and arguments.seed is not None:
+        yield seed
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield seed
+        seed += 1
+
+
+def summarize(found):
+    wrong = [kinds for kinds in found if kinds]
+    print(f"{len(found)} schedules, {len(wrong)} with something wrong")
+    for kind in sorted(set().union(*wrong)):
+        print(f"  {kind}: {sum(kind in kinds for kinds in wrong)}")
+    return 1 if wrong else 0
+
+
 def main():
     arguments = parse()
     if arguments.list:
@@ -77,22 +107,10 @@ def main():
         return 0
     surroundings.enter()
     more_descriptors()
-    found = {}
-    names = list(scenarios.SCENARIOS) if arguments.schedule == "all" else [arguments.schedule] if arguments.schedule else []
-    for name in names:
-        found[name] = run_scenario(name, arguments)
-    end = time.monotonic() + arguments.seconds
-    seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
-    if arguments.seed is not None and arguments.seconds == 0:
-        found[f"seed {seed}"] = run_seed(seed, arguments)
-    while time.monotonic() < end:
-        found[f"seed {seed}"] = run_seed(seed, arguments)
-        seed += 1
-    wrong = {name: kinds for name, kinds in found.items() if kinds}
-    print(f"{len(found)} schedules, {len(wrong)} with something wrong")
-    for kind in sorted(set().union(*wrong.values())):
-        print(f"  {kind}: {sum(kind in kinds for kinds in wrong.values())}")
-    return 1 if wrong else 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and not before everything is put away
+    found = [run_scenario(name, arguments) for name in names_of(arguments)]
+    found += [run_seed(seed, arguments) for seed in seeds_of(arguments)]
+    return summarize(found)
 
 
 if __name__ == "__main__":

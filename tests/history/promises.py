@@ -33,6 +33,7 @@ class Stream:
     messages: list = field(default_factory=list)
     confirmed: int = 0  # the greatest answer of hermes_publisher_confirmed()
     durable: int = 0
+    fell: list = field(default_factory=list)  # calls that said less than one before
 
     def confirm(self, count, durable=False):
         """The first so many are in."""
@@ -101,6 +102,8 @@ def confirmed(stream, call):
         up_to = int(call.told[name])
         count = max((i + 1 for i, m in enumerate(stream.messages) if 0 < m.sequence <= up_to), default=0)
         stream.confirm(count, durable)
+    if call.what == "confirmed" and (int(call.told["committed"]) < stream.confirmed or int(call.told["durable"]) < stream.durable):
+        stream.fell.append(call)
     stream.confirmed = max(stream.confirmed, int(call.told["committed"]))
     stream.durable = max(stream.durable, int(call.told["durable"]))
 
@@ -113,7 +116,7 @@ def closed(stream, call):
         stream.confirm(counted[last - 1] + 1 if last > 0 else 0)
 
 
-ANSWERS = {"wait": waited, "confirmed": confirmed, "close": closed}
+ANSWERS = {"wait": waited, "confirmed": confirmed, "poll": confirmed, "close": closed}
 
 
 def settle(stream, broker_ends):

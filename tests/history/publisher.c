@@ -7,6 +7,7 @@
  *     claim SIZE                           then commit, or abort
  *     wait committed|durable MS
  *     confirmed
+ *     poll                                 what its handlers were told
  *     set_wait MS
  *     ping
  *     mix SEED COUNT PAUSE_US              any of these, at random; opens anew what was fenced
@@ -36,9 +37,23 @@ static uint64_t wait_ns;
 static uint32_t flags;
 static uint8_t buffer[HERMES_PAYLOAD_MAX + 64];
 
+static uint64_t notified[HERMES_DURABLE + 1]; /* by hermes_publisher_poll() */
+
 static const char *why(int64_t rc)
 {
     return rc < 0 && client != NULL ? hermes_last_error(client) : "";
+}
+
+static void on_confirmed(void *context, uint64_t sequence)
+{
+    *(uint64_t *)context = sequence;
+}
+
+static void notify(void)
+{
+    notified[HERMES_COMMITTED] = notified[HERMES_DURABLE] = 0;
+    for (int c = HERMES_COMMITTED; c <= HERMES_DURABLE; c++)
+        hermes_publisher_notify(publisher, (enum hermes_confirmation)c, on_confirmed, &notified[c]);
 }
 
 static void do_open(uint64_t try_ns)
@@ -54,6 +69,8 @@ static void do_open(uint64_t try_ns)
            now_ns() < until && !worker_is_wanted())
         pause_us(1000);
     record_outcome(rc, "%s", why(rc));
+    if (rc == 0)
+        notify();
 }
 
 static void open_publisher(char **words)
@@ -183,6 +200,17 @@ static void confirmed(char **words)
     record_outcome(0, "committed=%" PRIu64 " durable=%" PRIu64, committed, durable);
 }
 
+static void poll_handlers(char **words)
+{
+    (void)words;
+    if (publisher == NULL)
+        return;
+    record_call("poll");
+    int rc = hermes_publisher_poll(publisher);
+    record_outcome(rc, "committed=%" PRIu64 " durable=%" PRIu64 " %s", notified[HERMES_COMMITTED],
+                   notified[HERMES_DURABLE], why(rc));
+}
+
 static void set_wait(char **words)
 {
     wait_ns = number(words[1]) * 1000000;
@@ -258,6 +286,7 @@ static int64_t any_call(void)
         return do_wait(HERMES_DURABLE, 1 + random_below(300));
     } else if (kind < 95) {
         confirmed(none);
+        poll_handlers(none);
     } else if (kind < 98) {
         ping(none);
     } else if (kind < 99) {
@@ -285,10 +314,10 @@ static void mix(char **words)
 int main(int argc, char **argv)
 {
     static const struct command commands[] = {
-        {"open", open_publisher},   {"publish", publish},   {"batch", batch},   {"claim", claim},
-        {"commit", commit},         {"abort", abort_claim}, {"wait", wait_for}, {"confirmed", confirmed},
-        {"set_wait", set_wait},     {"ping", ping},         {"mix", mix},       {"close", close_publisher},
-        {"disconnect", disconnect}, {NULL, NULL},
+        {"open", open_publisher},   {"publish", publish},       {"batch", batch},   {"claim", claim},
+        {"commit", commit},         {"abort", abort_claim},     {"wait", wait_for}, {"confirmed", confirmed},
+        {"poll", poll_handlers},    {"set_wait", set_wait},     {"ping", ping},     {"mix", mix},
+        {"close", close_publisher}, {"disconnect", disconnect}, {NULL, NULL},
     };
     if (argc < 5)
         return 64;

@@ -12,7 +12,9 @@ class Reader:
         self.contents = contents
         self.topic = ""
         self.expected = None  # the next sequence; None: any
+        self.sought = None  # or this one, by a seek that failed; 0: any
         self.least = 0  # but not below this
+        self.astray = False  # sent to a position where no message begins: it may well find damage there
         self.verdicts = {}
 
     def wrong(self, kind, text, call):
@@ -23,10 +25,12 @@ class Reader:
         return self.topics[self.topic]["durability"] == "memory"
 
     def expect(self, sequence, least=0):
-        self.expected, self.least = sequence, least
+        """Where it stands."""
+        self.expected, self.least, self.sought = sequence, least, None
 
     def take(self, call):
         if call.what == "subscribe" and call.rc == 0:
+            self.astray = False
             self.topic = call.asked["topic"]
             self.expect(1 if call.asked["from"] == "first" and not self.memory() else None)
         elif call.what == "seek":
@@ -36,28 +40,33 @@ class Reader:
                 {"m": self.message, "t": self.torn, "e": self.error}[what[0]](call, *what[1:])
             target = call.number("sequence")
             if call.rc is not None and self.expected is not None and self.expected <= target:
-                self.wrong("stalled", f"it never came to message {target}", call)
+                self.wrong("stalled", f"it never came to message {target}: {self.expected} was due", call)
 
     def seek(self, call):
-        """A seek that failed says nothing of where it stands."""
-        where, value, stored = call.asked["where"], call.number("value"), not self.memory()
+        value, position = call.number("value"), call.asked["where"] in ("position", "saved")
+        target = self.target(call.asked["where"], value, call)
+        if call.rc != 0:  # it stands where it stood, or where it was sent, and nowhere else
+            self.sought = target or 0
+            return
+        self.astray = position and not self.contents[self.topic].stood_at(value, call.begin)
+        self.expect(target, value if call.asked["where"] == "sequence" else 0)
+
+    def target(self, where, value, call):
+        """The sequence that is due behind a seek; None: not known."""
         content = self.contents[self.topic]
-        if call.rc != 0:
-            self.expect(None)
-        elif where == "first":
-            self.expect(1 if stored else None)
-        elif where == "sequence":
-            self.expect(value if stored and value in content.by_sequence else None, value)
-        elif where == "saved":
-            self.expect(call.number("sequence") if stored else None)
-        elif where == "position":
-            self.expect(content.by_position.get(value) if stored else None)
-        else:
-            self.expect(None)
+        if self.memory() or where == "end":
+            return None
+        if where == "first":
+            return 1
+        if where == "sequence":
+            return value if value in content.by_sequence else None
+        if not content.stood_at(value, call.begin):
+            return None
+        return call.number("sequence") if where == "saved" else content.by_position[value]
 
     def message(self, call, sequence, position, key):
         content = self.contents[self.topic]
-        if self.expected is not None and sequence != self.expected:
+        if self.expected is not None and sequence != self.expected and self.sought not in (0, sequence):
             kind = "skipped" if sequence > self.expected else "given again"
             self.wrong(kind, f"message {sequence} came where {self.expected} was due", call)
         elif sequence < self.least:
@@ -77,7 +86,9 @@ class Reader:
 
     def error(self, call, code):
         name = codes.name(code)
-        if name in codes.DAMAGE:
+        if name in codes.DAMAGE and self.astray:
+            self.expect(None)
+        elif name in codes.DAMAGE:
             self.wrong("damage", f"it was told {name}, on a topic that nobody damaged", call)
             self.expect(None, self.least)
         elif name == "EGONE":

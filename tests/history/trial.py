@@ -20,6 +20,7 @@ class Content:
     """What stands in a topic."""
     messages: list  # (sequence, position, key)
     whole: bool  # nothing was overwritten before anybody saw it
+    published: dict = field(default_factory=dict)  # key: when its call had come back
     by_sequence: dict = field(default_factory=dict)
     by_position: dict = field(default_factory=dict)
 
@@ -27,6 +28,14 @@ class Content:
         for sequence, position, key in self.messages:
             self.by_sequence.setdefault(sequence, (position, key))
             self.by_position.setdefault(position, sequence)
+
+    def stood_at(self, position, when):
+        """Was there a message at that position already, for certain?"""
+        sequence = self.by_position.get(position)
+        if sequence is None:
+            return False
+        end = self.published.get(self.by_sequence[sequence][1], 0)
+        return 0 < end < when
 
 
 class Trial:
@@ -143,8 +152,9 @@ class Trial:
             return
         streams, contents = self.streams(), {}
         for topic, options in self.world.topics.items():
-            contents[topic] = self.content(topic, options["durability"], histories)
             mine = [stream for stream in streams if stream.topic == topic]
+            contents[topic] = self.content(topic, options["durability"], histories)
+            contents[topic].published = {message.key: message.call.end for stream in mine for message in stream.messages}
             self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"])
             for stream in mine:
                 self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole)

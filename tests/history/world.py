@@ -268,7 +268,7 @@ class World:
         return result
 
     def create(self, topic, durability="async", shared=False, push_back=False, window="256K", full_waits=False):
-        options = ["--durability", durability, "--window", window, "--segment", "1M"]
+        options = ["--durability", durability, "--window", window, "--segment", "4M" if window == "4M" else "1M"]
         options += ["--shared"] if shared else []
         options += ["--push-back"] if push_back else []
         options += ["--when-full", "wait"] if full_waits else []
