@@ -46,7 +46,7 @@ class Reader:
         value, position = call.number("value"), call.asked["where"] in ("position", "saved")
         target = self.target(call.asked["where"], value, call)
         if call.rc != 0:  # it stands where it stood, or where it was sent, and nowhere else
-            self.sought = target or 0
+            self.sought, self.least = target or 0, 0
             return
         self.astray = position and not self.contents[self.topic].stood_at(value, call.begin)
         self.expect(target, value if call.asked["where"] == "sequence" else 0)

@@ -111,15 +111,15 @@ def a_publisher_idle_over_a_brokers_death_is_fenced_by_two_successors(world):
     idle_over_a_death(world, 2)
 
 
-@scenario(config="[broker]\ngrace_ms = 50\n")
+@scenario(config="[broker]\ngrace_ms = 50\n", disk="128M")
 def a_batch_that_is_fenced_says_how_many_are_in(world):
     """Stopped in the middle of a batch, over a broker's death and a successor's coming."""
     begin(world, window="1M")
     first = opened(world, 1)
     first.do("publish 5 100", "wait durable 5000")
-    for number in range(4):
-        for _ in range(40):
-            first.ask("batch 4000 64")
+    for number in range(3):
+        for _ in range(20):
+            first.ask("batch 4000 200")
         first.wait_for_log("batch number")
         first.stop()
         restart(world)
@@ -326,6 +326,22 @@ def who_waits_for_a_broker_that_is_away_does_not_spin(world):
     not_busy(publisher, "it waits, and its broker is away")
     world.start()
     publisher.finish()
+
+
+@scenario()
+def a_subscriber_whose_broker_is_away_does_not_spin(world):
+    """And needs it: for the store, and after an orderly stop."""
+    begin(world)
+    publisher = opened(world, 1, wait_ms=20)
+    publisher.do("batch 2000 600", "wait durable 5000")
+    readers = [world.subscriber(f"{TOPIC}-{number}") for number in range(2)]
+    readers[0].do(f"open {TOPIC} first 5000")
+    readers[1].do(f"open {TOPIC} end 5000")
+    world.stop()
+    for reader in readers:
+        reader.ask("read 5000 5000 0")
+        not_busy(reader, "its broker is away")
+    world.start()
 
 
 def run(name, binaries, keep):

@@ -257,37 +257,43 @@ class Play:
 
     def handover(self, number, other, count):
         """One publisher leaves, another comes, and the broker dies with its first messages in its ring."""
+        self.rest()
         first, second = self.publishers[number], self.publishers[other]
-        first.do("wait committed 1000", "close")
-        second.do("close", f"open {TOPIC} 1000 1000")
+        first.do(f"open {TOPIC} 1000 500", f"publish {20 + count} 100", "wait committed 1000", "close")
+        second.do("close", f"open {TOPIC} 1000 500")
         self.world.halt()
         second.ask(f"batch {count} 100")
         self.flow(20)
         self.restart(0)
         second.ask("wait committed 1000")
-        self.mix(number)
-        self.mix(other)
+        self.mix_all()
 
     def absent(self, number, halted, others):
         """A publisher sleeps over a broker's death; so many others have the topic meanwhile."""
+        self.rest("close")
         publisher = self.publishers[number]
-        for other in set(others) - {number}:
-            self.publishers[other].do("close")
+        publisher.do(f"open {TOPIC} 1000 500", "publish 3 100")
         if halted:
             publisher.stop()
-        else:
-            publisher.do(f"open {TOPIC} 1000 500", "publish 3 100")
         self.restart(0)
         for other in others:
             if other != number:
                 self.publishers[other].do(f"open {TOPIC} 1000 2000", "publish 3 100", "wait committed 1000", "close")
         if halted:
             publisher.go_on()
-        else:
-            publisher.ask("publish 3 100")
+        publisher.ask("publish 3 100")
+        self.mix_all()
+
+    def rest(self, *commands):
+        """Nobody publishes for a while."""
+        for publisher in self.publishers:
+            publisher.ask("confirmed")
+        for publisher in self.publishers:
+            publisher.do(*commands)
+
+    def mix_all(self):
+        for number in range(len(self.publishers)):
             self.mix(number)
-        for other in set(others) - {number}:
-            self.mix(other)
 
     # ---- what is full ----
 

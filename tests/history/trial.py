@@ -11,7 +11,8 @@ from store import Unreadable, read_topic
 from verdicts import Verdict
 from world import Violation
 
-PATIENCE_MS = 10000  # of publishers once all is right again
+PATIENCE_MS = 5000  # of publishers once all is right again
+SHORT_PATIENCE_MS = 1000
 SILENCE_MS = 3000
 
 
@@ -73,14 +74,16 @@ class Trial:
         else:
             world.start()
         alive = [worker for worker in world.workers if worker.is_alive()]
+        self.serve_all()
         for worker in alive:
             worker.go_on()
             worker.ask("set_wait 10000" if worker.name.startswith("publisher") else "save")
         for worker in alive:
             worker.finish()
-        for worker in alive:
-            if worker.name.startswith("publisher"):
-                self.let_finish(worker)
+        publishers = [worker for worker in alive if worker.name.startswith("publisher")]
+        for at, worker in enumerate(publishers):
+            alone = at == len(publishers) - 1
+            self.let_finish(worker, alone or all(topic["shared"] for topic in world.topics.values()))
         for topic in world.topics:
             self.guard(self.settle_topic, topic)
         self.read_all(alive)
@@ -93,11 +96,22 @@ class Trial:
             self.verdicts.append(Verdict("left", f"in shared memory, behind an orderly stop: {left[:5]}"))
         self.settled = True
 
-    def let_finish(self, publisher):
-        publisher.do("abort", f"wait committed {PATIENCE_MS}", f"wait durable {PATIENCE_MS}", "confirmed", "close")
-        for call in read_calls(publisher.name, publisher.log)[-4:]:
-            if call.what == "wait" and call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
-                self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {PATIENCE_MS} ms, though nothing "
+    def serve_all(self):
+        """There is room again. What a broker could not load when there was none, it serves now."""
+        world = self.world
+        missing = [topic for topic in world.topics if world.hermes("topic", "info", topic, check=False).returncode != 0]
+        if missing:
+            self.verdicts.append(Verdict("not served", f"{missing}, though nothing is in the way: {world.broker_messages()[-300:]}"))
+            world.kill()
+            world.start()
+
+    def let_finish(self, publisher, is_free):
+        """is_free: nobody else has the topic. Else it may have to wait for another, who has it."""
+        patience = PATIENCE_MS if is_free else SHORT_PATIENCE_MS
+        publisher.do("abort", f"wait committed {patience}", f"wait durable {patience}", "confirmed", "poll", "close")
+        for call in read_calls(publisher.name, publisher.log)[-5:]:
+            if is_free and call.what == "wait" and call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
+                self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {patience} ms, though nothing "
                                              "is in its way", call))
 
     def settle_topic(self, topic):

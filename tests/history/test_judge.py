@@ -1,0 +1,133 @@
+"""The judge finds in a history what is wrong with it, and nothing in one that is right. No processes, no files."""
+import unittest
+
+from calls import Call, pairs, seen
+from codes import CODES
+from judge import judge_codes, judge_content, judge_stream
+from promises import settle, streams_of
+from readers import judge_reader
+from trial import Content
+
+KINDS = {"exclusive": {"t": {"durability": "async", "shared": False}}, "shared": {"t": {"durability": "async", "shared": True}},
+         "sync": {"t": {"durability": "sync", "shared": False}}}
+
+
+def history(worker, *lines):
+    """Calls, from "what asked ... | rc told ..."; without the second half the worker was killed in it."""
+    calls = []
+    for at, line in enumerate(lines):
+        asked, _, told = line.partition("|")
+        what, *words = asked.split()
+        call = Call(worker, 2 * at, 10 * at, what, pairs(words))
+        if told:
+            rc, *words = told.split()
+            call.end, call.rc, call.told = 10 * at + 5, CODES.get(rc) or int(rc), pairs(words)
+        calls.append(call)
+    return calls
+
+
+def content(*numbers):
+    """Messages of publisher 1, run 1."""
+    return [(at + 1, 128 * at, (1, 1, number)) for at, number in enumerate(numbers)]
+
+
+class Publishers(unittest.TestCase):
+    def kinds(self, topic, lines, messages, broker_ends=()):
+        streams = streams_of(history("publisher-1-1", "open topic=t flags=0|0", *lines), KINDS[topic])
+        verdicts = judge_content("t", messages, streams, "async")
+        for stream in streams:
+            settle(stream, broker_ends)
+            verdicts += judge_stream(stream, messages, True)
+        return sorted({verdict.kind for verdict in verdicts})
+
+    def publish(self, number, outcome):
+        return f"publish number={number} count=1|{outcome}"
+
+    def test_what_is_right(self):
+        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "EAGAIN sequence=1"), self.publish(3, "0 sequence=2"),
+                 "publish number=4 count=1"]
+        self.assertEqual(self.kinds("exclusive", lines, content(1, 3)), [])
+        self.assertEqual(self.kinds("exclusive", lines, content(1, 3, 4)), [])
+
+    def test_lost_and_repeated_and_unasked(self):
+        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "0 sequence=2")]
+        self.assertEqual(self.kinds("exclusive", lines, content(1)), ["lost"])
+        self.assertIn("repeated", self.kinds("exclusive", lines, content(1, 2, 2)))
+        self.assertIn("unasked", self.kinds("exclusive", lines, content(1, 2, 3)))
+
+    def test_told_out(self):
+        self.assertEqual(self.kinds("exclusive", [self.publish(1, "EFENCED sequence=0")], content(1)), ["told out"])
+        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|EFENCED"], content(1)), ["batch told out"])
+        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|2"], content(1, 2)), [])
+        self.assertEqual(self.kinds("exclusive", ["abort number=1 count=1|0"], content(1)), ["told out"])
+
+    def test_order_and_sequence(self):
+        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "0 sequence=2")]
+        self.assertEqual(self.kinds("exclusive", lines, content(2, 1)), ["reordered", "sequence"])
+
+    def test_unknown_is_a_prefix(self):
+        lines = [self.publish(1, "EDISCONNECTED sequence=0"), "batch number=2 count=2"]
+        self.assertEqual(self.kinds("exclusive", lines, content()), [])
+        self.assertEqual(self.kinds("exclusive", lines, content(1, 2)), [])
+        self.assertEqual(self.kinds("exclusive", lines, content(1, 3)), ["not a prefix"])
+
+    def test_handed_over(self):
+        """In a ring: in, unless the broker died behind it; and in when it was waited for."""
+        lines = [self.publish(1, "0 sequence=1")]
+        self.assertEqual(self.kinds("shared", lines, content()), ["lost"])
+        self.assertEqual(self.kinds("shared", lines, content(), [1000]), [])
+        self.assertEqual(self.kinds("shared", [*lines, "wait what=committed|0"], content(), [1000]), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "confirmed|0 committed=1 durable=0"], content(), [1000]), ["lost"])
+
+    def test_close_that_speaks(self):
+        lines = ["batch number=1 count=3|3", "close|1 silent=0"]
+        self.assertEqual(self.kinds("shared", lines, content(1, 2), [1000]), [])
+        self.assertEqual(self.kinds("shared", lines, content(1), [1000]), ["lost"])
+
+    def test_confirmed(self):
+        lines = ["confirmed|0 committed=5 durable=5", "confirmed|0 committed=4 durable=5"]
+        self.assertEqual(self.kinds("exclusive", lines, content()), ["confirmed"])
+
+    def test_codes(self):
+        self.assertEqual(judge_codes(history("publisher-1-1", "wait what=durable|ETIMEOUT")), [])
+        self.assertEqual([v.kind for v in judge_codes(history("publisher-1-1", "wait what=durable|EFENCED"))], ["code"])
+
+
+class Subscribers(unittest.TestCase):
+    def kinds(self, *lines):
+        """Behind each call, separated by ";", what was seen."""
+        calls = []
+        for call, line in zip(history("subscriber-t", *(line.split(";")[0] for line in lines)), lines):
+            call.seen = [seen(words.split()) for words in line.split(";")[1:]]
+            calls.append(call)
+        contents = {"t": Content(content(1, 2, 3), True)}
+        return sorted({verdict.kind for verdict in judge_reader("subscriber-t", calls, KINDS["exclusive"], contents)})
+
+    def test_what_is_right(self):
+        self.assertEqual(self.kinds("subscribe topic=t from=first|0", "read|2;m 1 0 1 1 1;m 2 128 1 1 2", "seek where=first|0",
+                                    "read|1;m 1 0 1 1 1"), [])
+
+    def test_gaps_and_repeats(self):
+        begin = "subscribe topic=t from=first|0"
+        self.assertEqual(self.kinds(begin, "read|2;m 1 0 1 1 1;m 3 256 1 1 3"), ["skipped"])
+        self.assertEqual(self.kinds(begin, "read|2;m 1 0 1 1 1;m 1 0 1 1 1"), ["given again"])
+        self.assertEqual(self.kinds(begin, "until sequence=3|0 last=0"), ["stalled"])
+
+    def test_what_is_not_there(self):
+        begin = "subscribe topic=t from=first|0"
+        self.assertEqual(self.kinds(begin, "read|1;m 1 0 1 1 9"), ["differs"])
+        self.assertEqual(self.kinds("subscribe topic=t from=end|0", "read|1;m 4 384 1 1 4"), ["phantom"])
+        self.assertEqual(self.kinds(begin, "read|1;t 1 0 99"), ["torn"])
+
+    def test_damage(self):
+        self.assertEqual(self.kinds("subscribe topic=t from=first|0", f"read|0;e {CODES['EMALFORMED']}"), ["damage"])
+
+    def test_a_seek_that_failed_moves_nobody_elsewhere(self):
+        begin = ["subscribe topic=t from=first|0", "read|1;m 1 0 1 1 1", "seek where=first|EDISCONNECTED"]
+        self.assertEqual(self.kinds(*begin, "read|1;m 2 128 1 1 2"), [])
+        self.assertEqual(self.kinds(*begin, "read|1;m 1 0 1 1 1"), [])
+        self.assertEqual(self.kinds(*begin, "read|1;m 3 256 1 1 3"), ["skipped"])
+
+
+if __name__ == "__main__":
+    unittest.main()
