@@ -34,13 +34,15 @@ class Stream:
     confirmed: int = 0  # the greatest answer of hermes_publisher_confirmed()
     durable: int = 0
     fell: list = field(default_factory=list)  # calls that said less than one before
+    sure: dict = field(default_factory=lambda: {False: 0, True: 0})  # durable or not: so many were confirmed already
 
     def confirm(self, count, durable=False):
         """The first so many are in."""
-        for message in self.messages[:count]:
+        for message in self.messages[self.sure[durable]:count]:
             if message.promise != OUT:
                 message.promise = IN
                 message.durable |= durable
+        self.sure[durable] = max(self.sure[durable], count)
 
 
 def streams_of(calls, topics):
@@ -119,10 +121,9 @@ def closed(stream, call):
 ANSWERS = {"wait": waited, "confirmed": confirmed, "poll": confirmed, "close": closed}
 
 
-def settle(stream, broker_ends):
-    """What was handed over is in, unless a broker ended behind it: then it may be lost with its ring, and
-    whoever published was not told otherwise."""
-    last_end = max(broker_ends, default=0)
+def settle(stream, last_start):
+    """What was handed over is in, if the last broker served by then. Else it may be lost with its ring: whoever
+    published was not told otherwise."""
     for message in stream.messages:
         if message.promise == HANDED:
-            message.promise = IN if message.call.begin > last_end else UNKNOWN
+            message.promise = IN if message.call.begin > last_start else UNKNOWN

@@ -245,21 +245,23 @@ def a_reader_whose_seek_failed_reads_on(world):
     reader.do("read 5000 200 0")
 
 
-@scenario()
+@scenario(disk="96M")
 def a_stop_on_a_full_disk_repeats_nothing(world):
-    """What only shared memory has the next broker takes over; who published it must not send it again."""
+    """What only shared memory has the next broker takes over; who published it must not send it again. It has
+    to commit between two steps of the stop: several times, one of them will do."""
     begin(world, window="4M")
     publisher = opened(world, 1, wait_ms=5000)
-    publisher.do("publish 10 100", "wait durable 5000")
-    world.disk.fill()
-    while not world.info(TOPIC)["full"]:
-        publisher.do("batch 500 1000")
-    publisher.ask("publish 8000 32")  # there is room for them in the window
-    publisher.wait_for_log("publish number")
-    world.stop()
-    world.disk.make_room()
-    world.start()
-    publisher.do("wait committed 5000", "wait durable 5000", "close")
+    for _ in range(4):
+        publisher.do("publish 10 100", "wait durable 5000")
+        world.disk.fill()
+        while not world.info(TOPIC)["full"]:
+            publisher.do("batch 500 1000")
+        publisher.ask("publish 8000 32")  # there is room for them in the window
+        publisher.wait_for_log("publish number")
+        world.stop()
+        world.disk.make_room()
+        world.start()
+        publisher.do("wait committed 5000", "close", "open t 5000 5000")
 
 
 # ---- starts that fail ----
@@ -342,6 +344,7 @@ def a_subscriber_whose_broker_is_away_does_not_spin(world):
         reader.ask("read 5000 5000 0")
         not_busy(reader, "its broker is away")
     world.start()
+    come_and_go(world, 2)
 
 
 def run(name, binaries, keep):

@@ -147,17 +147,15 @@ class Trial:
         return {worker.name: read_calls(worker.name, worker.log) for worker in self.world.workers if os.path.exists(worker.log)}
 
     def streams(self):
-        ends = [when for when, what in self.world.events if what in ("broker is killed", "broker is told to stop")
-                ] if not self.settled else self.ends_before_last()
         streams = [stream for name, calls in self.calls().items() if name.startswith("publisher")
                    for stream in streams_of(calls, self.world.topics)]
         for stream in streams:
-            settle(stream, ends)
+            settle(stream, self.last_start())
         return streams
 
-    def ends_before_last(self):
-        """The last stop came when everything was in."""
-        return [when for when, what in self.world.events if what in ("broker is killed", "broker is told to stop")][:-1]
+    def last_start(self):
+        """Of the broker that lived on until everything was in."""
+        return max((when for when, what in self.world.events if what == "broker starts"), default=0)
 
     def judge(self):
         histories = self.calls()
