@@ -56,7 +56,8 @@ static void notify(void)
         hermes_publisher_notify(publisher, (enum hermes_confirmation)c, on_confirmed, &notified[c]);
 }
 
-static void do_open(uint64_t try_ns)
+/* gives_way: to the next command. */
+static void do_open(uint64_t try_ns, bool gives_way)
 {
     uint64_t until = now_ns() + try_ns;
     hermes_publisher_options_t options = {.size = sizeof options, .flags = flags, .wait_ns = wait_ns};
@@ -66,7 +67,7 @@ static void do_open(uint64_t try_ns)
                 try_ns / 1000000, flags);
     int rc;
     while ((rc = hermes_publisher_open(client, topic, &options, &publisher)) < 0 && may_pass(rc) &&
-           now_ns() < until && !worker_is_wanted())
+           now_ns() < until && !(gives_way && worker_is_wanted()))
         pause_us(1000);
     record_outcome(rc, "%s", why(rc));
     if (rc == 0)
@@ -78,7 +79,7 @@ static void open_publisher(char **words)
     snprintf(topic, sizeof topic, "%s", words[1]);
     wait_ns = number(words[2]) * 1000000;
     flags = strcmp(words[4], "no_wait") == 0 ? HERMES_PUBLISH_NO_WAIT : 0;
-    do_open(number(words[3]) * 1000000);
+    do_open(number(words[3]) * 1000000, false);
 }
 
 static int64_t do_publish(size_t size)
@@ -303,7 +304,7 @@ static void mix(char **words)
     uint64_t most = number(words[3]);
     for (uint64_t left = number(words[2]); left > 0 && !worker_is_wanted(); left--) {
         if (publisher == NULL)
-            do_open(50000000);
+            do_open(50000000, true);
         int64_t rc = publisher == NULL ? 0 : any_call();
         if (rc == HERMES_EFENCED || rc == HERMES_ECLOSED)
             close_publisher(words);

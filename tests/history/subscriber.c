@@ -38,7 +38,8 @@ static uint64_t position(void)
     return hermes_subscriber_describe(subscriber, &counters) < 0 ? 0 : counters.position;
 }
 
-static void do_open(uint64_t try_ns)
+/* gives_way: to the next command. */
+static void do_open(uint64_t try_ns, bool gives_way)
 {
     uint64_t until = now_ns() + try_ns;
     hermes_subscriber_options_t options = {.size = sizeof options, .flags = flags};
@@ -48,7 +49,7 @@ static void do_open(uint64_t try_ns)
     record_call("subscribe topic=%s from=%s flags=%u", topic, from, flags);
     int rc;
     while ((rc = hermes_subscriber_open(client, topic, &options, &subscriber)) < 0 && may_pass(rc) &&
-           now_ns() < until && !worker_is_wanted())
+           now_ns() < until && !(gives_way && worker_is_wanted()))
         pause_us(1000);
     record_outcome(rc, "position=%" PRIu64 " %s", rc < 0 ? 0 : position(), why(rc));
     saved_sequence = last_sequence = 0;
@@ -59,7 +60,7 @@ static void open_subscriber(char **words)
     snprintf(topic, sizeof topic, "%s", words[1]);
     snprintf(from, sizeof from, "%s", words[2]);
     flags = strcmp(words[4], "push_back") == 0 ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
-    do_open(number(words[3]) * 1000000);
+    do_open(number(words[3]) * 1000000, false);
 }
 
 static void see(const hermes_message_t *message)
@@ -208,7 +209,7 @@ static void mix(char **words)
     uint64_t seeks = number(words[3]); /* of a hundred steps */
     for (uint64_t left = number(words[2]); left > 0 && !worker_is_wanted(); left--) {
         if (subscriber == NULL)
-            do_open(50000000);
+            do_open(50000000, true);
         if (subscriber == NULL)
             pause_us(10000);
         else if (random_below(100) < seeks)

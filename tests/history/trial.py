@@ -80,6 +80,8 @@ class Trial:
             worker.ask("set_wait 10000" if worker.name.startswith("publisher") else "save")
         for worker in alive:
             worker.finish()
+        for topic in world.topics:
+            self.guard(self.settle_store, topic)
         publishers = [worker for worker in alive if worker.name.startswith("publisher")]
         for at, worker in enumerate(publishers):
             alone = at == len(publishers) - 1
@@ -114,13 +116,17 @@ class Trial:
                 self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {patience} ms, though nothing "
                                              "is in its way", call))
 
+    def settle_store(self, topic):
+        """Publishers are there, and idle; nobody waits for the disk."""
+        if self.world.topics[topic]["durability"] != "memory":
+            self.world.wait_persisted(topic)
+
     def settle_topic(self, topic):
         """What was handed over goes in even when its publisher is gone."""
         world = self.world
         world.wait_until(lambda: world.info(topic)["publishers"] == 0, "publisher stays", f"topic {topic}: its publishers are gone, and "
                          "it has some")
-        if world.topics[topic]["durability"] != "memory":
-            world.wait_persisted(topic)
+        self.settle_store(topic)
         must = sum(m.promise == IN for s in self.streams() if s.topic == topic for m in s.messages)
         self.is_there(topic, must)
 
