@@ -76,7 +76,12 @@ def what_a_killed_publisher_leaves_in_a_full_log_goes_in(world):
 def closing_a_large_ring_loses_nothing(world):
     begin(world, shared=True)
     publisher = opened(world, 1)
-    publisher.do("batch 2000 600", "close")
+    world.halt()
+    publisher.do("batch 2000 600")
+    publisher.ask("close")
+    publisher.wait_for_log("close")
+    world.go_on()
+    publisher.finish()
 
 
 @scenario()

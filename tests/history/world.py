@@ -30,6 +30,12 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def halt(process):
+    """Returns once it stands still, or has ended."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 class Worker:
     """A process that does one command after the other. Each is logged by itself; see record.h."""
 
@@ -40,7 +46,6 @@ class Worker:
         self.errors = open(os.path.join(world.home, name + ".errors"), "ab")
         self.asked = self.answered = 0
         self.buffer = b""
-        self.stopped = False
         program, *rest = arguments
         self.process = subprocess.Popen(
             [os.path.join(world.bin, program), world.url, self.log, *map(str, rest)], env=world.environment,
@@ -100,11 +105,9 @@ class Worker:
             time.sleep(0.0005)
 
     def stop(self):
-        self.stopped = True
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process)
 
     def go_on(self):
-        self.stopped = False
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
@@ -192,7 +195,7 @@ class World:
 
     def halt(self):
         self.note("broker is halted")
-        self.broker.send_signal(signal.SIGSTOP)
+        halt(self.broker)
 
     def go_on(self):
         self.note("broker goes on")
@@ -261,10 +264,14 @@ class World:
     # ---- topics ----
 
     def hermes(self, *arguments, check=True):
-        result = subprocess.run([os.path.join(self.bin, "hermes"), *arguments], env=self.environment,
-                                capture_output=True, timeout=STUCK_SECONDS)
+        command = f"hermes {' '.join(arguments)}"
+        try:
+            result = subprocess.run([os.path.join(self.bin, "hermes"), *arguments], env=self.environment, capture_output=True,
+                                    timeout=STUCK_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Violation("hang", f"{command} did not end for {STUCK_SECONDS} s")
         if check and result.returncode != 0:
-            raise Violation("command", f"hermes {' '.join(arguments)}: {result.returncode}: {result.stderr.decode()}")
+            raise Violation("command", f"{command}: {result.returncode}: {result.stderr.decode()}")
         return result
 
     def create(self, topic, durability="async", shared=False, push_back=False, window="256K", full_waits=False):
