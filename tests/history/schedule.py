@@ -80,7 +80,7 @@ def a_while(name, most):
 def calm_steps(topic):
     steps = [any_publisher("leave"), any_publisher("kill_publisher"), any_publisher("halt_publisher"), any_subscriber("halt_subscriber"),
              any_subscriber("kill_subscriber"), a_while("halt", 100), a_while("halt_long", 300), any_publisher("lose_session"),
-             any_publisher("flood")]
+             any_publisher("flood"), any_publisher("leave_full")]
     if topic["durability"] != "memory":
         steps.append(a_while("fill_disk", 300))
     return steps
@@ -128,8 +128,7 @@ class Play:
             self.flow(self.rng.randint(20, 250))
             world.note(f"step {name} {arguments}")
             getattr(self, name)(*arguments)
-            if world.is_up() or name != "stop":
-                world.check_alive()
+            world.check_alive()
         self.flow(self.rng.randint(20, 250))
 
     def flow(self, ms):
@@ -179,6 +178,28 @@ class Play:
             publisher.ask(f"batch {50 + draw % 1000} {32 + draw % 700}")
         publisher.ask("close" if draw % 2 else "confirmed")
         self.flow(ms)
+        self.mix(number)
+
+    def leave_full(self, number, ms, draw):
+        """Who publishes leaves while the log has no room: neither for the disk, nor for who is waited for."""
+        publisher = self.publishers[number]
+        self.world.disk.fill()
+        for subscriber in self.subscribers:
+            subscriber.stop()
+        publisher.ask("set_wait 20")
+        for _ in range(4):
+            publisher.ask(f"batch {400 + draw % 400} 1000")
+        if draw % 3:
+            publisher.ask("close")
+            publisher.finish()
+        else:
+            publisher.finish()
+            publisher.kill()
+            self.publishers[number] = self.world.publisher(number)
+        self.flow(ms)
+        self.world.disk.make_room()
+        for subscriber in self.subscribers:
+            subscriber.go_on()
         self.mix(number)
 
     def halt_subscriber(self, number, ms, _):
@@ -231,9 +252,6 @@ class Play:
         """A stop on a full disk; what it could not store the next one finds."""
         self.world.disk.fill()
         self.flow(ms)
-        self.stop_and_go()
-
-    def stop_and_go(self):
         self.world.stop()
         self.world.disk.make_room()
         self.world.start()
@@ -303,10 +321,12 @@ class Play:
         self.world.disk.make_room()
 
     def fill_shm(self, ms):
-        """And a broker that has to make windows in it."""
+        """And a broker that has to make windows in it. It may refuse to start; it may not throw anything away."""
         self.world.shm.fill()
         self.flow(ms)
         self.world.kill()
-        self.world.start()
+        starts = self.world.try_to_start()
         self.flow(ms)
         self.world.shm.make_room()
+        if not starts:
+            self.world.start()

@@ -164,12 +164,16 @@ class World:
         return process, b"serving" in line
 
     def start(self):
+        if not self.try_to_start():
+            raise Violation("no start", "the broker does not start: " + self.broker_messages()[-300:])
+
+    def try_to_start(self):
         self.broker, serves = self.launch()
-        self.note("broker starts")
+        self.note("broker starts" if serves else "broker does not start")
         if not serves:
             self.broker.kill()
-            self.broker.wait()
-            raise Violation("no start", "the broker does not start: " + self.broker_messages()[-300:])
+            self.reap()
+        return serves
 
     def kill(self):
         self.note("broker is killed")
