@@ -60,6 +60,8 @@ def plan(seed):
     kinds = calm_steps(topic) if calm else calm_steps(topic) + stormy_steps(topic)
     for _ in range(rng.randint(3, 9)):
         made.steps.append(rng.choice(kinds)(rng, made))
+    if not calm and rng.random() < 0.25:
+        made.steps.append(("all_die", rng.randint(0, 50)))
     return made
 
 
@@ -268,6 +270,14 @@ class Play:
         self.restart(ms)
         self.publishers[number] = self.world.publisher(number)
         self.mix(number)
+
+    def all_die(self, ms):
+        """Publishers and broker; nobody comes back but a broker."""
+        self.world.halt()
+        self.flow(ms)
+        for publisher in self.publishers:
+            publisher.kill()
+        self.restart(0)
 
     def failed_start(self, how):
         self.world.kill()
