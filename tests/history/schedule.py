@@ -148,7 +148,8 @@ class Play:
     def subscribe(self, number):
         start, push_back, seeks = self.plan.subscribers[number]
         subscriber = self.world.subscriber(f"{TOPIC}-{number}-{len(self.world.workers)}")
-        flags = " push_back" if push_back and self.plan.topic["push_back"] else ""
+        waited_for = push_back and self.plan.topic["push_back"] and seeks == 0  # lost in a payload it would hold all up
+        flags = " push_back" if waited_for else ""
         subscriber.do(f"open {TOPIC} {start} 5000{flags}")
         subscriber.ask(f"mix {self.rng.randrange(1 << 30)} {CALLS} {seeks}")
         return subscriber

@@ -14,6 +14,7 @@ from world import Violation
 PATIENCE_MS = 5000  # of publishers once all is right again
 SHORT_PATIENCE_MS = 1000
 SILENCE_MS = 3000
+READ_ON = "read 1000000000 600000 0"  # until it is wanted: publishers may have to wait for it
 
 
 @dataclass
@@ -75,14 +76,14 @@ class Trial:
             world.start()
         alive = [worker for worker in world.workers if worker.is_alive()]
         self.serve_all()
+        publishers = [worker for worker in alive if worker.name.startswith("publisher")]
         for worker in alive:
             worker.go_on()
-            worker.ask("set_wait 10000" if worker.name.startswith("publisher") else "save")
-        for worker in alive:
+            worker.ask(f"set_wait {PATIENCE_MS}" if worker in publishers else READ_ON)
+        for worker in publishers:
             worker.finish()
         for topic in world.topics:
             self.guard(self.settle_store, topic)
-        publishers = [worker for worker in alive if worker.name.startswith("publisher")]
         for at, worker in enumerate(publishers):
             alone = at == len(publishers) - 1
             self.let_finish(worker, alone or all(topic["shared"] for topic in world.topics.values()))
