@@ -301,7 +301,7 @@ def a_definition_unreadable_once_costs_a_memory_topic_nothing(world):
 
 def not_busy(worker, what):
     share = worker.busy_share(1.0)
-    if share > 0.5:
+    if share > 0.3:  # who waits takes a few hundredths; who spins all that a busy machine has left
         raise Violation("spin", f"{worker.name} takes {share:.0%} of a core while {what}")
 
 
