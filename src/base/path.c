@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,29 @@ int path_make_private(const char *directory, struct error_text *text)
     return HERMES_OK;
 }
 
+int path_sync(const char *directory, struct error_text *text)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(text, "open directory", directory);
+    int rc = fsync(fd) == 0 ? HERMES_OK : error_set_errno(text, "sync directory", directory);
+    close(fd);
+    return rc;
+}
+
+int path_sync_parent(const char *path, struct error_text *text)
+{
+    char parent[PATH_BYTES];
+    int used = snprintf(parent, sizeof parent, "%s", path);
+    if (used < 0 || (size_t)used >= sizeof parent)
+        return error_set(text, HERMES_ETOOLARGE, "path of %d bytes", used);
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL)
+        return path_sync(".", text);
+    slash[slash == parent] = 0; /* of "/x" it is "/" */
+    return path_sync(parent, text);
+}
+
 int path_make_parents(const char *directory, struct error_text *text)
 {
     char path[PATH_BYTES];
@@ -55,8 +79,13 @@ int path_make_parents(const char *directory, struct error_text *text)
         slash = strchr(slash, '/');
         if (slash != NULL)
             *slash = 0;
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        if (mkdir(path, 0700) == 0) {
+            int rc = path_sync_parent(path, text);
+            if (rc < 0)
+                return rc;
+        } else if (errno != EEXIST) {
             return error_set_errno(text, "create directory", path);
+        }
         if (slash != NULL)
             *slash++ = '/';
     }

@@ -19,7 +19,12 @@ int path_shm_for(const char *directory, char shm[SHM_PATH_BYTES], struct error_t
  * closed to others: /dev/shm is everybody's, and somebody may have been there first. */
 int path_make_private(const char *directory, struct error_text *text);
 
-/* mkdir -p, mode 0700. */
+/* What was made, renamed or deleted in a directory is safe: fsync(2) of it. */
+int path_sync(const char *directory, struct error_text *text);
+/* The same for the directory that a file is in. */
+int path_sync_parent(const char *path, struct error_text *text);
+
+/* mkdir -p, mode 0700; what it makes is safe. */
 int path_make_parents(const char *directory, struct error_text *text);
 
 /* Removes the files whose names begin with prefix; the directory itself if it is empty then. */

@@ -281,8 +281,9 @@ static int make_directory(const struct broker *broker, const struct topic *topic
 {
     char path[PATH_BYTES];
     groups_path(broker, topic, "", path);
-    return mkdir(path, 0700) != 0 && errno != EEXIST ? error_set_errno(text, "create directory", path)
-                                                     : HERMES_OK;
+    if (mkdir(path, 0700) == 0)
+        return path_sync_parent(path, text);
+    return errno == EEXIST ? HERMES_OK : error_set_errno(text, "create directory", path);
 }
 
 static struct group *new_group(const struct broker *broker, const struct topic *topic, const char *name)
@@ -476,6 +477,9 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
     if (unlink(group->kept.path) != 0 && errno != ENOENT)
         return error_set_errno(text, "delete", group->kept.path);
+    struct error_text
+        ignored; /* it is gone; a power cut that brings it back brings a group back that is whole */
+    (void)path_sync_parent(group->kept.path, &ignored);
     struct group **at = &topic->groups;
     while (*at != group)
         at = &(*at)->next;

@@ -277,6 +277,7 @@ static void remove_ring(struct ring *ring)
     topic->ring_ends[ring->index] = ++topic->last_ring_end;
     topic->rings[ring->index] = NULL;
     topic->ring_count--;
+    topic->rings_left -= ring->left;
     ring->broker->rings--;
     topic_release(topic);
     ring_free(ring);
@@ -287,6 +288,7 @@ void sequencer_leave_ring(struct ring *ring, bool closed)
     atomic_store(&ring->topic->log.status->ring_marks[ring->index], 0);
     barrier_remote(); /* who still saw its mark after a commit has committed before this */
     ring->left = true;
+    ring->topic->rings_left++;
     ring->until = ring->position + ring->mask + 1;
     ring->keeps_line &= !closed;
     ring->session = NULL;

@@ -102,17 +102,6 @@ static int write_whole(const char *path, const char *bytes, size_t length, struc
     return rc;
 }
 
-/* What was renamed or made there is safe. */
-static int sync_directory(const char *path, struct error_text *text)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(text, "open directory", path);
-    int rc = fsync(fd) == 0 ? HERMES_OK : error_set_errno(text, "sync directory", path);
-    close(fd);
-    return rc;
-}
-
 /*
  * Each topic keeps a spare file of its definition's size. A new definition is written over the spare, which
  * takes no room, and the two change names: so a topic on a full disk can be told to keep less.
@@ -145,8 +134,8 @@ int topic_write_definition(const struct topic *topic, struct error_text *text)
         struct error_text ignored;
         (void)write_whole(spare, bytes, DEFINITION_BYTES, &ignored);
     }
-    rc = sync_directory(directory, text);
-    return rc == 0 && is_new ? sync_directory(broker->topics_path, text) : rc;
+    rc = path_sync(directory, text);
+    return rc == 0 && is_new ? path_sync(broker->topics_path, text) : rc;
 }
 
 /* Without a definition, a directory is the remains of a topic. */
@@ -522,7 +511,7 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
         .persisted_position = atomic_load(&status->persisted),
         .durable_position = atomic_load(&status->durable),
         .epoch = atomic_load(&status->epoch),
-        .publishers = topic->ring_count + (topic->publisher != NULL),
+        .publishers = topic->ring_count - topic->rings_left + (topic->publisher != NULL),
         .subscribers = topic->subscribers,
         .state = atomic_load(&status->state),
         .refused = topic->refused,

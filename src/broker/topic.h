@@ -68,8 +68,9 @@ struct topic {
     uint64_t ring_ends[STATUS_RINGS]; /* the order in which rings left their lines; 0: before our start */
     uint64_t last_ring_end;
     unsigned ring_count;
-    unsigned ring_turn; /* where the sequencer begins */
-    bool blocked;       /* the sequencer found no room in the log when it last looked */
+    unsigned rings_left; /* of them, whose publishers have gone */
+    unsigned ring_turn;  /* where the sequencer begins */
+    bool blocked;        /* the sequencer found no room in the log when it last looked */
 
     unsigned subscribers;
     struct group *groups;

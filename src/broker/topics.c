@@ -133,8 +133,8 @@ static void remove_definition(struct job *job)
     struct topic *topic = of_change_job(job);
     char path[PATH_BYTES];
     topic_path(topic->broker, topic->name, "topic.conf", path);
-    if (unlink(path) != 0)
-        topic->change_result = error_set_errno(&topic->change_text, "delete", path);
+    topic->change_result = unlink(path) == 0 ? path_sync_parent(path, &topic->change_text)
+                                             : error_set_errno(&topic->change_text, "delete", path);
 }
 
 static void definition_removed(struct job *job)

@@ -163,7 +163,7 @@ int group_record_write(const struct group_record *record, const char *path, stru
         rc = error_set_errno(text, "rename to", path);
     if (rc < 0)
         unlink(fresh);
-    return rc;
+    return rc < 0 ? rc : path_sync_parent(path, text);
 }
 
 int group_record_decode(struct group_record *record, const uint8_t *bytes, size_t size)
