@@ -133,8 +133,11 @@ static void remove_definition(struct job *job)
     struct topic *topic = of_change_job(job);
     char path[PATH_BYTES];
     topic_path(topic->broker, topic->name, "topic.conf", path);
-    topic->change_result = unlink(path) == 0 ? path_sync_parent(path, &topic->change_text)
-                                             : error_set_errno(&topic->change_text, "delete", path);
+    if (unlink(path) != 0)
+        topic->change_result = error_set_errno(&topic->change_text, "delete", path);
+    else if (path_sync_parent(path, &topic->change_text) < 0) /* there is no way back */
+        note("topic '%s' is deleted, but may be back after a power cut: %s", topic->name,
+             topic->change_text.bytes);
 }
 
 static void definition_removed(struct job *job)
