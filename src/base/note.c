@@ -36,6 +36,7 @@ static struct {
     bool stopping;
     bool running;
     bool writing;
+    bool ended;
     uint64_t until_ns; /* stopping: no longer than that */
     pthread_t thread;
     char program[PROGRAM_BYTES];
@@ -217,6 +218,8 @@ static void *write_all(void *unused)
             wait_for_notes(later);
         }
     }
+    notes.ended = true;
+    pthread_cond_broadcast(&notes.idle);
     pthread_mutex_unlock(&notes.lock);
     return NULL;
 }
@@ -227,6 +230,7 @@ int note_start(const char *program, int fd)
     snprintf(notes.program, sizeof notes.program, "%s", program);
     notes.fd = fd;
     notes.stopping = false;
+    notes.ended = false;
     notes.running = true;
     pthread_mutex_unlock(&notes.lock);
     int rc = thread_start(&notes.thread, write_all, NULL);
@@ -246,17 +250,22 @@ void note_flush(uint64_t timeout_ns)
 
 void note_stop(uint64_t timeout_ns)
 {
+    struct timespec until = in_future(timeout_ns + LOOK_MS * 2000000ull);
+    int late = 0;
     pthread_mutex_lock(&notes.lock);
+    bool running = notes.running;
     notes.stopping = true;
     notes.until_ns = clock_monotonic_ns() + timeout_ns;
-    pthread_cond_signal(&notes.changed);
-    pthread_mutex_unlock(&notes.lock);
-    if (!notes.running) {
-        write_all(NULL);
-        return;
-    }
-    struct timespec until = in_future(timeout_ns + LOOK_MS * 2000000ull);
-    if (pthread_clockjoin_np(notes.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-        pthread_detach(notes.thread); /* it hangs in a write, and ends with the process */
     notes.running = false;
+    pthread_cond_signal(&notes.changed);
+    while (running && !notes.ended && late == 0)
+        late = pthread_cond_clockwait(&notes.idle, &notes.lock, CLOCK_MONOTONIC, &until);
+    bool ended = notes.ended;
+    pthread_mutex_unlock(&notes.lock);
+    if (!running)
+        write_all(NULL);
+    else if (ended)
+        pthread_join(notes.thread, NULL);
+    else
+        pthread_detach(notes.thread); /* it hangs in a write, and ends with the process */
 }
