@@ -32,6 +32,7 @@
 #include "broker/persister.h"
 #include "broker/principal.h"
 #include "broker/scrubber.h"
+#include "broker/shm.h"
 #include "broker/workers.h"
 #include "io/poller.h"
 
@@ -45,7 +46,7 @@ struct broker {
     bool membarrier;
     bool stopping;
     char topics_path[PATH_BYTES];
-    char shm[SHM_PATH_BYTES];
+    struct shm shm;
     _Atomic uint64_t last_id; /* of rings, readers, members, pages: none is used twice */
     uint32_t next_handle;
 

@@ -88,7 +88,7 @@ static int make_page(const struct broker *broker, struct group *group, struct er
     group->page_path[0] = 0;
     if (broker_trusts(broker, record->uid)) {
         snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
-                 broker->shm, record->topic_id, record->page_id);
+                 broker->shm.path, record->topic_id, record->page_id);
         unlink(group->page_path); /* of a broker that died over it */
         rc = map_create(group->page_path, bytes, &group->map, &group->fd);
     } else {
@@ -107,8 +107,8 @@ static int take_up_page(const struct broker *broker, struct group *group)
     const struct group_record *record = &group->kept.settings;
     uint64_t size = 0;
     uint32_t slots = 0;
-    snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group", broker->shm,
-             record->topic_id, record->page_id);
+    snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
+             broker->shm.path, record->topic_id, record->page_id);
     group->fd = open(group->page_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (group->fd < 0) /* only what is not there is made anew */
         return errno == ENOENT ? HERMES_ENOTFOUND : error_from_errno(errno);

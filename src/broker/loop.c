@@ -28,6 +28,8 @@
 static const uint64_t longest_sleep_ns = 60000000000u;
 /* A store that refuses is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
+/* Whether the directory in shared memory is still there. */
+static const uint64_t look_again_ns = 10000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
 enum { LISTEN_QUEUE = 128 };
@@ -112,9 +114,7 @@ static int lock_data(struct loop *loop, struct error_text *text)
         return rc;
     snprintf(loop->broker.topics_path, sizeof loop->broker.topics_path, "%.4000s/topics", data);
     rc = path_make_parents(loop->broker.topics_path, text);
-    if (rc == 0)
-        rc = path_shm_for(data, loop->broker.shm, text);
-    return rc < 0 ? rc : path_make_private(loop->broker.shm, text);
+    return rc < 0 ? rc : shm_open_directory(&loop->broker.shm, data, text);
 }
 
 static int lock_socket(struct loop *loop, struct error_text *text)
@@ -202,6 +202,15 @@ static void signalled(struct poller_op *op, int result)
         loop->broker.stopping = true;
 }
 
+static void look(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, look_op));
+    if (result < 0)
+        return;
+    shm_look(&loop->broker.shm);
+    (void)poller_timer(loop->broker.poller, op, look_again_ns); /* there is room for it: it was one of them */
+}
+
 static int watch_signals(struct loop *loop, struct error_text *text)
 {
     sigset_t set;
@@ -241,6 +250,7 @@ static void prepare(struct loop *loop, const struct config *config)
     *loop = (struct loop){
         .broker = {.config = *config,
                    .workers.event_fd = -1,
+                   .shm.fd = -1,
                    .uid = geteuid(),
                    .membarrier = barrier_register(),
                    .answer = request_answer,
@@ -262,6 +272,7 @@ static void prepare(struct loop *loop, const struct config *config)
     loop->signal_op.done = signalled;
     loop->trouble_op.done = troubled;
     loop->workers_op.done = completed;
+    loop->look_op.done = look;
 }
 
 /* What does not depend on topics, and can fail. */
@@ -305,8 +316,7 @@ static void release(struct loop *loop)
         close(loop->trouble_fd);
     if (loop->bound)
         unlink(loop->broker.config.location.socket);
-    if (loop->broker.shm[0] != 0)
-        rmdir(loop->broker.shm); /* if nothing is in it */
+    shm_close_directory(&loop->broker.shm);
     if (loop->socket_lock_fd >= 0)
         close(loop->socket_lock_fd);
     if (loop->lock_fd >= 0)
@@ -331,7 +341,11 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = start_listening(loop, text);
     if (rc == 0)
+        rc = poller_timer(loop->broker.poller, &loop->look_op, look_again_ns);
+    if (rc == 0) {
+        (void)shm_sweep_homeless("/dev/shm");
         return HERMES_OK;
+    }
     /* Not loop_close(): that stores everything and leaves nothing in shared memory. Who could not start has
      * no business there. */
     listener_stop(&loop->listener);

@@ -144,6 +144,7 @@ static void answer(struct session *session)
 {
     session->received = 0;
     session->wanted = HERMES_HEADER_BYTES;
+    shm_look(&session->broker->shm); /* a request may need it */
     session->broker->answer(session);
 }
 

@@ -206,7 +206,7 @@ int topic_read_definition(struct topic *topic, struct error_text *text)
 
 static void prefix_of(const struct broker *broker, uint64_t id, char prefix[SHM_PATH_BYTES + 32])
 {
-    snprintf(prefix, SHM_PATH_BYTES + 32, "%s/%016" PRIx64, broker->shm, id);
+    snprintf(prefix, SHM_PATH_BYTES + 32, "%s/%016" PRIx64, broker->shm.path, id);
 }
 
 void topic_apply(struct topic *topic)
@@ -220,7 +220,7 @@ void topic_apply(struct topic *topic)
 
 static void readers_path(const struct topic *topic, char path[SHM_PATH_BYTES + 32])
 {
-    snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", topic->broker->shm, topic->id);
+    snprintf(path, SHM_PATH_BYTES + 32, "%s/%016" PRIx64 ".readers", topic->broker->shm.path, topic->id);
 }
 
 void topic_close_readers(struct topic *topic, bool keep)

@@ -252,7 +252,7 @@ static bool is_left_over(struct broker *broker, const char *name)
 /* Windows and status pages of topics that are no more. */
 static void sweep(struct broker *broker)
 {
-    DIR *directory = opendir(broker->shm);
+    DIR *directory = opendir(broker->shm.path);
     struct dirent *item;
     while (directory != NULL && (item = readdir(directory)) != NULL)
         if (item->d_name[0] != '.' && is_left_over(broker, item->d_name))

@@ -337,6 +337,25 @@ bool log_has_more(struct log *log)
     return more;
 }
 
+/* Somebody removed its name, and its epoch goes on. The descriptor may be replaced while we look, so what it
+ * gives is looked at: -1 and ENOENT, it is not that epoch's. */
+static int open_nameless_window(const struct log *log, uint32_t epoch)
+{
+    char path[32];
+    struct window header;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", log->window_fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (pread(fd, &header, offsetof(struct window, position), 0) ==
+            (ssize_t)offsetof(struct window, position) &&
+        header.magic == WINDOW_MAGIC && header.topic_id == log->status->topic_id && header.epoch == epoch)
+        return fd;
+    close(fd);
+    errno = ENOENT;
+    return -1;
+}
+
 int log_window_reader_fd(const struct log *log, uint32_t epoch, int *fd)
 {
     char path[320];
@@ -344,6 +363,8 @@ int log_window_reader_fd(const struct log *log, uint32_t epoch, int *fd)
         return HERMES_EAGAIN;
     log_window_path(log->prefix, epoch, path, sizeof path);
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0 && errno == ENOENT)
+        *fd = open_nameless_window(log, epoch);
     return *fd < 0 ? error_from_errno(errno) : HERMES_OK;
 }
 

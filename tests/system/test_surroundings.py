@@ -14,7 +14,7 @@ import sys
 import tempfile
 import unittest
 
-from hermes_test import BIN, Case, main
+from hermes_test import BIN, Broker, Case, main
 
 INSIDE = "HERMES_TEST_INSIDE"
 if INSIDE not in os.environ:
@@ -200,6 +200,42 @@ class Surroundings(Case):
         b.run("pub", "t", data=b"x\n")
         self.assertEqual(b.run("sub", "t", "--from", "first", "-t", "0").stdout, b"x\n")
         self.assertEqual(b.stop(), (0, []))
+
+    # ---- the directory in shared memory ----
+
+    def test_the_directory_in_shared_memory_is_removed(self):
+        b = self.broker
+        b.run("topic", "create", "before", "--shared", "--durability", "memory")
+        b.run("pub", "before", data=b"1\n")
+        shutil.rmtree(b.shm())
+        b.run("topic", "create", "after", "--durability", "memory")  # not "not found"
+        self.told("was removed while the broker serves")
+        for topic in ("before", "after"):
+            b.run("pub", topic, data=b"2\n")
+        self.assertEqual(b.run("sub", "before", "--from", "first", "-t", "0").stdout, b"1\n2\n")
+        self.assertEqual(b.run("sub", "after", "--from", "first", "-t", "0").stdout, b"2\n")
+        b.run("group", "create", "after", "g")
+        self.assertEqual(b.stop(), (0, []))
+
+    def test_homes_that_are_gone(self):
+        """What brokers left that were killed goes when their homes are gone; nothing else does."""
+        others = [Broker() for _ in range(3)]
+        for other in others:
+            self.addCleanup(other.close)
+            other.run("topic", "create", "t", "--durability", "memory")
+            self.assertIn(".home", os.listdir(other.shm()))
+        gone, there, alive = others
+        places = [other.shm() for other in others]
+        gone.kill()
+        there.kill()
+        shutil.rmtree(gone.home)
+        os.rename(alive.home, alive.home + ".away")
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+        self.assertEqual([os.path.exists(place) for place in places], [False, True, True])
+        os.rename(alive.home + ".away", alive.home)
+        there.start()
+        self.assertEqual(there.info("t")["durability"], "memory")
 
     # ---- starts that fail ----
 

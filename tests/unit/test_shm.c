@@ -1,0 +1,177 @@
+/* The broker's directory in shared memory: whose it is, and when it may go. */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/shm.h"
+
+static void touch(const struct shm *shm, const char *name)
+{
+    int fd = openat(shm->fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* What a kill does: the lock is gone, the rest is there. */
+static void die(struct shm *shm)
+{
+    close(shm->fd);
+    shm->fd = -1;
+}
+
+static void only_what_belongs_to_no_home_is_swept(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct shm gone, there, alive;
+    TEST_DIRECTORY(first);
+    TEST_DIRECTORY(second);
+    TEST_DIRECTORY(third);
+    assert_int_equal(shm_open_directory(&gone, first, &text), 0);
+    assert_int_equal(shm_open_directory(&there, second, &text), 0);
+    assert_int_equal(shm_open_directory(&alive, third, &text), 0);
+    touch(&gone, "0123456789abcdef.status");
+    touch(&gone, "0123456789abcdef.7.window");
+    touch(&there, "0123456789abcdef.status");
+    touch(&alive, "0123456789abcdef.status");
+    die(&gone);
+    die(&there);
+    assert_int_equal(rmdir(first), 0);
+    assert_int_equal(rmdir(third), 0); /* its broker lives: it may not go */
+    (void)shm_sweep_homeless("/dev/shm");
+    assert_false(is_there(gone.path));
+    assert_true(is_there(there.path));
+    assert_true(is_there(alive.path));
+    assert_int_equal(faccessat(alive.fd, "0123456789abcdef.status", F_OK, 0), 0);
+    test_remove(second);
+    path_sweep(alive.path, "");
+    die(&alive);
+}
+
+/* A home that is not there because its disk is not: its device is another than that of what is there. */
+static void a_home_that_may_be_mounted_later_is_kept(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct shm shm;
+    TEST_DIRECTORY(home);
+    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    int fd = openat(shm.fd, ".home", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(dprintf(fd, "%d %s", 12345678, home) > 0);
+    close(fd);
+    die(&shm);
+    assert_int_equal(rmdir(home), 0);
+    (void)shm_sweep_homeless("/dev/shm");
+    assert_true(is_there(shm.path));
+    path_sweep(shm.path, "");
+}
+
+/* Not a broker's, or damaged: nobody knows what it is. */
+static void what_cannot_be_understood_is_kept(void **state)
+{
+    (void)state;
+    struct error_text text;
+    static const char *const homes[] = {"", "x", "12", "12 relative", " /nowhere", "12/nowhere"};
+    for (size_t i = 0; i < sizeof homes / sizeof homes[0]; i++) {
+        struct shm shm;
+        TEST_DIRECTORY(home);
+        assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+        int fd = openat(shm.fd, ".home", O_WRONLY | O_TRUNC | O_CLOEXEC);
+        assert_int_equal(write(fd, homes[i], strlen(homes[i])), strlen(homes[i]));
+        close(fd);
+        die(&shm);
+        assert_int_equal(rmdir(home), 0);
+        (void)shm_sweep_homeless("/dev/shm");
+        assert_true(is_there(shm.path));
+        path_sweep(shm.path, "");
+    }
+}
+
+static void a_foreign_file_stays_with_its_directory(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct shm shm;
+    TEST_DIRECTORY(home);
+    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    touch(&shm, "somebody's notes");
+    die(&shm);
+    assert_int_equal(rmdir(home), 0);
+    (void)shm_sweep_homeless("/dev/shm");
+    char path[SHM_PATH_BYTES + 32];
+    snprintf(path, sizeof path, "%s/somebody's notes", shm.path);
+    assert_true(is_there(path));
+    snprintf(path, sizeof path, "%s/.home", shm.path);
+    assert_true(is_there(path));
+    path_sweep(shm.path, "");
+}
+
+static void a_directory_that_is_removed_is_made_anew(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct shm shm;
+    bool lost;
+    TEST_DIRECTORY(home);
+    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    assert_int_equal(shm_check(&shm, &lost, &text), 0);
+    assert_false(lost);
+    path_sweep(shm.path, "");
+    assert_int_equal(shm_check(&shm, &lost, &text), 0);
+    assert_true(lost);
+    assert_true(is_there(shm.path));
+    assert_int_equal(faccessat(shm.fd, ".home", F_OK, 0), 0);
+    assert_int_equal(shm_check(&shm, &lost, &text), 0);
+    assert_false(lost);
+    /* A file in its place: that is said, and tried again. */
+    path_sweep(shm.path, "");
+    int fd = open(shm.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(shm_check(&shm, &lost, &text), HERMES_EACCESS);
+    assert_true(lost);
+    unlink(shm.path);
+    assert_int_equal(shm_check(&shm, &lost, &text), 0);
+    assert_true(lost);
+    shm_close_directory(&shm);
+    assert_false(is_there(shm.path));
+    assert_int_equal(rmdir(home), 0);
+}
+
+static void closing_keeps_what_is_left_for_the_next_broker(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct shm shm;
+    TEST_DIRECTORY(home);
+    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    struct shm other;
+    assert_int_equal(shm_open_directory(&other, home, &text), HERMES_EBUSY);
+    touch(&shm, "0123456789abcdef.status");
+    shm_close_directory(&shm);
+    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    assert_int_equal(faccessat(shm.fd, "0123456789abcdef.status", F_OK, 0), 0);
+    assert_int_equal(faccessat(shm.fd, ".home", F_OK, 0), 0);
+    die(&shm);
+    test_remove(home);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_belongs_to_no_home_is_swept),
+        cmocka_unit_test(a_home_that_may_be_mounted_later_is_kept),
+        cmocka_unit_test(what_cannot_be_understood_is_kept),
+        cmocka_unit_test(a_foreign_file_stays_with_its_directory),
+        cmocka_unit_test(a_directory_that_is_removed_is_made_anew),
+        cmocka_unit_test(closing_keeps_what_is_left_for_the_next_broker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
