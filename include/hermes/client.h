@@ -154,6 +154,25 @@ HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic,
 HERMES_API int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos,
                                  size_t count);
 
+/* ---- the broker itself ---- */
+
+typedef struct hermes_broker_info {
+    size_t size;     /* sizeof(hermes_broker_info_t), set by the caller */
+    char engine[16]; /* what its event loop stands on: "io_uring" or "epoll" */
+    uint32_t pid;
+    uint32_t uid;
+    uint32_t sessions;
+    uint32_t topics;
+    uint64_t uptime_ns;
+    uint64_t longest_turn_ns; /* of its event loop: so long everybody else had to wait for one thing */
+    uint64_t notes_lost;      /* notes to the operator that standard error did not take */
+    uint32_t membarrier;      /* 0: membarrier(2) is refused to it, and publishers fence for themselves */
+    uint32_t instance;        /* another at each start */
+} hermes_broker_info_t;
+
+/* HERMES_EDISCONNECTED, HERMES_EPROTOCOL. */
+HERMES_API int hermes_broker_describe(hermes_client_t *client, hermes_broker_info_t *info);
+
 /* ---- publishing ---- */
 
 typedef struct hermes_publisher_options {

@@ -45,6 +45,7 @@ struct broker {
     uid_t uid;
     bool membarrier;
     bool stopping;
+    uint64_t began_ns; /* monotonic */
     char topics_path[PATH_BYTES];
     struct shm shm;
     _Atomic uint64_t last_id; /* of rings, readers, members, pages: none is used twice */

@@ -261,6 +261,7 @@ static void prepare(struct loop *loop, const struct config *config)
         .signal_fd = -1,
         .trouble_fd = -1,
     };
+    loop->broker.began_ns = clock_monotonic_ns();
     memcpy(loop->broker.principals.most, config->most, sizeof config->most);
     loop->broker.persister.trouble = trouble;
     loop->broker.persister.context = loop;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/note.h"
 #include "broker/group.h"
 #include "broker/later.h"
 #include "broker/sequencer.h"
@@ -86,6 +87,25 @@ static int hello(struct session *session, const struct wire_hello *request, stru
         .pid = (uint32_t)getpid(),
     };
     reply(session, WIRE_WELCOME, &welcome, sizeof welcome);
+    return HERMES_OK;
+}
+
+static int describe_broker(struct session *session)
+{
+    const struct broker *broker = session->broker;
+    struct wire_broker info = {
+        .instance = broker->instance,
+        .pid = (uint32_t)getpid(),
+        .uid = (uint32_t)broker->uid,
+        .membarrier = broker->membarrier,
+        .sessions = broker->session_count,
+        .topics = broker->topic_count,
+        .uptime_ns = clock_monotonic_ns() - broker->began_ns,
+        .longest_turn_ns = poller_longest_turn_ns(broker->poller),
+        .notes_lost = note_dropped(),
+    };
+    snprintf(info.engine, sizeof info.engine, "%s", poller_name(broker->poller));
+    reply(session, WIRE_BROKER, &info, sizeof info);
     return HERMES_OK;
 }
 
@@ -800,6 +820,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return epoch_find(session, payload, text);
     case WIRE_CLOSE:
         return close_handle(session, payload, text);
+    case WIRE_BROKER_DESCRIBE:
+        return describe_broker(session);
     case WIRE_PING:
         reply(session, WIRE_OK, NULL, 0);
         return HERMES_OK;

@@ -282,6 +282,29 @@ static int read_info(const uint8_t *bytes, void *info)
     return abi_give(info, &told, sizeof told);
 }
 
+int hermes_broker_describe(hermes_client_t *client, hermes_broker_info_t *info)
+{
+    struct wire_broker told;
+    int rc = client_request(client, WIRE_BROKER_DESCRIBE, NULL, 0, WIRE_BROKER, sizeof told);
+    if (rc < 0)
+        return rc;
+    memcpy(&told, client->channel.reply, sizeof told);
+    hermes_broker_info_t given = {
+        .size = sizeof given,
+        .pid = told.pid,
+        .uid = told.uid,
+        .sessions = told.sessions,
+        .topics = told.topics,
+        .uptime_ns = told.uptime_ns,
+        .longest_turn_ns = told.longest_turn_ns,
+        .notes_lost = told.notes_lost,
+        .membarrier = told.membarrier,
+        .instance = told.instance,
+    };
+    memcpy(given.engine, told.engine, sizeof given.engine - 1);
+    return abi_give(info, &given, sizeof given);
+}
+
 int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info)
 {
     struct wire_topic request;

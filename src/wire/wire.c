@@ -58,6 +58,7 @@ int wire_request_bytes(uint8_t type)
     case WIRE_EPOCH_FIND:
         return sizeof(struct wire_epoch_find);
     case WIRE_PING:
+    case WIRE_BROKER_DESCRIBE:
         return 0;
     default:
         return -1;

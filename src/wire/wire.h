@@ -53,6 +53,8 @@ enum wire_type {
     WIRE_GROUPS = 40,           /* wire_groups */
     WIRE_EPOCH_FIND = 41,       /* wire_epoch_find -> WIRE_EPOCH */
     WIRE_EPOCH = 42,            /* wire_epoch */
+    WIRE_BROKER_DESCRIBE = 43,  /* nothing -> WIRE_BROKER */
+    WIRE_BROKER = 44,           /* wire_broker */
 };
 
 struct wire_hello {
@@ -69,6 +71,19 @@ struct wire_welcome {
     uint32_t topics_max;
     uint32_t publishers_max; /* of one shared topic */
     uint32_t pid;
+};
+
+struct wire_broker {
+    char engine[16];   /* of the event loop: "io_uring", "epoll" */
+    uint32_t instance; /* as in the welcome */
+    uint32_t pid;
+    uint32_t uid;
+    uint32_t membarrier; /* 0: publishers fence for themselves */
+    uint32_t sessions;
+    uint32_t topics;
+    uint64_t uptime_ns;
+    uint64_t longest_turn_ns; /* of the event loop: so long others had to wait */
+    uint64_t notes_lost;      /* that standard error did not take */
 };
 
 struct wire_error {
@@ -283,6 +298,7 @@ struct wire_place {
 
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
+_Static_assert(sizeof(struct wire_broker) == 64, "broker");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");

@@ -37,6 +37,18 @@ class Cli(Case):
         first = b.run("sub", "t", "--from", f"time:{when}", "--count", "1", "--format", "json").stdout
         self.assertGreaterEqual(json.loads(first)["timestamp"], when)
 
+    def test_the_broker_describes_itself(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        info = json.loads(b.run("info", "--json").stdout)
+        self.assertEqual((info["pid"], info["uid"], info["topics"], info["sessions"]),
+                         (b.process.pid, os.getuid(), 1, 1))
+        self.assertIn(info["engine"], ("io_uring", "epoll"))
+        self.assertGreater(info["longest_turn_ns"], 0)
+        self.assertGreater(info["uptime_ns"], info["longest_turn_ns"])
+        self.assertEqual(info["notes_lost"], 0)
+        self.assertIn(b"longest turn  ", b.run("info").stdout)
+
     def test_topics(self):
         b = self.broker
         for name in ("b", "a", "c"):

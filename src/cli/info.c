@@ -1,0 +1,64 @@
+/* hermes info: the broker itself. */
+#include <inttypes.h>
+
+#include "cli/cli.h"
+
+static const char documentation[] =
+    "Describe the broker.\v"
+    "longest turn: the longest time that its event loop was busy with one thing, since it began, so that "
+    "everybody "
+    "else had to wait. Notes lost: lines that its standard error did not take.";
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "As JSON", 0},
+    {0},
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    bool *json = state->input;
+    if (key == 'j')
+        *json = true;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "unexpected argument '%s'", value);
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static void print_json(const hermes_broker_info_t *info)
+{
+    printf("{\"engine\": \"%s\", \"pid\": %" PRIu32 ", \"uid\": %" PRIu32 ", \"sessions\": %" PRIu32
+           ", \"topics\": %" PRIu32 ", \"uptime_ns\": %" PRIu64 ", \"longest_turn_ns\": %" PRIu64
+           ", \"notes_lost\": %" PRIu64 ", \"membarrier\": %s, \"instance\": %" PRIu32 "}\n",
+           info->engine, info->pid, info->uid, info->sessions, info->topics, info->uptime_ns,
+           info->longest_turn_ns, info->notes_lost, info->membarrier ? "true" : "false", info->instance);
+}
+
+static void print_info(const hermes_broker_info_t *info)
+{
+    printf("process       %" PRIu32 ", of user %" PRIu32 "\n", info->pid, info->uid);
+    printf("serves for    %.1f s\n", (double)info->uptime_ns / 1e9);
+    printf("engine        %s%s\n", info->engine,
+           info->membarrier ? "" : ", without membarrier: publishers fence");
+    printf("sessions      %" PRIu32 "\n", info->sessions);
+    printf("topics        %" PRIu32 "\n", info->topics);
+    printf("longest turn  %.3f ms\n", (double)info->longest_turn_ns / 1e6);
+    printf("notes lost    %" PRIu64 "\n", info->notes_lost);
+}
+
+int cli_info(int argc, char **argv)
+{
+    bool json = false;
+    const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &json);
+    hermes_client_t *client = cli_connect();
+    hermes_broker_info_t info = {.size = sizeof info};
+    int rc = hermes_broker_describe(client, &info);
+    if (rc == 0)
+        (json ? print_json : print_info)(&info);
+    else
+        cli_fail("info", rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
+}
