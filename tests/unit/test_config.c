@@ -43,6 +43,34 @@ static void settings(void **state)
     assert_int_equal(config_load(&config, "/nonexistent/hermes.conf", &text), HERMES_ENOTFOUND);
 }
 
+static void limits(void **state)
+{
+    (void)state;
+    struct config config;
+    assert_int_equal(load("", &config), 0);
+    assert_int_equal(config.most[HOLDS_SESSIONS], 768);
+    assert_int_equal(config.most[HOLDS_SILENT], 64);
+    assert_int_equal(config.most[HOLDS_MEMORY], 512 << 20);
+    assert_int_equal(config.sessions_reserved, 32);
+    assert_int_equal(load("[topic]\nring = 4M\n", &config), 0); /* as many rings as one topic takes */
+    assert_true(config.most[HOLDS_MEMORY] > 256ull * (4 << 20));
+    assert_int_equal(load("[broker]\nsessions_max = 8\n[limits]\nmemory_per_user = 1G\nrings_per_user = 7\n"
+                          "groups_per_user = 6\nsilent_per_user = 5\ngreet_ms = 100\n",
+                          &config),
+                     0);
+    assert_int_equal(config.most[HOLDS_SESSIONS], 6);
+    assert_int_equal(config.most[HOLDS_MEMORY], 1 << 30);
+    assert_int_equal(config.most[HOLDS_RINGS], 7);
+    assert_int_equal(config.most[HOLDS_GROUPS], 6);
+    assert_int_equal(config.most[HOLDS_SILENT], 5);
+    assert_int_equal(config.sessions_reserved, 2);
+    assert_int_equal(config.greet_ms, 100);
+    static const char *const bad[] = {"[limits]\nrings_per_user = 0\n", "[limits]\nrings_per_user = many\n",
+                                      "[limits]\ngreet_ms = 0\n", "[limits]\nnonsense = 1\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_true(load(bad[i], &config) < 0);
+}
+
 static void sizes(void **state)
 {
     (void)state;
@@ -64,6 +92,7 @@ static void sizes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(settings), cmocka_unit_test(sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(settings), cmocka_unit_test(limits),
+                                       cmocka_unit_test(sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
