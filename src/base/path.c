@@ -69,6 +69,15 @@ int path_sync_parent(const char *path, struct error_text *text)
     return path_sync(parent, text);
 }
 
+bool path_go_up(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == NULL || strcmp(path, "/") == 0)
+        return false;
+    slash[slash == path] = 0;
+    return true;
+}
+
 int path_make_parents(const char *directory, struct error_text *text)
 {
     char path[PATH_BYTES];

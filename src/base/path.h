@@ -2,6 +2,7 @@
 #ifndef BASE_PATH_H
 #define BASE_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ int path_make_private(const char *directory, struct error_text *text);
 int path_sync(const char *directory, struct error_text *text);
 /* The same for the directory that a file is in. */
 int path_sync_parent(const char *path, struct error_text *text);
+
+/* "/a/b" to "/a" to "/"; false: path was "/", or is not absolute. */
+bool path_go_up(char *path);
 
 /* mkdir -p, mode 0700; what it makes is safe. */
 int path_make_parents(const char *directory, struct error_text *text);

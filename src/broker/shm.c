@@ -164,16 +164,13 @@ static bool is_gone(const char *home, uint64_t device)
     snprintf(path, sizeof path, "%s", home);
     if (lstat(path, &status) == 0 || errno != ENOENT)
         return false;
-    for (;;) {
-        char *slash = strrchr(path, '/');
-        if (slash == NULL)
-            return false;
-        slash[slash == path] = 0; /* "/" itself is the last */
+    while (path_go_up(path)) {
         if (lstat(path, &status) == 0)
             return (uint64_t)status.st_dev == device;
-        if (errno != ENOENT || slash == path)
+        if (errno != ENOENT)
             return false;
     }
+    return false;
 }
 
 /* What a broker makes: "<16 hexadecimal digits>.<something>". */

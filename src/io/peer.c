@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
+
 static bool is_named(uid_t uid)
 {
     const char *named = getenv("HERMES_BROKER_USER");
@@ -25,22 +27,14 @@ static bool is_named(uid_t uid)
  */
 static bool owns_directory(uid_t uid, const char *socket)
 {
-    char parent[4096];
-    snprintf(parent, sizeof parent, "%s", socket);
-    char *slash = strrchr(parent, '/');
-    if (slash == NULL || slash == parent)
-        return false;
-    *slash = 0;
-    char *path = realpath(parent, NULL);
+    char directory[PATH_BYTES];
     struct stat status;
+    snprintf(directory, sizeof directory, "%s", socket);
+    char *path = path_go_up(directory) ? realpath(directory, NULL) : NULL;
     bool owns = path != NULL && stat(path, &status) == 0 && status.st_uid == uid;
-    for (slash = path; owns && slash != NULL && (slash = strrchr(path, '/')) != NULL;) {
-        slash[slash == path] = 0; /* "/" itself is the last */
+    while (owns && path_go_up(path))
         owns = stat(path, &status) == 0 && (status.st_uid == uid || status.st_uid == 0) &&
                (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-        if (slash == path)
-            break;
-    }
     free(path);
     return owns;
 }

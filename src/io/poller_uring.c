@@ -101,17 +101,22 @@ static void last_of(struct poller *poller, struct poller_op *op, int result)
         poller_finish(poller, op, -EAGAIN);
 }
 
-static int uring_complete(struct poller *poller)
+/* Copied out: done() may start operations, and so move the queue. */
+static unsigned take_batch(struct uring *uring, struct ready ready[BATCH])
 {
-    struct uring *uring = (struct uring *)poller;
     struct io_uring_cqe *batch[BATCH];
-    struct ready ready[BATCH];
     unsigned count = io_uring_peek_batch_cqe(&uring->ring, batch, BATCH);
-    /* Copied out first: done() may start operations and so move the queue. */
     for (unsigned i = 0; i < count; i++)
         ready[i] = (struct ready){io_uring_cqe_get_data(batch[i]), batch[i]->res,
                                   (batch[i]->flags & IORING_CQE_F_MORE) != 0};
     io_uring_cq_advance(&uring->ring, count);
+    return count;
+}
+
+static int uring_complete(struct poller *poller)
+{
+    struct ready ready[BATCH];
+    unsigned count = take_batch((struct uring *)poller, ready);
     int completed = 0;
     for (unsigned i = 0; i < count; i++) {
         struct poller_op *op = ready[i].op;
