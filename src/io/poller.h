@@ -12,8 +12,9 @@
  * called when nothing is under way for it any more. So nobody counts, and nobody frees what the kernel still
  * writes to.
  *
- * What another process holds, too, ends no wait: a shared eventfd is watched and never read, so neither its
- * value nor its flags matter (poller_watch).
+ * Descriptors are blocking ones, as they are made: epoll makes them non-blocking itself, and io_uring takes
+ * O_NONBLOCK for "do not wait". What another process holds, too, ends no wait: a shared eventfd is watched
+ * and never read, so neither its value nor its flags matter (poller_watch).
  *
  * Threads: one, but for poller_post().
  */

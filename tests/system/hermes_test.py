@@ -110,9 +110,10 @@ def is_connected(process):
 
 class Case(unittest.TestCase):
     broker_config = ""
+    broker_backend = "auto"
 
     def setUp(self):
-        self.broker = Broker(self.broker_config)
+        self.broker = Broker(self.broker_config, self.broker_backend)
         self.addCleanup(self.broker.close)
 
     def told(self, what):

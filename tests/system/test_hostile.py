@@ -472,4 +472,9 @@ class Hostile(Case):
         self.assertEqual(os.stat(os.path.join(self.broker.home, "broker.sock")).st_mode & 0o777, 0o600)
 
 
+class HostileToEpoll(Hostile):
+    """The same, to the other event loop."""
+    broker_backend = "epoll"
+
+
 main()
