@@ -1,4 +1,5 @@
 """Clients that do not keep the rules. Whatever they do, the broker goes on for the others."""
+import json
 import mmap
 import os
 import random
@@ -360,6 +361,34 @@ class Hostile(Case):
         self.told("malformed frame")
         self.assertEqual(self.broker.run("pub", "t", data=b"fine\n").stdout, b"1\n")
         self.assertEqual(self.broker.run("sub", "t", "--from", "first", "-t", "0").stdout, b"fine\n")
+
+    def test_what_is_in_flight_is_counted_beside_others(self):
+        """Pages whose members say that everything in the largest span is in flight: all are listed, and others are served."""
+        self.broker.run("topic", "create", "t")
+        s = self.connect()
+        sizes = {"a": 1 << 28, "b": 1 << 22, "c": 1 << 22, "d": 1 << 22, "e": 1 << 18}
+        for letter, span in sizes.items():
+            self.assertEqual(self.ask(s, GROUP_CREATE, group("t", letter, span=span))[0], OK)
+            kind, _, fds = self.ask(s, SUBSCRIBER_OPEN, subscribe("t", letter))
+            self.assertEqual(kind, 30)
+            page = mmap.mmap(fds[2], 0)
+            page[192:200] = struct.pack("<Q", span)  # the cursor
+            for i in range(span // 64):  # each slot: of its message, claimed by a member that lives
+                page[12288 + 8 * i:12296 + 8 * i] = struct.pack("<Q", i << 24 | 1)
+        names, after = [], ""
+        while True:
+            kind, payload, _ = self.ask(s, GROUP_LIST, name("t") + name(after) + struct.pack("<II", 0, 0))
+            self.assertEqual(kind, GROUPS)
+            count, more = struct.unpack_from("<II", payload)
+            names += [payload[8 + 352 * i:8 + 352 * i + 128].rstrip(b"\0").decode() for i in range(count)]
+            if not more:
+                break
+            after = names[-1]
+        self.assertEqual(names, list(sizes))
+        counted = json.loads(self.broker.run("group", "info", "t", "e", "--json").stdout)["in_flight"]
+        self.assertEqual(counted, sizes["e"] // 64)
+        counted = json.loads(self.broker.run("group", "info", "t", "a", "--json").stdout)["in_flight"]
+        self.assertEqual(counted, sizes["a"] // 64)
 
     def test_group_requests(self):
         self.broker.run("topic", "create", "t")
