@@ -54,7 +54,7 @@ typedef struct hermes_subscriber hermes_subscriber_t;
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
 /* Closes what was opened through the client, and frees it. NULL is allowed. */
-HERMES_API void hermes_disconnect(hermes_client_t *client);
+HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 
 /*
  * For a child after fork(2): lets go of the parent's client and of everything opened through it, and tells
@@ -263,7 +263,9 @@ HERMES_API int hermes_publisher_poll(hermes_publisher_t *publisher);
 /* The sequence in the topic of the last message that is committed, as far as this publisher knows. */
 HERMES_API uint64_t hermes_publisher_sequence(const hermes_publisher_t *publisher);
 
-HERMES_API void hermes_publisher_close(hermes_publisher_t *publisher);
+HERMES_API uint64_t hermes_publisher_accepted(const hermes_publisher_t *publisher);
+
+HERMES_API int64_t hermes_publisher_close(hermes_publisher_t *publisher);
 
 /* ---- subscribing ---- */
 

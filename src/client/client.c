@@ -8,25 +8,69 @@
 
 #include "base/abi.h"
 #include "base/clock.h"
+#include "client/publisher.h"
 #include "io/location.h"
 
-static const uint64_t request_timeout_ns = 10000000000u;
+static const uint64_t default_request_timeout_ns = 10000000000u;
 static const uint64_t retry_ns = 10000000u;
 
 static __thread struct error_text connect_error;
 
-static int greet(struct hermes_client *client)
+/* Connects and says hello; whoever asks for something next need not wait for the welcome. */
+static int greet(struct hermes_client *client, uint64_t until_ns)
 {
-    int rc = channel_connect(&client->channel, client->socket, request_timeout_ns, &client->error);
+    struct channel *channel = &client->channel;
+    int rc = channel_connect(channel, client->socket, until_ns, &client->error);
     if (rc < 0)
         return rc;
     struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
     snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
-    rc = channel_request(&client->channel, WIRE_HELLO, &hello, sizeof hello, WIRE_WELCOME,
-                         sizeof(struct wire_welcome), &client->error);
+    rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
+    client->hello = channel->correlation;
+    if (rc < 0)
+        channel_close(channel);
+    return rc;
+}
+
+static int await_welcome(struct hermes_client *client, uint64_t until_ns)
+{
+    int rc = channel_receive(&client->channel, client->hello, until_ns, &client->error);
+    if (rc == 0)
+        rc = channel_read(&client->channel, WIRE_WELCOME, sizeof(struct wire_welcome), &client->error);
     if (rc < 0)
         channel_close(&client->channel);
     return rc;
+}
+
+/* A reply that is not waited for any more. Whatever it opened is closed again, so nobody has to know of it.
+ */
+static void take_late(void *context, struct channel *channel)
+{
+    struct hermes_client *client = context;
+    struct wire_handle close = {.handle = 0};
+    if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
+        channel_close(channel); /* no session with this broker */
+    for (struct hermes_publisher *p = client->publishers; p != NULL; p = publisher_next(p))
+        if (publisher_take_answer(p, channel))
+            return;
+    _Static_assert(offsetof(struct wire_publisher, handle) == 0 &&
+                       offsetof(struct wire_subscriber, handle) == 0,
+                   "both begin with the handle");
+    if ((channel->header.type != WIRE_PUBLISHER && channel->header.type != WIRE_SUBSCRIBER) ||
+        channel->header.length < sizeof close.handle)
+        return;
+    memcpy(&close.handle, channel->reply, sizeof close.handle);
+    struct error_text ignored;
+    if (channel_send(channel, WIRE_CLOSE, &close, sizeof close, 0, &ignored) < 0)
+        channel_close(channel); /* the end of the session closes it as well */
+}
+
+/* For who wants to see what becomes of requests that nobody answers without waiting for long. */
+static uint64_t request_timeout_ns(void)
+{
+    const char *milliseconds = getenv("HERMES_REQUEST_TIMEOUT_MS");
+    uint64_t value = milliseconds == NULL ? 0 : strtoull(milliseconds, NULL, 10);
+    return value > 0 && value < 3600000 ? value * 1000000 : default_request_timeout_ns;
 }
 
 /* The path in a URL; NULL: it is of another kind. */
@@ -47,6 +91,9 @@ int hermes_connect(const char *url, hermes_client_t **out)
     if (client == NULL)
         return HERMES_ENOMEM;
     client->channel.fd = -1;
+    client->channel.late = take_late;
+    client->channel.context = client;
+    client->request_timeout_ns = request_timeout_ns();
     int rc = HERMES_OK;
     if (url != NULL) {
         const char *socket = socket_of(url);
@@ -62,8 +109,11 @@ int hermes_connect(const char *url, hermes_client_t **out)
             snprintf(client->socket, sizeof client->socket, "%s", location.socket);
     }
     barrier_register();
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
     if (rc == 0)
-        rc = greet(client);
+        rc = greet(client, until_ns);
+    if (rc == 0)
+        rc = await_welcome(client, until_ns);
     if (rc < 0) {
         connect_error = client->error;
         free(client);
@@ -73,16 +123,21 @@ int hermes_connect(const char *url, hermes_client_t **out)
     return HERMES_OK;
 }
 
-void hermes_disconnect(hermes_client_t *client)
+int64_t hermes_disconnect(hermes_client_t *client)
 {
     if (client == NULL)
-        return;
+        return 0;
+    uint64_t start_ns = clock_monotonic_ns();
+    int64_t missing = 0;
     while (client->subscribers != NULL) /* first: a member may have a publisher of its own */
         hermes_subscriber_close(client->subscribers);
     while (client->publishers != NULL)
-        hermes_publisher_close(client->publishers);
+        missing += publisher_close(client->publishers, start_ns);
+    if (missing > 0)
+        connect_error = client->error;
     channel_close(&client->channel);
     free(client);
+    return missing;
 }
 
 void hermes_forget(hermes_client_t *client)
@@ -106,12 +161,21 @@ int client_ensure(struct hermes_client *client)
 {
     if (channel_is_up(&client->channel))
         return HERMES_OK;
-    channel_close(&client->channel);
     uint64_t now = clock_monotonic_ns();
     if (now - client->last_attempt_ns < retry_ns)
-        return HERMES_EDISCONNECTED;
+        return error_set(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
+                         client->socket);
     client->last_attempt_ns = now;
-    return greet(client);
+    return greet(client, 0) < 0 ? HERMES_EDISCONNECTED : HERMES_OK;
+}
+
+/* Asked for outright: at once, not at most every so often. */
+static int ensure_now(struct hermes_client *client, uint64_t until_ns)
+{
+    if (channel_is_up(&client->channel))
+        return HERMES_OK;
+    int rc = greet(client, until_ns);
+    return rc < 0 ? rc : await_welcome(client, until_ns);
 }
 
 /* May be asked a second time when it is not known whether the first was heard: changes nothing but what ends
@@ -138,25 +202,27 @@ static bool is_repeatable(enum wire_type type)
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes)
 {
-    if (!channel_is_up(&client->channel)) { /* asked for outright: at once, not at most every so often */
-        client->last_attempt_ns = 0;
-        int rc = client_ensure(client);
-        if (rc < 0)
-            return rc;
-    }
-    uint64_t start = clock_monotonic_ns();
-    int rc =
-        channel_request(&client->channel, type, payload, length, expected, expected_bytes, &client->error);
+    struct channel *channel = &client->channel;
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
+    int rc = ensure_now(client, until_ns);
+    if (rc == 0)
+        rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
+                             &client->error);
     /* A broker that was killed may look alive for some milliseconds: its io_uring holds our connection for so
      * long after its end. Its successor is asked again. */
-    if (rc == HERMES_EDISCONNECTED && is_repeatable(type) &&
-        clock_monotonic_ns() - start < request_timeout_ns / 2) {
-        client->last_attempt_ns = 0;
-        if (client_ensure(client) == 0)
-            rc = channel_request(&client->channel, type, payload, length, expected, expected_bytes,
-                                 &client->error);
-    }
+    if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
+        rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
+                             &client->error);
     return rc;
+}
+
+void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns)
+{
+    struct wire_handle request = {.handle = handle};
+    struct error_text ignored;
+    if (handle != 0 && channel_is_up(&client->channel))
+        (void)channel_request(&client->channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns,
+                              &ignored);
 }
 
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic)
@@ -169,10 +235,8 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
     return HERMES_OK;
 }
 
-int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
-               struct map *map)
+int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access, struct map *map)
 {
-    int fd = channel_take_fd(&client->channel, index);
     uint64_t size = 0;
     int rc = fd < 0 ? HERMES_EPROTOCOL : map_file_size(fd, &size);
     if (rc == 0 && size < bytes)
@@ -182,6 +246,12 @@ int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum 
     if (fd >= 0)
         close(fd);
     return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
+}
+
+int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
+               struct map *map)
+{
+    return client_map_fd(client, channel_take_fd(&client->channel, index), bytes, access, map);
 }
 
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,

@@ -13,26 +13,43 @@ struct hermes_client {
     struct hermes_publisher *publishers;
     struct hermes_subscriber *subscribers;
     uint64_t last_attempt_ns;
+    uint64_t request_timeout_ns; /* how long the broker may take to answer */
+    uint64_t hello;              /* the number of the request that greeted it */
     struct error_text error;
 };
 
-/* A request, over a new connection if the old one is gone. Publishers and subscribers are opened again
- * by themselves, when they next need the broker. */
+/*
+ * A request, over a new connection if the old one is gone. Publishers and subscribers are opened again
+ * by themselves, when they next need the broker. HERMES_ETIMEOUT: no answer within request_timeout_ns, and
+ * what it may still do is undone when it comes.
+ */
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes);
 
-/* Connects again if the broker went away. HERMES_EDISCONNECTED: nobody is there (tried at most every
- * 10 ms). */
+/* Tells the broker that a handle is not needed any more, and waits for its answer as long as that. */
+void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
+
+/* Is there a session? Connects again if the broker went away, without waiting. HERMES_EDISCONNECTED: nobody
+ * is there (tried at most every 10 ms). */
 int client_ensure(struct hermes_client *client);
 
 /* A topic name into a wire field. HERMES_ENAME. */
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic);
 
-/* Maps descriptor number index of the last reply; checks that the file is as large as it must be. */
+/* Maps descriptor number index of the last reply; checks that the file is as large as it must be. bytes 0:
+ * all of it. */
 int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
                struct map *map);
 
-/* Of publisher.c and subscriber.c: out of the client's list, and gone. The broker is not told. */
+/* The same with any descriptor, which it closes. */
+int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access,
+                  struct map *map);
+
+/* Of opening.c: is the last reply the answer to what this publisher asked? */
+bool publisher_take_answer(struct hermes_publisher *publisher, struct channel *channel);
+struct hermes_publisher *publisher_next(struct hermes_publisher *publisher);
+
+/* Of opening.c and subscriber.c: out of the client's list, and gone. The broker is not told. */
 void publisher_free(struct hermes_publisher *publisher);
 void subscriber_free(struct hermes_subscriber *subscriber);
 

@@ -1,82 +1,72 @@
 /* How far what a publisher published is safe: in the log (committed), or on the disk (durable). */
 #include <inttypes.h>
-#include <sched.h>
 
-#include "base/clock.h"
+#include "client/patience.h"
 #include "client/publisher.h"
+
+/* Who waits for the disk looks this often whether somebody sleeps who should not: see persister.c. */
+static const uint64_t look_ns = 10000000;
 
 static bool is_known(enum hermes_confirmation confirmation)
 {
     return confirmation == HERMES_COMMITTED || confirmation == HERMES_DURABLE;
 }
 
-/* Our epoch was sealed, and it is open whether all that we committed lies before its end. */
-static bool seal_is_open(const struct hermes_publisher *p)
+/* Is all that was taken? */
+static bool is_all(const struct hermes_publisher *p, enum hermes_confirmation confirmation)
 {
-    if (p->kind != WIRE_DIRECT || p->unsettled || (uint32_t)status_load_seal(p->status) < p->epoch)
+    /* Before the standing: what is durable by now is not a successor's. Acquire pairs with log_sync(). */
+    uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);
+    if (p->unsettled)
         return false;
-    struct epoch_record record;
-    bool ended = status_find_epoch(p->status, p->epoch, &record) && record.end != EPOCH_OPEN;
-    return !ended || p->writer.position > record.end_position;
+    struct standing standing = publisher_standing(p);
+    if (standing.state == STANDING_CHANGING || standing.state == STANDING_FORGOTTEN ||
+        standing.sequence < p->writer.sequence)
+        return false;
+    return confirmation == HERMES_COMMITTED || durable >= standing.log_position;
 }
 
-static int resolve_seal(struct hermes_publisher *p, uint64_t timeout_ns)
+int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
+                    uint64_t until_ns)
 {
-    uint64_t wait_ns = p->wait_ns;
-    p->wait_ns = timeout_ns;
-    int rc = publisher_resolve_seal(p, clock_monotonic_ns());
-    p->wait_ns = wait_ns;
-    return rc;
+    struct error_text *text = &p->client->error;
+    struct patience patience = patience_until(until_ns);
+    for (;;) {
+        uint32_t bell = atomic_load_explicit(&p->status->durable_bell, memory_order_acquire);
+        if (sequence == UINT64_MAX ? is_all(p, confirmation)
+                                   : hermes_publisher_confirmed(p, confirmation) >= sequence)
+            return HERMES_OK;
+        bool may_become = p->kind == WIRE_DIRECT && sequence <= p->confirmed[HERMES_COMMITTED];
+        if (p->over != 0 && !may_become)
+            return publisher_tell_over(p);
+        if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
+            return error_set(text, HERMES_EIO, "the store of topic '%s' failed", p->topic);
+        if (!publisher_is_settled(p) || !channel_is_up(&p->client->channel))
+            (void)publisher_settle(p, until_ns);
+        if (p->over != 0 && !may_become)
+            continue;
+        uint64_t left = clock_left_ns(until_ns);
+        if (confirmation == HERMES_DURABLE && left > 0) {
+            if (futex_wait(&p->status->durable_bell, bell, left < look_ns ? left : look_ns) ==
+                    HERMES_ETIMEOUT &&
+                p->attached.bell.address != NULL)
+                futex_wake_all(p->attached.bell.address);
+        } else if (!patience_wait(&patience)) {
+            return error_set(text, HERMES_ETIMEOUT, "waiting for topic '%s'", p->topic);
+        }
+    }
 }
 
-/* sequence: of our messages, up to which; UINT64_MAX: all. */
 static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
                  uint64_t timeout_ns)
 {
-    uint64_t start = clock_monotonic_ns();
     if (!is_known(confirmation))
         return error_set(&p->client->error, HERMES_EINVALID, "confirmation %d", (int)confirmation);
     if (p->claimed != NULL)
         return publisher_claim_is_open(p);
     if (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY)
         return error_set(&p->client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", p->topic);
-    for (;;) {
-        if (seal_is_open(p)) {
-            uint64_t waited = clock_monotonic_ns() - start;
-            int rc = resolve_seal(p, waited < timeout_ns ? timeout_ns - waited : 0);
-            if (rc < 0)
-                return rc;
-        }
-        uint64_t target = p->writer.position;
-        bool committed = !p->unsettled;
-        if (committed && p->kind == WIRE_RING) {
-            /* Acquire pairs with the sequencer's release: log_position is of that moment or later. */
-            committed = atomic_load_explicit(&p->ring->consumed, memory_order_acquire) >= target;
-            target = atomic_load_explicit(&p->ring->log_position, memory_order_relaxed);
-        }
-        uint32_t bell = atomic_load_explicit(&p->status->durable_bell, memory_order_acquire);
-        if (committed && (confirmation == HERMES_COMMITTED ||
-                          atomic_load_explicit(&p->status->durable, memory_order_acquire) >= target))
-            return HERMES_OK;
-        if (sequence != UINT64_MAX && hermes_publisher_confirmed(p, confirmation) >= sequence)
-            return HERMES_OK;
-        uint64_t waited = clock_monotonic_ns() - start;
-        if (waited >= timeout_ns)
-            return error_set(&p->client->error, HERMES_ETIMEOUT, "waiting for topic '%s'", p->topic);
-        if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
-            return error_set(&p->client->error, HERMES_EIO, "the store of topic '%s' failed", p->topic);
-        if (p->unsettled || p->writer.seal != atomic_load(p->writer.mark) ||
-            !channel_is_up(&p->client->channel)) {
-            int rc = publisher_reconnect(p);
-            if (rc < 0 && !worth_a_retry(rc))
-                return rc;
-        }
-        if (confirmation == HERMES_COMMITTED)
-            sched_yield(); /* the sequencer is at it */
-        else if (futex_wait(&p->status->durable_bell, bell, 10000000) == HERMES_ETIMEOUT &&
-                 p->attached.bell.address != NULL)
-            futex_wake_all(p->attached.bell.address); /* in case it sleeps: see persister.c */
-    }
+    return publisher_await(p, sequence, confirmation, clock_deadline_ns(timeout_ns));
 }
 
 int hermes_publisher_wait(hermes_publisher_t *p, enum hermes_confirmation confirmation, uint64_t timeout_ns)
@@ -93,41 +83,55 @@ int hermes_publisher_wait_for(hermes_publisher_t *p, uint64_t sequence, enum her
     return await(p, sequence, confirmation, timeout_ns);
 }
 
+/* What a ring's line says is in the log at one time is durable at another. */
+static uint64_t durable_of_ring(struct hermes_publisher *p, const struct standing *standing, uint64_t durable)
+{
+    uint64_t sequence = p->confirmed[HERMES_DURABLE];
+    if (durable >= standing->log_position)
+        sequence = standing->sequence - 1;
+    else if (durable >= p->awaited_position)
+        sequence = p->awaited_sequence;
+    if (durable >= p->awaited_position) {
+        p->awaited_position = standing->log_position;
+        p->awaited_sequence = standing->sequence - 1;
+    }
+    return sequence;
+}
+
 uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmation confirmation)
 {
-    if (!is_known(confirmation))
+    if (!is_known(confirmation) ||
+        (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY))
         return 0;
-    if (p->unsettled && p->claimed == NULL)
-        return p->confirmed[confirmation]; /* no broker: nothing more is known */
-    if (confirmation == HERMES_COMMITTED && seal_is_open(p))
-        return p->confirmed[confirmation];
-    uint64_t sequence = p->confirmed[confirmation];
-    if (p->kind == WIRE_DIRECT) {
-        /* Acquire pairs with log_sync(). */
-        sequence = confirmation == HERMES_COMMITTED
-                       ? p->writer.sequence - 1
-                       : atomic_load_explicit(&p->status->durable_sequence, memory_order_acquire) - 1;
-    } else {
-        /* Acquire pairs with drain() in sequencer.c: the log's end is of that moment or later. */
-        uint64_t consumed = atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire);
-        uint64_t end = atomic_load_explicit(&p->ring->log_position, memory_order_relaxed);
-        if (confirmation == HERMES_COMMITTED) {
-            sequence = consumed;
-        } else {
-            uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);
-            if (durable >= end)
-                sequence = consumed;
-            else if (durable >= p->awaited_position)
-                sequence = p->awaited_sequence;
-            if (durable >= p->awaited_position) {
-                p->awaited_position = end;
-                p->awaited_sequence = consumed;
-            }
-        }
-    }
-    if (sequence > p->confirmed[confirmation])
-        p->confirmed[confirmation] = sequence;
-    return p->confirmed[confirmation];
+    uint64_t *confirmed = p->confirmed;
+    /* Before the standing: what is durable by now is not a successor's. Acquire pairs with log_sync(). */
+    uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);
+    uint64_t durable_sequence = atomic_load_explicit(&p->status->durable_sequence, memory_order_acquire) - 1;
+    struct standing standing = {.state = STANDING_FORGOTTEN};
+    if (publisher_has_window(p))
+        standing = publisher_standing(p);
+    bool settled = standing.state == STANDING_OPEN || standing.state == STANDING_FINAL;
+    uint64_t last = standing.sequence < p->writer.sequence ? standing.sequence : p->writer.sequence;
+    if ((settled || (standing.state == STANDING_CHANGING && p->kind == WIRE_RING)) &&
+        last - 1 > confirmed[HERMES_COMMITTED])
+        confirmed[HERMES_COMMITTED] = last - 1;
+    uint64_t sequence = confirmed[HERMES_DURABLE];
+    if (p->kind == WIRE_DIRECT) /* the log's own count, of which ours are up to the last that is in */
+        sequence =
+            durable_sequence < confirmed[HERMES_COMMITTED] ? durable_sequence : confirmed[HERMES_COMMITTED];
+    else if (standing.state != STANDING_FORGOTTEN)
+        sequence = durable_of_ring(p, &standing, durable);
+    if (sequence > confirmed[HERMES_DURABLE])
+        confirmed[HERMES_DURABLE] = sequence;
+    return confirmed[confirmation];
+}
+
+/* The ring's line is not its own for ever; what it said is not taken back. */
+uint64_t hermes_publisher_sequence(const hermes_publisher_t *p)
+{
+    if (p->kind == WIRE_RING)
+        return atomic_load_explicit(&p->ring->log_sequence, memory_order_acquire);
+    return (publisher_has_window(p) ? p->writer.sequence : p->end_sequence) - 1;
 }
 
 void hermes_publisher_notify(hermes_publisher_t *p, enum hermes_confirmation confirmation,
@@ -153,10 +157,10 @@ int hermes_publisher_poll(hermes_publisher_t *p)
             calls++;
         }
     }
-    if (p->claimed == NULL && (p->unsettled || p->writer.seal != atomic_load(p->writer.mark))) {
-        int rc = publisher_reconnect(p);
-        if (rc < 0 && !worth_a_retry(rc))
-            return rc;
+    if (p->claimed == NULL && !publisher_is_settled(p)) {
+        (void)publisher_settle(p, 0);
+        if (p->over != 0)
+            return publisher_tell_over(p);
     }
     return calls;
 }

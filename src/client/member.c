@@ -168,7 +168,7 @@ static int bury(struct hermes_subscriber *s, const hermes_message_t *message)
     if (rc == 0)
         return group_ack(&m->group, message->position);
     struct error_text why = s->client->error;
-    hermes_publisher_close(m->letters); /* the topic may be another one next time */
+    (void)hermes_publisher_close(m->letters); /* the topic may be another one next time */
     m->letters = NULL;
     s->client->error = why;
     return rc;

@@ -1,38 +1,92 @@
 /* What becomes of a publisher, and of what it committed, when the broker or the topic's publisher changes. */
-#include <sched.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "client/publisher.h"
 
+/* ---- the end ---- */
+
+int publisher_tell_over(struct hermes_publisher *p)
+{
+    struct error_text *text = &p->client->error;
+    p->untold = 0;
+    if (p->over == HERMES_EMALFORMED)
+        return error_set(text, p->over,
+                         "topic '%s': the broker found a malformed frame in this publisher's ring", p->topic);
+    if (p->over == HERMES_ECLOSED)
+        return error_set(text, p->over, "topic '%s' was deleted", p->topic);
+    if (p->is_uncertain)
+        return error_set(text, p->over,
+                         "topic '%s': whether the last %" PRIu64 " messages are in it is not known any more",
+                         p->topic, p->missing);
+    return error_set(text, p->over,
+                     "topic '%s' is another publisher's now; the last %" PRIu64 " messages are not in it",
+                     p->topic, p->missing);
+}
+
+static void give_up_window(struct hermes_publisher *p, uint64_t sequence)
+{
+    p->settled += sequence - p->first_sequence;
+    p->first_sequence = p->end_sequence = sequence;
+    if (sequence - 1 > p->confirmed[HERMES_COMMITTED])
+        p->confirmed[HERMES_COMMITTED] = sequence - 1;
+    p->unsettled = true;
+    map_release(&p->attached.window);
+}
+
+static void drop_backlog(struct hermes_publisher *p)
+{
+    free(p->backlog);
+    p->backlog = NULL;
+    p->backlog_bytes = p->backlog_sent = p->backlog_count = 0;
+}
+
+/* Nothing goes out any more. What is not in is counted, and told by this call or by the next. */
+static int end(struct hermes_publisher *p, int code, bool is_uncertain)
+{
+    p->over = code;
+    p->is_uncertain = is_uncertain;
+    p->missing = p->untold = publisher_outstanding(p);
+    if (publisher_has_window(p))
+        give_up_window(p, p->writer.sequence - (p->missing - p->backlog_count));
+    drop_backlog(p);
+    return code;
+}
+
+/* ---- the backlog ---- */
+
 /*
- * What we committed and the log does not have becomes the backlog: frames one after the other, with
- * their old sequences. That is what a ring still holds that was lost with its broker, and what was
- * committed to a window behind the end that an orderly stop gave its log. The backlog goes out before
- * anything else; should that fail as well, what did not count is put before what is left of it.
- *
- * position: from where on; done: the sequence up to which the log has them. The window is given up.
+ * What we committed and the log does not have becomes the backlog: frames one after the other, with their old
+ * sequences. The backlog goes out before anything else; should that fail as well, what did not count is put
+ * before what is left of it.
  */
-static int collect_backlog(struct hermes_publisher *p, uint64_t position, uint64_t done)
+static int collect_backlog(struct hermes_publisher *p, const struct standing *standing, uint64_t sequence)
 {
     const struct window *window = p->attached.window.address;
-    if (window == NULL)
-        return HERMES_OK; /* collected already */
     size_t left = p->backlog_bytes - p->backlog_sent, used = 0;
+    uint64_t count = 0, expected = p->writer.sequence - sequence, bytes;
+    if (expected == 0)
+        return HERMES_OK;
     uint8_t *backlog = malloc(p->writer.mask + 1 + left);
     if (backlog == NULL)
         return error_set(&p->client->error, HERMES_ENOMEM, "messages that wait for a broker");
-    for (uint64_t bytes; position < p->writer.position; position += bytes) {
+    for (uint64_t at = standing->position; at < p->writer.position; at += bytes) {
         hermes_header_t header;
-        const uint8_t *frame = window->data + (position & p->writer.mask);
-        int rc = window_poll(window->data, p->writer.mask, position, &header, &bytes);
+        int rc = window_poll(window->data, p->writer.mask, at, &header, &bytes);
         if (rc <= POLL_EMPTY)
             break;
-        if (rc == POLL_DATA && header.sequence > done) {
-            memcpy(backlog + used, frame, bytes);
-            used += bytes;
-        }
+        if (rc != POLL_DATA || header.sequence < sequence)
+            continue;
+        if (header.sequence != sequence + count)
+            break;
+        memcpy(backlog + used, window->data + (at & p->writer.mask), bytes);
+        used += bytes;
+        count++;
+    }
+    if (count != expected) { /* somebody wrote into our window */
+        free(backlog);
+        return end(p, HERMES_EFENCED, false);
     }
     if (left > 0)
         memcpy(backlog + used, p->backlog + p->backlog_sent, left);
@@ -40,172 +94,180 @@ static int collect_backlog(struct hermes_publisher *p, uint64_t position, uint64
     p->backlog = backlog;
     p->backlog_bytes = used + left;
     p->backlog_sent = 0;
-    p->unsettled = true;
-    map_release(&p->attached.window);
+    p->backlog_count += count;
     return HERMES_OK;
 }
 
-/*
- * Our epoch was sealed while we committed: by another publisher's arrival, or by a broker that stops.
- * The log's owner settles where the epoch ends; what we committed before that counts. The rest goes to
- * the backlog if the log was closed; behind a successor's first message it has no place any more.
- */
-static int await_end(struct hermes_publisher *p, uint64_t start)
+/* The end of our window or ring is settled. */
+static int give_up(struct hermes_publisher *p, const struct standing *standing)
 {
-    for (;;) {
-        uint32_t state = atomic_load_explicit(&p->status->state, memory_order_acquire);
-        uint32_t epoch = atomic_load_explicit(&p->status->epoch, memory_order_acquire);
-        if (state == STATE_DELETED)
-            return error_set(&p->client->error, HERMES_ECLOSED, "topic '%s'", p->topic);
-        struct epoch_record record;
-        bool known = status_find_epoch(p->status, p->epoch, &record) && record.end != EPOCH_OPEN;
-        if (state == STATE_CLOSED || epoch > p->epoch || known) {
-            uint64_t end = record.end_position;
-            if (p->writer.position <= end)
-                return HERMES_OK;
-            return state == STATE_CLOSED
-                       ? collect_backlog(p, end, 0)
-                       : error_set(&p->client->error, HERMES_EFENCED, "topic '%s'", p->topic);
-        }
-        if (clock_monotonic_ns() - start >= p->wait_ns)
-            return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
-                             p->topic);
-        sched_yield();
-    }
+    uint64_t sequence = standing->sequence < p->writer.sequence ? standing->sequence : p->writer.sequence;
+    if (p->ring != NULL && atomic_load_explicit(&p->ring->refused, memory_order_relaxed) != 0)
+        return end(p, HERMES_EMALFORMED, false);
+    int rc =
+        sequence < p->first_sequence ? end(p, HERMES_EFENCED, true) : collect_backlog(p, standing, sequence);
+    if (rc == 0)
+        give_up_window(p, sequence);
+    return rc;
 }
 
 static int send_backlog(struct hermes_publisher *p)
 {
-    uint64_t start = clock_monotonic_ns();
     while (p->backlog_sent < p->backlog_bytes) {
         const uint8_t *frame = p->backlog + p->backlog_sent;
         hermes_header_t header;
         memcpy(&header, frame, sizeof header);
         bool crc = (header.flags & HERMES_FLAG_CRC) != 0;
         int rc = publish_one(&p->writer, frame + HERMES_HEADER_BYTES, header.length, header.timestamp, crc);
-        if (rc == HERMES_EAGAIN) {
-            if (clock_monotonic_ns() - start >= p->wait_ns || !channel_is_up(&p->client->channel))
-                return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s' takes no messages",
-                                 p->topic);
-            sched_yield();
-            continue;
-        }
-        if (rc == 0 || rc == HERMES_EFENCED) /* it stands in the window, whatever the window's fate */
+        if (rc == 0 || rc == HERMES_EFENCED) { /* it stands in the window, whatever the window's fate */
             p->backlog_sent += hermes_frame_bytes(header.length);
-        if (rc == HERMES_EFENCED) {
-            rc = await_end(p, start);
-            return rc < 0 ? rc : HERMES_EDISCONNECTED;
+            p->backlog_count--;
+            p->doubtful = rc == 0 ? 0 : 1;
         }
         if (rc < 0)
-            return rc;
+            return error_set(&p->client->error, HERMES_EDISCONNECTED,
+                             "topic '%s' has no room for what was published before", p->topic);
     }
-    free(p->backlog);
-    p->backlog = NULL;
-    p->backlog_bytes = p->backlog_sent = 0;
+    drop_backlog(p);
     p->unsettled = false;
     return HERMES_OK;
 }
 
-static bool ring_is_lost(const struct hermes_publisher *p)
+/* ---- another window ---- */
+
+/* Whatever the broker says no for may pass: a topic that is not served after this start, a successor that is
+ * still there, no room. Its sentence is kept. */
+static int not_yet(int rc)
 {
-    return p->attached.window.address == NULL || atomic_load(p->writer.mark) != p->ring_id ||
-           atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_CLOSED;
+    return rc < 0 ? HERMES_EDISCONNECTED : rc;
 }
 
-static int reopen_ring(struct hermes_publisher *p)
+/* Did nobody else publish between our last message that is in and the first of the new epoch? A log in memory
+ * that was closed begins anew. */
+static bool follows(const struct hermes_publisher *p)
 {
-    if (!ring_is_lost(p)) {
-        p->writer.owner_changed = false;
-        return send_backlog(p);
-    }
-    int rc = collect_backlog(p, atomic_load_explicit(&p->ring->consumed, memory_order_acquire),
-                             atomic_load_explicit(&p->ring->consumed_sequence, memory_order_acquire));
-    if (rc < 0)
-        return rc;
-    struct wire_publisher_open request = {
-        .sequence = p->writer.sequence,
-        .resume_ring = 1 + (uint32_t)(p->ring - p->status->rings),
-        .resume_ring_id = p->ring_id,
-    };
-    if (p->backlog_bytes > p->backlog_sent) {
-        hermes_header_t first;
-        memcpy(&first, p->backlog + p->backlog_sent, sizeof first);
-        request.sequence = first.sequence;
-    }
-    memcpy(request.topic, p->topic, sizeof request.topic);
-    struct wire_publisher opened;
-    rc = publisher_request_open(p, &request, &opened);
-    if (rc == 0)
-        rc = publisher_adopt(p, &opened);
-    return rc < 0 ? rc : send_backlog(p);
+    if (p->opened.kind != WIRE_DIRECT || p->kind != WIRE_DIRECT)
+        return p->opened.kind == p->kind;
+    return p->opened.sequence == p->end_sequence || (p->durability == HERMES_DURABILITY_MEMORY &&
+                                                     p->opened.sequence == 1 && status_is_closed(p->status));
 }
 
-/* The same window, if nobody took it in the meantime: only the doorbell and the session are new. */
-static int resume_direct(struct hermes_publisher *p)
+static int install(struct hermes_publisher *p)
 {
-    struct wire_publisher_open request = {.sequence = 0};
-    if (p->attached.window.address != NULL) {
-        request.resume_topic_id = p->topic_id;
-        request.resume_epoch = p->epoch;
+    bool deleted = p->opened.topic_id != p->topic_id;
+    if (deleted || !follows(p)) {
+        publisher_decline(p);
+        return end(p, deleted ? HERMES_ECLOSED : HERMES_EFENCED, false);
     }
-    memcpy(request.topic, p->topic, sizeof request.topic);
-    struct wire_publisher opened;
-    int rc = publisher_request_open(p, &request, &opened);
-    if (rc < 0)
-        return rc;
-    if (!opened.resumed) { /* it gave us a successor: what we committed before is in it */
-        rc = publisher_adopt(p, &opened);
-        return rc < 0 ? rc : send_backlog(p);
+    if (p->opened.kind == WIRE_DIRECT && p->opened.sequence < p->end_sequence) { /* anew */
+        memset(p->confirmed, 0, sizeof p->confirmed);
+        memset(p->told, 0, sizeof p->told);
     }
-    struct map doorbell = {0}, bell = {0}, readers = {0};
-    rc = client_map(p->client, 2, 4096, MAP_READ_WRITE, &doorbell);
-    if (rc == 0)
-        rc = client_map(p->client, 3, 4096, MAP_READ, &bell);
-    if (rc == 0 && opened.push_back != 0)
-        rc = client_map(p->client, 4, READERS_BYTES, MAP_READ_WRITE, &readers);
-    if (rc < 0) {
-        map_release(&doorbell);
-        map_release(&bell);
-        return rc;
-    }
-    map_release(&p->attached.readers);
-    p->attached.readers = readers;
-    p->writer.readers = readers.address;
-    map_release(&p->attached.doorbell);
-    map_release(&p->attached.bell);
-    p->attached.doorbell = doorbell;
-    p->attached.bell = bell;
-    p->handle = opened.handle;
-    p->writer.doorbell = doorbell.address;
-    p->writer.parked = &p->writer.doorbell->parked;
-    p->writer.persister_bell = bell.address;
-    p->writer.seal = status_load_seal(p->status);
-    p->writer.owner_changed = false;
+    publisher_install(p);
     return send_backlog(p);
 }
 
-int publisher_reconnect(struct hermes_publisher *p)
+static int open_another(struct hermes_publisher *p, uint64_t until_ns)
 {
-    int rc = client_ensure(p->client);
-    if (rc < 0)
-        return rc;
-    return p->kind == WIRE_RING ? reopen_ring(p) : resume_direct(p);
+    struct wire_publisher_open request = {.sequence = 0};
+    memcpy(request.topic, p->topic, sizeof request.topic);
+    if (p->kind == WIRE_RING) {
+        request.sequence = p->end_sequence;
+        request.resume_ring = 1 + (uint32_t)(p->ring - p->status->rings);
+        request.resume_ring_id = p->ring_id;
+    }
+    int rc = not_yet(publisher_request_open(p, &request, until_ns));
+    if (rc == 0 && p->opened.resumed) { /* asked for while our window was still open */
+        publisher_decline(p);
+        rc = HERMES_EDISCONNECTED;
+    }
+    return rc < 0 ? rc : install(p);
 }
 
-int publisher_resolve_seal(struct hermes_publisher *p, uint64_t start)
+/* ---- the same window ---- */
+
+/* A broker that is new to us is greeted; our window is as it was. */
+static int resume_window(struct hermes_publisher *p, uint64_t until_ns)
 {
-    int rc = await_end(p, start);
-    while (rc == 0 && p->unsettled) {
-        rc = publisher_reconnect(p);
-        if (!worth_a_retry(rc))
-            break;
-        if (clock_monotonic_ns() - start >= p->wait_ns)
-            return error_set(
-                &p->client->error, HERMES_EDISCONNECTED,
-                "topic '%s': no broker came back; what was published last goes out when one does", p->topic);
-        struct timespec pause = {0, 1000000};
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-        rc = 0;
+    struct wire_publisher_open request = {.resume_topic_id = p->topic_id, .resume_epoch = p->epoch};
+    memcpy(request.topic, p->topic, sizeof request.topic);
+    if (!p->writer.owner_changed && p->writer.seal == atomic_load(p->writer.mark) &&
+        channel_is_up(&p->client->channel))
+        return send_backlog(p);
+    int rc = not_yet(publisher_request_open(p, &request, until_ns));
+    if (rc < 0)
+        return rc;
+    if (p->opened.resumed) {
+        publisher_install_resumed(p);
+        return send_backlog(p);
     }
+    /* Something else came in between: by now our page says so; or it is not the log's any more. */
+    struct standing standing = publisher_standing(p);
+    if (standing.state == STANDING_OPEN) {
+        publisher_decline(p);
+        return end(p, HERMES_EFENCED, true);
+    }
+    return HERMES_EDISCONNECTED;
+}
+
+static int resume_ring(struct hermes_publisher *p)
+{
+    int rc = client_ensure(p->client);
+    p->writer.owner_changed = false;
+    return rc < 0 ? rc : send_backlog(p);
+}
+
+/* ---- settling ---- */
+
+/* The status page has no record of our epoch any more. */
+static int ask_for_record(struct hermes_publisher *p, struct standing *standing, uint64_t until_ns)
+{
+    struct wire_epoch record = {.end = EPOCH_OPEN};
+    int rc = publisher_request_epoch(p, &record, until_ns);
+    if (rc == HERMES_ENOTFOUND)
+        return p->doubtful == 0 ? give_up(p, standing) : end(p, HERMES_EFENCED, true);
+    if (rc < 0 || record.end == EPOCH_OPEN)
+        return HERMES_EDISCONNECTED;
+    if (record.end_position < p->writer.position) {
+        standing->position = record.end_position;
+        standing->sequence = record.end_sequence;
+    } else {
+        standing->sequence = p->writer.sequence;
+    }
+    return give_up(p, standing);
+}
+
+/* HERMES_OK: the window is given up, or settled. */
+static int look_at_window(struct hermes_publisher *p, uint64_t until_ns)
+{
+    struct standing standing = publisher_standing(p);
+    switch (standing.state) {
+    case STANDING_OPEN:
+        return p->kind == WIRE_RING ? resume_ring(p) : resume_window(p, until_ns);
+    case STANDING_CHANGING:
+        p->unsettled = true;
+        (void)client_ensure(p->client);
+        return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
+                         p->topic);
+    case STANDING_FINAL:
+        return give_up(p, &standing);
+    case STANDING_FORGOTTEN:
+        break;
+    }
+    p->unsettled = true;
+    return p->kind == WIRE_RING ? end(p, HERMES_EFENCED, true) : ask_for_record(p, &standing, until_ns);
+}
+
+int publisher_settle(struct hermes_publisher *p, uint64_t until_ns)
+{
+    if (p->over != 0)
+        return p->over;
+    if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_DELETED)
+        return end(p, HERMES_ECLOSED, false);
+    int rc = HERMES_OK;
+    if (publisher_has_window(p))
+        rc = look_at_window(p, until_ns);
+    if (rc == 0 && !publisher_has_window(p))
+        rc = open_another(p, until_ns);
     return rc;
 }

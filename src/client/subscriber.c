@@ -11,19 +11,25 @@
 static const uint64_t default_spin_ns = 20000;
 static const uint64_t broker_is_away_ns = 10000000; /* between two looks of an event loop */
 
+/* To a reader, a broker that does not answer is away. */
+static int away(int rc)
+{
+    return rc == HERMES_ETIMEOUT ? HERMES_EDISCONNECTED : rc;
+}
+
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
     struct hermes_subscriber *s = context;
     struct wire_window request = {.topic_id = s->topic_id, .epoch = epoch};
     int rc = client_request(s->client, WIRE_WINDOW_OPEN, &request, sizeof request, WIRE_OK, 0);
     *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
-    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : rc;
+    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : away(rc);
 }
 
 static int open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
 {
     struct hermes_subscriber *s = context;
-    return client_open_segment(s->client, s->topic_id, key, value, place);
+    return away(client_open_segment(s->client, s->topic_id, key, value, place));
 }
 
 static int request_open(const struct hermes_subscriber *s, struct wire_subscriber *opened)
@@ -44,9 +50,7 @@ static int request_open(const struct hermes_subscriber *s, struct wire_subscribe
 
 void subscriber_close_handle(struct hermes_subscriber *s)
 {
-    struct wire_handle request = {.handle = s->handle};
-    if (s->handle != 0 && channel_is_up(&s->client->channel))
-        (void)client_request(s->client, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0);
+    client_close_handle(s->client, s->handle, clock_deadline_ns(s->client->request_timeout_ns));
     s->handle = 0;
 }
 
@@ -210,7 +214,7 @@ int subscriber_attach_again(struct hermes_subscriber *s)
     uint64_t position = s->reader.position, sequence = s->reader.sequence;
     int rc = client_ensure(s->client);
     if (rc == 0)
-        rc = attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY);
+        rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
     if (rc < 0)
         return rc;
     fresh.reader.lost = s->reader.lost;

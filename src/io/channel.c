@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #include "io/peer.h"
 
@@ -35,32 +37,61 @@ int channel_address(const char *path, struct sockaddr_un *address, int *director
     return HERMES_OK;
 }
 
-int channel_connect(struct channel *channel, const char *path, uint64_t timeout_ns, struct error_text *text)
+/* Until the socket is ready. HERMES_ETIMEOUT. */
+static int await_ready(int fd, short events, uint64_t until_ns)
+{
+    for (;;) {
+        uint64_t left = clock_left_ns(until_ns);
+        uint64_t milliseconds = left / 1000000u + (left % 1000000u != 0);
+        struct pollfd ready = {.fd = fd, .events = events};
+        int count = poll(&ready, 1, milliseconds > 1000 ? 1000 : (int)milliseconds);
+        if (count > 0)
+            return HERMES_OK;
+        if (count < 0 && errno != EINTR)
+            return error_from_errno(errno);
+        if (left == 0)
+            return HERMES_ETIMEOUT;
+    }
+}
+
+/* A Unix socket does not say when there is room in the queue of connections: it is asked again. */
+static int connect_until(int fd, const struct sockaddr_un *address, uint64_t until_ns)
+{
+    while (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
+        if (errno == EAGAIN && clock_left_ns(until_ns) == 0)
+            return HERMES_ETIMEOUT;
+        if (errno != EAGAIN && errno != EINTR)
+            return -1;
+        struct timespec pause = {0, 1000000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    }
+    return HERMES_OK;
+}
+
+static int no_broker(struct error_text *text, const char *path)
+{
+    return error_set(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path);
+}
+
+int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text)
 {
     channel->fd = -1;
     channel->fd_count = 0;
-    channel->correlation = 0;
-    channel->timeout_ns = timeout_ns;
+    channel->received = 0;
+    channel->connected = channel->correlation;
     struct sockaddr_un address;
     int directory;
     int rc = channel_address(path, &address, &directory, text);
     if (rc < 0)
-        return rc == HERMES_ENOTFOUND
-                   ? error_set(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path)
-                   : rc;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = {(time_t)(timeout_ns / 1000000000u), (suseconds_t)(timeout_ns / 1000 % 1000000u)};
+        return rc == HERMES_ENOTFOUND ? no_broker(text, path) : rc;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
-    } else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-               setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
-        rc = error_set_errno(text, "set time-outs of", "a socket");
-    } else if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-        rc = errno == ENOENT || errno == ECONNREFUSED
-                 ? error_set(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path)
-                 : error_set_errno(text, "connect to", path);
-    } else {
-        rc = peer_check_server(fd, path, text);
+    } else if ((rc = connect_until(fd, &address, until_ns)) == HERMES_ETIMEOUT) {
+        rc = error_set(text, HERMES_ETIMEOUT, "the broker at %s takes no connections", path);
+    } else if (rc < 0) {
+        rc = errno == ENOENT || errno == ECONNREFUSED ? no_broker(text, path)
+                                                      : error_set_errno(text, "connect to", path);
     }
     if (directory >= 0)
         close(directory);
@@ -79,92 +110,119 @@ static void drop_fds(struct channel *channel)
     channel->fd_count = 0;
 }
 
-static int lost(struct channel *channel, struct error_text *text, const char *what)
+static int lost(struct channel *channel, struct error_text *text)
 {
-    int code = errno == EAGAIN || errno == EWOULDBLOCK ? HERMES_ETIMEOUT : HERMES_EDISCONNECTED;
-    channel_close(channel); /* the next reply could be the answer to this request: never mix them up */
-    return error_set(text, code, "%s", what);
+    channel_close(channel);
+    return error_set(text, HERMES_EDISCONNECTED, "the broker hung up");
 }
 
-static int send_all(struct channel *channel, const struct iovec *parts, int count)
-{
-    struct iovec left[2];
-    memcpy(left, parts, (size_t)count * sizeof *parts);
-    struct msghdr message = {.msg_iov = left, .msg_iovlen = (size_t)count};
-    while (message.msg_iovlen > 0) {
-        ssize_t sent = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return -1;
-        while (message.msg_iovlen > 0 && (size_t)sent >= message.msg_iov->iov_len) {
-            sent -= (ssize_t)message.msg_iov->iov_len;
-            message.msg_iov++;
-            message.msg_iovlen--;
-        }
-        if (message.msg_iovlen > 0) {
-            message.msg_iov->iov_base = (char *)message.msg_iov->iov_base + sent;
-            message.msg_iov->iov_len -= (size_t)sent;
-        }
-    }
-    return 0;
-}
-
-static int receive_all(struct channel *channel, void *to, size_t bytes)
-{
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
-    uint8_t *at = to;
-    while (bytes > 0) {
-        struct iovec part = {at, bytes};
-        struct msghdr message = {
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-        ssize_t got = recvmsg(channel->fd, &message, MSG_CMSG_CLOEXEC);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got == 0)
-            errno = ECONNRESET;
-        if (got <= 0)
-            return -1;
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
-            if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-                continue;
-            unsigned count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-            for (unsigned i = 0; i < count; i++) {
-                int fd;
-                memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-                if (channel->fd_count < WIRE_FDS_MAX)
-                    channel->fds[channel->fd_count++] = fd;
-                else
-                    close(fd);
-            }
-        }
-        at += got;
-        bytes -= (size_t)got;
-    }
-    return 0;
-}
-
-int channel_request(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
-                    enum wire_type expected, uint32_t expected_bytes, struct error_text *text)
+int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                 uint64_t until_ns, struct error_text *text)
 {
     if (channel->fd < 0)
         return error_set(text, HERMES_EDISCONNECTED, "not connected");
-    drop_fds(channel);
+    uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
     hermes_header_t header;
-    wire_header(&header, type, ++channel->correlation, length);
-    struct iovec parts[2] = {{&header, sizeof header}, {(void *)(uintptr_t)payload, length}};
-    /* A broker that refuses a connection says why, and hangs up before it has read anything. */
-    if (send_all(channel, parts, length > 0 ? 2 : 1) != 0 && errno != EPIPE && errno != ECONNRESET)
-        return lost(channel, text, "the broker takes no requests");
-    if (receive_all(channel, &channel->header, sizeof channel->header) != 0)
-        return lost(channel, text, "the broker gave no answer");
-    int rc = wire_header_check(&channel->header, WIRE_REPLY_MAX);
-    if (rc < 0 || channel->header.sequence != channel->correlation) {
-        channel_close(channel);
-        return error_set(text, rc < 0 ? rc : HERMES_EPROTOCOL, "the broker's answer cannot be understood");
+    wire_header(&header, type, channel->correlation + 1, length);
+    memcpy(bytes, &header, sizeof header);
+    if (length > 0)
+        memcpy(bytes + sizeof header, payload, length);
+    for (size_t sent = 0, all = sizeof header + length; sent < all;) {
+        ssize_t now = send(channel->fd, bytes + sent, all - sent, MSG_NOSIGNAL);
+        if (now > 0)
+            sent += (size_t)now;
+        else if (now == 0 || (errno != EAGAIN && errno != EINTR))
+            return lost(channel, text);
+        /* Half a request cannot be taken back: the rest follows, or the session ends. */
+        else if (errno == EAGAIN && await_ready(channel->fd, POLLOUT, until_ns) < 0)
+            return sent > 0 ? lost(channel, text)
+                            : error_set(text, HERMES_ETIMEOUT, "the broker takes no requests");
     }
-    if (receive_all(channel, channel->reply, channel->header.length) != 0)
-        return lost(channel, text, "the broker's answer was cut short");
+    channel->correlation++;
+    return HERMES_OK;
+}
+
+static void take_fds(struct channel *channel, struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        unsigned count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (unsigned i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (channel->fd_count < WIRE_FDS_MAX)
+                channel->fds[channel->fd_count++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* Up to wanted bytes of the message that is coming in. HERMES_ETIMEOUT: they are not all there yet. */
+static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_ns, struct error_text *text)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+    while (channel->received < wanted) {
+        uint8_t *to = channel->received < sizeof channel->header
+                          ? (uint8_t *)&channel->header + channel->received
+                          : channel->reply + channel->received - sizeof channel->header;
+        struct iovec part = {to, wanted - channel->received};
+        struct msghdr message = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        ssize_t got = recvmsg(channel->fd, &message, MSG_CMSG_CLOEXEC);
+        if (got > 0) {
+            take_fds(channel, &message);
+            channel->received += (size_t)got;
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            return lost(channel, text);
+        } else if (errno == EAGAIN && await_ready(channel->fd, POLLIN, until_ns) < 0) {
+            return error_set(text, HERMES_ETIMEOUT, "the broker gave no answer");
+        }
+    }
+    return HERMES_OK;
+}
+
+/* The next reply, whichever it is. Part of one stays until the rest comes. */
+static int receive_next(struct channel *channel, uint64_t until_ns, struct error_text *text)
+{
+    if (channel->received == 0)
+        drop_fds(channel);
+    int rc = receive_up_to(channel, sizeof channel->header, until_ns, text);
+    if (rc < 0)
+        return rc;
+    rc = wire_header_check(&channel->header, WIRE_REPLY_MAX);
+    if (rc < 0) {
+        channel_close(channel);
+        return error_set(text, rc, "the broker's answer cannot be understood");
+    }
+    rc = receive_up_to(channel, sizeof channel->header + channel->header.length, until_ns, text);
+    if (rc == 0)
+        channel->received = 0;
+    return rc;
+}
+
+static void show_late(struct channel *channel)
+{
+    if (channel->late != NULL)
+        channel->late(channel->context, channel);
+}
+
+int channel_receive(struct channel *channel, uint64_t correlation, uint64_t until_ns, struct error_text *text)
+{
+    for (;;) {
+        if (channel->fd < 0 || correlation <= channel->connected)
+            return error_set(text, HERMES_EDISCONNECTED, "not connected");
+        int rc = receive_next(channel, until_ns, text);
+        if (rc < 0 || channel->header.sequence == correlation)
+            return rc;
+        show_late(channel);
+    }
+}
+
+int channel_read(struct channel *channel, enum wire_type expected, uint32_t expected_bytes,
+                 struct error_text *text)
+{
     if (channel->header.type == WIRE_ERROR && channel->header.length == sizeof(struct wire_error)) {
         struct wire_error error;
         memcpy(&error, channel->reply, sizeof error);
@@ -178,6 +236,16 @@ int channel_request(struct channel *channel, enum wire_type type, const void *pa
     return HERMES_OK;
 }
 
+int channel_request(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                    enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns,
+                    struct error_text *text)
+{
+    int rc = channel_send(channel, type, payload, length, until_ns, text);
+    if (rc == 0)
+        rc = channel_receive(channel, channel->correlation, until_ns, text);
+    return rc < 0 ? rc : channel_read(channel, expected, expected_bytes, text);
+}
+
 int channel_take_fd(struct channel *channel, unsigned index)
 {
     if (index >= channel->fd_count)
@@ -187,13 +255,16 @@ int channel_take_fd(struct channel *channel, unsigned index)
     return fd;
 }
 
-int channel_is_up(const struct channel *channel)
+bool channel_is_up(struct channel *channel)
 {
-    if (channel->fd < 0)
-        return false;
-    char byte;
-    ssize_t got = recv(channel->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+    struct error_text ignored;
+    int rc = HERMES_OK;
+    while (rc == 0 && channel->fd >= 0) {
+        rc = receive_next(channel, 0, &ignored);
+        if (rc == 0)
+            show_late(channel);
+    }
+    return channel->fd >= 0;
 }
 
 void channel_close(struct channel *channel)
@@ -202,4 +273,5 @@ void channel_close(struct channel *channel)
     if (channel->fd >= 0)
         close(channel->fd);
     channel->fd = -1;
+    channel->received = 0;
 }

@@ -1,10 +1,14 @@
 /*
- * The client's end of the Unix socket: connect, one request at a time, descriptors beside the reply.
- * Blocking, with a time-out.
+ * The client's end of the Unix socket: connect, requests and their replies, descriptors beside them.
+ *
+ * A request that gets no answer in time takes nothing away from the session: the broker answers in order,
+ * each reply names its request, and one that nobody waits for any more goes to `late`. So there is one view
+ * of whether the session lives, the socket's.
  */
 #ifndef IO_CHANNEL_H
 #define IO_CHANNEL_H
 
+#include <stdbool.h>
 #include <sys/un.h>
 
 #include "base/error.h"
@@ -12,12 +16,17 @@
 
 struct channel {
     int fd;
-    uint64_t correlation;
-    uint64_t timeout_ns;
+    uint64_t correlation; /* of the last request; never used twice, whatever the connection */
+    uint64_t connected;   /* what it was when the connection was made: replies to earlier ones never come */
+    size_t received;      /* bytes of the message that is coming in */
     uint8_t reply[WIRE_REPLY_MAX];
     hermes_header_t header; /* of the last reply */
     int fds[WIRE_FDS_MAX];  /* that came with it; the caller takes them by channel_take_fd() */
     unsigned fd_count;
+    /* Is shown each reply that was not waited for; what it leaves of the descriptors is closed. It may send,
+     * not receive. NULL: nobody. */
+    void (*late)(void *context, struct channel *channel);
+    void *context;
 };
 
 /*
@@ -26,22 +35,36 @@ struct channel {
  */
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text);
 
-/* HERMES_EDISCONNECTED: nobody serves path. HERMES_EACCESS: somebody does who is not to be trusted
- * (io/peer.h). */
-int channel_connect(struct channel *channel, const char *path, uint64_t timeout_ns, struct error_text *text);
+/* Times are deadlines, of clock_monotonic_ns(); one that is past: what can be done without waiting. */
 
-/*
- * Sends a request and reads its reply into channel->reply. expected: the reply's type; its payload must
- * have at least expected_bytes. An error reply is that error, its sentence in text.
- */
+/* HERMES_ETIMEOUT: the broker's queue of connections is full. */
+int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text);
+
+/* Sends a request; channel->correlation is its number then. HERMES_ETIMEOUT: nothing was sent, for the broker
+ * takes nothing. HERMES_EDISCONNECTED. */
+int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                 uint64_t until_ns, struct error_text *text);
+
+/* Receives the reply to the request of that number. HERMES_ETIMEOUT: it may still come. */
+int channel_receive(struct channel *channel, uint64_t correlation, uint64_t until_ns,
+                    struct error_text *text);
+
+/* What the last reply says. expected: its type; its payload must have at least expected_bytes. An error reply
+ * is that error, its sentence in text. */
+int channel_read(struct channel *channel, enum wire_type expected, uint32_t expected_bytes,
+                 struct error_text *text);
+
+/* All three, one after the other. */
 int channel_request(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
-                    enum wire_type expected, uint32_t expected_bytes, struct error_text *text);
+                    enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns,
+                    struct error_text *text);
 
 /* The descriptor at index, now the caller's; -1 if there is none. */
 int channel_take_fd(struct channel *channel, unsigned index);
 
-/* Has the broker gone away? Costs a system call. */
-int channel_is_up(const struct channel *channel);
+/* Is the broker still there? Replies that have come in meanwhile go to `late`; the last one waited for is
+ * gone then, with its descriptors. Costs a system call. */
+bool channel_is_up(struct channel *channel);
 
 void channel_close(struct channel *channel);
 

@@ -46,6 +46,7 @@ static inline void stop_broker(struct fixture *f, int signal_number)
 {
     int status = 0;
     kill(f->broker, signal_number);
+    kill(f->broker, SIGCONT); /* a test that failed may have left it stopped */
     assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
     if (signal_number == SIGTERM)
         assert_int_equal(status, 0);

@@ -16,8 +16,9 @@ NAMES = {value: name for name, value in CODES.items()}
 # "HERMES_ETOOLARGE; HERMES_EAGAIN ...; HERMES_EFULL ...; HERMES_EFENCED ... After these, this message was not
 # published." And a claim that is open, a topic that is gone: nothing was published either.
 NOT_PUBLISHED = {"ETOOLARGE", "EAGAIN", "EFULL", "EFENCED", "EINVALID", "ECLOSED"}
-# "and the message goes out, before any other, if one comes back while the publisher is open"
-PERHAPS_LATER = {"EDISCONNECTED"}
+# "taken": the message stands, or goes out before any other if a broker comes back while the publisher is open; of
+# a store that failed, only hermes_publisher_accepted() knows.
+PERHAPS_LATER = {"EDISCONNECTED", "ETIMEOUT", "EIO"}
 
 PUBLISH = NOT_PUBLISHED | PERHAPS_LATER
 ASKS_THE_BROKER = {"EDISCONNECTED", "ETIMEOUT"}  # of functions for which the header has no list
@@ -29,13 +30,13 @@ NAMED = {
     "open": {"ENOTFOUND", "EBUSY", "EFULL", "ELIMIT"} | ASKS_THE_BROKER,
     "publish": PUBLISH,
     "batch": PUBLISH,
-    "claim": PUBLISH,
-    "commit": PUBLISH,
+    "claim": NOT_PUBLISHED | {"EIO"},
+    "commit": {"EINVALID", "EFENCED", "ECLOSED"} | PERHAPS_LATER,
     "abort": set(),
-    "wait": {"ETIMEOUT", "EIO", "ENOTSUP", "EINVALID"},
+    "wait": {"ETIMEOUT", "EIO", "ENOTSUP", "EINVALID", "EFENCED", "ECLOSED"},
     "confirmed": set(),
-    "poll": PUBLISH,
-    "close": PERHAPS_LATER | {"EAGAIN", "EFULL", "EFENCED", "ETIMEOUT"},  # where it says anything
+    "poll": {"EFENCED", "ECLOSED"},
+    "close": set(),
     "disconnect": set(),
     "subscribe": {"ENOTFOUND", "ENAME", "EINVALID", "EBUSY", "EACCESS", "ELIMIT"} | ASKS_THE_BROKER,
     "unsubscribe": set(),

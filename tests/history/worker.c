@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,23 +12,6 @@
 static char input[65536];
 static size_t input_used;
 static uint64_t state = 1;
-
-/*
- * A client waits ten seconds for a broker's reply. HISTORY_REPLY_MS makes it less, so that a schedule need
- * not stop a broker for so long each time: the linker leads the library's calls here (--wrap).
- */
-int __real_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
-
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
-{
-    const char *limit = getenv("HISTORY_REPLY_MS");
-    if (limit == NULL || level != SOL_SOCKET || (option != SO_RCVTIMEO && option != SO_SNDTIMEO))
-        return __real_setsockopt(fd, level, option, value, length);
-    unsigned long ms = strtoul(limit, NULL, 10);
-    struct timeval shorter = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    return __real_setsockopt(fd, level, option, &shorter, sizeof shorter);
-}
 
 bool worker_is_wanted(void)
 {

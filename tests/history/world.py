@@ -139,7 +139,7 @@ class World:
         self.url = "unix:" + os.path.join(self.home, "broker.sock")
         self.environment = dict(os.environ, HERMES_HOME=self.home)
         if reply_ms is not None:
-            self.environment["HISTORY_REPLY_MS"] = str(reply_ms)
+            self.environment["HERMES_REQUEST_TIMEOUT_MS"] = str(reply_ms)
         self.disk = SmallDisk(os.path.join(self.home, "data"), disk)
         self.shm = SmallDisk(SHM, shm)
         with open(os.path.join(self.home, "hermes.conf"), "w") as file:
