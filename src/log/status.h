@@ -9,9 +9,9 @@
  *     256   first           the oldest position that still exists
  *     320   journal         shared topics: what the sequencer is about to append (see sequencer.c)
  *     384   bells           is the owner asleep, and the word it sleeps on
- *     1024  ring marks      shared topics: one word for each line, which its producer looks at after each
- * message 4096  epoch records   one line for each of the latest epochs 8192  rings           shared topics:
- * one line for each producer's ring
+ *     1024  ring marks      shared topics: a word for each line, which its producer looks at after a commit
+ *     4096  epoch records   one line for each of the latest epochs
+ *     8192  rings           shared topics: one line for each producer's ring
  *
  * Epochs. One publisher, one window, one epoch. To end one whose publisher may still be alive, the owner (1)
  * stores seal = its epoch, (2) calls barrier_remote(), (3) finds the end P of the committed frames, (4)
