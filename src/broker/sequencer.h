@@ -9,8 +9,8 @@
  * What a ring holds outlives its session. A ring that is left takes nothing more (its mark goes, then every
  * producer fences: barrier_remote()), but what was committed until then goes into the log as room allows, and
  * only then the ring goes. Its line says `ended` from then on, for a producer that lives and asks; it is free
- * when the producer closed in order or has another ring, and else the one that ended longest ago is given
- * away.
+ * when the producer closed in order or has another ring; when no line is free, the one whose ring ended
+ * longest ago is given away, those of a former broker first.
  *
  * Exactly once across a crash of the broker. Before a batch the journal names the ring, the end of the
  * log, and the last message consumed from that ring; after it, the ring's line is stored. If the

@@ -114,9 +114,15 @@ int epochs_find(const struct epochs *epochs, uint32_t epoch, struct epoch_record
     return HERMES_OK;
 }
 
-uint32_t epochs_skip(const struct epochs *epochs)
+int epochs_next_start(const struct epochs *epochs, uint32_t *epoch, struct error_text *text)
 {
-    return epochs->last == 0 ? 1 : (epochs->last / EPOCHS_A_START + 1) * EPOCHS_A_START + 1;
+    uint64_t next = (uint64_t)epochs->last + 1;
+    if (!epochs->durable && epochs->last != 0)
+        next = (epochs->last / EPOCHS_A_START + 1ull) * EPOCHS_A_START + 1;
+    *epoch = (uint32_t)next;
+    return next < UINT32_MAX
+               ? HERMES_OK
+               : error_set(text, HERMES_ELIMIT, "no epoch is left: delete the topic and create it again");
 }
 
 void epochs_close(struct epochs *epochs)

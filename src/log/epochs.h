@@ -42,8 +42,9 @@ int epochs_write(struct epochs *epochs, const struct epoch_record *record, struc
 /* HERMES_ENOTFOUND: it is older than all that are kept, or damaged. Any thread. */
 int epochs_find(const struct epochs *epochs, uint32_t epoch, struct epoch_record *record);
 
-/* The first number of a start whose predecessor's records may not all have reached the disk. */
-uint32_t epochs_skip(const struct epochs *epochs);
+/* The first number of a start: behind the last one, or where records may not all have reached the disk, far
+ * enough behind. HERMES_ELIMIT: there is none left; the topic is to be made anew. */
+int epochs_next_start(const struct epochs *epochs, uint32_t *epoch, struct error_text *text);
 
 void epochs_close(struct epochs *epochs);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "log/recovery.h"
+#include "log/tail.h"
 
 void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size)
 {
@@ -97,7 +98,8 @@ static int note_first_epoch(struct log *log, uint64_t position, uint64_t sequenc
         record.end_sequence = sequence;
         rc = epochs_write(&log->epochs, &record, text);
     }
-    log->epoch = log->epochs.durable ? log->epochs.last + 1 : epochs_skip(&log->epochs);
+    if (rc == 0)
+        rc = epochs_next_start(&log->epochs, &log->epoch, text);
     record = (struct epoch_record){log->epoch, EPOCH_OPEN, position, sequence, position, sequence};
     if (rc == 0)
         rc = epochs_write(&log->epochs, &record, text);
@@ -227,6 +229,8 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     if (log->durability != DURABILITY_MEMORY) {
         rc = store_resume(&log->store, atomic_load(&status->persisted),
                           atomic_load(&status->persisted_sequence), text);
+        if (rc == 0)
+            rc = tail_write_again(&log->store, atomic_load(&status->durable), text);
         if (rc < 0)
             return rc;
     }

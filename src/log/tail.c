@@ -152,6 +152,39 @@ int tail_distrust(struct store *store, struct error_text *text)
                : HERMES_OK;
 }
 
+/* Bytes [from, to) of a file over themselves. */
+static int write_over(int fd, uint64_t from, uint64_t to, struct error_text *text)
+{
+    uint8_t bytes[65536];
+    while (from < to) {
+        size_t length = to - from < sizeof bytes ? (size_t)(to - from) : sizeof bytes;
+        if (pread(fd, bytes, length, (off_t)from) != (ssize_t)length ||
+            segment_write(fd, bytes, length, from) != 0)
+            return error_set_errno(text, "write again", "what was not synced");
+        from += length;
+    }
+    return HERMES_OK;
+}
+
+int tail_write_again(struct store *store, uint64_t from, struct error_text *text)
+{
+    int rc = HERMES_OK;
+    for (size_t i = 0; i < store->entry_count && rc == 0; i++) {
+        uint64_t base = store->entries[i].base, end = base + store->segment_bytes;
+        int fd;
+        if (end <= from || base >= store->position)
+            continue;
+        rc = store_open_segment(store, i, O_RDWR, &fd, text);
+        if (rc < 0)
+            return rc;
+        uint64_t begin = from > base ? SEGMENT_HEADER_BYTES + (from - base) : 0;
+        end = store->position < end ? store->position : end;
+        rc = write_over(fd, begin, SEGMENT_HEADER_BYTES + (end - base), text);
+        close(fd);
+    }
+    return rc;
+}
+
 void tail_index(struct store *store)
 {
     size_t last = store->entry_count - 1;

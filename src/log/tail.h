@@ -33,4 +33,12 @@ void tail_index(struct store *store);
  */
 int tail_distrust(struct store *store, struct error_text *text);
 
+/*
+ * The same for what a sync failed to write: the kernel marks such pages as clean, and tells of it once,
+ * perhaps a process that is dead by now (Rebello et al., "Can Applications Recover from fsync Failures?",
+ * USENIX ATC 2020). So what stands from there to the end of the log is written once more, as the page cache
+ * has it, before the next sync.
+ */
+int tail_write_again(struct store *store, uint64_t from, struct error_text *text);
+
 #endif

@@ -160,6 +160,8 @@ int log_renew(struct log *log, struct error_text *text)
     struct epoch_record next = {.epoch = (log->epochs.last > log->epoch ? log->epochs.last : log->epoch) + 1};
     struct map map;
     int fd;
+    if (next.epoch == UINT32_MAX)
+        return error_set(text, HERMES_ELIMIT, "no epoch is left: delete the topic and create it again");
     int rc = log_make_window(log, next.epoch, &map, &fd, text);
     if (rc < 0)
         return rc;

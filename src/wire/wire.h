@@ -312,6 +312,10 @@ _Static_assert(sizeof(struct wire_group_list) == 264, "group_list");
 _Static_assert(sizeof(struct wire_group_info) == 352, "group_info");
 _Static_assert(sizeof(struct wire_segment) == 24, "segment");
 _Static_assert(sizeof(struct wire_place) == 24, "place");
+_Static_assert(sizeof(struct wire_window) == 16, "window");
+_Static_assert(sizeof(struct wire_handle) == 8, "handle");
+_Static_assert(sizeof(struct wire_epoch_find) == 16, "epoch_find");
+_Static_assert(sizeof(struct wire_epoch) == 40, "epoch");
 
 /* A control header. */
 void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);
