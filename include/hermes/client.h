@@ -21,6 +21,12 @@
  * When the broker dies, publishers and subscribers go on through shared memory; when it is back, they
  * greet it by themselves and go on at their position. What was published counts exactly once.
  *
+ * A request to the broker - opening, closing, topics, groups - waits for its answer at most 10 s
+ * (HERMES_REQUEST_TIMEOUT_MS in the environment of hermes_connect() makes it so many milliseconds), then
+ * HERMES_ETIMEOUT: the session goes on, whatever the request may still open is closed again, and whether it
+ * took effect otherwise is not known. HERMES_EDISCONNECTED from any of them: there is no broker.
+ * HERMES_EPROTOCOL: it does not speak our language. These three are not repeated below.
+ *
  * Threads: a client and everything opened through it belong to one thread at a time; use one client a
  * thread. After fork(2) only the parent may go on using them.
  * Time-outs are in nanoseconds; HERMES_FOREVER waits without end.
@@ -53,7 +59,11 @@ typedef struct hermes_subscriber hermes_subscriber_t;
  * another kind. */
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
-/* Closes what was opened through the client, and frees it. NULL is allowed. */
+/*
+ * Closes what was opened through the client, and frees it. Returns how many messages of its publishers are
+ * not in their topics, as hermes_publisher_close() says of each, and hermes_last_error(NULL) the last
+ * sentence; 0: all are in. It waits as long as the publisher that waits longest. NULL is allowed.
+ */
 HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 
 /*
@@ -179,44 +189,73 @@ typedef struct hermes_publisher_options {
     size_t size;    /* sizeof(hermes_publisher_options_t) */
     uint32_t flags; /* HERMES_PUBLISH_... */
     uint32_t reserved;
-    uint64_t wait_ns; /* how long publish may wait for room, or for a broker to come back;
-                         0: 10 s */
+    uint64_t wait_ns; /* how long publish, claim, commit and close may wait: for room, for a broker to come
+                         back, for the disk of a sync topic; 0: 10 s */
 } hermes_publisher_options_t;
 
 #define HERMES_PUBLISH_NO_CRC 1u  /* messages without checksum: their payload carries one, or needs none */
 #define HERMES_PUBLISH_NO_WAIT 2u /* on a sync topic too, publish returns when the message is committed */
 
-/* HERMES_ENOTFOUND; HERMES_EBUSY: an exclusive topic has its publisher already. */
+/* HERMES_ENOTFOUND: no such topic; HERMES_EBUSY: an exclusive topic has its publisher already, or one that
+ * may come back after a restart of the broker; HERMES_ELIMIT: 256 publishers of a shared topic, or 64 handles
+ * of a session; HERMES_EFULL: no room for its window or ring; HERMES_EIO: the topic's store failed;
+ * HERMES_ENAME; HERMES_EINVALID; HERMES_ENOMEM. */
 HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
                                      const hermes_publisher_options_t *options,
                                      hermes_publisher_t **publisher);
 
 /*
- * Publishes one message; subscribers see it at once. On a sync topic this returns when the message is
- * durable, or with the error for which it is not: it stands in the topic all the same, and counts as
- * committed. *sequence (may be NULL): on an exclusive topic its
- * sequence in the topic; on a shared one this publisher's own count from 1.
- * HERMES_ETOOLARGE; HERMES_EAGAIN: no room within wait_ns, or no broker to make some; HERMES_EFULL: and none
- * on the disk; HERMES_EFENCED: another publisher has the topic now. After these, this message was not
- * published. HERMES_EDISCONNECTED: no broker came back within wait_ns, and the message goes out, before any
- * other, if one comes back while the publisher is open: hermes_publisher_wait() goes on waiting for that;
- * HERMES_EINVALID: a claim is open; HERMES_ECLOSED: the
- * topic was deleted. Cost: about 25 ns, 15 of them checksum and clock.
+ * Publishes one message. *sequence (may be NULL): on an exclusive topic its sequence in the topic; on a
+ * shared one this publisher's own count from 1; 0 where it is not known.
+ *
+ * 0 means, on an exclusive topic: it is in the topic, subscribers see it, and it survives this process and
+ * the broker. On a shared topic: it is in this publisher's ring. From there it goes into the topic, though
+ * this process die at once, or the broker; not if both do before the broker took it (hermes_publisher_wait()
+ * says when it has). On a sync topic: it is in the topic, and on disk.
+ *
+ * Each error means one thing. Not taken, and it never will be in the topic:
+ *     HERMES_ETOOLARGE  more than 65,536 bytes
+ *     HERMES_EINVALID   no payload, or a claim is open
+ *     HERMES_EAGAIN     no room within wait_ns, or no broker to make some
+ *     HERMES_EFULL      no room on the disk, and the topic does not wait for some
+ *     HERMES_EFENCED    another publisher has, or had, the topic. Messages that were taken before and did not
+ * get in are not in it either: the sentence says how many, and hermes_publisher_accepted() counts them no
+ * more. On a shared topic: the broker does not know any more what it took of this publisher's last messages.
+ * For good: the publisher can only be closed HERMES_ECLOSED    the topic was deleted. For good
+ *     HERMES_EMALFORMED the broker found nonsense in this publisher's ring: something in this process writes
+ *                       where it should not. For good
+ * Taken: it is not to be published again:
+ *     HERMES_EDISCONNECTED  no broker came back within wait_ns; it goes out, before any other, once one comes
+ * back while the publisher is open and nobody else published in between (then HERMES_EFENCED, from the next
+ * call). hermes_publisher_wait() goes on waiting for that HERMES_ETIMEOUT   on a sync topic: not on disk
+ * within wait_ns. It is in the topic, or on a shared one in the ring And HERMES_EIO: the topic's store
+ * failed, nothing more will be on disk; hermes_publisher_accepted() tells whether this one was taken. Cost:
+ * about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
 
-/* How long publish and claim may wait from now on; 0: not at all. */
+/* How long publish, claim, commit and close may wait from now on; 0: not at all, not even for the answer of a
+ * broker that came back: later calls take it. */
 HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_t wait_ns);
 
-/* Publishes count messages with one time stamp; on a sync topic it waits once, for all of them. Returns how
- * many, or the error that stopped the first. (Those that wait for a broker, as after HERMES_EDISCONNECTED,
- * count; the next call tells.) */
+/*
+ * Publishes count messages with one time stamp; on a sync topic it waits once, for all of them. Returns how
+ * many were taken, the first ones; should that not be all, the next call tells why. Only where none was
+ * taken, the error, as hermes_publish(). On a sync topic HERMES_ETIMEOUT and HERMES_EIO come in place of the
+ * count: hermes_publisher_accepted() has it.
+ */
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
 
-/* Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time; until
- * then, nothing else may be published. Errors as hermes_publish(). */
+/*
+ * Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time; until
+ * then, nothing else may be published. hermes_claim(): HERMES_ETOOLARGE, HERMES_EINVALID, HERMES_EAGAIN,
+ * HERMES_EFULL, HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED, HERMES_EIO, as hermes_publish(); there is
+ * no claim then. hermes_commit(): HERMES_EINVALID: there is none; HERMES_EFENCED, HERMES_ECLOSED,
+ * HERMES_EMALFORMED, HERMES_EDISCONNECTED, HERMES_ETIMEOUT, HERMES_EIO, as hermes_publish(). *sequence as
+ * there.
+ */
 HERMES_API int hermes_claim(hermes_publisher_t *publisher, size_t length, void **payload);
 HERMES_API int hermes_commit(hermes_publisher_t *publisher, uint64_t *sequence);
 HERMES_API void hermes_abort(hermes_publisher_t *publisher);
@@ -226,8 +265,10 @@ enum hermes_confirmation {
     HERMES_DURABLE = 1,   /* on disk */
 };
 
-/* Waits until everything published so far is that. HERMES_ETIMEOUT; HERMES_EIO: the store failed;
- * HERMES_ENOTSUP: a memory topic is never durable; HERMES_EINVALID: there is no such confirmation. */
+/* Waits until everything that was taken so far is that, however long a broker is away. HERMES_ETIMEOUT: not
+ * within timeout_ns; HERMES_EIO: the store failed; HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED: not
+ * everything will be, as hermes_publish() says; HERMES_ENOTSUP: a memory topic is never durable;
+ * HERMES_EINVALID: there is no such confirmation, or a claim is open. */
 HERMES_API int hermes_publisher_wait(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
                                      uint64_t timeout_ns);
 
@@ -256,15 +297,27 @@ typedef void (*hermes_confirmed_t)(void *context, uint64_t sequence);
 HERMES_API void hermes_publisher_notify(hermes_publisher_t *publisher, enum hermes_confirmation confirmation,
                                         hermes_confirmed_t handler, void *context);
 
-/* Makes the calls that are due, and greets a broker that came back. Returns how many calls, or an error as
- * hermes_publish(). Never waits. */
+/* Makes the calls that are due, and greets a broker that came back. Returns how many calls, or
+ * HERMES_EFENCED, HERMES_ECLOSED or HERMES_EMALFORMED as hermes_publish(). Never waits. */
 HERMES_API int hermes_publisher_poll(hermes_publisher_t *publisher);
 
 /* The sequence in the topic of the last message that is committed, as far as this publisher knows. */
 HERMES_API uint64_t hermes_publisher_sequence(const hermes_publisher_t *publisher);
 
+/*
+ * How many messages of this publisher were taken, all in all: they stand in the topic, or wait in its ring or
+ * for a broker to go in. What was refused or fenced does not count. So after any error: what it has grown by
+ * is what the call achieved, and the first ones of a batch are those.
+ */
 HERMES_API uint64_t hermes_publisher_accepted(const hermes_publisher_t *publisher);
 
+/*
+ * Waits, as long as publish would, until all that was taken is in the topic; aborts a claim; frees the
+ * publisher. Returns how many messages are not in; never less than 0. 0: all are, on a sync topic not
+ * necessarily on disk yet (hermes_publisher_wait()). hermes_last_error(client) says what becomes of the
+ * others: those in a ring are left to the broker, if there is one, and go in when there is room; without a
+ * broker they are lost with this publisher. NULL is allowed.
+ */
 HERMES_API int64_t hermes_publisher_close(hermes_publisher_t *publisher);
 
 /* ---- subscribing ---- */
@@ -320,8 +373,8 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
  * before they were read; reading goes on with the oldest there is. HERMES_ECHECKSUM, HERMES_ECORRUPT,
  * HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was deleted.
- * HERMES_EDISCONNECTED: the store is needed and no broker is there to open it. Cost: one cache line transfer
- * from the publisher's core, the checksum, and about 3 ns.
+ * HERMES_EDISCONNECTED: the store is needed and no broker is there to open it, or it does not answer. Cost:
+ * one cache line transfer from the publisher's core, the checksum, and about 3 ns.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 

@@ -171,6 +171,8 @@ static inline void hermes_mpmc_back_off_(unsigned *lost)
  */
 static inline uint64_t hermes_mpmc_claim(const hermes_mpmc_t *r, uint64_t wanted, uint64_t *first)
 {
+    if (HERMES_UNLIKELY_(wanted == 0))
+        return 0;
     uint64_t place = __atomic_load_n(&r->shared->head, __ATOMIC_RELAXED);
     unsigned lost = 0;
     for (;;) {
@@ -218,11 +220,13 @@ static inline uint64_t hermes_mpmc_look_(const hermes_mpmc_t *r, uint64_t place,
 
 /*
  * Zero-copy: claims up to wanted elements that are there, from *first on; to be read by hermes_mpmc_at() and
- * then released, all of them. Returns how many; 0: empty.
+ * then released, all of them. Returns how many; 0: empty, or none were wanted.
  */
 static inline uint64_t hermes_mpmc_peek(const hermes_mpmc_t *r, uint64_t wanted, size_t size, uint64_t *first)
 {
     const bool alone = r->flags & HERMES_MPMC_ONE_CONSUMER;
+    if (HERMES_UNLIKELY_(wanted == 0))
+        return 0;
     uint64_t place = __atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED);
     unsigned lost = 0;
     for (;;) {
@@ -278,7 +282,7 @@ static inline bool hermes_mpmc_pop(const hermes_mpmc_t *r, void *element, size_t
 static inline uint64_t hermes_mpmc_push_many(const hermes_mpmc_t *r, const void *elements, uint64_t count,
                                              size_t size)
 {
-    uint64_t first, claimed = count == 0 ? 0 : hermes_mpmc_claim(r, count, &first);
+    uint64_t first = 0, claimed = hermes_mpmc_claim(r, count, &first);
     for (uint64_t i = 0; i < claimed; i++) {
         hermes_spsc_copy_(hermes_mpmc_at(r, first + i, size), (const uint8_t *)elements + i * size, size);
         hermes_mpmc_commit(r, first + i, 1, size); /* each at once: consumers begin */
@@ -289,7 +293,7 @@ static inline uint64_t hermes_mpmc_push_many(const hermes_mpmc_t *r, const void 
 static inline uint64_t hermes_mpmc_pop_many(const hermes_mpmc_t *r, void *elements, uint64_t count,
                                             size_t size)
 {
-    uint64_t first, claimed = count == 0 ? 0 : hermes_mpmc_peek(r, count, size, &first);
+    uint64_t first = 0, claimed = hermes_mpmc_peek(r, count, size, &first);
     for (uint64_t i = 0; i < claimed; i++) {
         hermes_spsc_copy_((uint8_t *)elements + i * size, hermes_mpmc_at(r, first + i, size), size);
         hermes_mpmc_release(r, first + i, 1);

@@ -10,7 +10,9 @@ static const char documentation[] =
     "Lines go out as they are, without their newline; one of more than 65,536 bytes is an error. With "
     "--count, "
     "messages are generated instead: a counter in text, padded to --size. The command returns when all is "
-    "committed, with --durable and on sync topics when all is on disk.";
+    "committed, with --durable and on sync topics when all is on disk. A signal ends it at once, waits "
+    "included: it "
+    "says how many messages are in the topic.";
 
 static const struct argp_option options[] = {
     {"file", 'f', "FILE", 0, "Read lines from FILE", 0},
@@ -67,6 +69,35 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
+/* So long a call may wait before it is seen whether a signal came. */
+static const uint64_t slice_ns = 100000000;
+
+static const uint64_t publish_wait_ns = 10000000000u, confirm_wait_ns = 60000000000u;
+
+/* hermes_publish(), which a signal ends. Not waited for further then: HERMES_EINTERRUPTED. */
+static int publish(hermes_publisher_t *publisher, const void *payload, size_t length)
+{
+    uint64_t until = cli_now_ns() + publish_wait_ns;
+    int rc = hermes_publish(publisher, payload, length, NULL);
+    while (rc == HERMES_EAGAIN && !cli_stop && cli_now_ns() < until)
+        rc = hermes_publish(publisher, payload, length, NULL);
+    while (rc == HERMES_EDISCONNECTED && !cli_stop &&
+           cli_now_ns() < until) /* it goes out with the next broker */
+        if ((rc = hermes_publisher_wait(publisher, HERMES_COMMITTED, slice_ns)) == HERMES_ETIMEOUT)
+            rc = HERMES_EDISCONNECTED;
+    return rc < 0 && cli_stop ? HERMES_EINTERRUPTED : rc;
+}
+
+static int confirm(hermes_publisher_t *publisher, enum hermes_confirmation confirmation)
+{
+    uint64_t until = cli_now_ns() + confirm_wait_ns;
+    int rc;
+    do
+        rc = hermes_publisher_wait(publisher, confirmation, slice_ns);
+    while (rc == HERMES_ETIMEOUT && !cli_stop && cli_now_ns() < until);
+    return rc < 0 && cli_stop ? HERMES_EINTERRUPTED : rc;
+}
+
 /* When message i is due. */
 static void pace(const struct arguments *a, uint64_t start_ns, uint64_t i)
 {
@@ -84,7 +115,7 @@ static int publish_generated(const struct arguments *a, hermes_publisher_t *publ
         int digits = snprintf(number, sizeof number, "%llu ", (unsigned long long)i + 1);
         memcpy(payload, number, (size_t)digits);
         pace(a, start, i);
-        int rc = hermes_publish(publisher, payload, a->size, NULL);
+        int rc = publish(publisher, payload, a->size);
         if (rc < 0)
             return rc;
     }
@@ -102,12 +133,37 @@ static int publish_lines(const struct arguments *a, hermes_publisher_t *publishe
         if (length > 0 && line[length - 1] == '\n')
             length--;
         pace(a, start, i);
-        rc = hermes_publish(publisher, line, (size_t)length, NULL);
+        rc = publish(publisher, line, (size_t)length);
         if (rc < 0)
             fprintf(stderr, "hermes pub: line %llu of %zd bytes\n", (unsigned long long)i + 1, length);
     }
     free(line);
     return rc;
+}
+
+static int publish_all(struct arguments *a, hermes_publisher_t *publisher, FILE *file)
+{
+    hermes_publisher_set_wait(publisher, slice_ns);
+    int rc = a->count > 0 ? publish_generated(a, publisher) : publish_lines(a, publisher, file);
+    int waited = confirm(publisher, a->durable ? HERMES_DURABLE : HERMES_COMMITTED);
+    if (rc == 0 && waited == 0)
+        printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+    return rc < 0 ? rc : waited;
+}
+
+/* What was taken and is not in, and how much is. */
+static int close_and_tell(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher)
+{
+    uint64_t accepted = hermes_publisher_accepted(publisher);
+    if (cli_stop)
+        hermes_publisher_set_wait(publisher, 0);
+    int64_t missing = hermes_publisher_close(publisher);
+    if (missing > 0)
+        fprintf(stderr, "hermes pub: %s\n", hermes_last_error(client));
+    if (missing > 0 || cli_stop)
+        fprintf(stderr, "hermes pub: %llu of %llu messages are in topic %s\n",
+                (unsigned long long)(accepted - (uint64_t)missing), (unsigned long long)accepted, a->topic);
+    return missing > 0 ? HERMES_EAGAIN : HERMES_OK;
 }
 
 int cli_pub(int argc, char **argv)
@@ -120,24 +176,20 @@ int cli_pub(int argc, char **argv)
         return cli_fail(a.file, 0, strerror(errno));
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
-    hermes_publisher_t *publisher;
+    hermes_publisher_t *publisher = NULL;
     hermes_publisher_options_t how = {
         .size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT | (a.no_crc ? HERMES_PUBLISH_NO_CRC : 0)};
     hermes_topic_info_t info = {.size = sizeof info};
     int rc = hermes_topic_describe(client, a.topic, &info);
     if (rc == 0)
         rc = hermes_publisher_open(client, a.topic, &how, &publisher);
-    if (rc == 0) {
-        a.durable |= info.durability == HERMES_DURABILITY_SYNC;
-        rc = a.count > 0 ? publish_generated(&a, publisher) : publish_lines(&a, publisher, file);
-        int waited =
-            hermes_publisher_wait(publisher, a.durable ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
-        rc = rc < 0 ? rc : waited;
-        if (rc == 0)
-            printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
-    }
-    if (rc < 0)
+    a.durable |= info.durability == HERMES_DURABILITY_SYNC;
+    if (rc == 0)
+        rc = publish_all(&a, publisher, file);
+    if (rc < 0 && rc != HERMES_EINTERRUPTED)
         cli_fail(a.topic, rc, hermes_last_error(client));
+    if (publisher != NULL && close_and_tell(&a, client, publisher) < 0)
+        rc = HERMES_EAGAIN;
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

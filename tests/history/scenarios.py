@@ -37,7 +37,7 @@ def restart(world):
 
 
 def lose_session(world, publisher):
-    """The broker does not answer in time, so the client gives the connection up; then the broker goes on."""
+    """The broker does not answer in time, and then goes on: a session that is given up for that must cost nothing."""
     world.halt()
     publisher.do("ping")
     world.go_on()
@@ -172,7 +172,6 @@ def session_lost(world, others):
     first = opened(world, 1)
     first.do("publish 100 100", "wait durable 5000")
     lose_session(world, first)
-    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
     if others:
         other = opened(world, 2)
         other.do("publish 5 100", "wait committed 5000")
@@ -191,7 +190,6 @@ def a_publisher_whose_line_another_took_repeats_nothing(world):
     first = opened(world, 1)
     first.do("publish 100 100", "wait durable 5000")
     lose_session(world, first)
-    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
     other = opened(world, 2)
     other.do("publish 5 100", "wait committed 5000")
     first.do("wait committed 2000", "publish 5 100", "wait committed 2000", "close")
@@ -210,7 +208,6 @@ def a_publisher_whose_session_was_lost_is_persisted(world):
     publisher = opened(world, 1)
     publisher.do("publish 64 100", "wait durable 5000")
     lose_session(world, publisher)
-    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
     publisher.do("batch 4000 32", "batch 2400 32")
     world.wait_persisted(TOPIC)
 

@@ -340,6 +340,24 @@ static void test_processes_are_killed(void **state)
     munmap(memory, ring_bytes());
 }
 
+static void test_who_wants_none_gets_none(void **state)
+{
+    (void)state;
+    void *memory = new_memory();
+    hermes_mpmc_t ring = make_ring(memory, 0);
+    struct element e = make(1, 1);
+    uint64_t first = 77;
+    assert_int_equal(hermes_mpmc_claim(&ring, 0, &first), 0);
+    assert_int_equal(hermes_mpmc_push_many(&ring, NULL, 0, sizeof e), 0);
+    assert_int_equal(hermes_mpmc_count(&ring), 0);
+    assert_true(hermes_mpmc_push(&ring, &e, sizeof e));
+    assert_int_equal(hermes_mpmc_peek(&ring, 0, sizeof e, &first), 0);
+    assert_int_equal(hermes_mpmc_pop_many(&ring, NULL, 0, sizeof e), 0);
+    assert_true(hermes_mpmc_pop(&ring, &e, sizeof e));
+    assert_int_equal(first, 77);
+    munmap(memory, ring_bytes());
+}
+
 /* What it takes a side to die in the middle, each way, by hand. */
 static void test_recovers(void **state)
 {
@@ -385,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_is_a_queue),
+        cmocka_unit_test(test_who_wants_none_gets_none),
         cmocka_unit_test(test_recovers),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_processes_are_killed),

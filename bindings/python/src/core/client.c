@@ -90,7 +90,7 @@ static PyObject *client_close(struct handle *self, PyObject *unused)
 {
     if (handle_close_children(self) < 0)
         return NULL;
-    return handle_method_close(self, unused);
+    return handle_method_close_counting(self, unused);
 }
 
 static PyObject *client_ping(struct handle *self, PyObject *unused)
@@ -442,8 +442,10 @@ static PyMethodDef methods[] = {
     {"ping", (PyCFunction)client_ping, METH_NOARGS,
      "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)client_close, METH_NOARGS,
-     "close($self, /)\n--\n\nCloses the client and all that was opened through it. BufferError while views "
-     "are in use."},
+     "close($self, /)\n--\n\n"
+     "Closes the client and all that was opened through it. Returns how many messages of its publishers are not "
+     "in\n"
+     "their topics: see Publisher.close(). BufferError while views are in use."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},

@@ -74,6 +74,15 @@ int handle_close(struct handle *handle)
     return 0;
 }
 
+/* What a child that was closed with its parent left is the parent's to tell. */
+static void inherit_missing(struct handle *parent, struct handle *child)
+{
+    parent->missing += child->missing;
+    if (child->missing > 0)
+        memcpy(parent->sentence, child->sentence, sizeof parent->sentence);
+    child->missing = 0;
+}
+
 int handle_close_children(struct handle *parent)
 {
     for (struct handle *h = open_handles; h != NULL; h = h->next)
@@ -83,6 +92,7 @@ int handle_close_children(struct handle *parent)
         if (h->parent == parent && !h->busy) {
             Py_INCREF((PyObject *)h); /* its last name may go while the GIL is somebody else's */
             close_now(h);
+            inherit_missing(parent, h);
             Py_DECREF((PyObject *)h);
             h = open_handles; /* others may have come and gone meanwhile */
         } else {
@@ -94,6 +104,7 @@ int handle_close_children(struct handle *parent)
 
 void handle_dealloc(struct handle *handle)
 {
+    handle->dropped = true;
     if (handle->open)
         close_now(handle);
     Py_CLEAR(handle->parent);
@@ -135,6 +146,14 @@ PyObject *handle_method_close(struct handle *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+PyObject *handle_method_close_counting(struct handle *self, PyObject *unused)
+{
+    (void)unused;
+    if (handle_close(self) < 0)
+        return NULL;
+    return PyLong_FromLongLong(self->missing);
+}
+
 PyObject *handle_method_enter(PyObject *self, PyObject *unused)
 {
     (void)unused;
@@ -145,9 +164,14 @@ PyObject *handle_method_enter(PyObject *self, PyObject *unused)
 
 PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    (void)arguments;
-    (void)count;
-    return PyObject_CallMethod((PyObject *)self, "close", NULL);
+    PyObject *closed = PyObject_CallMethod((PyObject *)self, "close", NULL);
+    if (closed == NULL)
+        return NULL;
+    Py_DECREF(closed);
+    bool under_way = count > 0 && arguments[0] != Py_None; /* an exception, which says enough */
+    if (self->missing > 0 && !under_way)
+        return raise_error(self->state, HERMES_ETIMEOUT, self->sentence);
+    Py_RETURN_NONE;
 }
 
 PyObject *handle_get_closed(struct handle *self, void *unused)

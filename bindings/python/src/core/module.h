@@ -44,6 +44,9 @@ struct handle {
     bool open;
     bool forked; /* it is our parent's */
     bool busy;   /* a thread is inside, without the GIL */
+    bool dropped; /* it is closed because nobody has it any more: nothing is waited for */
+    int64_t missing; /* once it is closed: messages that were sent through it and are not in their topic */
+    char sentence[512]; /* what becomes of them */
     void (*close)(struct handle *);
     void (*forget)(struct handle *);
     /* Exported views that end with it. NULL: there cannot be any. */
@@ -71,6 +74,8 @@ void handle_init(struct handle *handle, struct state *state, struct handle *pare
 int handle_close(struct handle *handle);
 void handle_dealloc(struct handle *handle);
 PyObject *handle_method_close(struct handle *self, PyObject *unused);
+/* The same, and returns how many messages are not in their topic. */
+PyObject *handle_method_close_counting(struct handle *self, PyObject *unused);
 PyObject *handle_method_enter(PyObject *self, PyObject *unused);
 PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py_ssize_t count);
 PyObject *handle_get_closed(struct handle *self, void *unused);

@@ -1,6 +1,7 @@
 /* Publisher, and the claim: room in the log itself. */
 #include "module.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct claim;
@@ -426,6 +427,14 @@ static PyObject *publisher_confirmed(struct publisher *self, PyObject *const *ar
     return PyLong_FromUnsignedLongLong(hermes_publisher_confirmed(self->publisher, confirmation));
 }
 
+static PyObject *publisher_accepted(struct publisher *self, PyObject *unused)
+{
+    (void)unused;
+    if (handle_check(&self->handle) < 0)
+        return NULL;
+    return PyLong_FromUnsignedLongLong(hermes_publisher_accepted(self->publisher));
+}
+
 static PyObject *get_sequence(struct publisher *self, void *unused)
 {
     (void)unused;
@@ -438,7 +447,12 @@ static PyObject *get_sequence(struct publisher *self, void *unused)
 
 static void close_publisher(struct handle *handle)
 {
-    hermes_disconnect(handle->client);
+    struct publisher *self = (struct publisher *)(void *)handle;
+    if (self->publisher != NULL)
+        hermes_publisher_set_wait(self->publisher, handle->dropped ? 0 : self->wait_ns);
+    handle->missing = hermes_disconnect(handle->client);
+    if (handle->missing > 0)
+        snprintf(handle->sentence, sizeof handle->sentence, "%s", hermes_last_error(NULL));
 }
 
 static void forget_publisher(struct handle *handle)
@@ -520,9 +534,18 @@ static PyMethodDef methods[] = {
     {"confirmed", (PyCFunction)(void *)publisher_confirmed, METH_FASTCALL,
      "confirmed($self, confirmation='committed', /)\n--\n\nUp to which sequence is that? Asks nobody: a few "
      "loads."},
-    {"close", (PyCFunction)handle_method_close, METH_NOARGS,
-     "close($self, /)\n--\n\nCloses it. BufferError while a claim's views are in use; an open claim is "
-     "aborted."},
+    {"close", (PyCFunction)handle_method_close_counting, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Waits, as long as send() would, until all that was sent is in the topic, and closes it. Returns how many "
+     "messages\n"
+     "are not in: 0, unless there is no room or no broker; at the end of a with block they raise Timeout, which "
+     "says what\n"
+     "becomes of them. BufferError while a claim's views are in use; an open claim is aborted."},
+    {"accepted", (PyCFunction)publisher_accepted, METH_NOARGS,
+     "accepted($self, /)\n--\n\n"
+     "How many messages were taken, all in all: they are in the topic, or wait to go in. What was refused or "
+     "fenced does\n"
+     "not count."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
     {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},

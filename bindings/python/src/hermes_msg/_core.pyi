@@ -81,6 +81,7 @@ class _Handle:
 
 @final
 class Client(_Handle):
+    def close(self) -> int: ...  # type: ignore[override]
     def create_topic(
         self,
         name: str,
@@ -139,6 +140,8 @@ class Client(_Handle):
 
 @final
 class Publisher(_Handle):
+    def close(self) -> int: ...  # type: ignore[override]
+    def accepted(self) -> int: ...
     topic: str
     @property
     def sequence(self) -> int: ...

@@ -259,7 +259,7 @@ extern "C" {
     pub fn hermes_topic_name_check(name: *const c_char) -> c_int;
 
     pub fn hermes_connect(url: *const c_char, client: *mut *mut hermes_client_t) -> c_int;
-    pub fn hermes_disconnect(client: *mut hermes_client_t);
+    pub fn hermes_disconnect(client: *mut hermes_client_t) -> i64;
     pub fn hermes_forget(client: *mut hermes_client_t);
     pub fn hermes_ping(client: *mut hermes_client_t) -> c_int;
     pub fn hermes_last_error(client: *const hermes_client_t) -> *const c_char;
@@ -333,7 +333,8 @@ extern "C" {
     );
     pub fn hermes_publisher_poll(publisher: *mut hermes_publisher_t) -> c_int;
     pub fn hermes_publisher_sequence(publisher: *const hermes_publisher_t) -> u64;
-    pub fn hermes_publisher_close(publisher: *mut hermes_publisher_t);
+    pub fn hermes_publisher_accepted(publisher: *const hermes_publisher_t) -> u64;
+    pub fn hermes_publisher_close(publisher: *mut hermes_publisher_t) -> i64;
 
     pub fn hermes_subscriber_open(
         client: *mut hermes_client_t,

@@ -45,7 +45,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // SAFETY: alive until here; closes what was opened through it, which its owner does not use any more.
-        unsafe { sys::hermes_disconnect(self.as_ptr()) }
+        unsafe { sys::hermes_disconnect(self.as_ptr()) };
     }
 }
 

@@ -1,7 +1,7 @@
 //! Publishing.
 
 use crate::client::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use hermes_msg_sys as sys;
 use std::ffi::{c_void, CStr};
 use std::ops::{Deref, DerefMut};
@@ -226,6 +226,28 @@ impl Publisher {
     pub fn sequence(&self) -> u64 {
         // SAFETY: alive, and ours alone.
         unsafe { sys::hermes_publisher_sequence(self.raw.as_ptr()) }
+    }
+
+    /// How many messages were taken, all in all: they stand in the topic, or wait to go in. What was refused or fenced
+    /// does not count.
+    pub fn accepted(&self) -> u64 {
+        // SAFETY: alive, and ours alone.
+        unsafe { sys::hermes_publisher_accepted(self.raw.as_ptr()) }
+    }
+
+    /// Waits, as long as [`publish`](Self::publish) would, until all that was taken is in the topic, and closes the
+    /// publisher. Dropping it does the same, and says nothing.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::Error::Timeout): not all messages are in; it says how many, and what becomes of them.
+    pub fn close(self) -> Result<()> {
+        // SAFETY: alive, and ours alone; nobody has the handle after this.
+        let missing = unsafe { sys::hermes_publisher_close(self.raw.as_ptr()) };
+        if missing > 0 {
+            // SAFETY: the session is alive until the end of this function.
+            return Err(unsafe { Error::of_client(sys::HERMES_ETIMEOUT, self.session.as_ptr()) });
+        }
+        Ok(())
     }
 }
 
