@@ -26,15 +26,31 @@ static uint32_t answer_bytes(enum wire_type asked)
                                         : 0;
 }
 
+static void clear_fds(struct asked *asked)
+{
+    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
+        asked->fds[i] = -1;
+}
+
+static void drop_fds(struct asked *asked)
+{
+    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
+        if (asked->fds[i] >= 0)
+            close(asked->fds[i]);
+    clear_fds(asked);
+}
+
 static int ask(struct hermes_publisher *p, enum wire_type type, const void *request, uint32_t bytes)
 {
     struct channel *channel = &p->client->channel;
     int rc = client_ensure(p->client);
     if (rc == 0 && channel_send(channel, type, request, bytes, 0, &p->client->error) < 0)
         rc = HERMES_EDISCONNECTED;
-    if (rc == 0)
-        p->asked = (struct asked){.type = type, .correlation = channel->correlation};
-    return rc;
+    if (rc < 0)
+        return rc;
+    p->asked = (struct asked){.type = type, .correlation = channel->correlation};
+    clear_fds(&p->asked);
+    return HERMES_OK;
 }
 
 bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel)
@@ -83,11 +99,7 @@ static void forget_other(struct hermes_publisher *p, bool is_other)
     struct asked *asked = &p->asked;
     if (asked->type == 0 || !is_other)
         return;
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++) {
-        if (asked->fds[i] >= 0)
-            close(asked->fds[i]);
-        asked->fds[i] = -1;
-    }
+    drop_fds(asked);
     if (asked->type == WIRE_PUBLISHER_OPEN && asked->answered && asked->error == 0)
         client_close_handle(p->client, asked->answer.opened.handle, 0);
     asked->type = 0;
@@ -313,8 +325,7 @@ static struct hermes_publisher *new_publisher(hermes_client_t *client, const cha
     p->no_wait = (options->flags & HERMES_PUBLISH_NO_WAIT) != 0;
     p->wait_ns = options->wait_ns == 0 ? default_wait_ns : options->wait_ns;
     p->attached.eventfd = p->fresh.eventfd = -1;
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
-        p->asked.fds[i] = -1;
+    clear_fds(&p->asked);
     p->membarrier = barrier_register();
     memcpy(p->topic, topic, sizeof p->topic);
     hermes_clock_init(&p->clock);
@@ -375,9 +386,7 @@ void publisher_free(struct hermes_publisher *p)
     *at = p->next;
     release(&p->attached);
     release(&p->fresh);
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
-        if (p->asked.fds[i] >= 0)
-            close(p->asked.fds[i]);
+    drop_fds(&p->asked);
     free(p->backlog);
     free(p);
 }

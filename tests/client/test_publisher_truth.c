@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -126,6 +127,7 @@ static void test_what_a_late_answer_opened_is_closed(void **state)
     assert_int_equal(hermes_publisher_open(client, "exclusive", NULL, &publisher), HERMES_ETIMEOUT);
     assert_int_equal(hermes_publisher_open(client, "shared", NULL, &publisher), HERMES_ETIMEOUT);
     assert_int_equal(hermes_subscriber_open(client, "exclusive", NULL, &subscriber), HERMES_ETIMEOUT);
+    assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0); /* and nothing else is */
     kill(f->broker, SIGCONT);
     client->request_timeout_ns = patience_ns;
     assert_int_equal(hermes_ping(client), 0); /* behind the answers, and so is what closes them */

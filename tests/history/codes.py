@@ -15,10 +15,13 @@ NAMES = {value: name for name, value in CODES.items()}
 
 # "HERMES_ETOOLARGE; HERMES_EAGAIN ...; HERMES_EFULL ...; HERMES_EFENCED ... After these, this message was not
 # published." And a claim that is open, a topic that is gone: nothing was published either.
-NOT_PUBLISHED = {"ETOOLARGE", "EAGAIN", "EFULL", "EFENCED", "EINVALID", "ECLOSED"}
+NOT_PUBLISHED = {"ETOOLARGE", "EAGAIN", "EFULL", "EFENCED", "EINVALID", "ECLOSED", "EMALFORMED"}
 # "taken": the message stands, or goes out before any other if a broker comes back while the publisher is open; of
 # a store that failed, only hermes_publisher_accepted() knows.
 PERHAPS_LATER = {"EDISCONNECTED", "ETIMEOUT", "EIO"}
+
+# "For good": what was taken before and did not get in is not in either, or nobody knows.
+FOR_GOOD = {"EFENCED", "ECLOSED", "EMALFORMED"}
 
 PUBLISH = NOT_PUBLISHED | PERHAPS_LATER
 ASKS_THE_BROKER = {"EDISCONNECTED", "ETIMEOUT"}  # of functions for which the header has no list

@@ -23,6 +23,7 @@ class Message:
     promise: str
     sequence: int = 0  # told; of the topic, or on a shared one of this publisher. 0: none
     durable: bool = False
+    told: bool = False  # a later call said that it may not be in
 
 
 @dataclass
@@ -44,6 +45,13 @@ class Stream:
                 message.durable |= durable
         self.sure[durable] = max(self.sure[durable], count)
 
+    def end(self):
+        """Nothing goes out any more; so much was told for all that waited."""
+        for message in self.messages[self.sure[False]:]:
+            if message.promise in (HANDED, UNKNOWN):
+                message.promise = UNKNOWN
+                message.told = True
+
 
 def streams_of(calls, topics):
     """The streams of one worker. A handle that was never closed ends with its process."""
@@ -58,6 +66,8 @@ def streams_of(calls, topics):
             stream.messages += take(stream, call)
         elif stream is not None and call.what in ANSWERS:
             ANSWERS[call.what](stream, call)
+        if stream is not None and call.rc is not None and codes.name(call.rc) in codes.FOR_GOOD:
+            stream.end()
     return streams
 
 
@@ -113,7 +123,7 @@ def confirmed(stream, call):
 def closed(stream, call):
     """Where close says how much is not in, all else is."""
     if call.rc is not None and call.rc >= 0 and call.told.get("silent") == "0":
-        counted = [i for i, m in enumerate(stream.messages) if m.promise != OUT]
+        counted = [i for i, m in enumerate(stream.messages) if m.promise != OUT and not m.told]
         last = len(counted) - call.rc
         stream.confirm(counted[last - 1] + 1 if last > 0 else 0)
 

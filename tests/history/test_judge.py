@@ -90,7 +90,7 @@ class Publishers(unittest.TestCase):
 
     def test_codes(self):
         self.assertEqual(judge_codes(history("publisher-1-1", "wait what=durable|ETIMEOUT")), [])
-        self.assertEqual([v.kind for v in judge_codes(history("publisher-1-1", "wait what=durable|EFENCED"))], ["code"])
+        self.assertEqual([v.kind for v in judge_codes(history("publisher-1-1", "wait what=durable|EFULL"))], ["code"])
 
 
 class Subscribers(unittest.TestCase):
