@@ -4,7 +4,8 @@
  * Every unit is a message with the 32-byte header: SEQUENCE is the correlation id that the reply
  * repeats, TYPE says what it is, the payload is one of the structs below (little-endian, fixed layout,
  * strings zero-terminated). No CRC: the socket does not damage bytes. Descriptors travel beside the
- * reply (SCM_RIGHTS), in the order stated. A client has one request under way at a time.
+ * reply (SCM_RIGHTS), in the order stated. The broker answers in order; a client need not wait for an
+ * answer before it asks for something else, and closes what came too late for it.
  * docs/reference/protocol.md is the same in words.
  */
 #ifndef WIRE_WIRE_H

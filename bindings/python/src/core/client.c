@@ -443,7 +443,8 @@ static PyMethodDef methods[] = {
      "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)client_close, METH_NOARGS,
      "close($self, /)\n--\n\n"
-     "Closes the client and all that was opened through it. Returns how many messages of its publishers are not "
+     "Closes the client and all that was opened through it. Returns how many messages of its publishers are "
+     "not "
      "in\n"
      "their topics: see Publisher.close(). BufferError while views are in use."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},

@@ -42,10 +42,10 @@ struct handle {
     struct handle *parent;   /* the client object that it was opened through; a strong reference */
     PyObject *topic;
     bool open;
-    bool forked; /* it is our parent's */
-    bool busy;   /* a thread is inside, without the GIL */
-    bool dropped; /* it is closed because nobody has it any more: nothing is waited for */
-    int64_t missing; /* once it is closed: messages that were sent through it and are not in their topic */
+    bool forked;        /* it is our parent's */
+    bool busy;          /* a thread is inside, without the GIL */
+    bool dropped;       /* it is closed because nobody has it any more: nothing is waited for */
+    int64_t missing;    /* once it is closed: messages that were sent through it and are not in their topic */
     char sentence[512]; /* what becomes of them */
     void (*close)(struct handle *);
     void (*forget)(struct handle *);

@@ -536,9 +536,11 @@ static PyMethodDef methods[] = {
      "loads."},
     {"close", (PyCFunction)handle_method_close_counting, METH_NOARGS,
      "close($self, /)\n--\n\n"
-     "Waits, as long as send() would, until all that was sent is in the topic, and closes it. Returns how many "
+     "Waits, as long as send() would, until all that was sent is in the topic, and closes it. Returns how "
+     "many "
      "messages\n"
-     "are not in: 0, unless there is no room or no broker; at the end of a with block they raise Timeout, which "
+     "are not in: 0, unless there is no room or no broker; at the end of a with block they raise Timeout, "
+     "which "
      "says what\n"
      "becomes of them. BufferError while a claim's views are in use; an open claim is aborted."},
     {"accepted", (PyCFunction)publisher_accepted, METH_NOARGS,
