@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -129,6 +130,20 @@ class Cli(Case):
         self.assertEqual(b.run("topic", "delete", "t", check=False).returncode, 1)
         first.communicate(b"one\n")
         self.assertEqual(b.run("pub", "t", data=b"two\n").stdout, b"2\n")
+
+    def test_a_signal_ends_publishing_though_the_broker_is_gone(self):
+        b = self.broker
+        for shared in ([], ["--shared"]):
+            topic = "shared" if shared else "exclusive"
+            b.run("topic", "create", topic, *shared)
+            child = b.popen("pub", topic, "--count", "1000M", "--size", "1000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            while json.loads(b.run("topic", "info", topic, "--json").stdout)["last_sequence"] < 1000:
+                pass
+            b.kill()
+            child.send_signal(signal.SIGTERM)
+            _, said = child.communicate(timeout=9) # less than any of its waits
+            self.assertIn(b"messages are in topic " + topic.encode(), said)
+            b.start()
 
     def test_shared_topic_has_one_order(self):
         b = self.broker
