@@ -230,6 +230,12 @@ static void close_handle(struct hermes_publisher *p, uint32_t handle, uint64_t c
         client_close_handle(p->client, handle, until_ns);
 }
 
+void publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns)
+{
+    close_handle(p, p->handle, p->connection, until_ns);
+    p->handle = 0;
+}
+
 void publisher_decline(struct hermes_publisher *p)
 {
     close_handle(p, p->opened.handle, p->opened_connection, 0);
@@ -247,7 +253,6 @@ static uint64_t seal_to_watch(const struct hermes_publisher *p)
 void publisher_install(struct hermes_publisher *p)
 {
     const struct wire_publisher *opened = &p->opened;
-    close_handle(p, p->handle, p->connection, 0);
     release(&p->attached);
     p->attached = p->fresh;
     p->fresh = (struct attachment){.eventfd = -1};
@@ -439,8 +444,7 @@ int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns)
     if (missing > 0)
         say_what_becomes(p, missing);
     /* The goodbye is answered soon, or by a broker that does not run at the moment. */
-    close_handle(p, p->handle, p->connection,
-                 p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
+    publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
     publisher_decline(p);
     publisher_free(p);
     return missing > INT64_MAX ? INT64_MAX : (int64_t)missing;
