@@ -46,6 +46,7 @@ static int submit(struct session *session, struct topic *topic, struct job_queue
     later->work = what;
     later->job = (struct job){.work = what == NULL ? NULL : work, .done = done};
     topic_hold(topic);
+    topic_look(topic);
     if (removes != NULL)
         job_removes(&later->job, removes);
     workers_submit(&session->broker->workers, queue, &later->job);

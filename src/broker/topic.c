@@ -433,6 +433,7 @@ void topic_end_epoch(struct topic *topic, enum epoch_end why)
     topic->end_epoch = atomic_load(&topic->log.status->epoch);
     topic->end_job = (struct job){.begin = end_begins, .work = end_epoch, .done = epoch_ended};
     topic_hold(topic);
+    topic_look(topic);
     workers_submit(&topic->broker->workers, &topic->turns, &topic->end_job);
 }
 
@@ -485,20 +486,26 @@ void topic_renew(struct topic *topic)
     topic->renews = true;
     topic->renew_job = (struct job){.work = renew, .done = renewed};
     topic_hold(topic);
+    topic_look(topic);
     workers_submit(&topic->broker->workers, &topic->turns, &topic->renew_job);
 }
 
 /* ---- describing ---- */
 
+void topic_look(struct topic *topic)
+{
+    if (topic->opening || queue_is_busy(&topic->turns))
+        return;
+    /* The writer's own word; a hostile one deceives only who asks about its topic. */
+    struct window_end end = log_committed(&topic->log);
+    topic->told_position = end.position;
+    topic->told_sequence = end.sequence - 1;
+}
+
 void topic_describe(struct topic *topic, struct wire_topic_info *info)
 {
     const struct status *status = topic->log.status;
-    if (!queue_is_busy(&topic->turns)) {
-        /* The writer's own word; a hostile one deceives only who asks about its topic. */
-        struct window_end end = log_committed(&topic->log);
-        topic->told_position = end.position;
-        topic->told_sequence = end.sequence - 1;
-    }
+    topic_look(topic);
     *info = (struct wire_topic_info){
         .topic_id = topic->id,
         .durability = topic->durability,

@@ -128,7 +128,9 @@ int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_
 /* Subscribers that did not come back in time after a crash are waited for no longer. */
 void topic_end_grace(struct broker *broker);
 
-/* Never waits: while the log changes hands it says what was last known. */
+/* Where the log ends, for who asks while it changes hands: before a job of topic->turns is submitted. */
+void topic_look(struct topic *topic);
+/* Never waits: while the log changes hands it says where it ended when that began. */
 void topic_describe(struct topic *topic, struct wire_topic_info *info);
 
 #endif

@@ -74,6 +74,7 @@ int member_adopt(struct hermes_client *client, struct member *member, const stru
     if (!member->durable)
         member->group = fresh;
     /* What is in hand is still ours if we are who we were. */
+    member->moved |= member->page_id != 0 && member->page_id != opened->page;
     if (member->page_id != opened->page || member->id != opened->member)
         member->pending = member->holds = false;
     member->page_id = opened->page;
@@ -398,6 +399,8 @@ static struct member *group_member_of_subscriber(hermes_subscriber_t *s, int *rc
 static int told(hermes_subscriber_t *s, const hermes_message_t *message, int rc)
 {
     struct member *m = s->member;
+    if (rc == HERMES_EINVALID && m->moved) /* claimed by way of a page that is no more */
+        rc = HERMES_EEXPIRED;
     if (m->holds && m->held == message->position)
         m->holds = false;
     if (rc < 0)
@@ -437,6 +440,8 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
         return rc;
     if (rc == 0)
         rc = group_renew(&m->group, message->position);
+    if (rc == HERMES_EINVALID && m->moved)
+        rc = HERMES_EEXPIRED;
     if (rc < 0)
         error_set(&s->client->error, rc, "message %" PRIu64 " of topic '%s'", message->sequence, s->topic);
     return rc;

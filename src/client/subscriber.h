@@ -19,6 +19,7 @@ struct member {
     struct group_page *page;
     struct group_member group; /* not of a durable subscription */
     uint64_t page_id, id;      /* what the broker knows us by, if it comes back */
+    bool moved; /* the group has another page than it had: after a reset, or an orderly stop of the broker */
     uint32_t line;
     bool no_room;  /* too much is in flight: there is nothing to do but for who has news */
     bool holds;    /* HERMES_ACK_AUTO: the message given out last is done when the next is asked for */
