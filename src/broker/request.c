@@ -160,10 +160,10 @@ static int bell_of(const struct topic *topic)
     return topic->durability != DURABILITY_MEMORY ? topic->persisting.bell_fd : topic->log.doorbell_fd;
 }
 
+/* Another who asked for the same may have been faster, and have the window by now: that is left alone. */
 static int renew(struct session *session, struct topic *topic, struct error_text *text)
 {
-    (void)session;
-    return log_renew(&topic->log, text);
+    return topic->log.epoch == session->later.epoch ? log_renew(&topic->log, text) : HERMES_OK;
 }
 
 /* A window that nobody has. */
@@ -174,6 +174,7 @@ static int freshen(struct session *session, struct topic *topic, struct error_te
         return HERMES_OK;
     if (later_result(session, renew, &rc, text) && rc < 0)
         return rc;
+    session->later.epoch = topic->log.epoch;
     return later_work(session, topic, &topic->turns, renew, NULL);
 }
 

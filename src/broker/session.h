@@ -36,6 +36,7 @@ struct later {
     int result;
     struct error_text text;
     struct topic *changes; /* that the request makes or deletes; held until it is answered */
+    uint32_t epoch;        /* that is to have a successor */
     struct ring *ring;     /* that the request wants; nobody has it yet */
 };
 
