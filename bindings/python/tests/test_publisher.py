@@ -33,6 +33,28 @@ def test_sequences_and_confirmations(client):
         pub.wait(confirmation="durable", timeout=1)
 
 
+def test_close_tells_what_is_not_in(broker):
+    client = broker.connect()
+    client.create_topic("s", shared=True)
+    with client.publisher("s") as pub:
+        pub.send(b"x")
+        assert pub.accepted() == 1
+    pub = client.publisher("s", timeout=0.05)
+    other = client.publisher("s", timeout=0.05)
+    broker.kill()
+    for _ in range(3):
+        pub.send(b"y")
+    assert pub.accepted() == 3
+    assert pub.close() == 3
+    assert pub.close() == 3  # nothing happens, and nothing changes
+    with pytest.raises(hermes.Timeout, match="the last 1 message"):
+        with other:
+            other.send(b"z")
+    with pytest.raises(KeyError):  # what is under way says enough
+        with client:
+            raise KeyError
+
+
 def test_sync_topics(client):
     for shared in (False, True):
         name = f"sync{shared}"
