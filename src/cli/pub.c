@@ -10,9 +10,8 @@ static const char documentation[] =
     "Lines go out as they are, without their newline; one of more than 65,536 bytes is an error. With "
     "--count, "
     "messages are generated instead: a counter in text, padded to --size. The command returns when all is "
-    "committed, with --durable and on sync topics when all is on disk. A signal ends it at once, waits "
-    "included: it "
-    "says how many messages are in the topic.";
+    "committed, with --durable and on sync topics when all is on disk. A signal ends it within two "
+    "seconds, waits included: it says how many messages are in the topic.";
 
 static const struct argp_option options[] = {
     {"file", 'f', "FILE", 0, "Read lines from FILE", 0},
@@ -71,6 +70,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 /* So long a call may wait before it is seen whether a signal came. */
 static const uint64_t slice_ns = 100000000;
+
+/* And so long what was taken may take to get in when one did. */
+static const uint64_t farewell_ns = 2000000000;
 
 static const uint64_t publish_wait_ns = 10000000000u, confirm_wait_ns = 60000000000u;
 
@@ -156,7 +158,7 @@ static int close_and_tell(const struct arguments *a, hermes_client_t *client, he
 {
     uint64_t accepted = hermes_publisher_accepted(publisher);
     if (cli_stop)
-        hermes_publisher_set_wait(publisher, 0);
+        hermes_publisher_set_wait(publisher, farewell_ns);
     int64_t missing = hermes_publisher_close(publisher);
     if (missing > 0)
         fprintf(stderr, "hermes pub: %s\n", hermes_last_error(client));

@@ -182,6 +182,10 @@ static int take_opened(struct hermes_publisher *p)
 {
     p->opened = p->asked.answer.opened;
     p->opened_connection = p->client->channel.connected;
+    if (p->opened.kind == WIRE_RING) {
+        p->resume_ring = p->opened.ring + 1;
+        p->resume_ring_id = p->opened.ring_id;
+    }
     int rc = attach(p, &p->opened, &p->fresh);
     struct wire_handle mapped = {.handle = p->opened.handle};
     if (rc == 0 && p->opened.kind == WIRE_RING)

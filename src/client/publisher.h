@@ -62,6 +62,9 @@ struct hermes_publisher {
     struct asked asked;
     struct wire_publisher opened; /* what the broker gave us, not taken over yet; handle 0: nothing */
     uint64_t opened_connection;
+    uint32_t
+        resume_ring; /* 1 + the line of the last ring that we were given, installed or not: to be freed */
+    uint64_t resume_ring_id;
     struct attachment fresh; /* and what came with it */
 
     uint64_t settled;        /* messages that stand in the topic through windows and rings of before */

@@ -174,8 +174,8 @@ static int open_another(struct hermes_publisher *p, uint64_t until_ns)
     memcpy(request.topic, p->topic, sizeof request.topic);
     if (p->kind == WIRE_RING) {
         request.sequence = p->end_sequence;
-        request.resume_ring = 1 + (uint32_t)(p->ring - p->status->rings);
-        request.resume_ring_id = p->ring_id;
+        request.resume_ring = p->resume_ring;
+        request.resume_ring_id = p->resume_ring_id;
     }
     int rc = not_yet(publisher_request_open(p, &request, until_ns));
     if (rc == 0 && p->opened.resumed) { /* asked for while our window was still open */

@@ -29,11 +29,11 @@ class Kill(Case):
         return [subscriber.stdout.readline() for _ in range(self.random.randrange(most))]
 
     def lines_in_use(self):
-        """Of the status pages: 256 lines of 64 bytes from 4096 on, each with its ring's name."""
+        """Of the status pages: 256 lines of 64 bytes from 8192 on, each with its ring's name."""
         used = 0
         for path in glob.glob(os.path.join(self.broker.shm(), "*.status")):
             with open(path, "rb") as page:
-                used += sum(line[0] != 0 for line in struct.iter_unpack("<Q56x", page.read()[4096:]))
+                used += sum(line[0] != 0 for line in struct.iter_unpack("<Q56x", page.read()[8192:]))
         return used
 
     def assert_count_up(self, numbers, what):
