@@ -26,6 +26,10 @@ struct hermes_client {
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes);
 
+/* Connects and says hello; whoever asks for something next need not wait for the welcome. */
+int client_greet(struct hermes_client *client, uint64_t until_ns);
+int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
+
 /* Tells the broker that a handle is not needed any more, and waits for its answer as long as that. */
 void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
 
@@ -44,14 +48,6 @@ int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum 
 /* The same with any descriptor, which it closes. */
 int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access,
                   struct map *map);
-
-/* Of opening.c: is the last reply the answer to what this publisher asked? */
-bool publisher_take_answer(struct hermes_publisher *publisher, struct channel *channel);
-struct hermes_publisher *publisher_next(struct hermes_publisher *publisher);
-
-/* Of opening.c and subscriber.c: out of the client's list, and gone. The broker is not told. */
-void publisher_free(struct hermes_publisher *publisher);
-void subscriber_free(struct hermes_subscriber *subscriber);
 
 /* A list that the broker gives in parts: each part begins with a wire_list_head, each item with its name. */
 struct client_listing {

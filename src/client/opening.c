@@ -69,11 +69,6 @@ bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel)
     return true;
 }
 
-struct hermes_publisher *publisher_next(struct hermes_publisher *p)
-{
-    return p->next;
-}
-
 /* The answer to what was asked last. HERMES_EDISCONNECTED: it is not there yet, or (nothing is asked any more
  * then) never comes. */
 static int await_answer(struct hermes_publisher *p, uint64_t until_ns)

@@ -176,4 +176,12 @@ static inline bool publisher_is_settled(const struct hermes_publisher *p)
 /* The sentence of p->over, which the caller is told now. */
 int publisher_tell_over(struct hermes_publisher *p);
 
+/* ---- opening.c ---- */
+
+/* Is the channel's last reply the answer to what this publisher asked? */
+bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel);
+
+/* Out of the client's list, and gone. The broker is not told. */
+void publisher_free(struct hermes_publisher *p);
+
 #endif

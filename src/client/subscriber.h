@@ -53,7 +53,9 @@ struct hermes_subscriber {
     bool starved;              /* the last message wants a broker, and none is there */
 };
 
-/* Of subscriber.c. What a reader's error means for the subscriber: 0: nothing now. */
+/* Of subscriber.c. Out of the client's list, and gone. The broker is not told. */
+void subscriber_free(struct hermes_subscriber *s);
+/* What a reader's error means for the subscriber: 0: nothing now. */
 int subscriber_failed(struct hermes_subscriber *s, int rc);
 /* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: no broker is there. */
 int subscriber_attach_again(struct hermes_subscriber *s);

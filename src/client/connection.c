@@ -1,0 +1,128 @@
+/* A session with a broker, from its beginning to its end. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "client/publisher.h"
+#include "client/subscriber.h"
+#include "io/location.h"
+
+static const uint64_t default_request_timeout_ns = 10000000000u;
+
+static __thread struct error_text connect_error;
+
+/* A reply that is not waited for any more. Whatever it opened is closed again, so nobody has to know of it.
+ */
+static void take_late(void *context, struct channel *channel)
+{
+    struct hermes_client *client = context;
+    struct wire_handle close = {.handle = 0};
+    if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
+        channel_close(channel); /* no session with this broker */
+    for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
+        if (publisher_take_answer(p, channel))
+            return;
+    _Static_assert(offsetof(struct wire_publisher, handle) == 0 &&
+                       offsetof(struct wire_subscriber, handle) == 0,
+                   "both begin with the handle");
+    if ((channel->header.type != WIRE_PUBLISHER && channel->header.type != WIRE_SUBSCRIBER) ||
+        channel->header.length < sizeof close.handle)
+        return;
+    memcpy(&close.handle, channel->reply, sizeof close.handle);
+    struct error_text ignored;
+    if (channel_send(channel, WIRE_CLOSE, &close, sizeof close, 0, &ignored) < 0)
+        channel_close(channel); /* the end of the session closes it as well */
+}
+
+/* For who wants to see what becomes of requests that nobody answers without waiting for long. */
+static uint64_t request_timeout_ns(void)
+{
+    const char *milliseconds = getenv("HERMES_REQUEST_TIMEOUT_MS");
+    uint64_t value = milliseconds == NULL ? 0 : strtoull(milliseconds, NULL, 10);
+    return value > 0 && value < 3600000 ? value * 1000000 : default_request_timeout_ns;
+}
+
+/* The path in a URL; NULL: it is of another kind. */
+static const char *socket_of(const char *url)
+{
+    static const char unix_scheme[] = "unix:";
+    if (strncmp(url, unix_scheme, sizeof unix_scheme - 1) == 0) {
+        url += sizeof unix_scheme - 1;
+        return strncmp(url, "//", 2) == 0 ? url + 2 : url;
+    }
+    return strstr(url, "://") == NULL ? url : NULL;
+}
+
+int hermes_connect(const char *url, hermes_client_t **out)
+{
+    *out = NULL;
+    struct hermes_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return HERMES_ENOMEM;
+    client->channel.fd = -1;
+    client->channel.late = take_late;
+    client->channel.context = client;
+    client->request_timeout_ns = request_timeout_ns();
+    int rc = HERMES_OK;
+    if (url != NULL) {
+        const char *socket = socket_of(url);
+        int used = snprintf(client->socket, sizeof client->socket, "%s", socket == NULL ? "" : socket);
+        if (socket == NULL)
+            rc = error_set(&client->error, HERMES_ENOTSUP, "'%.200s': only unix:PATH is known", url);
+        else if (used < 0 || (size_t)used >= sizeof client->socket)
+            rc = error_set(&client->error, HERMES_ETOOLARGE, "path of the socket");
+    } else {
+        struct location location;
+        rc = location_find(&location, &client->error);
+        if (rc == 0)
+            snprintf(client->socket, sizeof client->socket, "%s", location.socket);
+    }
+    barrier_register();
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
+    if (rc == 0)
+        rc = client_greet(client, until_ns);
+    if (rc == 0)
+        rc = client_await_welcome(client, until_ns);
+    if (rc < 0) {
+        connect_error = client->error;
+        free(client);
+        return rc;
+    }
+    *out = client;
+    return HERMES_OK;
+}
+
+int64_t hermes_disconnect(hermes_client_t *client)
+{
+    if (client == NULL)
+        return 0;
+    uint64_t start_ns = clock_monotonic_ns();
+    int64_t missing = 0;
+    while (client->subscribers != NULL) /* first: a member may have a publisher of its own */
+        hermes_subscriber_close(client->subscribers);
+    while (client->publishers != NULL)
+        missing += publisher_close(client->publishers, start_ns);
+    if (missing > 0)
+        connect_error = client->error;
+    channel_close(&client->channel);
+    free(client);
+    return missing;
+}
+
+void hermes_forget(hermes_client_t *client)
+{
+    if (client == NULL)
+        return;
+    while (client->publishers != NULL)
+        publisher_free(client->publishers);
+    while (client->subscribers != NULL)
+        subscriber_free(client->subscribers);
+    channel_close(&client->channel);
+    free(client);
+}
+
+const char *hermes_last_error(const hermes_client_t *client)
+{
+    return client == NULL ? connect_error.bytes : client->error.bytes;
+}
