@@ -178,6 +178,8 @@ typedef struct hermes_broker_info {
     uint64_t notes_lost;      /* notes to the operator that standard error did not take */
     uint32_t membarrier;      /* 0: membarrier(2) is refused to it, and publishers fence for themselves */
     uint32_t instance;        /* another at each start */
+    uint64_t longest_own_ns;  /* of what one thing took the loop itself, less what other processes took */
+    uint64_t blocked_turns;   /* how often it slept over one thing: 0, or something is wrong */
 } hermes_broker_info_t;
 
 /* HERMES_EDISCONNECTED, HERMES_EPROTOCOL. */

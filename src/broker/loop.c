@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -397,7 +396,7 @@ void loop_run(struct loop *loop)
                 idle_since = now;
             if (now - idle_since < spin_ns) {
                 poller_run(loop->broker.poller, 0);
-                sched_yield(); /* the persister may have been woken on this core */
+                poller_yield(loop->broker.poller); /* the persister may have been woken on this core */
                 continue;
             }
         }

@@ -93,6 +93,7 @@ static int hello(struct session *session, const struct wire_hello *request, stru
 static int describe_broker(struct session *session)
 {
     const struct broker *broker = session->broker;
+    struct turn_figures turns = poller_turns(broker->poller);
     struct wire_broker info = {
         .instance = broker->instance,
         .pid = (uint32_t)getpid(),
@@ -101,7 +102,9 @@ static int describe_broker(struct session *session)
         .sessions = broker->session_count,
         .topics = broker->topic_count,
         .uptime_ns = clock_monotonic_ns() - broker->began_ns,
-        .longest_turn_ns = poller_longest_turn_ns(broker->poller),
+        .longest_turn_ns = turns.longest_ns,
+        .longest_own_ns = turns.longest_own_ns,
+        .blocked_turns = turns.blocked,
         .notes_lost = note_dropped(),
     };
     snprintf(info.engine, sizeof info.engine, "%s", poller_name(broker->poller));

@@ -7,7 +7,9 @@ static const char documentation[] =
     "Describe the broker.\v"
     "longest turn: the longest time that its event loop was busy with one thing, since it began, so that "
     "everybody "
-    "else had to wait. Notes lost: lines that its standard error did not take.";
+    "else had to wait; of its own: the same, less what other processes had of the processor meanwhile; blocked: "
+    "turns "
+    "in which the loop slept. Notes lost: lines that its standard error did not take.";
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 0},
@@ -30,9 +32,11 @@ static void print_json(const hermes_broker_info_t *info)
 {
     printf("{\"engine\": \"%s\", \"pid\": %" PRIu32 ", \"uid\": %" PRIu32 ", \"sessions\": %" PRIu32
            ", \"topics\": %" PRIu32 ", \"uptime_ns\": %" PRIu64 ", \"longest_turn_ns\": %" PRIu64
-           ", \"notes_lost\": %" PRIu64 ", \"membarrier\": %s, \"instance\": %" PRIu32 "}\n",
+           ", \"longest_own_ns\": %" PRIu64 ", \"blocked_turns\": %" PRIu64 ", \"notes_lost\": %" PRIu64
+           ", \"membarrier\": %s, \"instance\": %" PRIu32 "}\n",
            info->engine, info->pid, info->uid, info->sessions, info->topics, info->uptime_ns,
-           info->longest_turn_ns, info->notes_lost, info->membarrier ? "true" : "false", info->instance);
+           info->longest_turn_ns, info->longest_own_ns, info->blocked_turns, info->notes_lost,
+           info->membarrier ? "true" : "false", info->instance);
 }
 
 static void print_info(const hermes_broker_info_t *info)
@@ -43,7 +47,8 @@ static void print_info(const hermes_broker_info_t *info)
            info->membarrier ? "" : ", without membarrier: publishers fence");
     printf("sessions      %" PRIu32 "\n", info->sessions);
     printf("topics        %" PRIu32 "\n", info->topics);
-    printf("longest turn  %.3f ms\n", (double)info->longest_turn_ns / 1e6);
+    printf("longest turn  %.3f ms; of its own %.3f ms; %" PRIu64 " were blocked\n",
+           (double)info->longest_turn_ns / 1e6, (double)info->longest_own_ns / 1e6, info->blocked_turns);
     printf("notes lost    %" PRIu64 "\n", info->notes_lost);
 }
 

@@ -99,6 +99,8 @@ int hermes_broker_describe(hermes_client_t *client, hermes_broker_info_t *info)
         .notes_lost = told.notes_lost,
         .membarrier = told.membarrier,
         .instance = told.instance,
+        .longest_own_ns = told.longest_own_ns,
+        .blocked_turns = told.blocked_turns,
     };
     memcpy(given.engine, told.engine, sizeof given.engine - 1);
     return abi_give(info, &given, sizeof given);

@@ -1,6 +1,7 @@
 #include "io/poller.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -282,25 +283,37 @@ void poller_cancel(struct poller *poller, struct poller_op *op)
     poller_finish_later(poller, op, -ECANCELED);
 }
 
-static void measure_turn(struct poller *poller, uint64_t now)
+struct turn_figures poller_turns(const struct poller *poller)
 {
-    uint64_t turn = now - poller->turn_began_ns;
-    if (poller->turn_began_ns != 0 && turn > poller->longest_turn_ns)
-        poller->longest_turn_ns = turn;
+    return poller->turn.figures;
 }
 
-uint64_t poller_longest_turn_ns(const struct poller *poller)
+void poller_yield(struct poller *poller)
 {
-    return poller->longest_turn_ns;
+    turn_end(&poller->turn, clock_monotonic_ns());
+    sched_yield();
+    turn_begin(&poller->turn, clock_monotonic_ns(), false);
+}
+
+/* What does not wait is a part of the turn before it: it starts what that asked for. */
+static uint64_t wait_for(struct poller *poller, uint64_t timeout_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    timeout_ns = poller->over != NULL ? 0 : until_timer(poller, now, timeout_ns);
+    bool waits = timeout_ns > 0;
+    if (waits)
+        turn_end(&poller->turn, now);
+    poller->methods->wait(poller, timeout_ns);
+    now = clock_monotonic_ns();
+    if (!waits)
+        turn_end(&poller->turn, now);
+    turn_begin(&poller->turn, now, waits);
+    return now;
 }
 
 int poller_run(struct poller *poller, uint64_t timeout_ns)
 {
-    uint64_t now = clock_monotonic_ns();
-    measure_turn(poller, now);
-    poller->methods->wait(poller, poller->over != NULL ? 0 : until_timer(poller, now, timeout_ns));
-    now = clock_monotonic_ns();
-    poller->turn_began_ns = now;
+    uint64_t now = wait_for(poller, timeout_ns);
     int count = finish_over(poller);
     count += poller->methods->complete(poller);
     count += finish_posted(poller);

@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "io/turn.h"
 
 enum poller_backend { POLLER_AUTO, POLLER_URING, POLLER_EPOLL };
 
@@ -108,9 +109,11 @@ void poller_leave(struct poller_owner *owner);
 /* Waits at most timeout_ns (0: not at all) and completes what is ready; returns how many. */
 int poller_run(struct poller *poller, uint64_t timeout_ns);
 
-/* The longest time between two waits, since the poller was opened: what the thread did meanwhile, which
- * kept everybody else waiting. Includes what it does outside poller_run(). */
-uint64_t poller_longest_turn_ns(const struct poller *poller);
+/* Lets other threads have the processor, if they want it. */
+void poller_yield(struct poller *poller);
+
+/* What the thread did between two waits, or yields: within poller_run(), and outside. */
+struct turn_figures poller_turns(const struct poller *poller);
 
 /* ---- for the implementations ---- */
 
@@ -139,8 +142,7 @@ struct poller {
     _Atomic(struct poller_op *) posted; /* the latest first */
     struct poller_op wake_op;
     int wake_fd;
-    uint64_t turn_began_ns;
-    uint64_t longest_turn_ns;
+    struct turn turn;
 };
 
 int poller_open_uring(struct poller **poller, struct error_text *text);

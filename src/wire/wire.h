@@ -85,6 +85,8 @@ struct wire_broker {
     uint64_t uptime_ns;
     uint64_t longest_turn_ns; /* of the event loop: so long others had to wait */
     uint64_t notes_lost;      /* that standard error did not take */
+    uint64_t longest_own_ns;  /* of a turn: it had a processor, or slept */
+    uint64_t blocked_turns;   /* that slept */
 };
 
 struct wire_error {
@@ -299,7 +301,7 @@ struct wire_place {
 
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
-_Static_assert(sizeof(struct wire_broker) == 64, "broker");
+_Static_assert(sizeof(struct wire_broker) == 80, "broker");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");

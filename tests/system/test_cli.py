@@ -47,6 +47,7 @@ class Cli(Case):
         self.assertIn(info["engine"], ("io_uring", "epoll"))
         self.assertGreater(info["longest_turn_ns"], 0)
         self.assertGreater(info["uptime_ns"], info["longest_turn_ns"])
+        self.assertLessEqual(info["longest_own_ns"], info["longest_turn_ns"])
         self.assertEqual(info["notes_lost"], 0)
         self.assertIn(b"longest turn  ", b.run("info").stdout)
 

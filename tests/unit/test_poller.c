@@ -468,7 +468,24 @@ static void the_longest_turn_is_measured(void **state)
     while (clock_monotonic_ns() - begin < 3 * a_moment_ns)
         ;
     poller_run(poller, 0);
-    assert_true(poller_longest_turn_ns(poller) >= 3 * a_moment_ns);
+    struct turn_figures turns = poller_turns(poller);
+    assert_true(turns.longest_ns >= 3 * a_moment_ns);
+    assert_true(turns.longest_own_ns > 0 && turns.longest_own_ns <= turns.longest_ns);
+    assert_int_equal(turns.blocked, 0);
+    poller_close(poller);
+}
+
+static void a_turn_that_sleeps_is_told_of(void **state)
+{
+    struct poller *poller = open_poller(state);
+    const struct timespec moment = {.tv_nsec = 10000000};
+    poller_run(poller, a_moment_ns); /* which is no turn */
+    assert_int_equal(poller_turns(poller).blocked, 0);
+    nanosleep(&moment, NULL);
+    poller_run(poller, 0);
+    struct turn_figures turns = poller_turns(poller);
+    assert_int_equal(turns.blocked, 1);
+    assert_true(turns.longest_own_ns >= 10000000);
     poller_close(poller);
 }
 
@@ -594,6 +611,7 @@ int main(void)
         BOTH(closing_ends_what_is_under_way),
         BOTH(jobs_of_other_threads_end_on_this_one),
         BOTH(the_longest_turn_is_measured),
+        BOTH(a_turn_that_sleeps_is_told_of),
         BOTH(without_descriptors_a_connection_is_turned_away_at_once),
         cmocka_unit_test(epoll_takes_over_where_io_uring_lacks_something),
     };
