@@ -18,6 +18,23 @@
 
 enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024 };
 
+/* The kernel holds the process' memory map for as long as one call takes, and whoever allocates meanwhile, or
+ * unmaps, waits: so a large mapping is filled and given back by pieces. */
+enum { PIECE_BYTES = HUGE_PAGE_BYTES };
+
+static size_t piece_of(size_t left)
+{
+    return left < PIECE_BYTES ? left : PIECE_BYTES;
+}
+
+static void populate(uint8_t *address, size_t size, enum map_access access)
+{
+    int advice = access == MAP_READ ? MADV_POPULATE_READ : MADV_POPULATE_WRITE;
+    for (size_t done = 0; done < size; done += piece_of(size - done))
+        if (madvise(address + done, piece_of(size - done), advice) != 0)
+            return;
+}
+
 int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, struct map *map)
 {
     int protection = access == MAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -29,7 +46,7 @@ int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, st
     if (size >= HUGE_PAGE_BYTES && access == MAP_READ_WRITE)
         (void)madvise(address, size, MADV_HUGEPAGE);
     if (pages == MAP_PREFAULT)
-        (void)madvise(address, size, access == MAP_READ ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+        populate(address, size, access);
     *map = (struct map){address, size};
     return HERMES_OK;
 }
@@ -93,7 +110,12 @@ int map_file_size(int fd, uint64_t *size)
 
 void map_release(struct map *map)
 {
-    if (map->address != NULL)
-        munmap(map->address, map->size);
+    uint8_t *address = map->address;
+    for (size_t left = address == NULL ? 0 : map->size; left > 0;) {
+        size_t piece = piece_of(left);
+        munmap(address, piece);
+        address += piece;
+        left -= piece;
+    }
     *map = (struct map){0};
 }

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ static const uint64_t look_again_ns = 10000000000u;
 /* While rings are polled, sockets are looked at this often. */
 enum { TURNS_A_LOOK = 64 };
 enum { LISTEN_QUEUE = 128 };
+enum { HEAP_STEP_BYTES = 16 * 1024 * 1024 };
 
 /* On a worker. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
@@ -223,6 +226,15 @@ static int watch_signals(struct loop *loop, struct error_text *text)
     return loop->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
 }
 
+/* To grow the heap or to cut it takes the process' memory map, which a worker may have that was put off the
+ * processor: it is grown seldom, and never cut. */
+static void keep_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_STEP_BYTES);
+    (void)mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+}
+
 /* Each session, ring and topic holds a few descriptors. */
 static void raise_descriptor_limit(void)
 {
@@ -326,6 +338,7 @@ static void release(struct loop *loop)
 int loop_open(struct loop *loop, const struct config *config, struct error_text *text)
 {
     prepare(loop, config);
+    keep_memory();
     raise_descriptor_limit();
     int rc = name_instance(&loop->broker, text);
     if (rc == 0)

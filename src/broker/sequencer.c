@@ -51,17 +51,39 @@ static void woken(struct poller_op *op, int result)
     (void)result;
 }
 
-/* Nothing is under way for it any more. */
-static void ring_gone(struct poller_owner *owner)
+static struct ring *of_job(struct job *job)
 {
-    struct ring *ring = (struct ring *)(void *)((char *)owner - offsetof(struct ring, owner));
-    give_back_share(ring->broker, ring->uid);
+    return (struct ring *)(void *)((char *)job - offsetof(struct ring, job));
+}
+
+static void unmake(struct job *job)
+{
+    struct ring *ring = of_job(job);
     map_release(&ring->map);
     if (ring->fd >= 0)
         close(ring->fd);
     if (ring->eventfd >= 0)
         close(ring->eventfd);
-    free(ring);
+}
+
+static void unmade(struct job *job)
+{
+    free(of_job(job));
+}
+
+/* Nothing is under way for it any more. Its share is free at once: whoever takes it has a ring made behind this
+ * job. */
+static void ring_gone(struct poller_owner *owner)
+{
+    struct ring *ring = (struct ring *)(void *)((char *)owner - offsetof(struct ring, owner));
+    give_back_share(ring->broker, ring->uid);
+    ring->job = (struct job){.work = unmake, .done = unmade};
+    if (ring->broker->stopping) { /* there may be no worker any more, and nobody waits */
+        unmake(&ring->job);
+        unmade(&ring->job);
+    } else {
+        workers_submit(&ring->broker->workers, NULL, &ring->job);
+    }
 }
 
 int ring_new(struct session *session, struct ring **out, struct error_text *text)

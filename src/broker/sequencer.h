@@ -46,6 +46,7 @@ struct ring {
     bool keeps_line;   /* its producer may come and ask */
     struct poller_owner owner;
     struct poller_op wake;
+    struct job job; /* gives its memory back */
 };
 
 /* Its memory, in the principal's share; nobody has it yet. Any thread: ring_make(); the loop: the others. */
