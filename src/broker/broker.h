@@ -70,7 +70,8 @@ struct broker {
     void (*answer)(struct session *session);
     void (*leave)(struct session *session);
 
-    unsigned rings; /* in all topics: is there anything to sequence? */
+    unsigned rings;          /* in all topics: is there anything to sequence? */
+    struct topic *sequenced; /* where the sequencer's next turn begins; NULL: at the first */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */
 };

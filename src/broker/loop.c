@@ -31,10 +31,10 @@ static const uint64_t longest_sleep_ns = 60000000000u;
 static const uint64_t tell_again_ns = 60000000000u;
 /* Whether the directory in shared memory is still there. */
 static const uint64_t look_again_ns = 10000000000u;
-/* While rings are polled, sockets are looked at this often. */
-enum { TURNS_A_LOOK = 64 };
+/* While rings are polled, sockets are looked at this often, or after so much that was moved. */
+enum { TURNS_A_LOOK = 64, BYTES_A_LOOK = 128 * 1024 };
 enum { LISTEN_QUEUE = 128 };
-enum { HEAP_STEP_BYTES = 16 * 1024 * 1024 };
+enum { HEAP_STEP_BYTES = 16 * 1024 * 1024, DESCRIPTORS = 32 * 1024 };
 
 /* On a worker. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
@@ -245,6 +245,19 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Once there are threads, the kernel lets who needs a larger table wait for all processors (fs/file.c,
+ * expand_fdtable()): so it is large from the beginning. */
+static void make_room_for_descriptors(int fd)
+{
+    for (int most = DESCRIPTORS; most > 256; most /= 2) {
+        int highest = fcntl(fd, F_DUPFD_CLOEXEC, most - 1);
+        if (highest >= 0) {
+            close(highest);
+            return;
+        }
+    }
+}
+
 /* Nothing that a former broker gave out is given out again, whatever the clock says. */
 static int name_instance(struct broker *broker, struct error_text *text)
 {
@@ -291,6 +304,8 @@ static void prepare(struct loop *loop, const struct config *config)
 static int open_engine(struct loop *loop, struct error_text *text)
 {
     int rc = watch_signals(loop, text);
+    if (rc == 0)
+        make_room_for_descriptors(loop->signal_fd);
     if (rc == 0 && (loop->trouble_fd = eventfd(0, EFD_CLOEXEC)) < 0)
         rc = error_set_errno(text, "make", "an eventfd");
     if (rc == 0)
@@ -391,12 +406,17 @@ void loop_run(struct loop *loop)
     uint64_t spin_ns =
         loop->broker.config.spin_us == UINT32_MAX ? UINT64_MAX : loop->broker.config.spin_us * 1000ull;
     uint64_t idle_since = 0;
+    uint64_t moved = 0;
     unsigned turns = 0;
     while (!loop->broker.stopping) {
-        if (sequencer_turn(&loop->broker)) {
+        uint64_t more = sequencer_turn(&loop->broker);
+        if (more > 0) {
             idle_since = 0;
-            if (++turns % TURNS_A_LOOK == 0)
+            moved += more;
+            if (++turns % TURNS_A_LOOK == 0 || moved >= BYTES_A_LOOK) {
                 poller_run(loop->broker.poller, 0);
+                moved = 0;
+            }
             continue;
         }
         if (loop->broker.rings > 0) {

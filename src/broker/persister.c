@@ -146,7 +146,7 @@ static void left(struct task *task)
     watch_leave(of(task));
 }
 
-static int make_bell(struct persisting *persisting)
+int persister_prepare(struct persisting *persisting)
 {
     if (persisting->bell != NULL)
         return HERMES_OK;
@@ -162,7 +162,7 @@ static int make_bell(struct persisting *persisting)
 
 int persister_add(struct persister *persister, struct persisting *persisting, struct log *log)
 {
-    int rc = make_bell(persisting);
+    int rc = persister_prepare(persisting);
     if (rc < 0)
         return rc;
     persisting->task.run = look;

@@ -24,6 +24,8 @@ void persister_start(struct persister *persister, struct workers *workers, uint3
 /* When no log is in any more. */
 void persister_stop(struct persister *persister);
 
+/* What it needs of shared memory. Any thread; persister_add() does it where it was not done. */
+int persister_prepare(struct persisting *persisting);
 /* What the log holds is looked at at once. Of a log that was taken out: it is back. */
 int persister_add(struct persister *persister, struct persisting *persisting, struct log *log);
 /* Any thread. Looks at the log soon: what is to be kept of it was altered. */

@@ -68,8 +68,8 @@ void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id);
  * and that into its store, as far as there is room. Rings that still hold something are given up: true. */
 bool sequencer_end(struct topic *topic);
 
-/* One turn over the rings, some hundred KiB at most; true if anything moved. */
-bool sequencer_turn(struct broker *broker);
+/* One turn over the rings, some hundred KiB at most; returns how many bytes moved. */
+uint64_t sequencer_turn(struct broker *broker);
 /* Announces that producers must wake us; returns how long to sleep: 0: there is something to do after all. */
 uint64_t sequencer_park(struct broker *broker);
 void sequencer_unpark(struct broker *broker);

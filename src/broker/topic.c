@@ -58,6 +58,8 @@ void topic_unlink(struct topic *topic)
     while (*at != topic)
         at = &(*at)->next;
     *at = topic->next;
+    if (topic->broker->sequenced == topic)
+        topic->broker->sequenced = topic->next;
     topic->broker->topic_count--;
     topic->gone = true;
     topic_release(topic);
@@ -302,13 +304,13 @@ static int begin_tasks(struct topic *topic)
 {
     struct broker *broker = topic->broker;
     int rc = persister_add(&broker->persister, &topic->persisting, &topic->log);
-    if (rc < 0)
-        return rc;
-    rc = scrubber_add(&broker->scrubber, &topic->scrubbing, &topic->log);
-    if (rc < 0) {
-        workers_remove(&broker->workers, &topic->persisting.task);
-        persister_release(&topic->persisting);
+    if (rc == 0) {
+        rc = scrubber_add(&broker->scrubber, &topic->scrubbing, &topic->log);
+        if (rc < 0)
+            workers_remove(&broker->workers, &topic->persisting.task);
     }
+    if (rc < 0)
+        persister_release(&topic->persisting);
     return rc;
 }
 
@@ -342,6 +344,11 @@ int topic_open_log(struct topic *topic, struct error_text *text)
     if (rc < 0)
         return rc;
     rc = topic->push_back ? open_readers(topic, text) : HERMES_OK;
+    if (rc == 0 && topic->durability != DURABILITY_MEMORY &&
+        (rc = persister_prepare(&topic->persisting)) < 0) {
+        error_set(text, rc, "topic '%s'", topic->name);
+        topic_close_readers(topic, true);
+    }
     if (rc < 0)
         log_abandon(&topic->log);
     return rc;

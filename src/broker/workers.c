@@ -84,20 +84,28 @@ static uint64_t next_due(const struct workers *workers)
 
 /*
  * One idle worker, the leader, sleeps until something is due; the others until they are called. Whoever
- * brings something, or lets go of the lock without having done all there is, calls this: so there is a
- * leader, and it sleeps not too long. Nobody is woken where nothing changes for the leader.
+ * brings something, or lets go of the lock without having done all there is, asks here: so there is a
+ * leader, and it sleeps not too long. Nobody is woken where nothing changes for the leader. NULL: nobody.
  */
-static void inform(struct workers *workers)
+static pthread_cond_t *whom_to_wake(struct workers *workers)
 {
     uint64_t due_ns = next_due(workers);
     if (due_ns == UINT64_MAX)
-        return;
+        return NULL;
     if (workers->led && due_ns < workers->leader_until_ns) {
         workers->leader_until_ns = due_ns; /* told once */
-        pthread_cond_signal(&workers->leads);
-    } else if (!workers->led && workers->followers > 0) {
-        pthread_cond_signal(&workers->follows);
+        return &workers->leads;
     }
+    return !workers->led && workers->followers > 0 ? &workers->follows : NULL;
+}
+
+/* Whoever is woken may have our processor at once: not while we hold what the loop may want. */
+static void unlock_and_inform(struct workers *workers)
+{
+    pthread_cond_t *who = whom_to_wake(workers);
+    pthread_mutex_unlock(&workers->lock);
+    if (who != NULL)
+        pthread_cond_signal(who);
 }
 
 static void append(struct job **first, struct job **last, struct job *job)
@@ -122,15 +130,19 @@ static void make_ready(struct workers *workers, struct job *job)
     append(&workers->ready, &workers->ready_last, job);
 }
 
-/* The loop is woken for the first of those that it has not seen. */
-static void make_complete(struct workers *workers, struct job *job)
+/* The loop is to be woken, without the lock, for the first of those that it has not seen: true. */
+static bool make_complete(struct workers *workers, struct job *job)
 {
     bool first = workers->complete == NULL;
     append(&workers->complete, &workers->complete_last, job);
     pthread_cond_broadcast(&workers->settled);
+    return first;
+}
+
+static void wake_loop(const struct workers *workers)
+{
     uint64_t one = 1;
-    if (first && write(workers->event_fd, &one, sizeof one) < 0)
-        return; /* full: it is readable anyway */
+    (void)!write(workers->event_fd, &one, sizeof one); /* full: it is readable anyway */
 }
 
 static void take_out(struct workers *workers, struct task *task)
@@ -167,8 +179,7 @@ static void do_job(struct workers *workers)
 {
     struct job *job = take_first(&workers->ready);
     workers->jobs_running++;
-    inform(workers);
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_inform(workers);
     for (struct task *task = job->removes, *next; task != NULL; task = next) {
         next = task->next; /* what left() let go of is not touched */
         tell_that_it_left(task);
@@ -178,7 +189,11 @@ static void do_job(struct workers *workers)
         job->work(job);
     pthread_mutex_lock(&workers->lock);
     workers->jobs_running--;
-    make_complete(workers, job);
+    if (make_complete(workers, job)) {
+        pthread_mutex_unlock(&workers->lock);
+        wake_loop(workers);
+        pthread_mutex_lock(&workers->lock);
+    }
 }
 
 static void after_run(struct workers *workers, struct task *task, uint64_t due_ns)
@@ -202,8 +217,7 @@ static void run_task(struct workers *workers, uint64_t now_ns)
     task->state = TASK_RUNNING;
     task->rung = false;
     workers->tasks_running++;
-    inform(workers);
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_inform(workers);
     uint64_t due_ns = task->run(task, now_ns);
     pthread_mutex_lock(&workers->lock);
     workers->tasks_running--;
@@ -225,7 +239,13 @@ static void lead_until(struct workers *workers, uint64_t due_ns)
 
 static void follow(struct workers *workers)
 {
-    inform(workers); /* what this worker brought back */
+    pthread_cond_t *who = whom_to_wake(workers); /* for what this worker brought back */
+    if (who != NULL) {
+        pthread_mutex_unlock(&workers->lock);
+        pthread_cond_signal(who);
+        pthread_mutex_lock(&workers->lock);
+        return; /* and looks again */
+    }
     workers->followers++;
     pthread_cond_wait(&workers->follows, &workers->lock);
     workers->followers--;
@@ -258,11 +278,12 @@ static void start(struct workers *workers, struct job *job)
     if (job->queue != NULL)
         job->queue->busy = true;
     job->refused = job->begin != NULL && !job->begin(job);
+    bool wakes = false;
     pthread_mutex_lock(&workers->lock);
     job->waits_for = 0;
     if (job->refused) {
         job->removes = NULL;
-        make_complete(workers, job);
+        wakes = make_complete(workers, job);
     } else {
         for (struct task *task = job->removes; task != NULL; task = task->next) {
             task->waiter = job;
@@ -270,9 +291,10 @@ static void start(struct workers *workers, struct job *job)
         }
         if (job->waits_for == 0)
             make_ready(workers, job);
-        inform(workers);
     }
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_inform(workers);
+    if (wakes)
+        wake_loop(workers);
 }
 
 void job_removes(struct job *job, struct task *task)
@@ -356,9 +378,8 @@ int workers_add(struct workers *workers, struct task *task)
         workers->task_count++;
         task->waiter = NULL;
         rest_until(workers, task, 0);
-        inform(workers);
     }
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_inform(workers);
     return rc;
 }
 
@@ -372,9 +393,8 @@ void workers_ring(struct workers *workers, struct task *task)
     } else if (task->state == TASK_RESTING) {
         heap_remove(workers, task);
         rest_until(workers, task, 0);
-        inform(workers);
     }
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_inform(workers);
 }
 
 void workers_remove(struct workers *workers, struct task *task)

@@ -7,7 +7,8 @@ static const char documentation[] =
     "Describe the broker.\v"
     "longest turn: the longest time that its event loop was busy with one thing, since it began, so that "
     "everybody "
-    "else had to wait; of its own: the same, less what other processes had of the processor meanwhile; blocked: "
+    "else had to wait; of its own: the same, less what other processes had of the processor meanwhile; "
+    "blocked: "
     "turns "
     "in which the loop slept. Notes lost: lines that its standard error did not take.";
 

@@ -1,12 +1,12 @@
 /*
- * Turns of an event loop: what its thread does between two waits, which keeps everybody else waiting. They are
- * measured by the clock on the wall, and - for a machine has other things to do, too - by what is the loop's own
- * in that: the time that it had a processor; all of it, if the thread slept in a system call or for a lock
- * (getrusage(2), voluntary context switches), which an event loop must not.
+ * Turns of an event loop: what its thread does between two waits, which keeps everybody else waiting. They
+ * are measured by the clock on the wall, and - for a machine has other things to do, too - by what is the
+ * loop's own in that: the time that it had a processor; all of it, if the thread slept in a system call or
+ * for a lock (getrusage(2), voluntary context switches), which an event loop must not.
  *
  * The thread's account costs some hundred nanoseconds to read. It is read after each wait, and otherwise not
- * more often than every TURN_SHORT_NS; what a turn's own time is said to be may be that much too long, and never
- * too short. Of shorter turns only the length is known.
+ * more often than every TURN_SHORT_NS; what a turn's own time is said to be may be that much too long, and
+ * never too short. Of shorter turns only the length is known.
  *
  * Threads: the loop's.
  */
