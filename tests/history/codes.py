@@ -16,25 +16,28 @@ NAMES = {value: name for name, value in CODES.items()}
 # "HERMES_ETOOLARGE; HERMES_EAGAIN ...; HERMES_EFULL ...; HERMES_EFENCED ... After these, this message was not
 # published." And a claim that is open, a topic that is gone: nothing was published either.
 NOT_PUBLISHED = {"ETOOLARGE", "EAGAIN", "EFULL", "EFENCED", "EINVALID", "ECLOSED", "EMALFORMED"}
-# "taken": the message stands, or goes out before any other if a broker comes back while the publisher is open; of
-# a store that failed, only hermes_publisher_accepted() knows.
-PERHAPS_LATER = {"EDISCONNECTED", "ETIMEOUT", "EIO"}
+# "Taken: it is not to be published again": it stands, or goes out before any other if a broker comes back while the
+# publisher is open. (Of HERMES_EIO only hermes_publisher_accepted() knows.)
+TAKEN = {"EDISCONNECTED", "ETIMEOUT"}
+
+# "In place of the count", of a batch on a sync topic: hermes_publisher_accepted() has it.
+IN_PLACE_OF_A_COUNT = {"ETIMEOUT", "EIO"}
 
 # "For good": what was taken before and did not get in is not in either, or nobody knows.
 FOR_GOOD = {"EFENCED", "ECLOSED", "EMALFORMED"}
 
-PUBLISH = NOT_PUBLISHED | PERHAPS_LATER
+PUBLISH = NOT_PUBLISHED | TAKEN | {"EIO"}
 ASKS_THE_BROKER = {"EDISCONNECTED", "ETIMEOUT"}  # of functions for which the header has no list
 
 # The call, as the workers name it: the codes that its function may return.
 NAMED = {
     "connect": {"EDISCONNECTED", "EVERSION", "ENOTSUP"} | ASKS_THE_BROKER,
     "ping": ASKS_THE_BROKER,
-    "open": {"ENOTFOUND", "EBUSY", "EFULL", "ELIMIT"} | ASKS_THE_BROKER,
+    "open": {"ENOTFOUND", "EBUSY", "EFULL", "ELIMIT", "EIO"} | ASKS_THE_BROKER,
     "publish": PUBLISH,
     "batch": PUBLISH,
     "claim": NOT_PUBLISHED | {"EIO"},
-    "commit": {"EINVALID", "EFENCED", "ECLOSED"} | PERHAPS_LATER,
+    "commit": {"EINVALID", "EFENCED", "ECLOSED", "EMALFORMED", "EIO"} | TAKEN,
     "abort": set(),
     "wait": {"ETIMEOUT", "EIO", "ENOTSUP", "EINVALID", "EFENCED", "ECLOSED"},
     "confirmed": set(),
@@ -48,6 +51,7 @@ NAMED = {
 }
 
 NAMED["until"] = NAMED["read"]
+NAMED["wait_for"] = NAMED["wait"]
 
 # What a reader is told of damage. No schedule damages anything.
 DAMAGE = {"ECHECKSUM", "ECORRUPT", "EMALFORMED"}

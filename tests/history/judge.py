@@ -37,7 +37,8 @@ def judge_stream(stream, content, whole):
     where = {}
     for sequence, _, key in content:
         where.setdefault(key, sequence)
-    verdicts = [Verdict("confirmed", f"topic {stream.topic}: what was confirmed did not stay so", call) for call in stream.fell[:1]]
+    kinds = {kind: (call, text) for kind, call, text in reversed(stream.wrong)}  # the first of each
+    verdicts = [Verdict(kind, f"topic {stream.topic}: {text}", call) for kind, (call, text) in kinds.items()]
     verdicts += judge_out(stream, where) + judge_order(stream, where) + judge_sequences(stream, where)
     if whole:
         verdicts += judge_in(stream, where) + judge_prefix(stream, where) + judge_confirmed(stream, content)

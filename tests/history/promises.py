@@ -23,7 +23,8 @@ class Message:
     promise: str
     sequence: int = 0  # told; of the topic, or on a shared one of this publisher. 0: none
     durable: bool = False
-    told: bool = False  # a later call said that it may not be in
+    dropped: bool = False  # it was taken, and a later call said that it may not be in
+    handed: int = 0  # when the broker was said to have it, if that was later than its call
 
 
 @dataclass
@@ -32,25 +33,20 @@ class Stream:
     shared: bool
     sync: bool
     messages: list = field(default_factory=list)
+    taken: list = field(default_factory=list)  # those that count by hermes_publisher_accepted()
+    untold: int = 0  # so many count no more, and no call has said so yet
     confirmed: int = 0  # the greatest answer of hermes_publisher_confirmed()
     durable: int = 0
-    fell: list = field(default_factory=list)  # calls that said less than one before
-    sure: dict = field(default_factory=lambda: {False: 0, True: 0})  # durable or not: so many were confirmed already
+    wrong: list = field(default_factory=list)  # (kind, call, text): answers that do not agree with each other
 
-    def confirm(self, count, durable=False):
-        """The first so many are in."""
-        for message in self.messages[self.sure[durable]:count]:
-            if message.promise != OUT:
-                message.promise = IN
-                message.durable |= durable
-        self.sure[durable] = max(self.sure[durable], count)
+    def confirm(self, messages, durable=False):
+        """They are in."""
+        for message in messages:
+            message.promise = IN
+            message.durable |= durable
 
-    def end(self):
-        """Nothing goes out any more; so much was told for all that waited."""
-        for message in self.messages[self.sure[False]:]:
-            if message.promise in (HANDED, UNKNOWN):
-                message.promise = UNKNOWN
-                message.told = True
+    def blame(self, kind, call, text):
+        self.wrong.append((kind, call, text))
 
 
 def streams_of(calls, topics):
@@ -62,73 +58,125 @@ def streams_of(calls, topics):
             waits = options["durability"] == "sync" and call.number("flags") == 0
             stream = Stream(call.asked["topic"], options["shared"], waits)
             streams.append(stream)
-        elif stream is not None and call.what in CALLS_THAT_PUBLISH:
-            stream.messages += take(stream, call)
-        elif stream is not None and call.what in ANSWERS:
-            ANSWERS[call.what](stream, call)
-        if stream is not None and call.rc is not None and codes.name(call.rc) in codes.FOR_GOOD:
-            stream.end()
+        elif stream is not None:
+            take(stream, call)
+            if call.rc is not None and call.what in ANSWERS:
+                ANSWERS[call.what](stream, call)
+            if call.what == "close":
+                stream = None
     return streams
 
 
+# ---- what counts ----
+
 def take(stream, call):
-    """The messages of one call."""
-    keys = call.keys()
-    if call.what == "abort":
-        return [Message(key, call, OUT) for key in keys]
-    if call.what == "batch":
-        return take_batch(stream, call, keys)
-    message = Message(keys[0], call, promise_of(stream, call.rc))
-    if call.rc == 0:
-        message.sequence = int(call.told["sequence"])
-        message.durable = stream.sync
+    """The messages of one call, and what it says of those before."""
+    new = [Message(key, call, UNKNOWN) for key in call.keys()] if call.what in CALLS_THAT_PUBLISH else []
+    stream.messages += new
+    if call.rc is None or "accepted" not in call.told:
+        return
+    before = len(stream.taken)
+    count(stream, call, new)
+    mine = new[:max(0, len(stream.taken) - before)]
+    promise(stream, call, mine)
+    agree(stream, call, new, len(mine))
+
+
+def count(stream, call, new):
+    """The first so many of all that were taken count, and of the call's the first ones."""
+    accepted, before = int(call.told["accepted"]), len(stream.taken)
+    every = stream.taken + new
+    if accepted > len(every):
+        stream.blame("accepted", call, f"{accepted} were accepted, it says, and {len(every)} were published at most")
+    stream.taken = every[:accepted]
+    for message in every[accepted:before]:
+        message.dropped = True
+    for message in every[accepted:]:
+        message.promise = UNKNOWN if message.dropped and call.told.get("uncertain") == "1" else OUT
+    if accepted < before:
+        stream.untold += before - accepted
+    if codes.name(call.rc) in codes.FOR_GOOD:
+        stream.untold = 0
+        stream.confirm(stream.taken)  # nothing waits any more
+
+
+def promise(stream, call, mine):
+    """What the outcome says of those of the call that count. Of an error: that they may still wait."""
+    for message in mine:
+        if call.rc >= 0 and message.promise == UNKNOWN:
+            message.promise = HANDED
+            message.durable = stream.sync
+    if call.what != "batch" and call.rc == 0 and mine:
+        mine[0].sequence = int(call.told["sequence"])
         if not stream.shared:  # what waited for a broker went out before
-            stream.confirm(len(stream.messages))
-    return [message]
+            stream.confirm(stream.taken)
 
 
-def promise_of(stream, rc):
-    if rc == 0:
-        return HANDED if stream.shared else IN
-    return OUT if rc is not None and codes.name(rc) in codes.NOT_PUBLISHED else UNKNOWN
+def agree(stream, call, new, taken):
+    """The outcome with how many count."""
+    told, expected = codes.name(call.rc), None
+    if call.what == "batch":
+        expected = max(0, call.rc) if told not in codes.IN_PLACE_OF_A_COUNT else None
+    elif call.what in ("publish", "commit") and (call.rc == 0 or told in codes.TAKEN):
+        expected = 1
+    elif told in codes.NOT_PUBLISHED or call.what == "abort":
+        expected = 0
+    if call.what in CALLS_THAT_PUBLISH and expected is not None and expected != taken:
+        stream.blame("accepted", call, f"{call.what} of {len(new)} messages says {told}, and {taken} of them were accepted")
+    if stream.untold > 0 and call.what not in SILENT:
+        stream.blame("accepted", call, f"{stream.untold} messages that were taken count no more, and {call.what} says {told}")
+        stream.untold = 0
 
 
-def take_batch(stream, call, keys):
-    """So many of them count. One of those may wait for a broker: the next call tells."""
-    if call.rc is None or (call.rc < 0 and codes.name(call.rc) in codes.PERHAPS_LATER):
-        return [Message(key, call, UNKNOWN) for key in keys]
-    counted = max(0, call.rc)  # an error "stopped the first": none was published
-    promise = IN if stream.sync and not stream.shared else HANDED
-    return [Message(key, call, promise if i < counted else OUT, durable=stream.sync) for i, key in enumerate(keys)]
+# They tell of other messages, or of none: the next call says it.
+SILENT = ("wait_for", "confirmed")
 
+
+# ---- what else was said ----
 
 def waited(stream, call):
     if call.rc == 0:
-        stream.confirm(len(stream.messages), call.asked["what"] == "durable")
+        stream.confirm(stream.taken, call.asked["what"] == "durable")
+
+
+def up_to(stream, sequence):
+    """The messages up to that number."""
+    last = max((i + 1 for i, m in enumerate(stream.taken) if 0 < m.sequence <= sequence), default=0)
+    return stream.taken[:last]
+
+
+def waited_for(stream, call):
+    if call.rc == 0:
+        stream.confirm(up_to(stream, call.number("sequence")), call.asked["what"] == "durable")
 
 
 def confirmed(stream, call):
-    if call.rc is None:
-        return
-    for name, durable in (("committed", False), ("durable", True)):
-        up_to = int(call.told[name])
-        count = max((i + 1 for i, m in enumerate(stream.messages) if 0 < m.sequence <= up_to), default=0)
-        stream.confirm(count, durable)
-    if call.what == "confirmed" and (int(call.told["committed"]) < stream.confirmed or int(call.told["durable"]) < stream.durable):
-        stream.fell.append(call)
-    stream.confirmed = max(stream.confirmed, int(call.told["committed"]))
-    stream.durable = max(stream.durable, int(call.told["durable"]))
+    committed, durable = int(call.told["committed"]), int(call.told["durable"])
+    stream.confirm(up_to(stream, committed))
+    stream.confirm(up_to(stream, durable), True)
+    if call.what == "confirmed" and (committed < stream.confirmed or durable < stream.durable):
+        stream.blame("confirmed", call, "what was confirmed did not stay so")
+    if max(committed, durable) > len(stream.messages) and stream.shared:
+        stream.blame("confirmed", call, f"{committed} and {durable} are confirmed of {len(stream.messages)} messages")
+    stream.confirmed = max(stream.confirmed, committed)
+    stream.durable = max(stream.durable, durable)
 
 
 def closed(stream, call):
-    """Where close says how much is not in, all else is."""
-    if call.rc is not None and call.rc >= 0 and call.told.get("silent") == "0":
-        counted = [i for i, m in enumerate(stream.messages) if m.promise != OUT and not m.told]
-        last = len(counted) - call.rc
-        stream.confirm(counted[last - 1] + 1 if last > 0 else 0)
+    """So many are not in, of which some are left to the broker; all others are."""
+    missing = max(0, call.rc - stream.untold)
+    if missing > len(stream.taken):
+        stream.blame("close", call, f"{missing} are not in, it says, of {len(stream.taken)}")
+    there = max(0, len(stream.taken) - missing)
+    stream.confirm(stream.taken[:there])
+    for at, message in enumerate(stream.taken[there:]):
+        if message.promise == IN:
+            stream.blame("close", call, f"{message.key} is not in, it says, and it was told in before")
+        left = at < int(call.told["left"])
+        message.promise, message.handed = (HANDED, call.end) if left else (UNKNOWN, 0)
 
 
-ANSWERS = {"wait": waited, "confirmed": confirmed, "poll": confirmed, "close": closed}
+ANSWERS = {"wait": waited, "wait_for": waited_for, "confirmed": confirmed, "poll": confirmed, "close": closed}
 
 
 def settle(stream, last_start):
@@ -136,4 +184,4 @@ def settle(stream, last_start):
     published was not told otherwise."""
     for message in stream.messages:
         if message.promise == HANDED:
-            message.promise = IN if message.call.begin > last_start else UNKNOWN
+            message.promise = IN if max(message.call.begin, message.handed) > last_start else UNKNOWN

@@ -6,10 +6,12 @@
  *     batch COUNT SIZE
  *     claim SIZE                           then commit, or abort
  *     wait committed|durable MS
+ *     wait_for committed|durable MS        the last message that has a number
  *     confirmed
  *     poll                                 what its handlers were told
  *     set_wait MS
  *     ping
+ *     lose                                 the session
  *     mix SEED COUNT PAUSE_US              any of these, at random; opens anew what was fenced
  *     close
  *     disconnect
@@ -28,6 +30,7 @@ enum { BATCH_MAX = 4096 };
 static const char *url;
 static uint32_t publisher_id, run;
 static uint64_t numbered;
+static uint64_t numbered_last; /* the library's number of the last message that it gave one */
 static hermes_client_t *client;
 static hermes_publisher_t *publisher;
 static void *claimed;
@@ -42,6 +45,15 @@ static uint64_t notified[HERMES_DURABLE + 1]; /* by hermes_publisher_poll() */
 static const char *why(int64_t rc)
 {
     return rc < 0 && client != NULL ? hermes_last_error(client) : "";
+}
+
+/* How many messages count by now, whether those that count no more may be in even so, and the sentence. */
+static const char *counts(int64_t rc)
+{
+    static char line[400];
+    snprintf(line, sizeof line, "accepted=%" PRIu64 " uncertain=%d %s", hermes_publisher_accepted(publisher),
+             strstr(why(rc), "not known any more") != NULL, why(rc));
+    return line;
 }
 
 static void on_confirmed(void *context, uint64_t sequence)
@@ -89,7 +101,9 @@ static int64_t do_publish(size_t size)
     stamp_write(buffer, stamped, publisher_id, run, ++numbered);
     record_call("publish number=%" PRIu64 " count=1 size=%zu", numbered, size);
     int rc = hermes_publish(publisher, buffer, size, &sequence);
-    record_outcome(rc, "sequence=%" PRIu64 " %s", sequence, why(rc));
+    record_outcome(rc, "sequence=%" PRIu64 " %s", sequence, counts(rc));
+    if (rc == 0 && sequence > 0)
+        numbered_last = sequence;
     return rc;
 }
 
@@ -115,7 +129,7 @@ static int64_t do_batch(size_t count, size_t size)
     record_call("batch number=%" PRIu64 " count=%zu size=%zu", numbered + 1, count, size);
     numbered += count;
     int64_t rc = hermes_publish_batch(publisher, slices, count);
-    record_outcome(rc, "%s", why(rc));
+    record_outcome(rc, "%s", counts(rc));
     return rc;
 }
 
@@ -129,7 +143,7 @@ static int do_claim(size_t size)
 {
     record_call("claim size=%zu", size);
     int rc = hermes_claim(publisher, size, &claimed);
-    record_outcome(rc, "%s", why(rc));
+    record_outcome(rc, "%s", counts(rc));
     claimed_size = rc < 0 ? 0 : size;
     if (rc < 0)
         claimed = NULL;
@@ -143,7 +157,7 @@ static int do_commit(void)
     uint64_t sequence = 0;
     record_call("commit number=%" PRIu64 " count=1 size=%zu", numbered, claimed_size);
     int rc = hermes_commit(publisher, &sequence);
-    record_outcome(rc, "sequence=%" PRIu64 " %s", sequence, why(rc));
+    record_outcome(rc, "sequence=%" PRIu64 " %s", sequence, counts(rc));
     claimed = NULL;
     return rc;
 }
@@ -152,7 +166,7 @@ static void do_abort(void)
 {
     record_call("abort number=%" PRIu64 " count=1 size=%zu", numbered, claimed_size);
     hermes_abort(publisher);
-    record_outcome(0, "%s", "");
+    record_outcome(0, "%s", counts(0));
     claimed = NULL;
 }
 
@@ -180,7 +194,19 @@ static int do_wait(enum hermes_confirmation confirmation, uint64_t ms)
 {
     record_call("wait what=%s ms=%" PRIu64, confirmation == HERMES_DURABLE ? "durable" : "committed", ms);
     int rc = hermes_publisher_wait(publisher, confirmation, ms * 1000000);
-    record_outcome(rc, "%s", why(rc));
+    record_outcome(rc, "%s", counts(rc));
+    return rc;
+}
+
+/* For the last message that has a number. */
+static int do_wait_for(enum hermes_confirmation confirmation, uint64_t ms)
+{
+    if (numbered_last == 0)
+        return HERMES_OK;
+    record_call("wait_for what=%s sequence=%" PRIu64 " ms=%" PRIu64,
+                confirmation == HERMES_DURABLE ? "durable" : "committed", numbered_last, ms);
+    int rc = hermes_publisher_wait_for(publisher, numbered_last, confirmation, ms * 1000000);
+    record_outcome(rc, "%s", counts(rc));
     return rc;
 }
 
@@ -188,6 +214,12 @@ static void wait_for(char **words)
 {
     if (publisher != NULL)
         do_wait(strcmp(words[1], "durable") == 0 ? HERMES_DURABLE : HERMES_COMMITTED, number(words[2]));
+}
+
+static void wait_for_last(char **words)
+{
+    if (publisher != NULL)
+        do_wait_for(strcmp(words[1], "durable") == 0 ? HERMES_DURABLE : HERMES_COMMITTED, number(words[2]));
 }
 
 static void confirmed(char **words)
@@ -198,7 +230,7 @@ static void confirmed(char **words)
     record_call("confirmed");
     uint64_t committed = hermes_publisher_confirmed(publisher, HERMES_COMMITTED);
     uint64_t durable = hermes_publisher_confirmed(publisher, HERMES_DURABLE);
-    record_outcome(0, "committed=%" PRIu64 " durable=%" PRIu64, committed, durable);
+    record_outcome(0, "committed=%" PRIu64 " durable=%" PRIu64 " %s", committed, durable, counts(0));
 }
 
 static void poll_handlers(char **words)
@@ -209,7 +241,7 @@ static void poll_handlers(char **words)
     record_call("poll");
     int rc = hermes_publisher_poll(publisher);
     record_outcome(rc, "committed=%" PRIu64 " durable=%" PRIu64 " %s", notified[HERMES_COMMITTED],
-                   notified[HERMES_DURABLE], why(rc));
+                   notified[HERMES_DURABLE], counts(rc));
 }
 
 static void set_wait(char **words)
@@ -229,11 +261,23 @@ static void ping(char **words)
     record_outcome(rc, "%s", why(rc));
 }
 
-/* Whether closing says how much is not in is for the header to decide: this works with both. */
-#define CLOSES_IN_SILENCE __builtin_types_compatible_p(__typeof__(hermes_publisher_close(publisher)), void)
-#define CLOSE()                                                                                              \
-    __builtin_choose_expr(CLOSES_IN_SILENCE, (hermes_publisher_close(publisher), 0),                         \
-                          hermes_publisher_close(publisher))
+/* The session ends, as if the broker had hung up: rings and windows stay where they are. */
+static void lose(char **words)
+{
+    (void)words;
+    record_call("lose");
+    record_outcome(worker_hang_up(), "%s", "");
+}
+
+/* Of messages that are not in when their publisher is closed: so many the broker still has. */
+static uint64_t left_to_broker(void)
+{
+    const char *sentence = hermes_last_error(client),
+               *end = strstr(sentence, " messages are left to the broker");
+    while (end != NULL && end > sentence && end[-1] != ' ')
+        end--;
+    return end == NULL ? 0 : number(end);
+}
 
 static void close_publisher(char **words)
 {
@@ -241,9 +285,12 @@ static void close_publisher(char **words)
     if (publisher == NULL)
         return;
     record_call("close wait_ms=%" PRIu64, wait_ns / 1000000);
-    int64_t rc = (int64_t)CLOSE();
-    record_outcome(rc, "silent=%d", CLOSES_IN_SILENCE);
+    int64_t rc = hermes_publisher_close(publisher);
+    bool uncertain = rc > 0 && strstr(hermes_last_error(client), "not known any more") != NULL;
+    record_outcome(rc, "left=%" PRIu64 " uncertain=%d %s", rc > 0 ? left_to_broker() : 0, uncertain,
+                   rc > 0 ? hermes_last_error(client) : "");
     publisher = NULL;
+    numbered_last = 0;
     claimed = NULL;
 }
 
@@ -283,8 +330,10 @@ static int64_t any_call(void)
             return do_commit();
     } else if (kind < 88) {
         return do_wait(HERMES_COMMITTED, 1 + random_below(300));
-    } else if (kind < 92) {
+    } else if (kind < 90) {
         return do_wait(HERMES_DURABLE, 1 + random_below(300));
+    } else if (kind < 92) {
+        return do_wait_for(random_below(2) == 0 ? HERMES_COMMITTED : HERMES_DURABLE, 1 + random_below(300));
     } else if (kind < 95) {
         confirmed(none);
         poll_handlers(none);
@@ -315,10 +364,23 @@ static void mix(char **words)
 int main(int argc, char **argv)
 {
     static const struct command commands[] = {
-        {"open", open_publisher},   {"publish", publish},       {"batch", batch},   {"claim", claim},
-        {"commit", commit},         {"abort", abort_claim},     {"wait", wait_for}, {"confirmed", confirmed},
-        {"poll", poll_handlers},    {"set_wait", set_wait},     {"ping", ping},     {"mix", mix},
-        {"close", close_publisher}, {"disconnect", disconnect}, {NULL, NULL},
+        {"open", open_publisher},
+        {"publish", publish},
+        {"batch", batch},
+        {"claim", claim},
+        {"commit", commit},
+        {"abort", abort_claim},
+        {"wait", wait_for},
+        {"wait_for", wait_for_last},
+        {"confirmed", confirmed},
+        {"lose", lose},
+        {"poll", poll_handlers},
+        {"set_wait", set_wait},
+        {"ping", ping},
+        {"mix", mix},
+        {"close", close_publisher},
+        {"disconnect", disconnect},
+        {NULL, NULL},
     };
     if (argc < 5)
         return 64;

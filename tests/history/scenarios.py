@@ -37,10 +37,18 @@ def restart(world):
 
 
 def lose_session(world, publisher):
-    """The broker does not answer in time, and then goes on: a session that is given up for that must cost nothing."""
+    """The connection ends behind the client's back: the broker takes the session for over. Ring and window still work."""
+    publisher.do("lose")
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "the session is over, its publisher not")
+
+
+def ask_in_vain(world, publisher):
+    """The broker does not answer in time, and goes on then: the session is as it was."""
     world.halt()
     publisher.do("ping")
     world.go_on()
+    if world.info(TOPIC)["publishers"] != 1:
+        raise Violation("session", "a request was answered late, and the session is over")
 
 
 # ---- a shared topic's publisher leaves ----
@@ -166,24 +174,62 @@ def a_line_of_the_journal_is_not_its_successors(world):
     second.do("wait committed 5000", "close")
 
 
-def session_lost(world, others):
-    """Ring and window still work when the session is gone."""
-    begin(world, shared=True)
-    first = opened(world, 1)
-    first.do("publish 100 100", "wait durable 5000")
-    lose_session(world, first)
-    if others:
-        other = opened(world, 2)
-        other.do("publish 5 100", "wait committed 5000")
-    first.do("publish 100 100", "close")
+def go_on_after(world, harm, between=lambda world: None, **options):
+    """A publisher whose session was harmed while it was idle."""
+    begin(world, **options)
+    publisher = opened(world, 1)
+    publisher.do("publish 100 100", "wait durable 5000")
+    harm(world, publisher)
+    between(world)
+    publisher.do("publish 100 100", "confirmed", "close")
 
 
-@scenario(reply_ms=300)
+@scenario()
 def a_publisher_whose_session_was_lost_loses_nothing(world):
-    session_lost(world, False)
+    go_on_after(world, lose_session, shared=True)
 
 
-@scenario(reply_ms=300)
+@scenario()
+def an_exclusive_publisher_whose_session_was_lost_loses_nothing(world):
+    go_on_after(world, lose_session)
+
+
+@scenario()
+def a_publisher_whose_session_was_lost_is_fenced_by_a_successor(world):
+    go_on_after(world, lose_session, lambda world: come_and_go(world, 2))
+
+
+@scenario()
+def a_claim_that_is_open_when_the_session_is_lost_goes_in(world):
+    begin(world)
+    publisher = opened(world, 1)
+    publisher.do("publish 5 100", "claim 100")
+    lose_session(world, publisher)
+    publisher.do("commit", "publish 5 100", "confirmed", "close")
+
+
+def leave_while_it_opens(world, **options):
+    """Its session was lost, it asks to have the topic again, and is closed before it is answered."""
+    begin(world, **options)
+    publisher = opened(world, 1, wait_ms=20)
+    publisher.do("publish 5 100", "lose")
+    world.halt()
+    publisher.do("poll", "close")
+    world.go_on()
+    world.wait_until(lambda: world.info(TOPIC)["publishers"] == 0, "publisher stays", "nobody has a publisher, and the topic has one")
+
+
+@scenario()
+def who_leaves_while_the_topic_is_opened_for_it_has_left(world):
+    leave_while_it_opens(world)
+
+
+@scenario()
+def who_leaves_while_a_ring_is_made_for_it_has_left(world):
+    leave_while_it_opens(world, shared=True)
+
+
+@scenario()
 def a_publisher_whose_line_another_took_repeats_nothing(world):
     """What was confirmed before the session was lost."""
     begin(world, shared=True)
@@ -195,13 +241,18 @@ def a_publisher_whose_line_another_took_repeats_nothing(world):
     first.do("wait committed 2000", "publish 5 100", "wait committed 2000", "close")
 
 
+@scenario(reply_ms=300)
+def a_request_that_nobody_answers_costs_no_session(world):
+    go_on_after(world, ask_in_vain, shared=True)
+
+
 @scenario()
 def a_broker_stopped_beyond_every_time_out_loses_nothing(world):
     """The same without any help: the client waits its ten seconds."""
-    session_lost(world, False)
+    go_on_after(world, ask_in_vain, shared=True)
 
 
-@scenario(reply_ms=300)
+@scenario()
 def a_publisher_whose_session_was_lost_is_persisted(world):
     """Of an exclusive topic: it writes the window itself, and somebody must know."""
     begin(world, window="1M")

@@ -82,7 +82,7 @@ def a_while(name, most):
 def calm_steps(topic):
     steps = [any_publisher("leave"), any_publisher("kill_publisher"), any_publisher("halt_publisher"), any_subscriber("halt_subscriber"),
              any_subscriber("kill_subscriber"), a_while("halt", 100), a_while("halt_long", 300), any_publisher("lose_session"),
-             any_publisher("flood"), any_publisher("leave_full")]
+             any_publisher("lose_often"), any_subscriber("lose_subscriber"), any_publisher("flood"), any_publisher("leave_full")]
     if topic["durability"] != "memory":
         steps.append(a_while("fill_disk", 300))
     return steps
@@ -151,8 +151,12 @@ class Play:
         waited_for = push_back and self.plan.topic["push_back"] and seeks == 0  # lost in a payload it would hold all up
         flags = " push_back" if waited_for else ""
         subscriber.do(f"open {TOPIC} {start} 5000{flags}")
-        subscriber.ask(f"mix {self.rng.randrange(1 << 30)} {CALLS} {seeks}")
+        self.read_on(number, subscriber)
         return subscriber
+
+    def read_on(self, number, subscriber=None):
+        seeks = self.plan.subscribers[number][2]
+        (subscriber or self.subscribers[number]).ask(f"mix {self.rng.randrange(1 << 30)} {CALLS} {seeks}")
 
     # ---- publishers and subscribers ----
 
@@ -228,18 +232,26 @@ class Play:
             self.halt(ms + self.plan.reply_ms)
 
     def lose_session(self, number, ms, draw):
-        """A request that times out: broker and client part, rings and windows stay. Then somebody may come."""
-        if self.plan.reply_ms is None:
-            return
+        """The connection ends; rings and windows stay. Then somebody may come."""
         publisher = self.publishers[number]
-        self.world.halt()
-        publisher.ask("ping")
-        self.flow(self.plan.reply_ms + 50)
-        self.world.go_on()
+        publisher.ask("lose")
         self.flow(ms)
         publisher.ask(f"publish {1 + draw % 20} 100")
         publisher.ask("close" if draw % 2 else "confirmed")
         self.mix(number)
+
+    def lose_often(self, number, ms, draw):
+        """In the middle of whatever it does, again and again."""
+        publisher = self.publishers[number]
+        for _ in range(1 + draw % 5):
+            publisher.ask("lose")
+            self.mix(number)
+            self.flow(ms)
+
+    def lose_subscriber(self, number, ms, _):
+        self.subscribers[number].ask("lose")
+        self.read_on(number)
+        self.flow(ms)
 
     def restart(self, ms):
         self.world.kill()

@@ -7,6 +7,7 @@
  *     seek first|end|sequence|position [VALUE]
  *     save                                      where it stands
  *     seek saved                                where it stood then
+ *     lose                                      the session
  *     mix SEED COUNT                            any of these, at random
  *     close
  */
@@ -181,6 +182,13 @@ static void close_subscriber(char **words)
     subscriber = NULL;
 }
 
+static void lose(char **words)
+{
+    (void)words;
+    record_call("lose");
+    record_outcome(worker_hang_up(), "%s", "");
+}
+
 static void any_seek(void)
 {
     char *none[WORDS_MAX] = {NULL};
@@ -227,6 +235,7 @@ int main(int argc, char **argv)
         {"until", read_until},
         {"seek", seek},
         {"save", save},
+        {"lose", lose},
         {"mix", mix},
         {"close", close_subscriber},
         {NULL, NULL},

@@ -44,49 +44,77 @@ class Publishers(unittest.TestCase):
         return f"publish number={number} count=1|{outcome}"
 
     def test_what_is_right(self):
-        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "EAGAIN sequence=1"), self.publish(3, "0 sequence=2"),
-                 "publish number=4 count=1"]
+        lines = [self.publish(1, "0 sequence=1 accepted=1"), self.publish(2, "EAGAIN sequence=1 accepted=1"),
+                 self.publish(3, "0 sequence=2 accepted=2"), "publish number=4 count=1"]
         self.assertEqual(self.kinds("exclusive", lines, content(1, 3)), [])
         self.assertEqual(self.kinds("exclusive", lines, content(1, 3, 4)), [])
 
     def test_lost_and_repeated_and_unasked(self):
-        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "0 sequence=2")]
+        lines = [self.publish(1, "0 sequence=1 accepted=1"), self.publish(2, "0 sequence=2 accepted=2")]
         self.assertEqual(self.kinds("exclusive", lines, content(1)), ["lost"])
         self.assertIn("repeated", self.kinds("exclusive", lines, content(1, 2, 2)))
         self.assertIn("unasked", self.kinds("exclusive", lines, content(1, 2, 3)))
 
     def test_told_out(self):
-        self.assertEqual(self.kinds("exclusive", [self.publish(1, "EFENCED sequence=0")], content(1)), ["told out"])
-        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|EFENCED"], content(1)), ["batch told out"])
-        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|2"], content(1, 2)), [])
-        self.assertEqual(self.kinds("exclusive", ["abort number=1 count=1|0"], content(1)), ["told out"])
+        self.assertEqual(self.kinds("exclusive", [self.publish(1, "EFENCED sequence=0 accepted=0")], content(1)), ["told out"])
+        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|EFENCED accepted=0"], content(1)), ["batch told out"])
+        self.assertEqual(self.kinds("exclusive", ["batch number=1 count=3|2 accepted=2"], content(1, 2)), [])
+        self.assertEqual(self.kinds("exclusive", ["abort number=1 count=1|0 accepted=0"], content(1)), ["told out"])
 
     def test_order_and_sequence(self):
-        lines = [self.publish(1, "0 sequence=1"), self.publish(2, "0 sequence=2")]
+        lines = [self.publish(1, "0 sequence=1 accepted=1"), self.publish(2, "0 sequence=2 accepted=2")]
         self.assertEqual(self.kinds("exclusive", lines, content(2, 1)), ["reordered", "sequence"])
 
     def test_unknown_is_a_prefix(self):
-        lines = [self.publish(1, "EDISCONNECTED sequence=0"), "batch number=2 count=2"]
+        lines = [self.publish(1, "EDISCONNECTED sequence=0 accepted=1"), "batch number=2 count=2"]
         self.assertEqual(self.kinds("exclusive", lines, content()), [])
         self.assertEqual(self.kinds("exclusive", lines, content(1, 2)), [])
         self.assertEqual(self.kinds("exclusive", lines, content(1, 3)), ["not a prefix"])
 
+    def test_what_was_accepted(self):
+        """What it grows by are the first ones of a batch, and the outcome agrees."""
+        batch = "batch number=1 count=3|"
+        self.assertEqual(self.kinds("sync", [batch + "ETIMEOUT accepted=2", "wait what=committed|0 accepted=2"], content(1, 2)), [])
+        self.assertEqual(self.kinds("sync", [batch + "ETIMEOUT accepted=2", "wait what=committed|0 accepted=2"], content(1)), ["lost"])
+        self.assertEqual(self.kinds("sync", [batch + "ETIMEOUT accepted=2"], content(1, 2, 3)), ["batch told out"])
+        self.assertEqual(self.kinds("exclusive", [batch + "3 accepted=2"], content(1, 2)), ["accepted"])
+        self.assertEqual(self.kinds("exclusive", [batch + "3 accepted=4"], content(1, 2, 3)), ["accepted"])
+        self.assertEqual(self.kinds("exclusive", [self.publish(1, "EAGAIN sequence=0 accepted=1")], content()), ["accepted"])
+
+    def test_for_good(self):
+        """Of what waited, what counts no more is not in, and what still does is."""
+        lines = ["batch number=1 count=3|3 accepted=3", self.publish(4, "EFENCED sequence=0 accepted=1")]
+        self.assertEqual(self.kinds("shared", lines, content(1), 1000), [])
+        self.assertEqual(self.kinds("shared", lines, content(), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", lines, content(1, 2), 1000), ["batch told out"])
+        uncertain = [lines[0], self.publish(4, "EFENCED sequence=0 accepted=1 uncertain=1")]
+        self.assertEqual(self.kinds("shared", uncertain, content(1, 2), 1000), [])
+        silent = [lines[0], "wait what=committed|0 accepted=1"]
+        self.assertIn("accepted", self.kinds("shared", silent, content(1), 1000))
+
     def test_handed_over(self):
         """In a ring: in, unless the broker died behind it; and in when it was waited for."""
-        lines = [self.publish(1, "0 sequence=1")]
+        lines = [self.publish(1, "0 sequence=1 accepted=1")]
         self.assertEqual(self.kinds("shared", lines, content()), ["lost"])
         self.assertEqual(self.kinds("shared", lines, content(), 1000), [])
-        self.assertEqual(self.kinds("shared", [*lines, "wait what=committed|0"], content(), 1000), ["lost"])
-        self.assertEqual(self.kinds("shared", [*lines, "confirmed|0 committed=1 durable=0"], content(), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "wait what=committed|0 accepted=1"], content(), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "wait_for what=committed sequence=1|0 accepted=1"], content(), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "confirmed|0 committed=1 durable=0 accepted=1"], content(), 1000), ["lost"])
 
-    def test_close_that_speaks(self):
-        lines = ["batch number=1 count=3|3", "close|1 silent=0"]
-        self.assertEqual(self.kinds("shared", lines, content(1, 2), 1000), [])
-        self.assertEqual(self.kinds("shared", lines, content(1), 1000), ["lost"])
+    def test_close(self):
+        """So many are not in; all others are, and those that a broker has will be."""
+        lines = ["batch number=1 count=3|3 accepted=3"]
+        self.assertEqual(self.kinds("shared", [*lines, "close|1 left=0"], content(1, 2), 1000), [])
+        self.assertEqual(self.kinds("shared", [*lines, "close|1 left=0"], content(1), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "close|0 left=0"], content(1, 2), 1000), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "close|1 left=1"], content(1, 2), 12), ["lost"])
+        self.assertEqual(self.kinds("shared", [*lines, "close|4 left=0"], content(1), 1000), ["close"])
+        self.assertEqual(self.kinds("exclusive", [self.publish(1, "0 sequence=1 accepted=1"), "close|1 left=0"], content()), ["close"])
 
     def test_confirmed(self):
-        lines = ["confirmed|0 committed=5 durable=5", "confirmed|0 committed=4 durable=5"]
+        lines = ["confirmed|0 committed=5 durable=5 accepted=0", "confirmed|0 committed=4 durable=5 accepted=0"]
         self.assertEqual(self.kinds("exclusive", lines, content()), ["confirmed"])
+        self.assertEqual(self.kinds("shared", ["confirmed|0 committed=1 durable=0 accepted=0"], content()), ["confirmed"])
 
     def test_codes(self):
         self.assertEqual(judge_codes(history("publisher-1-1", "wait what=durable|ETIMEOUT")), [])

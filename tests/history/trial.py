@@ -61,8 +61,6 @@ class Trial:
             act(*arguments)
         except Violation as violation:
             self.verdicts.append(Verdict(violation.kind, violation.text))
-        except BrokenPipeError:
-            self.verdicts.append(Verdict("worker died", "a worker is gone"))
 
     # ---- everything right again ----
 

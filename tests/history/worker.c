@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,5 +103,18 @@ int worker_connect(const char *url, uint64_t until_ns, hermes_client_t **client)
     while ((rc = hermes_connect(url, client)) < 0 && may_pass(rc) && now_ns() < until_ns)
         pause_us(1000);
     record_outcome(rc, "%s", rc < 0 ? hermes_last_error(NULL) : "");
+    return rc;
+}
+
+int worker_hang_up(void)
+{
+    int rc = HERMES_EDISCONNECTED;
+    for (int fd = STDERR_FILENO + 1; fd < 256; fd++) {
+        struct sockaddr_un peer = {.sun_family = AF_UNSPEC};
+        socklen_t length = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && peer.sun_family == AF_UNIX &&
+            shutdown(fd, SHUT_RDWR) == 0)
+            rc = HERMES_OK;
+    }
     return rc;
 }

@@ -31,6 +31,9 @@ void pause_us(uint64_t microseconds);
 /* Connects if there is no connection yet; what is not there is waited for, up to until_ns. */
 int worker_connect(const char *url, uint64_t until_ns, hermes_client_t **client);
 
+/* Ends the client's session behind its back. HERMES_EDISCONNECTED: it has none. */
+int worker_hang_up(void);
+
 /* May it pass by itself? */
 bool may_pass(int rc);
 

@@ -33,7 +33,8 @@ def cpu_seconds(pid):
 def halt(process):
     """Returns once it stands still, or has ended."""
     process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    if process.returncode is None:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 class Worker:
@@ -55,8 +56,16 @@ class Worker:
     def ask(self, command):
         """Begins a command."""
         self.asked += 1
-        self.process.stdin.write(command.encode() + b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(command.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.died()
+
+    def died(self):
+        with open(self.errors.name, errors="replace") as file:
+            said = file.read()[-2000:]
+        raise Violation("worker died", f"{self.name}: exit {self.process.wait()}: {self.last_line()} {said}")
 
     def do(self, *commands, seconds=STUCK_SECONDS):
         """Does them all."""
@@ -76,7 +85,7 @@ class Worker:
                 continue
             data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
-                raise Violation("worker died", f"{self.name}: exit {self.process.wait()}: {self.last_line()}")
+                self.died()
             self.answered += data.count(b"done\n")
         return self.answered == self.asked
 
