@@ -32,14 +32,17 @@ def judge_content(topic, content, streams, durability):
     return verdicts
 
 
-def judge_stream(stream, content, whole):
-    """whole: the content is all that there ever was. Else what is not there may have been overwritten."""
+def judge_stream(stream, content, whole, anew=False):
+    """whole: the content is all that there ever was. Else what is not there may have been overwritten. anew: and its
+    sequences are those of several lives."""
     where = {}
     for sequence, _, key in content:
         where.setdefault(key, sequence)
     kinds = {kind: (call, text) for kind, call, text in reversed(stream.wrong)}  # the first of each
     verdicts = [Verdict(kind, f"topic {stream.topic}: {text}", call) for kind, (call, text) in kinds.items()]
-    verdicts += judge_out(stream, where) + judge_order(stream, where) + judge_sequences(stream, where)
+    verdicts += judge_out(stream, where) + judge_sequences(stream, where)
+    if not anew:
+        verdicts += judge_order(stream, where)
     if whole:
         verdicts += judge_in(stream, where) + judge_prefix(stream, where) + judge_confirmed(stream, content)
     return verdicts

@@ -313,6 +313,22 @@ def a_stop_on_a_full_disk_repeats_nothing(world):
         publisher.do("wait committed 5000", "close", "open t 5000 5000")
 
 
+@scenario()
+def who_is_told_in_before_a_memory_topic_ends_is_told_the_truth(world):
+    """It ends with an orderly stop and begins anew: what was committed before does not go out a second time."""
+    begin(world, durability="memory", window="4M")
+    publisher = opened(world, 1, wait_ms=100)
+    reader = world.subscriber(TOPIC)
+    reader.do(f"open {TOPIC} first 5000")
+    for _ in range(3):
+        publisher.do("publish 50 100", "batch 20 100")
+        world.stop()
+        publisher.do("batch 20 100", "publish 1 100")
+        world.start()
+        publisher.do("wait committed 5000", "publish 5 100")
+        reader.do("read 5000 200 0")
+
+
 # ---- starts that fail ----
 
 def failed_start(world, how):
@@ -394,6 +410,39 @@ def a_subscriber_whose_broker_is_away_does_not_spin(world):
         not_busy(reader, "its broker is away")
     world.start()
     come_and_go(world, 2)
+
+
+# ---- who waits by the descriptor ----
+
+def woken(world, end, **options):
+    """It sleeps until it is woken, over the end of a broker; only what is published behind that wakes it."""
+    begin(world, **options)
+    publisher = opened(world, 1)
+    reader = world.subscriber(TOPIC)
+    reader.do(f"open {TOPIC} first 5000", "armed")
+    publisher.do("publish 5 100", "wait committed 5000")
+    reader.do("until 5 5000")
+    reader.ask("until 12 20000")
+    end(world)
+    world.start()
+    publisher.do("publish 5 100", "wait committed 5000", "close")
+    come_and_go(world, 2, 2)
+    reader.finish()
+
+
+@scenario()
+def who_waits_by_the_descriptor_is_woken_over_a_brokers_death(world):
+    woken(world, lambda world: world.kill())
+
+
+@scenario()
+def who_waits_by_the_descriptor_is_woken_over_a_brokers_stop(world):
+    woken(world, lambda world: world.stop())
+
+
+@scenario()
+def who_waits_by_the_descriptor_for_a_shared_topic_is_woken(world):
+    woken(world, lambda world: world.kill(), shared=True)
 
 
 def run(name, binaries, keep):

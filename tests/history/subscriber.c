@@ -2,6 +2,7 @@
  * history_subscriber URL LOG: reads as its standard input says, and logs what it was given.
  *
  *     open TOPIC first|end TRY_MS [push_back]   what may pass is tried again for so long
+ *     armed                                     from now on it waits by hermes_subscriber_arm() and poll(2)
  *     read COUNT SILENCE_MS PAUSE_US            until so many came, or none for so long, or it is wanted
  *     until SEQUENCE SILENCE_MS                 until that message came, or none for so long
  *     seek first|end|sequence|position [VALUE]
@@ -12,6 +13,7 @@
  *     close
  */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ static hermes_client_t *client;
 static hermes_subscriber_t *subscriber;
 static char topic[128], from[8];
 static uint32_t flags;
+static bool armed;
 static uint64_t saved_position, saved_sequence;
 static uint64_t last_sequence; /* since it was opened, or sought */
 static uint64_t greatest_sequence;
@@ -64,6 +67,12 @@ static void open_subscriber(char **words)
     do_open(number(words[3]) * 1000000, false);
 }
 
+static void arm(char **words)
+{
+    (void)words;
+    armed = true;
+}
+
 static void see(const hermes_message_t *message)
 {
     struct stamp stamp;
@@ -77,14 +86,31 @@ static void see(const hermes_message_t *message)
         record_seen("t %" PRIu64 " %" PRIu64 " %u", message->sequence, message->position, message->length);
 }
 
+static const uint64_t short_ns = 20000000;
 enum { ERRORS_MAX = 50 }; /* in a row: reading does not go on, and the judge sees them */
 
-/* One message, or a short while of nothing. Returns as hermes_wait(). */
-static int read_one(unsigned *errors)
+/* As hermes_wait(), by the descriptor alone: who is not woken sleeps on. */
+static int wait_armed(hermes_message_t *message, uint64_t timeout_ns)
 {
-    static const uint64_t slice_ns = 20000000;
+    uint64_t until = now_ns() + timeout_ns;
+    for (;;) {
+        int rc = hermes_poll(subscriber, message);
+        if (rc != 0 || now_ns() >= until)
+            return rc;
+        rc = hermes_subscriber_arm(subscriber);
+        if (rc < 0)
+            return rc;
+        struct pollfd fd = {.fd = hermes_subscriber_fd(subscriber), .events = POLLIN};
+        if (rc == 0 && poll(&fd, 1, (int)(timeout_ns / 1000000)) == 0)
+            return 0;
+    }
+}
+
+/* One message, or a while of nothing. Returns as hermes_wait(). */
+static int read_one(unsigned *errors, uint64_t slice_ns)
+{
     hermes_message_t message;
-    int rc = hermes_wait(subscriber, &message, slice_ns);
+    int rc = armed ? wait_armed(&message, slice_ns) : hermes_wait(subscriber, &message, slice_ns);
     if (rc > 0)
         see(&message);
     else if (rc == 0)
@@ -101,7 +127,7 @@ static void do_read(uint64_t count, uint64_t silence_ns, uint64_t pause)
     unsigned errors = 0;
     record_call("read count=%" PRIu64 " silence_ms=%" PRIu64, count, silence_ns / 1000000);
     while (got < count && errors < ERRORS_MAX && !worker_is_wanted()) {
-        if (read_one(&errors) > 0) {
+        if (read_one(&errors, short_ns) > 0) {
             heard_ns = now_ns();
             got++;
         } else if (now_ns() - heard_ns >= silence_ns) {
@@ -127,7 +153,7 @@ static void read_until(char **words)
         return;
     record_call("until sequence=%" PRIu64 " silence_ms=%" PRIu64, target, silence_ns / 1000000);
     while (last_sequence < target && errors < ERRORS_MAX && now_ns() - heard_ns < silence_ns)
-        if (read_one(&errors) > 0)
+        if (read_one(&errors, armed ? silence_ns : short_ns) > 0)
             heard_ns = now_ns();
     record_outcome(0, "last=%" PRIu64 " position=%" PRIu64, last_sequence, position());
 }
@@ -231,6 +257,7 @@ int main(int argc, char **argv)
 {
     static const struct command commands[] = {
         {"open", open_subscriber},
+        {"armed", arm},
         {"read", read_some},
         {"until", read_until},
         {"seek", seek},

@@ -12,7 +12,7 @@ from verdicts import Verdict
 from world import Violation
 
 PATIENCE_MS = 5000  # of publishers once all is right again
-SHORT_PATIENCE_MS = 1000
+SHORT_PATIENCE_MS = 300
 SILENCE_MS = 3000
 READ_ON = "read 1000000000 600000 0"  # until it is wanted: publishers may have to wait for it
 
@@ -22,14 +22,18 @@ class Content:
     """What stands in a topic."""
     messages: list  # (sequence, position, key)
     whole: bool  # nothing was overwritten before anybody saw it
+    anew: bool = False  # in memory, and the broker stopped in between: sequences began again
     published: dict = field(default_factory=dict)  # key: when its call had come back
     by_sequence: dict = field(default_factory=dict)
     by_position: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for sequence, position, key in self.messages:
-            self.by_sequence.setdefault(sequence, (position, key))
-            self.by_position.setdefault(position, sequence)
+        for sequence, position, key in [] if self.anew else self.messages:
+            self.add(sequence, position, key)
+
+    def add(self, sequence, position, key):
+        self.by_sequence.setdefault(sequence, (position, key))
+        self.by_position.setdefault(position, sequence)
 
     def stood_at(self, position, when):
         """Was there a message at that position already, for certain?"""
@@ -110,7 +114,7 @@ class Trial:
         """is_free: nobody else has the topic. Else it may have to wait for another, who has it."""
         patience = PATIENCE_MS if is_free else SHORT_PATIENCE_MS
         before = len(read_calls(publisher.name, publisher.log))
-        publisher.do("abort", f"wait committed {patience}", f"wait durable {patience}", "confirmed", "poll", "close")
+        publisher.do("abort", f"set_wait {patience}", f"wait committed {patience}", f"wait durable {patience}", "confirmed", "poll", "close")
         for call in read_calls(publisher.name, publisher.log)[before:]:
             if is_free and call.what == "wait" and call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
                 self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {patience} ms, though nothing "
@@ -127,7 +131,7 @@ class Trial:
         world.wait_until(lambda: world.info(topic)["publishers"] == 0, "publisher stays", f"topic {topic}: its publishers are gone, and "
                          "it has some")
         self.settle_store(topic)
-        must = sum(m.promise == IN for s in self.streams() if s.topic == topic for m in s.messages)
+        must = 0 if self.began_anew(topic) else sum(m.promise == IN for s in self.streams() if s.topic == topic for m in s.messages)
         self.is_there(topic, must)
 
     def is_there(self, topic, must):
@@ -159,6 +163,11 @@ class Trial:
             settle(stream, self.last_start())
         return streams
 
+    def began_anew(self, topic):
+        """A topic in memory alone ends with its broker's orderly stop."""
+        stops = sum(what == "broker is told to stop" for _, what in self.world.events) - self.settled
+        return stops > 0 and self.world.topics[topic]["durability"] == "memory"
+
     def last_start(self):
         """Of the broker that lived on until everything was in."""
         return max((when for when, what in self.world.events if what == "broker starts"), default=0)
@@ -173,16 +182,19 @@ class Trial:
             mine = [stream for stream in streams if stream.topic == topic]
             contents[topic] = self.content(topic, options["durability"], histories)
             contents[topic].published = {message.key: message.call.end for stream in mine for message in stream.messages}
+            if contents[topic].anew:
+                for stream in mine:
+                    stream.wrong = [wrong for wrong in stream.wrong if wrong[0] != "confirmed"]
             self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"])
             for stream in mine:
-                self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole)
+                self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole, contents[topic].anew)
         for name, calls in histories.items():
             if name.startswith("subscriber"):
                 self.verdicts += judge_reader(name, calls, self.world.topics, contents)
 
     def content(self, topic, durability, histories):
         if durability == "memory":
-            return seen_content(topic, histories)
+            return seen_content(topic, histories, self.began_anew(topic))
         try:
             return Content(read_topic(self.world.disk.path, topic), True)
         except Unreadable as error:
@@ -190,15 +202,15 @@ class Trial:
             return Content([], False)
 
 
-def seen_content(topic, histories):
+def seen_content(topic, histories, anew):
     """Of a memory topic: what anybody was given. Where two were given different ones, the first counts, and
-    the other is told of."""
-    by_sequence = {}
+    the other is told of; where it began anew, all count."""
+    found = {}
     for name, calls in histories.items():
         if name.startswith(f"subscriber-{topic}"):
             for call in calls:
                 for what in call.seen:
                     if what[0] == "m":
-                        by_sequence.setdefault(what[1], (what[1], what[2], what[3]))
-    messages = [by_sequence[sequence] for sequence in sorted(by_sequence)]
-    return Content(messages, not messages or messages[-1][0] == len(messages))
+                        found.setdefault(what[1:] if anew else what[1], what[1:])
+    messages = [found[place] for place in sorted(found)]
+    return Content(messages, not anew and (not messages or messages[-1][0] == len(messages)), anew)
