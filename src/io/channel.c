@@ -92,6 +92,8 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
     } else if (rc < 0) {
         rc = errno == ENOENT || errno == ECONNREFUSED ? no_broker(text, path)
                                                       : error_set_errno(text, "connect to", path);
+    } else {
+        rc = peer_check_server(fd, path, text);
     }
     if (directory >= 0)
         close(directory);
