@@ -152,7 +152,9 @@ static struct handle *new_handle(struct session *session, struct topic *topic, s
     struct handle *handle = free_handle(session, text);
     if (handle == NULL)
         return NULL;
-    *handle = (struct handle){.id = ++session->broker->next_handle, .topic = topic};
+    *handle = (struct handle){.id = ++session->broker->next_handle,
+                              .correlation = session->request.header.sequence,
+                              .topic = topic};
     topic_hold(topic);
     return handle;
 }
@@ -443,7 +445,10 @@ static int subscriber_open(struct session *session, const struct wire_subscriber
     struct handle *handle = free_handle(session, text);
     if (handle == NULL)
         return HERMES_ELIMIT;
-    struct handle fresh = {.id = ++session->broker->next_handle, .kind = HANDLE_SUBSCRIBER, .topic = topic};
+    struct handle fresh = {.id = ++session->broker->next_handle,
+                           .correlation = session->request.header.sequence,
+                           .kind = HANDLE_SUBSCRIBER,
+                           .topic = topic};
     struct wire_subscriber opened = {
         .handle = fresh.id, .durability = topic->durability, .topic_id = topic->id};
     if ((rc = session_attach(session, topic->log.status_fd, text)) < 0 ||
@@ -674,6 +679,17 @@ static int close_handle(struct session *session, const struct wire_handle *reque
     return done(session, drop_handle(session, handle, true));
 }
 
+/* Requests are answered in their order: what that one was to open is open by now, or never will be. */
+static int forget(struct session *session, const struct wire_forget *request)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++) {
+        struct handle *handle = &session->handles[i];
+        if (handle->id != 0 && handle->correlation == request->correlation)
+            return done(session, drop_handle(session, handle, true));
+    }
+    return done(session, HERMES_OK);
+}
+
 /* ---- topics ---- */
 
 /* What came of the creation or deletion that this request began; false: it did not begin one, or that is not
@@ -824,6 +840,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return epoch_find(session, payload, text);
     case WIRE_CLOSE:
         return close_handle(session, payload, text);
+    case WIRE_FORGET:
+        return forget(session, payload);
     case WIRE_BROKER_DESCRIBE:
         return describe_broker(session);
     case WIRE_PING:

@@ -15,7 +15,8 @@ struct ring;
 
 /* What a session has opened. */
 struct handle {
-    uint32_t id; /* 0: free */
+    uint32_t id;          /* 0: free */
+    uint64_t correlation; /* of the request that opened it */
     enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER } kind;
     struct topic *topic;
     struct ring *ring;

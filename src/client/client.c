@@ -77,6 +77,12 @@ static bool is_repeatable(enum wire_type type)
     }
 }
 
+/* Does it give this session something that another may want? */
+static bool opens(enum wire_type type)
+{
+    return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN;
+}
+
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes)
 {
@@ -91,7 +97,20 @@ int client_request(struct hermes_client *client, enum wire_type type, const void
     if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
+    if (rc == HERMES_ETIMEOUT && opens(type))
+        client_forget(client, channel->correlation);
     return rc;
+}
+
+void client_forget(struct hermes_client *client, uint64_t correlation)
+{
+    struct channel *channel = &client->channel;
+    struct wire_forget request = {.correlation = correlation};
+    struct error_text ignored;
+    if (correlation <= channel->connected || channel->fd < 0)
+        return; /* the session that asked is over, and with it what it had */
+    if (channel_send(channel, WIRE_FORGET, &request, sizeof request, 0, &ignored) < 0)
+        channel_close(channel);
 }
 
 void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns)

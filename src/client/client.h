@@ -21,7 +21,7 @@ struct hermes_client {
 /*
  * A request, over a new connection if the old one is gone. Publishers and subscribers are opened again
  * by themselves, when they next need the broker. HERMES_ETIMEOUT: no answer within request_timeout_ns, and
- * what it may still do is undone when it comes.
+ * whatever it still opens is closed.
  */
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes);
@@ -32,6 +32,10 @@ int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
 
 /* Tells the broker that a handle is not needed any more, and waits for its answer as long as that. */
 void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
+
+/* Nobody waits for the answer to that request any more: what it opened, or still will, is closed. Waits for
+ * nothing. */
+void client_forget(struct hermes_client *client, uint64_t correlation);
 
 /* Is there a session? Connects again if the broker went away, without waiting. HERMES_EDISCONNECTED: nobody
  * is there (tried at most every 10 ms). */

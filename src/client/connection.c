@@ -12,27 +12,15 @@ static const uint64_t default_request_timeout_ns = 10000000000u;
 
 static __thread struct error_text connect_error;
 
-/* A reply that is not waited for any more. Whatever it opened is closed again, so nobody has to know of it.
- */
+/* A reply that came without being waited for. What nobody wants any more was told to the broker. */
 static void take_late(void *context, struct channel *channel)
 {
     struct hermes_client *client = context;
-    struct wire_handle close = {.handle = 0};
     if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
         channel_close(channel); /* no session with this broker */
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
         if (publisher_take_answer(p, channel))
             return;
-    _Static_assert(offsetof(struct wire_publisher, handle) == 0 &&
-                       offsetof(struct wire_subscriber, handle) == 0,
-                   "both begin with the handle");
-    if ((channel->header.type != WIRE_PUBLISHER && channel->header.type != WIRE_SUBSCRIBER) ||
-        channel->header.length < sizeof close.handle)
-        return;
-    memcpy(&close.handle, channel->reply, sizeof close.handle);
-    struct error_text ignored;
-    if (channel_send(channel, WIRE_CLOSE, &close, sizeof close, 0, &ignored) < 0)
-        channel_close(channel); /* the end of the session closes it as well */
 }
 
 /* For who wants to see what becomes of requests that nobody answers without waiting for long. */

@@ -88,16 +88,13 @@ static int await_answer(struct hermes_publisher *p, uint64_t until_ns)
     return p->asked.error;
 }
 
-/* Of something else than what is wanted now. One that is still to come closes what it brings. */
-static void forget_other(struct hermes_publisher *p, bool is_other)
+/* The answer is not wanted any more, whether it is there or not. */
+static void forget_asked(struct hermes_publisher *p)
 {
-    struct asked *asked = &p->asked;
-    if (asked->type == 0 || !is_other)
-        return;
-    drop_fds(asked);
-    if (asked->type == WIRE_PUBLISHER_OPEN && asked->answered && asked->error == 0)
-        client_close_handle(p->client, asked->answer.opened.handle, 0);
-    asked->type = 0;
+    if (p->asked.type == WIRE_PUBLISHER_OPEN)
+        client_forget(p->client, p->asked.correlation);
+    drop_fds(&p->asked);
+    p->asked.type = 0;
 }
 
 static struct map *map_of(struct attachment *attached, const struct wire_publisher *opened, unsigned index)
@@ -192,7 +189,8 @@ int publisher_request_open(struct hermes_publisher *p, const struct wire_publish
                            uint64_t until_ns)
 {
     int rc = HERMES_OK;
-    forget_other(p, p->asked.type == WIRE_EPOCH_FIND);
+    if (p->asked.type == WIRE_EPOCH_FIND)
+        forget_asked(p);
     if (p->asked.type == 0 && p->opened.handle != 0)
         return HERMES_OK;
     if (p->asked.type == 0 && (rc = ask(p, WIRE_PUBLISHER_OPEN, request, sizeof *request)) < 0)
@@ -213,7 +211,8 @@ int publisher_request_open(struct hermes_publisher *p, const struct wire_publish
 int publisher_request_epoch(struct hermes_publisher *p, struct wire_epoch *found, uint64_t until_ns)
 {
     struct wire_epoch_find request = {.topic_id = p->topic_id, .epoch = p->epoch};
-    forget_other(p, p->asked.type != WIRE_EPOCH_FIND);
+    if (p->asked.type != WIRE_EPOCH_FIND)
+        forget_asked(p);
     int rc = p->asked.type != 0 ? HERMES_OK : ask(p, WIRE_EPOCH_FIND, &request, sizeof request);
     if (rc == 0)
         rc = await_answer(p, until_ns);
@@ -371,8 +370,9 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
         return error_set(&client->error, HERMES_ENOMEM, "a publisher");
     rc = open_first(p, &request);
     if (rc < 0) {
+        forget_asked(p);
         publisher_decline(p);
-        publisher_free(p); /* an answer that is late closes what it brings */
+        publisher_free(p);
         return rc;
     }
     publisher_install(p);
@@ -444,6 +444,7 @@ int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns)
         say_what_becomes(p, missing);
     /* The goodbye is answered soon, or by a broker that does not run at the moment. */
     publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
+    forget_asked(p);
     publisher_decline(p);
     publisher_free(p);
     return missing > INT64_MAX ? INT64_MAX : (int64_t)missing;

@@ -51,6 +51,8 @@ int wire_request_bytes(uint8_t type)
     case WIRE_PUBLISHER_MAPPED:
     case WIRE_CLOSE:
         return sizeof(struct wire_handle);
+    case WIRE_FORGET:
+        return sizeof(struct wire_forget);
     case WIRE_WINDOW_OPEN:
         return sizeof(struct wire_window);
     case WIRE_SEGMENT_OPEN:

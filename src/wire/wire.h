@@ -56,6 +56,7 @@ enum wire_type {
     WIRE_EPOCH = 42,            /* wire_epoch */
     WIRE_BROKER_DESCRIBE = 43,  /* nothing -> WIRE_BROKER */
     WIRE_BROKER = 44,           /* wire_broker */
+    WIRE_FORGET = 45,           /* wire_forget -> WIRE_OK */
 };
 
 struct wire_hello {
@@ -279,6 +280,11 @@ struct wire_handle {
     uint32_t reserved;
 };
 
+/* Nobody waits for the answer to that request of the session any more: what it opened is closed. */
+struct wire_forget {
+    uint64_t correlation;
+};
+
 struct wire_window {
     uint64_t topic_id;
     uint32_t epoch;
@@ -317,6 +323,7 @@ _Static_assert(sizeof(struct wire_segment) == 24, "segment");
 _Static_assert(sizeof(struct wire_place) == 24, "place");
 _Static_assert(sizeof(struct wire_window) == 16, "window");
 _Static_assert(sizeof(struct wire_handle) == 8, "handle");
+_Static_assert(sizeof(struct wire_forget) == 8, "forget");
 _Static_assert(sizeof(struct wire_epoch_find) == 16, "epoch_find");
 _Static_assert(sizeof(struct wire_epoch) == 40, "epoch");
 
