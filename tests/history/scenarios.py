@@ -120,6 +120,46 @@ def a_publisher_idle_over_a_brokers_death_is_fenced_by_two_successors(world):
     idle_over_a_death(world, 2)
 
 
+def away_for_a_hundred_epochs(world, *commands, **options):
+    """More than the status page remembers: the broker is asked what became of the publisher's own."""
+    begin(world, **options)
+    first = opened(world, 1, wait_ms=50)
+    first.do("publish 5 100", "batch 20 100")
+    lose_session(world, first)
+    other = world.publisher(2)
+    for _ in range(100):
+        other.do(f"open {TOPIC} 1000 5000", *commands, "close")
+    first.do("confirmed", "publish 1 100", "wait committed 1000", "publish 3 100", "confirmed", "close")
+
+
+@scenario()
+def a_publisher_that_was_away_for_a_hundred_epochs_is_fenced(world):
+    away_for_a_hundred_epochs(world, "publish 2 100")
+
+
+@scenario()
+def a_publisher_that_was_away_for_a_hundred_empty_epochs_goes_on(world):
+    away_for_a_hundred_epochs(world)
+
+
+@scenario()
+def a_producer_that_was_away_for_a_hundred_others_loses_nothing(world):
+    away_for_a_hundred_epochs(world, "publish 2 100", shared=True)
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def what_waits_over_a_hundred_epochs_is_told_of(world):
+    """Committed to a window that was sealed meanwhile."""
+    begin(world)
+    first = opened(world, 1, wait_ms=50)
+    first.do("publish 5 100", "wait durable 5000", "claim 100")
+    restart(world)
+    other = world.publisher(2)
+    for _ in range(100):
+        other.do(f"open {TOPIC} 1000 5000", "publish 2 100", "close")
+    first.do("commit", "wait committed 1000", "publish 3 100", "confirmed", "close")
+
+
 @scenario(config="[broker]\ngrace_ms = 50\n", disk="128M")
 def a_batch_that_is_fenced_says_how_many_are_in(world):
     """Stopped in the middle of a batch, over a broker's death and a successor's coming."""

@@ -36,6 +36,10 @@ class Plan:
         Play(self, world).run()
 
 
+def any_reader(rng):
+    return (rng.choice(["first", "first", "end"]), rng.random() < 0.7, rng.choice([0, 0, 20]), rng.random() < 0.3)
+
+
 def plan(seed):
     rng = random.Random(seed)
     topic = {
@@ -53,7 +57,7 @@ def plan(seed):
         config={"grace_ms": rng.choice([20, 100, 500]), "ring": rng.choice(["256K", "256K", "1M"]), "disk": rng.choice(["24M", "64M"])},
         reply_ms=rng.choice([300, 300, None]),
         publishers=publishers,
-        subscribers=[(rng.choice(["first", "first", "end"]), rng.random() < 0.7, rng.choice([0, 0, 20]), rng.random() < 0.3) for _ in range(rng.randint(1, 3))],
+        subscribers=[any_reader(rng) for _ in range(rng.randint(1, 3))],
         wait_ms=[rng.choice([20, 200, 2000]) for _ in range(publishers)],
         no_wait=[rng.random() < 0.3 for _ in range(publishers)])
     calm = rng.random() < 0.3  # the broker lives: what was handed over must be there
@@ -101,7 +105,8 @@ def stormy_steps(topic):
         return ("handover", rng.randrange(made.publishers), rng.randrange(made.publishers), rng.randint(1, 30))
 
     steps = [a_while("restart", 200), a_while("restart", 200), any_publisher("die_together"), absent, absent, handover, failed_start,
-             a_while("fill_shm", 300), a_while("halt_and_kill", 100), a_while("stop", 200)]
+             a_while("fill_shm", 300), a_while("halt_and_kill", 100), a_while("stop", 200), a_while("stop_short", 15),
+             a_while("start_short", 30)]
     if topic["durability"] != "memory":  # it ends with an orderly stop, as documented: the less often
         steps += [a_while("stop", 200), a_while("stop_full", 200)]
     return steps
@@ -261,6 +266,16 @@ class Play:
     def stop(self, ms):
         self.world.stop()
         self.flow(ms)
+        self.world.start()
+
+    def stop_short(self, ms):
+        self.world.stop_and_kill(ms / 1000)
+        self.world.start()
+
+    def start_short(self, ms):
+        self.world.kill()
+        for part in (3, 1, 2):
+            self.world.start_and_kill(ms * part / 3000)
         self.world.start()
 
     def stop_full(self, ms):

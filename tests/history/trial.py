@@ -114,7 +114,8 @@ class Trial:
         """is_free: nobody else has the topic. Else it may have to wait for another, who has it."""
         patience = PATIENCE_MS if is_free else SHORT_PATIENCE_MS
         before = len(read_calls(publisher.name, publisher.log))
-        publisher.do("abort", f"set_wait {patience}", f"wait committed {patience}", f"wait durable {patience}", "confirmed", "poll", "close")
+        publisher.do("abort", f"set_wait {patience}", f"wait committed {patience}", f"wait durable {patience}", "confirmed", "poll",
+                     "close")
         for call in read_calls(publisher.name, publisher.log)[before:]:
             if is_free and call.what == "wait" and call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
                 self.verdicts.append(Verdict("stuck", f"{publisher.name}: not {call.asked['what']} after {patience} ms, though nothing "

@@ -165,9 +165,12 @@ class World:
 
     # ---- the broker ----
 
+    def spawn(self, *before):
+        return subprocess.Popen([*before, os.path.join(self.bin, "hermesd")], env=self.environment, stdout=subprocess.PIPE,
+                                stderr=self.messages)
+
     def launch(self, *before):
-        process = subprocess.Popen([*before, os.path.join(self.bin, "hermesd")], env=self.environment,
-                                   stdout=subprocess.PIPE, stderr=self.messages)
+        process = self.spawn(*before)
         ready = select.select([process.stdout], [], [], STUCK_SECONDS)[0]
         line = process.stdout.readline() if ready else b""
         return process, b"serving" in line
@@ -199,6 +202,22 @@ class World:
             self.kill()
             raise Violation("hang", f"the broker did not stop for {seconds} s")
         return self.reap()
+
+    def stop_and_kill(self, seconds):
+        """An orderly stop that is cut short."""
+        self.note("broker is told to stop")
+        self.broker.send_signal(signal.SIGTERM)
+        time.sleep(seconds)
+        self.kill()
+
+    def start_and_kill(self, seconds):
+        """A start that is cut short."""
+        self.note("broker starts, for a moment")
+        process = self.spawn()
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
     def reap(self):
         code = self.broker.wait()
