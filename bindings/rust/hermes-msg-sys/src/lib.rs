@@ -98,6 +98,24 @@ pub struct hermes_header_t {
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
+pub struct hermes_broker_info_t {
+    pub size: usize,
+    pub engine: [c_char; 16],
+    pub pid: u32,
+    pub uid: u32,
+    pub sessions: u32,
+    pub topics: u32,
+    pub uptime_ns: u64,
+    pub longest_turn_ns: u64,
+    pub notes_lost: u64,
+    pub membarrier: u32,
+    pub instance: u32,
+    pub longest_own_ns: u64,
+    pub blocked_turns: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
 pub struct hermes_message_t {
     pub position: u64,
     pub sequence: u64,
@@ -262,6 +280,7 @@ extern "C" {
     pub fn hermes_disconnect(client: *mut hermes_client_t) -> i64;
     pub fn hermes_forget(client: *mut hermes_client_t);
     pub fn hermes_ping(client: *mut hermes_client_t) -> c_int;
+    pub fn hermes_broker_describe(client: *mut hermes_client_t, info: *mut hermes_broker_info_t) -> c_int;
     pub fn hermes_last_error(client: *const hermes_client_t) -> *const c_char;
 
     pub fn hermes_topic_create(

@@ -29,6 +29,10 @@ fn facts() -> Vec<(String, i128)> {
     facts! {
         structs {
             hermes_header_t { magic, version, type_ = type, flags, sequence, timestamp, length, crc }
+            hermes_broker_info_t {
+                size, engine, pid, uid, sessions, topics, uptime_ns, longest_turn_ns, notes_lost, membarrier, instance,
+                longest_own_ns, blocked_turns
+            }
             hermes_message_t { position, sequence, timestamp, payload, length, flags }
             hermes_slice_t { data, length }
             hermes_topic_options_t {
