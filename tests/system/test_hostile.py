@@ -1,4 +1,5 @@
 """Clients that do not keep the rules. Whatever they do, the broker goes on for the others."""
+import glob
 import json
 import mmap
 import os
@@ -349,6 +350,44 @@ class Hostile(Case):
         rows = self.broker.run("sub", "t", "--from", "first", "--timeout", "0", "--format", "raw").stdout
         self.assertGreaterEqual(rows.count(b"....................................................."), 100000)
         self.still_serves()
+
+    def test_a_ring_full_of_padding(self):
+        """Frames that are no messages, and whose publisher leaves: the broker comes to their end."""
+        self.broker.run("topic", "create", "t", "--shared")
+        s, ring, fds, _ = self.open_ring("t")
+        for at in range(4096, len(ring), 64):
+            ring[at + 8:at + 32] = self.frame(kind=0, length=32)[8:]
+            ring[at:at + 8] = self.frame(kind=0, length=32)[:8]
+        os.write(fds[2], struct.pack("<Q", 1))
+        s.close()
+        self.assertEqual(self.broker.run("pub", "t", data=b"fine\n").stdout, b"1\n")
+        while self.broker.info("t")["publishers"] > 0:
+            pass
+        self.assertEqual(self.broker.run("sub", "t", "--from", "first", "-t", "0").stdout, b"fine\n")
+
+    def test_a_stray_store_into_a_window_that_the_broker_writes(self):
+        """By a process of the broker's user, which can do worse: the topic gets another window, its publishers go on."""
+        self.broker.run("topic", "create", "t", "--shared")
+        publisher = self.broker.popen("pub", "t", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        publisher.stdin.write(b"first\n")
+        publisher.stdin.flush()
+        self.wait_for(lambda: self.broker.info("t")["last_sequence"] == 1, "it is there")
+        window = next(path for path in glob.glob("/dev/shm/hermes-*/*.window") if self.is_ours(path))
+        before = self.broker.info("t")["epoch"]
+        with open(window, "r+b") as file:
+            memory = mmap.mmap(file.fileno(), 0)
+        memory[4096 + 64:4096 + 96] = self.frame(sequence=77)
+        self.wait_for(lambda: self.broker.info("t")["epoch"] > before, "another window")
+        publisher.stdin.write(b"second\n")
+        publisher.stdin.close()
+        self.assertEqual(publisher.wait(timeout=60), 0)
+        self.told("malformed frame")
+        self.assertEqual(self.broker.run("sub", "t", "--from", "first", "-t", "0").stdout, b"first\nsecond\n")
+        self.still_serves()
+
+    def is_ours(self, path):
+        with open(os.path.join(os.path.dirname(path), ".home"), "rb") as file:
+            return self.broker.home.encode() in file.read()
 
     def test_malformed_frame_in_an_exclusive_window(self):
         self.broker.run("topic", "create", "t")
