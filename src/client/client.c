@@ -87,7 +87,7 @@ int client_request(struct hermes_client *client, enum wire_type type, const void
                    enum wire_type expected, uint32_t expected_bytes)
 {
     struct channel *channel = &client->channel;
-    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns), before = channel->correlation;
     int rc = ensure_now(client, until_ns);
     if (rc == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
@@ -97,7 +97,7 @@ int client_request(struct hermes_client *client, enum wire_type type, const void
     if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
-    if (rc == HERMES_ETIMEOUT && opens(type))
+    if (rc == HERMES_ETIMEOUT && opens(type) && channel->correlation > before)
         client_forget(client, channel->correlation);
     return rc;
 }

@@ -71,6 +71,7 @@ class Trial:
     def settle(self):
         world = self.world
         world.disk.make_room()
+        world.disk.resize("1G")  # for however much a fast machine has published
         world.shm.make_room()
         if world.is_up():
             world.go_on()
