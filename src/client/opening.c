@@ -69,11 +69,24 @@ bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel)
     return true;
 }
 
+/* The answer is not wanted any more, whether it is there or not. */
+static void forget_asked(struct hermes_publisher *p)
+{
+    if (p->asked.type == WIRE_PUBLISHER_OPEN)
+        client_forget(p->client, p->asked.correlation);
+    drop_fds(&p->asked);
+    p->asked.type = 0;
+}
+
 /* The answer to what was asked last. HERMES_EDISCONNECTED: it is not there yet, or (nothing is asked any more
  * then) never comes. */
 static int await_answer(struct hermes_publisher *p, uint64_t until_ns)
 {
     struct hermes_client *client = p->client;
+    if (p->asked.answered && p->asked.correlation <= client->channel.connected) {
+        forget_asked(p); /* what an earlier session was given ended with it */
+        return HERMES_EDISCONNECTED;
+    }
     if (!p->asked.answered) {
         int rc = channel_receive(&client->channel, p->asked.correlation, until_ns, &client->error);
         if (rc < 0 && rc != HERMES_ETIMEOUT)
@@ -86,15 +99,6 @@ static int await_answer(struct hermes_publisher *p, uint64_t until_ns)
     if (p->asked.error < 0)
         client->error = p->asked.text;
     return p->asked.error;
-}
-
-/* The answer is not wanted any more, whether it is there or not. */
-static void forget_asked(struct hermes_publisher *p)
-{
-    if (p->asked.type == WIRE_PUBLISHER_OPEN)
-        client_forget(p->client, p->asked.correlation);
-    drop_fds(&p->asked);
-    p->asked.type = 0;
 }
 
 static struct map *map_of(struct attachment *attached, const struct wire_publisher *opened, unsigned index)

@@ -98,6 +98,28 @@ def closing_on_a_full_disk_loses_nothing(world):
     world.disk.make_room()
 
 
+@scenario()
+def who_closes_while_the_broker_stands_is_told_what_is_not_in(world):
+    """It stands, and dies then: what only the ring had is lost."""
+    begin(world, shared=True)
+    publisher = opened(world, 1, wait_ms=50)
+    publisher.do("publish 10 100", "wait committed 5000")
+    world.halt()
+    publisher.do("batch 20 100", "set_wait 0", "close")
+    restart(world)
+
+
+@scenario()
+def who_closes_without_a_broker_is_told_what_is_not_in(world):
+    """What waits for a broker is lost with who published it."""
+    begin(world)
+    publisher = opened(world, 1, wait_ms=50)
+    publisher.do("publish 10 100", "wait durable 5000")
+    world.stop()
+    publisher.do("batch 20 100", "publish 1 100", "close")
+    world.start()
+
+
 # ---- epochs ----
 
 def idle_over_a_death(world, successors):

@@ -147,6 +147,7 @@ class World:
         self.home = tempfile.mkdtemp(prefix="hermes-history-")
         self.url = "unix:" + os.path.join(self.home, "broker.sock")
         self.environment = dict(os.environ, HERMES_HOME=self.home)
+        self.patient = dict(self.environment)  # for who is no part of the history
         if reply_ms is not None:
             self.environment["HERMES_REQUEST_TIMEOUT_MS"] = str(reply_ms)
         self.disk = SmallDisk(os.path.join(self.home, "data"), disk)
@@ -298,7 +299,7 @@ class World:
     def hermes(self, *arguments, check=True):
         command = f"hermes {' '.join(arguments)}"
         try:
-            result = subprocess.run([os.path.join(self.bin, "hermes"), *arguments], env=self.environment, capture_output=True,
+            result = subprocess.run([os.path.join(self.bin, "hermes"), *arguments], env=self.patient, capture_output=True,
                                     timeout=STUCK_SECONDS)
         except subprocess.TimeoutExpired:
             raise Violation("hang", f"{command} did not end for {STUCK_SECONDS} s")
