@@ -215,6 +215,8 @@ int subscriber_attach_again(struct hermes_subscriber *s)
     int rc = client_ensure(s->client);
     if (rc == 0)
         rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
+    if (rc == HERMES_ENOTFOUND) /* or not served after this start: the next one may */
+        rc = HERMES_EDISCONNECTED;
     if (rc < 0)
         return rc;
     fresh.reader.lost = s->reader.lost;
