@@ -59,7 +59,7 @@ struct broker {
 
     struct topic *topics; /* by name */
     unsigned topic_count;
-    struct topic *unserved;  /* known by name and id alone, while topics are loaded */
+    struct topic *unserved;  /* that could not be loaded: known by name, and by id if that could be read */
     bool unread;             /* a definition could not be read: nobody knows what belongs to its topic */
     uint64_t grace_until_ns; /* while subscribers of before a crash may come back; 0: that is over */
 
@@ -69,6 +69,8 @@ struct broker {
      * it. */
     void (*answer)(struct session *session);
     void (*leave)(struct session *session);
+    /* That topic is deleted: sessions let go of it. */
+    void (*let_go)(struct topic *topic);
 
     unsigned rings;          /* in all topics: is there anything to sequence? */
     struct topic *sequenced; /* where the sequencer's next turn begins; NULL: at the first */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,5 +205,9 @@ int config_load(struct config *config, const char *path, struct error_text *text
     if (line != 0 && parse.error == 0)
         return error_set(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
     set_limits(config);
+    if (parse.error == 0 && config->segment_bytes % config->window_bytes != 0)
+        return error_set(text, HERMES_EINVALID,
+                         "%s: a segment of %" PRIu64 " bytes is no multiple of a window of %" PRIu64, path,
+                         config->segment_bytes, config->window_bytes);
     return parse.error;
 }

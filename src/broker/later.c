@@ -26,7 +26,7 @@ static void done(struct job *job)
     struct later *later = &session->later;
     struct topic *topic = later->topic;
     later->waits = false;
-    later->worked = later->work != NULL;
+    later->worked = later->work != NULL && !job->refused;
     later->turn = job->queue;
     if (session->over)
         session->broker->leave(session); /* may free it */
@@ -35,8 +35,14 @@ static void done(struct job *job)
     topic_release(topic);
 }
 
+static bool begins(struct job *job)
+{
+    struct session *session = of(job);
+    return session->later.begins(session);
+}
+
 static int submit(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
-                  struct task *removes)
+                  bool (*asked)(struct session *session))
 {
     struct later *later = &session->later;
     later->waits = true;
@@ -44,11 +50,11 @@ static int submit(struct session *session, struct topic *topic, struct job_queue
     later->turn = NULL;
     later->topic = topic;
     later->work = what;
-    later->job = (struct job){.work = what == NULL ? NULL : work, .done = done};
+    later->begins = asked;
+    later->job = (struct job){
+        .begin = asked == NULL ? NULL : begins, .work = what == NULL ? NULL : work, .done = done};
     topic_hold(topic);
     topic_look(topic);
-    if (removes != NULL)
-        job_removes(&later->job, removes);
     workers_submit(&session->broker->workers, queue, &later->job);
     return LATER;
 }
@@ -59,9 +65,9 @@ int later_turn(struct session *session, struct topic *topic, struct job_queue *q
 }
 
 int later_work(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
-               struct task *removes)
+               bool (*asked)(struct session *session))
 {
-    return submit(session, topic, queue, what, removes);
+    return submit(session, topic, queue, what, asked);
 }
 
 bool later_result(struct session *session, later_work_t what, int *rc, struct error_text *text)

@@ -26,10 +26,13 @@ int later_turn(struct session *session, struct topic *topic, struct job_queue *q
 
 typedef int (*later_work_t)(struct session *session, struct topic *topic, struct error_text *text);
 
-/* LATER: in its turn, work() runs on a worker. It may fill in session->reply and session->fds. removes (may
- * be NULL): a task that is out before it begins. */
+/*
+ * LATER: in its turn, work() runs on a worker. It may fill in session->reply and session->fds. begins (NULL:
+ * it does) is asked on the loop when the turn has come, for what may have changed since: false: no work, and
+ * the request is handled again. It may name tasks that are to be out (job_removes(&session->later.job, ...)).
+ */
 int later_work(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t work,
-               struct task *removes);
+               bool (*begins)(struct session *session));
 
 /* Was that work done for this request? *rc is what it returned, text its sentence. Once. */
 bool later_result(struct session *session, later_work_t work, int *rc, struct error_text *text);

@@ -278,7 +278,8 @@ static void prepare(struct loop *loop, const struct config *config)
                    .uid = geteuid(),
                    .membarrier = barrier_register(),
                    .answer = request_answer,
-                   .leave = request_leave},
+                   .leave = request_leave,
+                   .let_go = request_let_go},
         .lock_fd = -1,
         .socket_lock_fd = -1,
         .listen_fd = -1,
@@ -334,6 +335,7 @@ static void release(struct loop *loop)
     persister_stop(&loop->broker.persister);
     scrubber_stop(&loop->broker.scrubber);
     workers_stop(&loop->broker.workers);
+    topics_forget_unserved(&loop->broker);
     poller_close(loop->broker.poller);
     if (loop->listen_fd >= 0)
         close(loop->listen_fd);
@@ -449,11 +451,10 @@ int loop_close(struct loop *loop, struct error_text *text)
     listener_stop(&loop->listener);
     unlink(loop->broker.config.location.socket);
     loop->bound = false;
-    for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next)
-        if (!topic->opening)
-            group_stop_all(topic);
     session_close_all(&loop->broker);
-    workers_drain(&loop->broker.workers);       /* what was begun is finished, while topics are there */
+    workers_drain(&loop->broker.workers); /* what was begun is finished, while topics are there */
+    for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next)
+        group_stop_all(topic);
     int rc = topics_close(&loop->broker, text); /* takes all tasks out */
     release(loop);
     return rc;

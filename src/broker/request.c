@@ -64,6 +64,9 @@ static int find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES]
     *topic = topic_find(session->broker, name);
     if (*topic != NULL && (*topic)->opening) /* known once its creation is through */
         return later_turn(session, *topic, &(*topic)->turns);
+    if (*topic == NULL && topics_is_unserved(session->broker, name))
+        return error_set(text, HERMES_EIO,
+                         "topic '%s' is on the disk, but is not served: see the broker's notes", name);
     return *topic == NULL || (*topic)->deleting
                ? error_set(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
                : HERMES_OK;
@@ -385,8 +388,8 @@ static int epoch_find(struct session *session, const struct wire_epoch_find *req
     if (later_result(session, find_epoch, &rc, text))
         return rc;
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
-    return topic == NULL ? error_set(text, HERMES_ECLOSED, "that topic was deleted")
-                         : later_work(session, topic, &topic->reading, find_epoch, NULL);
+    return topic == NULL || topic->deleting ? error_set(text, HERMES_ECLOSED, "that topic was deleted")
+                                            : later_work(session, topic, &topic->reading, find_epoch, NULL);
 }
 
 /* ---- subscribers ---- */
@@ -494,7 +497,7 @@ static int want_dead_letter(struct session *session, const struct topic *topic,
     if (letters == NULL) {
         struct wire_topic_create create = {.durability = topic->durability, .shared = 1};
         snprintf(create.topic, sizeof create.topic, "%s", request->dead_letter);
-        rc = topics_create(session->broker, &create, &letters, text);
+        rc = topics_create(session->broker, session->uid, &create, &letters, text);
         if (rc < 0)
             return rc;
         later_change(session, letters);
@@ -526,6 +529,21 @@ static int delete_group(struct session *session, struct topic *topic, struct err
     return rc;
 }
 
+/* Others may have been before it: the group is looked up in the turn in which it is worked on. */
+static bool group_begins(struct session *session)
+{
+    const struct wire_group *request = (const void *)session->request.payload;
+    struct topic *topic = session->later.topic;
+    struct group *group = NULL;
+    struct error_text ignored;
+    if (topic->deleting)
+        return false;
+    int rc = group_find(session, topic, request->group, &group, &ignored);
+    if (rc == 0)
+        job_removes(&session->later.job, &group->kept.task);
+    return rc == 0 || (rc == HERMES_ENOTFOUND && session->later.work == delete_group);
+}
+
 static int administer_group(struct session *session, const struct wire_group *request, later_work_t work,
                             struct error_text *text)
 {
@@ -539,15 +557,15 @@ static int administer_group(struct session *session, const struct wire_group *re
     if (work == create_group && request->dead_letter[0] != 0 &&
         (rc = want_dead_letter(session, topic, request, text)) != 0)
         return rc;
-    if (!later_may_use(session, &topic->affairs))
-        return later_turn(session, topic, &topic->affairs);
     if (work == create_group)
         return later_work(session, topic, &topic->affairs, work, NULL);
-    struct group *group = NULL;
+    if (!later_may_use(session, &topic->affairs))
+        return later_turn(session, topic, &topic->affairs);
+    struct group *group;
     rc = group_find(session, topic, request->group, &group, text);
     if (rc < 0 && (rc != HERMES_ENOTFOUND || work != delete_group))
         return rc;
-    return later_work(session, topic, &topic->affairs, work, group == NULL ? NULL : &group->kept.task);
+    return later_work(session, topic, &topic->affairs, work, group_begins);
 }
 
 static int list_groups(struct session *session, struct topic *topic, struct error_text *text)
@@ -717,7 +735,7 @@ static int create(struct session *session, const struct wire_topic_create *reque
         return later_turn(session, topic, &topic->turns);
     if (topic != NULL)
         return error_set(text, HERMES_EEXISTS, "topic '%s'", request->topic);
-    if ((rc = topics_create(session->broker, request, &topic, text)) < 0)
+    if ((rc = topics_create(session->broker, session->uid, request, &topic, text)) < 0)
         return rc;
     later_change(session, topic);
     topic_release(topic);
@@ -766,9 +784,9 @@ static int alter(struct session *session, const struct wire_topic_alter *request
 }
 
 /* Subscribers read what they have mapped and are then told that it is closed. */
-static void let_go_of(struct broker *broker, struct topic *topic)
+void request_let_go(struct topic *topic)
 {
-    for (struct session *session = broker->sessions; session != NULL; session = session->next)
+    for (struct session *session = topic->broker->sessions; session != NULL; session = session->next)
         for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
             if (session->handles[i].id != 0 && session->handles[i].topic == topic) {
                 session->handles[i].id = 0;
@@ -787,7 +805,6 @@ static int delete (struct session *session, const struct wire_topic *request, st
         if ((rc = topics_delete(topic, text)) < 0)
             return rc;
         later_change(session, topic);
-        let_go_of(session->broker, topic);
     }
     if (is_changed(session, &rc, text))
         return done(session, rc);

@@ -10,4 +10,7 @@ void request_answer(struct session *session);
 /* The session is over: drops what it holds, and frees it, at once or later. */
 void request_leave(struct session *session);
 
+/* The topic is deleted: whoever has it reads what is mapped, and is then told. */
+void request_let_go(struct topic *topic);
+
 #endif

@@ -126,6 +126,13 @@ void ring_free(struct ring *ring)
 
 /* ---- lines ---- */
 
+/* Whoever lost its ring with a broker has reason to ask, and is asked to be quick: its line goes last. */
+static uint64_t age_of(const struct topic *topic, int line)
+{
+    bool lost = atomic_load(&topic->log.status->rings[line].ended) == RING_LOST;
+    return lost ? UINT64_MAX : topic->ring_ends[line];
+}
+
 /* A line that is free; else the one whose ring ended longest ago: its producer did not ask so far. */
 static int find_line(const struct topic *topic)
 {
@@ -135,7 +142,7 @@ static int find_line(const struct topic *topic)
             continue;
         if (atomic_load(&topic->log.status->rings[i].id) == 0)
             return i;
-        if (found < 0 || topic->ring_ends[i] < topic->ring_ends[found])
+        if (found < 0 || age_of(topic, i) < age_of(topic, found))
             found = i;
     }
     return found;
@@ -157,7 +164,7 @@ static void begin_line(struct topic *topic, struct ring *ring)
     atomic_store(&line->log_position, topic->log.writer.position);
     atomic_store(&line->log_sequence, topic->log.writer.sequence - 1);
     atomic_store(&line->refused, 0);
-    atomic_store(&line->ended, 0);
+    atomic_store(&line->ended, RING_TAKEN_FROM);
     atomic_store(&topic->log.status->ring_marks[ring->index], ring->id);
 }
 
@@ -296,7 +303,7 @@ static void remove_ring(struct ring *ring)
     if (!ring->keeps_line)
         atomic_store(&status->rings[ring->index].id, 0);
     /* Release pairs with the producer's acquire: consumed_sequence is final. */
-    atomic_store_explicit(&status->rings[ring->index].ended, 1, memory_order_release);
+    atomic_store_explicit(&status->rings[ring->index].ended, RING_ENDED, memory_order_release);
     topic->ring_ends[ring->index] = ++topic->last_ring_end;
     topic->rings[ring->index] = NULL;
     topic->ring_count--;

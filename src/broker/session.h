@@ -33,6 +33,7 @@ struct later {
     struct topic *topic;          /* of the job; held until it is done */
     const struct job_queue *turn; /* while the request is handled in that queue's turn */
     int (*work)(struct session *session, struct topic *topic, struct error_text *text);
+    bool (*begins)(struct session *session);
     bool worked; /* and this came of it */
     int result;
     struct error_text text;

@@ -344,13 +344,10 @@ int topic_open_log(struct topic *topic, struct error_text *text)
     if (rc < 0)
         return rc;
     rc = topic->push_back ? open_readers(topic, text) : HERMES_OK;
-    if (rc == 0 && topic->durability != DURABILITY_MEMORY &&
-        (rc = persister_prepare(&topic->persisting)) < 0) {
-        error_set(text, rc, "topic '%s'", topic->name);
-        topic_close_readers(topic, true);
-    }
-    if (rc < 0)
+    if (rc < 0 && topic->log.taken_up)
         log_abandon(&topic->log);
+    else if (rc < 0)
+        (void)log_close(&topic->log, STATE_CLOSED); /* nobody has it: nothing stays in shared memory */
     return rc;
 }
 

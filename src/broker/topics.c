@@ -69,11 +69,22 @@ static void make(struct job *job)
     topic->change_result = rc;
 }
 
+/* Nobody has it yet, and it does not stay. */
+static void unmake(struct topic *topic)
+{
+    char path[PATH_BYTES];
+    topic_path(topic->broker, topic->name, "topic.conf", path);
+    topic_close_readers(topic, false);
+    (void)log_close(&topic->log, STATE_DELETED);
+    unlink(path);
+    topic_remove_remains(topic->broker, topic->name);
+}
+
 static void made(struct job *job)
 {
     struct topic *topic = of_change_job(job);
     if (topic->change_result == 0 && (topic->change_result = topic_begin(topic, &topic->change_text)) < 0)
-        log_abandon(&topic->log); /* no memory: it is served after a restart */
+        unmake(topic);
     if (topic->change_result < 0)
         topic_unlink(topic);
     else
@@ -81,11 +92,20 @@ static void made(struct job *job)
     topic_release(topic);
 }
 
-int topics_create(struct broker *broker, const struct wire_topic_create *request, struct topic **out,
-                  struct error_text *text)
+/* An eighth is for root and the broker's user: nobody else locks them out. */
+static unsigned most_topics(const struct broker *broker, uid_t uid)
 {
-    if (broker->topic_count >= broker->config.topics_max)
-        return error_set(text, HERMES_ELIMIT, "%u topics ([broker] topics_max)", broker->topic_count);
+    unsigned most = broker->config.topics_max;
+    return broker_trusts(broker, uid) ? most : most - most / 8;
+}
+
+int topics_create(struct broker *broker, uid_t uid, const struct wire_topic_create *request,
+                  struct topic **out, struct error_text *text)
+{
+    if (broker->topic_count >= most_topics(broker, uid))
+        return error_set(text, HERMES_ELIMIT, "%u topics%s ([broker] topics_max)", broker->topic_count,
+                         broker_trusts(broker, uid) ? ""
+                                                    : ", and the others are for root and the broker's user");
     struct topic *topic = topic_new(broker, request->topic);
     if (topic == NULL)
         return error_set(text, HERMES_ENOMEM, "topic '%s'", request->topic);
@@ -148,6 +168,7 @@ static void definition_removed(struct job *job)
         topic_release(topic);
         return;
     }
+    topic->broker->let_go(topic);
     poller_cancel(topic->broker->poller, &topic->grace_op);
     topic->change_job = (struct job){.work = remove_log, .done = deleted};
     if (topic->durability != DURABILITY_MEMORY)
@@ -188,14 +209,14 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
         return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
     }
     int rc = topic_read_definition(topic, text);
-    if (rc < 0) {
+    if (rc == HERMES_ENOTFOUND) { /* a creation or a deletion that a crash cut short */
         free(topic);
-        broker->unread |= rc != HERMES_ENOTFOUND;
-        if (rc == HERMES_ENOTFOUND) /* a creation or a deletion that a crash cut short */
-            topic_remove_remains(broker, name);
-        return rc == HERMES_ENOTFOUND ? HERMES_OK : rc;
+        topic_remove_remains(broker, name);
+        return HERMES_OK;
     }
-    rc = topic_open_log(topic, text);
+    broker->unread |= rc < 0;
+    if (rc == 0)
+        rc = topic_open_log(topic, text);
     if (rc == 0 && (rc = topic_begin(topic, text)) < 0) {
         topic_close_readers(topic, true);
         log_abandon(&topic->log);
@@ -210,6 +231,14 @@ static int load_one(struct broker *broker, const char *name, struct error_text *
     return HERMES_OK;
 }
 
+bool topics_is_unserved(const struct broker *broker, const char *name)
+{
+    for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
+        if (strcmp(topic->name, name) == 0)
+            return true;
+    return false;
+}
+
 static bool is_unserved(const struct broker *broker, uint64_t id)
 {
     for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
@@ -218,7 +247,7 @@ static bool is_unserved(const struct broker *broker, uint64_t id)
     return false;
 }
 
-static void forget_unserved(struct broker *broker)
+void topics_forget_unserved(struct broker *broker)
 {
     while (broker->unserved != NULL) {
         struct topic *topic = broker->unserved;
@@ -276,7 +305,6 @@ int topics_load(struct broker *broker, struct error_text *text)
     }
     closedir(directory);
     sweep(broker);
-    forget_unserved(broker);
     return HERMES_OK;
 }
 

@@ -15,9 +15,13 @@ int topics_load(struct broker *broker, struct error_text *text);
  * here on; *topic is held for the caller. Who waits for topic->turns behind them finds topic->change_result,
  * and change_text. HERMES_EEXISTS, HERMES_ELIMIT, HERMES_EINVALID, HERMES_EBUSY: nothing was begun.
  */
-int topics_create(struct broker *broker, const struct wire_topic_create *request, struct topic **topic,
-                  struct error_text *text);
+int topics_create(struct broker *broker, uid_t uid, const struct wire_topic_create *request,
+                  struct topic **topic, struct error_text *text);
 int topics_delete(struct topic *topic, struct error_text *text);
+
+/* Is it on the disk, but could not be loaded? */
+bool topics_is_unserved(const struct broker *broker, const char *name);
+void topics_forget_unserved(struct broker *broker);
 
 /* An orderly stop: everything is stored. Blocks. */
 int topics_close(struct broker *broker, struct error_text *text);

@@ -26,6 +26,11 @@ struct hermes_client {
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes);
 
+/* The same with a deadline of the caller's, if that is earlier. */
+int client_request_until(struct hermes_client *client, enum wire_type type, const void *payload,
+                         uint32_t length, enum wire_type expected, uint32_t expected_bytes,
+                         uint64_t until_ns);
+
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);

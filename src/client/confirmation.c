@@ -26,6 +26,15 @@ static bool is_all(const struct hermes_publisher *p, enum hermes_confirmation co
     return confirmation == HERMES_COMMITTED || durable >= standing.log_position;
 }
 
+/* What was confirmed once stays so: durable is committed, too. */
+static void note_confirmed(struct hermes_publisher *p, uint64_t sequence,
+                           enum hermes_confirmation confirmation)
+{
+    for (enum hermes_confirmation c = HERMES_COMMITTED; c <= confirmation; c++)
+        if (sequence > p->confirmed[c])
+            p->confirmed[c] = sequence;
+}
+
 int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
                     uint64_t until_ns)
 {
@@ -34,8 +43,10 @@ int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_c
     for (;;) {
         uint32_t bell = atomic_load_explicit(&p->status->durable_bell, memory_order_acquire);
         if (sequence == UINT64_MAX ? is_all(p, confirmation)
-                                   : hermes_publisher_confirmed(p, confirmation) >= sequence)
+                                   : hermes_publisher_confirmed(p, confirmation) >= sequence) {
+            note_confirmed(p, sequence == UINT64_MAX ? p->writer.sequence - 1 : sequence, confirmation);
             return HERMES_OK;
+        }
         bool may_become = p->kind == WIRE_DIRECT && sequence <= p->confirmed[HERMES_COMMITTED];
         if (p->over != 0 && !may_become)
             return publisher_tell_over(p);

@@ -87,8 +87,11 @@ int64_t hermes_disconnect(hermes_client_t *client)
         return 0;
     uint64_t start_ns = clock_monotonic_ns();
     int64_t missing = 0;
-    while (client->subscribers != NULL) /* first: a member may have a publisher of its own */
+    while (client->subscribers != NULL) { /* first: a member may have a publisher of its own */
+        client->subscribers->handle =
+            0; /* the end of the session closes it: no answer has to be waited for */
         hermes_subscriber_close(client->subscribers);
+    }
     while (client->publishers != NULL)
         missing += publisher_close(client->publishers, start_ns);
     if (missing > 0)

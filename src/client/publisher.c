@@ -218,10 +218,10 @@ __attribute__((noinline)) static int64_t batch_slow(struct hermes_publisher *p, 
     uint64_t after = publisher_accepted(p);
     if (after <= before)
         return rc;
-    if (p->confirms && rc == 0)
-        rc = publisher_await(p, UINT64_MAX, HERMES_DURABLE, until_ns);
-    else
-        rc = HERMES_OK;
+    rc = HERMES_OK;
+    if (p->confirms) /* what is in counts as published when it is durable, whatever stopped the others */
+        rc = publisher_await(p, p->over != 0 ? p->confirmed[HERMES_COMMITTED] : UINT64_MAX, HERMES_DURABLE,
+                             until_ns);
     return rc < 0 ? rc : (int64_t)(after - before);
 }
 

@@ -138,8 +138,10 @@ static int send_backlog(struct hermes_publisher *p)
 
 /* Whatever the broker says no for may pass: a topic that is not served after this start, a successor that is
  * still there, no room. Its sentence is kept. */
-static int not_yet(int rc)
+static int not_yet(struct hermes_publisher *p, int rc)
 {
+    if (rc == HERMES_ENOTFOUND) /* the broker knows all topics that are on its disk */
+        return end(p, HERMES_ECLOSED, false);
     return rc < 0 ? HERMES_EDISCONNECTED : rc;
 }
 
@@ -149,8 +151,10 @@ static bool follows(const struct hermes_publisher *p)
 {
     if (p->opened.kind != WIRE_DIRECT || p->kind != WIRE_DIRECT)
         return p->opened.kind == p->kind;
-    return p->opened.sequence == p->end_sequence || (p->durability == HERMES_DURABILITY_MEMORY &&
-                                                     p->opened.sequence == 1 && status_is_closed(p->status));
+    /* A memory topic that ended with its broker begins anew: then its count says nothing about ours. */
+    if (p->durability == HERMES_DURABILITY_MEMORY && status_is_closed(p->status))
+        return p->opened.sequence == 1;
+    return p->opened.sequence == p->end_sequence;
 }
 
 static int install(struct hermes_publisher *p)
@@ -177,7 +181,7 @@ static int open_another(struct hermes_publisher *p, uint64_t until_ns)
         request.resume_ring = p->resume_ring;
         request.resume_ring_id = p->resume_ring_id;
     }
-    int rc = not_yet(publisher_request_open(p, &request, until_ns));
+    int rc = not_yet(p, publisher_request_open(p, &request, until_ns));
     if (rc == 0 && p->opened.resumed) { /* asked for while our window was still open */
         publisher_decline(p);
         rc = HERMES_EDISCONNECTED;
@@ -195,7 +199,7 @@ static int resume_window(struct hermes_publisher *p, uint64_t until_ns)
     if (!p->writer.owner_changed && p->writer.seal == atomic_load(p->writer.mark) &&
         channel_is_up(&p->client->channel))
         return send_backlog(p);
-    int rc = not_yet(publisher_request_open(p, &request, until_ns));
+    int rc = not_yet(p, publisher_request_open(p, &request, until_ns));
     if (rc < 0)
         return rc;
     if (p->opened.resumed) {

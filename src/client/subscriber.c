@@ -111,6 +111,8 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
         if (rc == HERMES_ECLOSED && atomic_load(&status->state) == STATE_CLOSED)
             rc = error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
                            s->topic);
+        else if (rc == HERMES_ECLOSED)
+            rc = error_set(&client->error, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
     }
     if (rc < 0) {
         map_release(&s->status_map);
@@ -215,13 +217,20 @@ int subscriber_attach_again(struct hermes_subscriber *s)
     int rc = client_ensure(s->client);
     if (rc == 0)
         rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
-    if (rc == HERMES_ENOTFOUND) /* or not served after this start: the next one may */
+    if (rc == HERMES_EIO) /* not served after this start: the next one may */
         rc = HERMES_EDISCONNECTED;
+    if (rc == 0 && fresh.topic_id != s->topic_id) { /* another topic of that name */
+        detach(&fresh);
+        subscriber_close_handle(&fresh);
+        rc = HERMES_ENOTFOUND;
+    }
+    if (rc == HERMES_ENOTFOUND)
+        return error_set(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
     if (rc < 0)
         return rc;
     fresh.reader.lost = s->reader.lost;
     fresh.reader.corrupt = s->reader.corrupt;
-    bool stored = s->reader.stored && fresh.topic_id == s->topic_id;
+    bool stored = s->reader.stored;
     detach(s);
     *s = fresh;
     s->reader.source.context = s;

@@ -1,6 +1,7 @@
 #include "io/location.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +56,12 @@ int location_find(struct location *location, struct error_text *text)
         rc = put(location->data, "/var/lib", "hermes", text);
         return rc < 0 ? rc : put(location->config, "/etc", "hermes/hermes.conf", text);
     }
-    if (user == NULL || user[0] == 0)
-        user = "/tmp";
+    if (user == NULL || user[0] == 0) { /* not in /tmp, where anybody could have put a configuration */
+        const struct passwd *entry = getpwuid(geteuid());
+        if (entry == NULL || entry->pw_dir == NULL || entry->pw_dir[0] != '/')
+            return error_set(text, HERMES_ENOTFOUND, "no home directory: set HOME, or HERMES_HOME");
+        user = entry->pw_dir;
+    }
     if (rc == 0)
         rc = state != NULL && state[0] != 0 ? put(directory, state, "hermes", text)
                                             : put(directory, user, ".local/state/hermes", text);

@@ -20,6 +20,18 @@ static void other_path(const struct log *log, const char *suffix, char *path, si
     snprintf(path, size, "%s.%s", log->prefix, suffix);
 }
 
+static void remove_shared(const struct log *log)
+{
+    static const char *const files[] = {"bell", "status", "epochs"};
+    char path[320];
+    log_window_path(log->prefix, log->epoch, path, sizeof path);
+    unlink(path);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        other_path(log, files[i], path, sizeof path);
+        unlink(path);
+    }
+}
+
 static void log_forget(struct log *log)
 {
     map_release(&log->status_map);
@@ -172,17 +184,21 @@ static void repair_journal(struct log *log)
 {
     struct status *status = log->status;
     uint64_t ring = atomic_load(&status->journal_ring);
-    uint32_t line = atomic_load(&status->journal_line);
-    if (ring != 0 && line < STATUS_RINGS && atomic_load(&status->rings[line].id) == ring) {
+    uint32_t index = atomic_load(&status->journal_line);
+    if (ring != 0 && index < STATUS_RINGS && atomic_load(&status->rings[index].id) == ring) {
+        struct status_ring *line = &status->rings[index];
         uint64_t position = atomic_load(&status->journal_log_position), messages = 0, bytes;
         hermes_header_t header;
         int rc;
         while ((rc = window_poll(log->window->data, log->capacity - 1, position, &header, &bytes)) > 0) {
             messages += rc == POLL_DATA;
             position += bytes;
+            if (rc == POLL_DATA)
+                atomic_store(&line->log_sequence, header.sequence);
         }
-        atomic_store(&status->rings[line].consumed_sequence,
-                     atomic_load(&status->journal_sequence) + messages);
+        /* As drain() does: who reads how many are in the log finds no earlier end of it than theirs. */
+        atomic_store(&line->log_position, position);
+        atomic_store(&line->consumed_sequence, atomic_load(&status->journal_sequence) + messages);
     }
     atomic_store(&status->journal_ring, 0);
 }
@@ -192,7 +208,8 @@ static void repair_journal(struct log *log)
 static void end_rings(struct status *status)
 {
     for (unsigned i = 0; i < STATUS_RINGS; i++) {
-        atomic_store(&status->rings[i].ended, 1);
+        if (atomic_load(&status->rings[i].ended) == RING_TAKEN_FROM)
+            atomic_store(&status->rings[i].ended, RING_LOST);
         atomic_store(&status->ring_marks[i], 0);
     }
 }
@@ -276,6 +293,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     pthread_mutex_init(&log->lock, NULL);
     log->membarrier = barrier_register();
 
+    bool is_new = false;
     bool survives = false; /* a status page, which may or may not be of use */
     int rc = HERMES_OK;
     if (log->durability != DURABILITY_MEMORY) {
@@ -296,8 +314,10 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         log->taken_up = rc == 0;
         if (rc == HERMES_ENOTFOUND)
             rc = survives ? store_recover(&log->store, text) : HERMES_OK;
-        if (!log->taken_up && rc == 0)
+        if (!log->taken_up && rc == 0) {
             rc = make_status(log, options, text);
+            is_new = rc == 0;
+        }
     }
     if (rc == 0) {
         char path[320];
@@ -307,6 +327,8 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
             rc = error_set_errno(text, "open", path);
     }
     if (rc < 0) {
+        if (is_new)
+            remove_shared(log); /* nobody has it */
         log_forget(log);
         return rc;
     }
@@ -386,18 +408,6 @@ static int store_all(struct log *log)
     while ((done = log_persist(log, log->capacity)) > 0)
         ;
     return done < 0 ? (int)done : log_sync(log);
-}
-
-static void remove_shared(const struct log *log)
-{
-    static const char *const files[] = {"bell", "status", "epochs"};
-    char path[320];
-    log_window_path(log->prefix, log->epoch, path, sizeof path);
-    unlink(path);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        other_path(log, files[i], path, sizeof path);
-        unlink(path);
-    }
 }
 
 int log_close(struct log *log, enum status_state state)

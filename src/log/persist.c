@@ -6,6 +6,13 @@
 #include "log/frames.h"
 #include "log/log.h"
 
+/* A full disk does, and so does a want of descriptors or memory, which keeps a segment from being opened
+ * before a byte of it is written. Any other refusal is final, and never tried again as if it had not been. */
+static bool heals(int rc)
+{
+    return rc == HERMES_EFULL || rc == HERMES_ELIMIT || rc == HERMES_ENOMEM;
+}
+
 static void fail(struct log *log, int error)
 {
     log->failed = true;
@@ -70,8 +77,7 @@ int64_t log_persist(struct log *log, uint64_t limit)
                       &log->error);
     atomic_store_explicit(&status->full, rc == HERMES_EFULL, memory_order_relaxed);
     if (rc < 0) {
-        /* A full disk heals; any other refusal does not, and is never retried as if it had not been. */
-        if (rc != HERMES_EFULL)
+        if (!heals(rc))
             fail(log, rc);
         return rc;
     }

@@ -75,6 +75,12 @@ struct epoch_record {
     uint64_t end_position, end_sequence;
 };
 
+enum ring_end {
+    RING_TAKEN_FROM = 0,
+    RING_ENDED = 1, /* its session was over, and all that it held is in the log */
+    RING_LOST = 2,  /* it died with its broker: its producer may be alive, and ask */
+};
+
 /* One producer's ring of a shared topic, as the sequencer sees it. */
 struct status_ring {
     _Alignas(64) _Atomic uint64_t id;   /* of the ring, never used twice; 0: free */
@@ -83,7 +89,7 @@ struct status_ring {
     _Atomic uint64_t log_position;      /* the log's end when consumed was stored */
     _Atomic uint64_t log_sequence;
     _Atomic uint32_t refused; /* a frame was malformed: enum hermes_error, negated */
-    _Atomic uint32_t ended;   /* 1: nothing more is taken from it */
+    _Atomic uint32_t ended;   /* enum ring_end; not 0: nothing more is taken from it */
 };
 
 struct status {

@@ -200,7 +200,8 @@ int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *tex
 {
     store->checkpoint.position = store->synced_position;
     store->checkpoint.sequence = store->synced_sequence;
-    store->checkpoint.time = clock_realtime_ns();
+    /* What a start may believe: not what a clock says that has only just been set. */
+    store->checkpoint.time = steady_look(&store->clock, clock_realtime_ns(), clock_boot_ns());
     if (epoch > store->checkpoint.epoch)
         store->checkpoint.epoch = epoch;
     int rc = checkpoint_write(store->checkpoint_fd, &store->checkpoint);
