@@ -83,11 +83,12 @@ static bool opens(enum wire_type type)
     return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN;
 }
 
-int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
-                   enum wire_type expected, uint32_t expected_bytes)
+int client_request_until(struct hermes_client *client, enum wire_type type, const void *payload,
+                         uint32_t length, enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns)
 {
     struct channel *channel = &client->channel;
-    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns), before = channel->correlation;
+    uint64_t last_ns = clock_deadline_ns(client->request_timeout_ns), before = channel->correlation;
+    until_ns = until_ns < last_ns ? until_ns : last_ns;
     int rc = ensure_now(client, until_ns);
     if (rc == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
@@ -100,6 +101,12 @@ int client_request(struct hermes_client *client, enum wire_type type, const void
     if (rc == HERMES_ETIMEOUT && opens(type) && channel->correlation > before)
         client_forget(client, channel->correlation);
     return rc;
+}
+
+int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
+                   enum wire_type expected, uint32_t expected_bytes)
+{
+    return client_request_until(client, type, payload, length, expected, expected_bytes, UINT64_MAX);
 }
 
 void client_forget(struct hermes_client *client, uint64_t correlation)

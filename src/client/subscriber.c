@@ -17,6 +17,9 @@ static int away(int rc)
     return rc == HERMES_ETIMEOUT ? HERMES_EDISCONNECTED : rc;
 }
 
+/* So long a broker that came back may take to answer a greeting, and then it is left alone. */
+static const uint64_t greeting_ns = 20000000, greet_again_ns = 1000000000;
+
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
     struct hermes_subscriber *s = context;
@@ -32,7 +35,7 @@ static int open_segment(void *context, enum store_key key, uint64_t value, struc
     return away(client_open_segment(s->client, s->topic_id, key, value, place));
 }
 
-static int request_open(const struct hermes_subscriber *s, struct wire_subscriber *opened)
+static int request_open(const struct hermes_subscriber *s, struct wire_subscriber *opened, uint64_t until_ns)
 {
     struct wire_subscriber_open request = {.durable = 0};
     memcpy(request.topic, s->topic, sizeof request.topic);
@@ -41,8 +44,8 @@ static int request_open(const struct hermes_subscriber *s, struct wire_subscribe
     request.push_back = s->push_back;
     request.resume_reader = s->reader_id;
     request.resume_reader_line = s->reader_line;
-    int rc = client_request(s->client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
-                            sizeof *opened);
+    int rc = client_request_until(s->client, WIRE_SUBSCRIBER_OPEN, &request, sizeof request, WIRE_SUBSCRIBER,
+                                  sizeof *opened, until_ns);
     if (rc == 0)
         memcpy(opened, s->client->channel.reply, sizeof *opened);
     return rc;
@@ -88,7 +91,7 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
 {
     struct hermes_client *client = s->client;
     struct wire_subscriber opened;
-    int rc = request_open(s, &opened);
+    int rc = request_open(s, &opened, UINT64_MAX);
     if (rc < 0)
         return rc;
     s->handle = opened.handle;
@@ -250,8 +253,13 @@ void subscriber_greet_again(struct hermes_subscriber *s)
 {
     struct wire_subscriber opened;
     struct map doorbell = {0};
-    if (request_open(s, &opened) < 0)
+    uint64_t now = clock_monotonic_ns();
+    if (now < s->greet_ns)
         return;
+    if (request_open(s, &opened, now + greeting_ns) < 0) { /* it does not run: messages come without it */
+        s->greet_ns = clock_monotonic_ns() + greet_again_ns;
+        return;
+    }
     /* A log that was closed meanwhile is another's by now: that is found out by reading to its end. */
     bool same = opened.topic_id == s->topic_id &&
                 atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_CLOSED;

@@ -48,6 +48,7 @@ struct hermes_subscriber {
     uint64_t topic_id;
     uint32_t handle;
     uint64_t spin_ns;
+    uint64_t greet_ns; /* a new broker is not greeted before */
     struct map status_map, doorbell_map;
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
     bool starved;              /* the last message wants a broker, and none is there */
