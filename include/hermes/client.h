@@ -433,7 +433,8 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
 
 /*
  * Where to read next. After an error the subscriber stands where it stood, and goes on there:
- * HERMES_EDISCONNECTED when no broker is there to open what is stored. Members of a group stand where the
+ * HERMES_EDISCONNECTED when no broker is there to open what is stored; HERMES_ECLOSED when the topic was
+ * deleted. Members of a group stand where the
  * group does: HERMES_EINVALID for them (see hermes_group_alter()).
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);

@@ -408,6 +408,9 @@ static int may_seek(struct hermes_subscriber *s)
 
 static int sought(struct hermes_subscriber *s, int rc)
 {
+    if (rc == HERMES_ECLOSED &&
+        atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_DELETED)
+        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
     if (rc < 0)
         s->client->error = s->reader.error;
     else if (s->push_back && s->readers != NULL)

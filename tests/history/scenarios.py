@@ -423,34 +423,44 @@ def a_definition_unreadable_once_costs_a_memory_topic_nothing(world):
     failed_start(world, "topic-conf")
 
 
-def not_served_for_a_while(world, **options):
+def not_served_for_a_while(world, end, **options):
     """A broker that could not load the topic; the next one does. Who had it goes on."""
     begin(world, **options)
     publisher = opened(world, 1, wait_ms=50)
     reader = world.subscriber(TOPIC)
     reader.do(f"open {TOPIC} first 5000")
-    publisher.do("publish 5 100", "wait committed 5000")
-    reader.do("read 5 1000 0")
-    world.stop()
+    publisher.do("batch 1000 600", "wait durable 5000")
+    reader.do("read 1000 1000 0")
+    end(world)
     undo = world.spoil_topic_conf()
     world.start()
-    reader.do("read 5 100 0")
+    reader.do("read 5 100 0", "seek first", "read 5 100 0", "seek sequence 1", "read 5 100 0")
     publisher.do("publish 1 100", "batch 3 100")
-    world.stop()
+    end(world)
     undo()
     world.start()
     publisher.do("wait committed 5000", "publish 5 100", "close")
-    reader.do("read 6 1000 0")
+    reader.do("seek first", "read 1009 1000 0")
 
 
 @scenario()
-def who_has_a_topic_that_is_not_served_for_a_while_goes_on(world):
-    not_served_for_a_while(world)
+def who_has_a_topic_that_is_not_served_behind_a_stop_goes_on(world):
+    not_served_for_a_while(world, World.stop)
 
 
 @scenario()
-def who_shares_a_topic_that_is_not_served_for_a_while_goes_on(world):
-    not_served_for_a_while(world, shared=True)
+def who_shares_a_topic_that_is_not_served_behind_a_stop_goes_on(world):
+    not_served_for_a_while(world, World.stop, shared=True)
+
+
+@scenario()
+def who_has_a_topic_that_is_not_served_behind_a_death_goes_on(world):
+    not_served_for_a_while(world, World.kill)
+
+
+@scenario()
+def who_shares_a_topic_that_is_not_served_behind_a_death_goes_on(world):
+    not_served_for_a_while(world, World.kill, shared=True)
 
 
 # ---- waiting ----
