@@ -56,11 +56,17 @@ def few(kind, messages, text):
     return [Verdict(kind, f"{len(messages)} messages {text}: {keys}{' ...' if len(messages) > SHOWN else ''}", messages[0].call)]
 
 
+def told_by(messages):
+    """The call that said so, where it was a later one."""
+    call = messages[0].teller if messages else None
+    return f" (line {call.line + 1} of {call.worker}: {call.what})" if call is not None else ""
+
+
 def judge_in(stream, where):
     lost = [m for m in stream.messages if m.promise == IN and m.key not in where]
     durable = [m for m in lost if m.durable]
-    return few("lost", [m for m in lost if not m.durable], f"of topic {stream.topic} count, and are not in it") \
-        + few("lost", durable, f"of topic {stream.topic} were confirmed durable, and are not in it")
+    return few("lost", [m for m in lost if not m.durable], f"of topic {stream.topic} count{told_by(lost)}, and are not in it") \
+        + few("lost", durable, f"of topic {stream.topic} were confirmed durable{told_by(durable)}, and are not in it")
 
 
 def judge_out(stream, where):

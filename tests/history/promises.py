@@ -24,6 +24,7 @@ class Message:
     sequence: int = 0  # told; of the topic, or on a shared one of this publisher. 0: none
     durable: bool = False
     dropped: bool = False  # it was taken, and a later call said that it may not be in
+    teller: object = None  # the call that told it in, if another did
     handed: int = 0  # when the broker was said to have it, if that was later than its call
 
 
@@ -39,10 +40,11 @@ class Stream:
     durable: int = 0
     wrong: list = field(default_factory=list)  # (kind, call, text): answers that do not agree with each other
 
-    def confirm(self, messages, durable=False):
-        """They are in."""
+    def confirm(self, messages, call, durable=False):
+        """They are in, that call says."""
         for message in messages:
-            message.promise = IN
+            if message.promise != IN:
+                message.promise, message.teller = IN, call
             message.durable |= durable
 
     def blame(self, kind, call, text):
@@ -97,7 +99,7 @@ def count(stream, call, new):
         stream.untold += before - accepted
     if codes.name(call.rc) in codes.FOR_GOOD:
         stream.untold = 0
-        stream.confirm(stream.taken)  # nothing waits any more
+        stream.confirm(stream.taken, call)  # nothing waits any more
 
 
 def promise(stream, call, mine):
@@ -109,7 +111,7 @@ def promise(stream, call, mine):
     if call.what != "batch" and call.rc == 0 and mine:
         mine[0].sequence = int(call.told["sequence"])
         if not stream.shared:  # what waited for a broker went out before
-            stream.confirm(stream.taken)
+            stream.confirm(stream.taken, call)
 
 
 def agree(stream, call, new, taken):
@@ -136,7 +138,7 @@ SILENT = ("wait_for", "confirmed")
 
 def waited(stream, call):
     if call.rc == 0:
-        stream.confirm(stream.taken, call.asked["what"] == "durable")
+        stream.confirm(stream.taken, call, call.asked["what"] == "durable")
 
 
 def up_to(stream, sequence):
@@ -147,13 +149,13 @@ def up_to(stream, sequence):
 
 def waited_for(stream, call):
     if call.rc == 0:
-        stream.confirm(up_to(stream, call.number("sequence")), call.asked["what"] == "durable")
+        stream.confirm(up_to(stream, call.number("sequence")), call, call.asked["what"] == "durable")
 
 
 def confirmed(stream, call):
     committed, durable = int(call.told["committed"]), int(call.told["durable"])
-    stream.confirm(up_to(stream, committed))
-    stream.confirm(up_to(stream, durable), True)
+    stream.confirm(up_to(stream, committed), call)
+    stream.confirm(up_to(stream, durable), call, True)
     if call.what == "confirmed" and (committed < stream.confirmed or durable < stream.durable):
         stream.blame("confirmed", call, "what was confirmed did not stay so")
     if max(committed, durable) > len(stream.messages) and stream.shared:
@@ -168,7 +170,7 @@ def closed(stream, call):
     if missing > len(stream.taken):
         stream.blame("close", call, f"{missing} are not in, it says, of {len(stream.taken)}")
     there = max(0, len(stream.taken) - missing)
-    stream.confirm(stream.taken[:there])
+    stream.confirm(stream.taken[:there], call)
     for at, message in enumerate(stream.taken[there:]):
         if message.promise == IN:
             stream.blame("close", call, f"{message.key} is not in, it says, and it was told in before")
