@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "base/wait.h"
 
 enum { KINDS = 64, PROGRAM_BYTES = 32, LOOK_MS = 100 };
 
@@ -27,8 +28,11 @@ struct kind {
 };
 
 static struct {
-    pthread_mutex_t lock; /* never held through a write */
-    pthread_cond_t changed, idle;
+    pthread_mutex_t lock; /* never held through a write, nor while somebody is woken who may want it */
+    /* For the thread that writes; changed under the lock. Not a condition: who signals one may have to wait
+     * (broker/workers.h). */
+    _Atomic uint32_t changed;
+    pthread_cond_t idle;
     char queue[NOTES_QUEUED][NOTE_BYTES];
     unsigned first, count;
     struct kind kinds[KINDS];
@@ -41,10 +45,7 @@ static struct {
     pthread_t thread;
     char program[PROGRAM_BYTES];
     int fd;
-} notes = {.lock = PTHREAD_MUTEX_INITIALIZER,
-           .changed = PTHREAD_COND_INITIALIZER,
-           .idle = PTHREAD_COND_INITIALIZER,
-           .fd = STDERR_FILENO};
+} notes = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER, .fd = STDERR_FILENO};
 
 /* ---- making them, under the lock ---- */
 
@@ -55,7 +56,7 @@ static void put(const char *line)
         return;
     }
     snprintf(notes.queue[(notes.first + notes.count++) % NOTES_QUEUED], NOTE_BYTES, "%s", line);
-    pthread_cond_signal(&notes.changed);
+    atomic_fetch_add_explicit(&notes.changed, 1, memory_order_relaxed);
 }
 
 static void tell_more(struct kind *kind)
@@ -97,6 +98,7 @@ void note(const char *format, ...)
     va_end(arguments);
     uint64_t now = clock_monotonic_ns();
     pthread_mutex_lock(&notes.lock);
+    uint32_t before = atomic_load_explicit(&notes.changed, memory_order_relaxed);
     struct kind *kind = kind_of(format, now);
     if (is_over(kind, now)) {
         tell_more(kind);
@@ -110,7 +112,10 @@ void note(const char *format, ...)
         kind->more++;
         memcpy(kind->last, line, sizeof line);
     }
+    bool wakes = atomic_load_explicit(&notes.changed, memory_order_relaxed) != before;
     pthread_mutex_unlock(&notes.lock);
+    if (wakes)
+        futex_wake_one(&notes.changed);
 }
 
 uint64_t note_dropped(void)
@@ -185,11 +190,11 @@ static struct timespec in_future(uint64_t ns)
 
 static void wait_for_notes(bool some_seconds)
 {
-    struct timespec until = in_future(NOTE_KIND_SECONDS / 2 * 1000000000ull);
-    if (some_seconds)
-        pthread_cond_clockwait(&notes.changed, &notes.lock, CLOCK_MONOTONIC, &until);
-    else
-        pthread_cond_wait(&notes.changed, &notes.lock);
+    uint32_t seen = atomic_load_explicit(&notes.changed, memory_order_relaxed); /* the order is the lock's */
+    pthread_mutex_unlock(&notes.lock);
+    (void)futex_wait(&notes.changed, seen,
+                     some_seconds ? NOTE_KIND_SECONDS / 2 * 1000000000ull : FUTEX_FOREVER);
+    pthread_mutex_lock(&notes.lock);
 }
 
 static void *write_all(void *unused)
@@ -257,7 +262,8 @@ void note_stop(uint64_t timeout_ns)
     notes.stopping = true;
     notes.until_ns = clock_monotonic_ns() + timeout_ns;
     notes.running = false;
-    pthread_cond_signal(&notes.changed);
+    atomic_fetch_add_explicit(&notes.changed, 1, memory_order_relaxed);
+    futex_wake_one(&notes.changed);
     while (running && !notes.ended && late == 0)
         late = pthread_cond_clockwait(&notes.idle, &notes.lock, CLOCK_MONOTONIC, &until);
     bool ended = notes.ended;

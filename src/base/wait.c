@@ -32,6 +32,11 @@ int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout
     return errno == EINTR ? HERMES_EINTERRUPTED : HERMES_ETIMEOUT;
 }
 
+void futex_wake_one(const _Atomic uint32_t *word)
+{
+    syscall(__NR_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 void futex_wake_all(const _Atomic uint32_t *word)
 {
     syscall(__NR_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

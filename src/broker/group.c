@@ -748,8 +748,10 @@ void group_remove_tasks(struct topic *topic, struct job *job)
 
 void group_discard_all(struct topic *topic)
 {
-    for (struct group *group = topic->groups; group != NULL; group = group->next)
+    for (struct group *group = topic->groups; group != NULL; group = group->next) {
         drop_page(group, GROUP_DELETED);
+        kept_release(&group->kept); /* it may be large: not on the loop's thread */
+    }
 }
 
 void group_free_all(struct topic *topic)

@@ -183,4 +183,5 @@ void kept_release(struct kept *group)
     group_record_release(&group->record);
     group_record_release(&group->next);
     free(group->sightings);
+    group->sightings = NULL;
 }

@@ -32,9 +32,9 @@ static const uint64_t tell_again_ns = 60000000000u;
 /* Whether the directory in shared memory is still there. */
 static const uint64_t look_again_ns = 10000000000u;
 /* While rings are polled, sockets are looked at this often, or after so much that was moved. */
-enum { TURNS_A_LOOK = 64, BYTES_A_LOOK = 128 * 1024 };
+enum { TURNS_A_LOOK = 64, BYTES_A_LOOK = 64 * 1024 };
 enum { LISTEN_QUEUE = 128 };
-enum { HEAP_STEP_BYTES = 16 * 1024 * 1024, DESCRIPTORS = 32 * 1024 };
+enum { HEAP_STEP_BYTES = 64 * 1024 * 1024, DESCRIPTORS = 32 * 1024 };
 
 /* On a worker. Windows are replaced by the loop: they are its own. */
 static void trouble(void *context, struct log *log, int error)
@@ -172,8 +172,21 @@ static int bind_socket(struct loop *loop, struct error_text *text)
     return rc;
 }
 
+/* A client may send descriptors with its bytes. Nobody here takes them, so the kernel closes them for us when
+ * we read, and to close a stranger's descriptor may take as long as the stranger likes (SO_LINGER; a file
+ * system in user space). Linux 6.16 lets us refuse them; before, who may connect may do that. */
+static void refuse_descriptors(int fd)
+{
+#ifndef SO_PASSRIGHTS
+    enum { SO_PASSRIGHTS = 83 }; /* include/uapi/asm-generic/socket.h */
+#endif
+    const int no = 0;
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
+}
+
 static int start_listening(struct loop *loop, struct error_text *text)
 {
+    refuse_descriptors(loop->listen_fd); /* and who is accepted, too */
     if (listen(loop->listen_fd, LISTEN_QUEUE) != 0)
         return error_set_errno(text, "listen on", loop->broker.config.location.socket);
     return listener_start(&loop->listener, loop->broker.poller, loop->listen_fd, text);
@@ -227,12 +240,15 @@ static int watch_signals(struct loop *loop, struct error_text *text)
 }
 
 /* To grow the heap or to cut it takes the process' memory map, which a worker may have that was put off the
- * processor: it is grown seldom, and never cut. */
-static void keep_memory(void)
+ * processor: it has room for many sessions from the beginning, is grown seldom, and never cut. What is not
+ * used takes no memory. */
+static void keep_heap(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, HEAP_STEP_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_STEP_BYTES / 4);
     (void)mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
     (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    void *volatile some = malloc(HEAP_STEP_BYTES / 8);
+    free(some);
 }
 
 /* Each session, ring and topic holds a few descriptors. */
@@ -355,7 +371,7 @@ static void release(struct loop *loop)
 int loop_open(struct loop *loop, const struct config *config, struct error_text *text)
 {
     prepare(loop, config);
-    keep_memory();
+    keep_heap();
     raise_descriptor_limit();
     int rc = name_instance(&loop->broker, text);
     if (rc == 0)

@@ -3,12 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "base/wait.h"
 
 /* ---- the heap: which task is due first (R. W. Floyd, Algorithm 245, CACM 7, 1964) ---- */
 
@@ -87,25 +87,38 @@ static uint64_t next_due(const struct workers *workers)
  * brings something, or lets go of the lock without having done all there is, asks here: so there is a
  * leader, and it sleeps not too long. Nobody is woken where nothing changes for the leader. NULL: nobody.
  */
-static pthread_cond_t *whom_to_wake(struct workers *workers)
+static _Atomic uint32_t *whom_to_wake(struct workers *workers)
 {
+    _Atomic uint32_t *who = NULL;
     uint64_t due_ns = next_due(workers);
     if (due_ns == UINT64_MAX)
         return NULL;
     if (workers->led && due_ns < workers->leader_until_ns) {
         workers->leader_until_ns = due_ns; /* told once */
-        return &workers->leads;
+        who = &workers->leads;
+    } else if (!workers->led && workers->followers > 0) {
+        who = &workers->follows;
     }
-    return !workers->led && workers->followers > 0 ? &workers->follows : NULL;
+    if (who != NULL) /* under the lock, as it is read before a wait: the order is the lock's */
+        atomic_fetch_add_explicit(who, 1, memory_order_relaxed);
+    return who;
+}
+
+static void wait_for(struct workers *workers, const _Atomic uint32_t *word, uint64_t timeout_ns)
+{
+    uint32_t seen = atomic_load_explicit(word, memory_order_relaxed);
+    pthread_mutex_unlock(&workers->lock);
+    (void)futex_wait(word, seen, timeout_ns);
+    pthread_mutex_lock(&workers->lock);
 }
 
 /* Whoever is woken may have our processor at once: not while we hold what the loop may want. */
 static void unlock_and_inform(struct workers *workers)
 {
-    pthread_cond_t *who = whom_to_wake(workers);
+    const _Atomic uint32_t *who = whom_to_wake(workers);
     pthread_mutex_unlock(&workers->lock);
     if (who != NULL)
-        pthread_cond_signal(who);
+        futex_wake_one(who);
 }
 
 static void append(struct job **first, struct job **last, struct job *job)
@@ -228,26 +241,21 @@ static void lead_until(struct workers *workers, uint64_t due_ns)
 {
     workers->led = true;
     workers->leader_until_ns = due_ns;
-    if (due_ns == UINT64_MAX) {
-        pthread_cond_wait(&workers->leads, &workers->lock);
-    } else {
-        struct timespec until = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
-        pthread_cond_timedwait(&workers->leads, &workers->lock, &until);
-    }
+    wait_for(workers, &workers->leads, due_ns == UINT64_MAX ? FUTEX_FOREVER : clock_left_ns(due_ns));
     workers->led = false;
 }
 
 static void follow(struct workers *workers)
 {
-    pthread_cond_t *who = whom_to_wake(workers); /* for what this worker brought back */
+    const _Atomic uint32_t *who = whom_to_wake(workers); /* for what this worker brought back */
     if (who != NULL) {
         pthread_mutex_unlock(&workers->lock);
-        pthread_cond_signal(who);
+        futex_wake_one(who);
         pthread_mutex_lock(&workers->lock);
         return; /* and looks again */
     }
     workers->followers++;
-    pthread_cond_wait(&workers->follows, &workers->lock);
+    wait_for(workers, &workers->follows, FUTEX_FOREVER);
     workers->followers--;
 }
 
@@ -422,9 +430,11 @@ static void end_threads(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
     workers->stop = true;
-    pthread_cond_broadcast(&workers->leads);
-    pthread_cond_broadcast(&workers->follows);
+    atomic_fetch_add_explicit(&workers->leads, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&workers->follows, 1, memory_order_relaxed);
     pthread_mutex_unlock(&workers->lock);
+    futex_wake_all(&workers->leads);
+    futex_wake_all(&workers->follows);
     for (unsigned i = 0; i < workers->thread_count; i++)
         pthread_join(workers->threads[i], NULL);
 }
@@ -435,8 +445,6 @@ static void release(struct workers *workers)
     workers->event_fd = -1;
     free(workers->heap);
     workers->heap = NULL;
-    pthread_cond_destroy(&workers->leads);
-    pthread_cond_destroy(&workers->follows);
     pthread_cond_destroy(&workers->settled);
     pthread_mutex_destroy(&workers->lock);
 }
@@ -448,14 +456,8 @@ int workers_start(struct workers *workers, unsigned threads)
     *workers = (struct workers){.event_fd = eventfd(0, EFD_CLOEXEC)};
     if (workers->event_fd < 0)
         return HERMES_ELIMIT;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->leads, &monotonic);
-    pthread_cond_init(&workers->follows, NULL);
     pthread_cond_init(&workers->settled, NULL);
-    pthread_condattr_destroy(&monotonic);
     int rc = HERMES_OK;
     pthread_mutex_lock(&workers->lock); /* how many there are is known before the first looks */
     for (unsigned i = 0; i < threads && rc == 0; i++) {

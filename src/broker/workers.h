@@ -78,9 +78,12 @@ struct job {
 
 struct workers {
     pthread_mutex_t lock;
-    pthread_cond_t leads;   /* the one idle worker that waits for the time */
-    pthread_cond_t follows; /* the other idle ones */
-    pthread_cond_t settled; /* a task is out, or a job is complete */
+    /* Changed, under the lock, and woken, without it, for one of them. Not conditions of the C library: there
+     * who signals waits now and then until somebody whom it woke before has run (glibc, nptl/
+     * pthread_cond_common.c, __condvar_quiesce_and_switch_g1()). */
+    _Atomic uint32_t leads;   /* the one idle worker that waits for the time */
+    _Atomic uint32_t follows; /* the other idle ones */
+    pthread_cond_t settled;   /* a task is out, or a job is complete */
     pthread_t threads[WORKERS_MAX];
     unsigned thread_count;
     unsigned followers; /* idle, and not the leader */

@@ -1,4 +1,5 @@
 """Clients that do not keep the rules. Whatever they do, the broker goes on for the others."""
+import errno
 import glob
 import json
 import mmap
@@ -11,6 +12,7 @@ import subprocess
 
 from hermes_test import LONG, Case, main
 
+SO_PASSRIGHTS = 83  # include/uapi/asm-generic/socket.h
 HELLO, WELCOME, ERROR, OK = 16, 17, 18, 19
 CREATE, LIST, DESCRIBE, PUBLISHER_OPEN, MAPPED, SUBSCRIBER_OPEN, WINDOW, SEGMENT, PING, ALTER = \
     20, 22, 23, 25, 27, 29, 31, 32, 33, 34
@@ -122,6 +124,31 @@ class Hostile(Case):
         self.assertEqual(self.broker.stop(), (0, []))
         self.assertLess(self.broker.messages().count("\n"), 50)
         self.assertIn("more like this", self.broker.messages())
+
+    def test_a_strangers_descriptor_holds_nobody_up(self):
+        """The last close of a TCP connection may last as long as its owner likes: SO_LINGER."""
+        with socket.socket(socket.AF_UNIX) as ours:
+            try:
+                ours.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
+            except OSError as error:
+                if error.errno == errno.ENOPROTOOPT:
+                    self.skipTest("Linux before 6.16 cannot refuse descriptors")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        slow = socket.create_connection(listener.getsockname())
+        self.addCleanup(listener.accept()[0].close)
+        slow.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                slow.send(bytes(65536))
+        slow.setblocking(True)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        for hello in (False, True):
+            with self.assertRaises(PermissionError):
+                socket.send_fds(self.connect(hello), [message(PING)], [slow.fileno()])
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+        slow.close()
+        self.still_serves()
 
     def test_requests_before_hello_and_wrong_protocol(self):
         s = self.connect(hello=False)
