@@ -245,9 +245,10 @@ static void refuse(int fd, const struct ucred *peer, int rc, const struct error_
 
 static struct session *new_session(struct broker *broker, int fd, const struct ucred *peer)
 {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = malloc(sizeof *session);
     if (session == NULL)
         return NULL;
+    memset(session, 0, offsetof(struct session, reply));
     session->broker = broker;
     session->fd = fd;
     session->uid = peer->uid;

@@ -63,16 +63,17 @@ struct session {
         hermes_header_t header;
         uint8_t payload[WIRE_REQUEST_MAX];
     } request;
-    struct {
-        hermes_header_t header;
-        uint8_t payload[WIRE_REPLY_MAX];
-    } reply;
     size_t sent;
     int fds[WIRE_FDS_MAX]; /* go with the reply, and are closed when it is sent */
     unsigned fd_count;
     struct iovec parts[1];
     struct msghdr message;
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+    /* The last, and not even zeroed: who only connects costs none of it. */
+    struct {
+        hermes_header_t header;
+        uint8_t payload[WIRE_REPLY_MAX];
+    } reply;
 };
 
 /* fd is the session's. */

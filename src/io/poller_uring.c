@@ -9,7 +9,7 @@
 
 #include "io/poller.h"
 
-enum { ENTRIES = 256, BATCH = 64 };
+enum { ENTRIES = 256, BATCH = 32 };
 
 struct uring {
     struct poller base;
