@@ -120,7 +120,7 @@ class Turn(Case):
         self.wait_for(lambda: os.path.exists(self.hold + ".hangs"), "nobody syncs the slow topic")
         streams = [b.popen("pub", "shared", "--count", "100G", stdout=subprocess.PIPE) for _ in range(2)]
         begin = time.monotonic()
-        self.all_at_once(self.large_windows, self.large_windows, self.large_groups, self.rings, self.bad_connections)
+        self.all_at_once(self.large_windows, self.large_groups, self.rings, self.bad_connections)
         rate = b.info("shared")["last_sequence"] / (time.monotonic() - begin)
         for stream in streams:
             stream.send_signal(signal.SIGINT)
