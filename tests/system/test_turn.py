@@ -1,7 +1,7 @@
 """Everything that could hold the event loop up, at once: and nobody else is held up.
 
 Prints the longest turn of the loop, for docs/benchmarks.md. No time is asserted: a disk hangs, and what others do is through
-before it goes on.
+before it goes on. Nor that no turn was blocked: a worker may lose its processor with a lock that the loop wants.
 """
 import collections
 import fcntl
