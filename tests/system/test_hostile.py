@@ -499,6 +499,35 @@ class Hostile(Case):
         self.assertEqual((i, struct.unpack_from("<i", reply[1])[0]), (255, -21))
         self.still_serves()
 
+    def test_two_who_delete_one_group_at_once(self):
+        """And one who alters it, and one who joins: each finds it as it is when its turn comes."""
+        self.broker.run("topic", "create", "t", "--durability", "memory")
+        first, *others = [self.connect() for _ in range(5)]
+        requests = [(GROUP_LIST, name("t") + name("") + struct.pack("<II", 0, 0)), (GROUP_DELETE, group("t", "g")),
+                    (GROUP_ALTER, group("t", "g", fields=1, lease=10**9)), (GROUP_DELETE, group("t", "g"))]
+        for _ in range(100 if LONG else 20):
+            self.ask(first, GROUP_CREATE, group("t", "g"))
+            for s, request in zip(others, requests):
+                s.sendall(message(*request))
+            for s in others:
+                self.assertIsNotNone(self.receive(s)[0], "it answers")
+        self.still_serves()
+
+    def test_a_stop_while_a_topic_with_groups_is_deleted(self):
+        for _ in range(20 if LONG else 4):
+            self.broker.run("topic", "create", "t")
+            s = self.connect()
+            for i in range(4):
+                self.ask(s, GROUP_CREATE, group("t", f"g{i}"))
+            s.sendall(message(21, name("t")))
+            self.assertEqual(self.broker.stop(), (0, []))
+            self.broker.start()
+            if "t" in [topic["name"] for topic in self.topics()]:
+                self.broker.run("topic", "delete", "t")
+
+    def topics(self):
+        return [json.loads(line) for line in self.broker.run("topic", "list", "--json").stdout.splitlines()]
+
     def test_a_member_scribbles_on_its_page(self):
         """The broker reads pages that members write: whatever stands there, it serves the others."""
         self.broker.run("topic", "create", "t")

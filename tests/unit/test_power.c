@@ -644,8 +644,8 @@ static void power_fails_at_any_moment(void **state)
         getenv("HERMES_TEST_SEED") != NULL ? strtoull(getenv("HERMES_TEST_SEED"), NULL, 10) : 20261123;
     unsigned rounds = getenv("HERMES_TEST_LONG") != NULL ? 3000 : 200;
     for (unsigned round = 0; round < rounds; round++) {
-        print_message(round == 0 || round % 1000 == 999 ? "history %u, HERMES_TEST_SEED=%llu\n" : "", round,
-                      seed + round);
+        if (round == 0 || round % 1000 == 999)
+            print_message("history %u, HERMES_TEST_SEED=%llu\n", round, seed + round);
         random_state = seed + round;
         history(path);
     }
