@@ -62,8 +62,8 @@ HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 /*
  * Closes what was opened through the client, and frees it. Returns how many messages of its publishers are
  * not in their topics, as hermes_publisher_close() says of each, and hermes_last_error(NULL) the last
- * sentence; 0: all are in. It waits as long as the publisher that waits longest, and for a broker that does not
- * run at the moment up to 10 s more for each publisher. NULL is allowed.
+ * sentence; 0: all are in. It waits as long as the publisher that waits longest, and for a broker that does
+ * not run at the moment up to 10 s more for each publisher. NULL is allowed.
  */
 HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 
@@ -243,10 +243,10 @@ HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload
 HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_t wait_ns);
 
 /*
- * Publishes count messages, with one time stamp for all that find room at once; on a sync topic it waits once, for all of them. Returns how
- * many were taken, the first ones; should that not be all, the next call tells why. Only where none was
- * taken, the error, as hermes_publish(). On a sync topic HERMES_ETIMEOUT and HERMES_EIO come in place of the
- * count: hermes_publisher_accepted() has it.
+ * Publishes count messages, with one time stamp for all that find room at once; on a sync topic it waits
+ * once, for all of them. Returns how many were taken, the first ones; should that not be all, the next call
+ * tells why. Only where none was taken, the error, as hermes_publish(). On a sync topic HERMES_ETIMEOUT and
+ * HERMES_EIO come in place of the count: hermes_publisher_accepted() has it.
  */
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
@@ -317,20 +317,20 @@ HERMES_API uint64_t hermes_publisher_accepted(const hermes_publisher_t *publishe
 /*
  * Waits, as long as publish would, until all that was taken is in the topic; aborts a claim; frees the
  * publisher. Returns how many messages are not in and no call has told of yet; never less than 0. 0:
- * all are (but for those that a call has told of: HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED), on a sync
- * topic not necessarily on disk yet (hermes_publisher_wait()). hermes_last_error(client) says what becomes of the
- * others: those in a ring are left to the broker, if there is one, and go in when there is room; without a
- * broker they are lost with this publisher. NULL is allowed.
+ * all are (but for those that a call has told of: HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED), on a
+ * sync topic not necessarily on disk yet (hermes_publisher_wait()). hermes_last_error(client) says what
+ * becomes of the others: those in a ring are left to the broker, if there is one, and go in when there is
+ * room; without a broker they are lost with this publisher. NULL is allowed.
  */
 HERMES_API int64_t hermes_publisher_close(hermes_publisher_t *publisher);
 
 /* ---- subscribing ---- */
 
 enum hermes_from {
-    HERMES_FROM_END = 0,      /* the next message is the first published from now on */
-    HERMES_FROM_FIRST = 1,    /* with the oldest there is; of a memory topic that has lapped its window, with the
-                                 first of its newest whole lap: frames are known to begin there alone, and
-                                 older ones are left to those who were there before */
+    HERMES_FROM_END = 0,   /* the next message is the first published from now on */
+    HERMES_FROM_FIRST = 1, /* with the oldest there is; of a memory topic that has lapped its window, with the
+                              first of its newest whole lap: frames are known to begin there alone, and
+                              older ones are left to those who were there before */
     HERMES_FROM_POSITION = 2, /* of hermes_group_create() and hermes_group_alter(): options.position */
 };
 
@@ -377,12 +377,12 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
 /*
  * 1: *message is the next message; its payload is valid until the next call with this subscriber.
  * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
- * before they were read; reading goes on with the oldest there is (HERMES_FROM_FIRST). HERMES_ECHECKSUM, HERMES_ECORRUPT,
- * HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was deleted.
- * HERMES_EDISCONNECTED: the store is needed and no broker is there to open it, or it does not answer: a broker
- * that was stopped (SIGSTOP) is waited for up to 10 s in this call, and in hermes_wait() whatever its timeout_ns,
- * if the store is needed. HERMES_EIO: memory, or an answer of the broker, could not be had. Cost:
- * one cache line transfer from the publisher's core, the checksum, and about 3 ns.
+ * before they were read; reading goes on with the oldest there is (HERMES_FROM_FIRST). HERMES_ECHECKSUM,
+ * HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was
+ * deleted. HERMES_EDISCONNECTED: the store is needed and no broker is there to open it, or it does not
+ * answer: a broker that was stopped (SIGSTOP) is waited for up to 10 s in this call, and in hermes_wait()
+ * whatever its timeout_ns, if the store is needed. HERMES_EIO: memory, or an answer of the broker, could not
+ * be had. Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
