@@ -114,7 +114,7 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
         return error_set(&client->error, rc, "payload for topic '%s'", p->topic);
     bool was_unsettled = p->unsettled;
     if (!publisher_is_settled(p) || !channel_is_up(&client->channel))
-        rc = publisher_settle(p, patience->until_ns);
+        (void)publisher_settle(p, patience->until_ns);
     if (p->over != 0)
         return publisher_tell_over(p);
     if (was_unsettled && !p->unsettled)

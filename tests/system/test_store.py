@@ -10,7 +10,7 @@ import struct
 import subprocess
 import zlib
 
-from hermes_test import Case, main
+from hermes_test import BIN, Case, main
 
 SMALL = ["--window", "256K", "--segment", "1M"]
 MIB = 1 << 20
@@ -342,18 +342,21 @@ class Store(Case):
             """Bytes that only the broker has."""
             with open(f"/proc/{b.process.pid}/smaps_rollup") as rollup:
                 return sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Private_Dirty"))
+        with open(os.path.join(BIN, "hermesd"), "rb") as program:
+            sanitized = b"__asan_init" in program.read()  # AddressSanitizer keeps what was freed
         b.run("pub", "t", "--count", "20000", "--size", "96")
+        self.run_searches(20000)  # each worker has had something to do
         before = private()
         b.run("pub", "t", "--count", "2000000", "--size", "96")  # 100 times as much
         self.run_searches()
-        self.assertLess(private(), before + 2 * MIB)
+        self.assertTrue(sanitized or private() < before + 2 * MIB)
         b.kill()
         b.start()
         self.run_searches()
-        self.assertLess(private(), before + 2 * MIB)
+        self.assertTrue(sanitized or private() < before + 2 * MIB)
 
-    def run_searches(self):
-        for sequence in range(1, 2020000, 100001):
+    def run_searches(self, last=2020000):
+        for sequence in range(1, last, last // 20 + 1):
             row = self.broker.run("sub", "t", "--from", f"seq:{sequence}", "--count", "1", "--format", "hex").stdout
             self.assertEqual(int(row.split(b" ")[0]), sequence)
 
