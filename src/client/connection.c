@@ -88,9 +88,12 @@ int64_t hermes_disconnect(hermes_client_t *client)
     uint64_t start_ns = clock_monotonic_ns();
     int64_t missing = 0;
     while (client->subscribers != NULL) { /* first: a member may have a publisher of its own */
-        client->subscribers->handle =
-            0; /* the end of the session closes it: no answer has to be waited for */
-        hermes_subscriber_close(client->subscribers);
+        struct hermes_subscriber *s = client->subscribers;
+        /* The end of the session closes them. Only what others wait for is theirs when we return: a member's
+         * messages, a durable subscription's place. */
+        if (s->member == NULL || clock_monotonic_ns() - start_ns >= client->request_timeout_ns)
+            s->handle = 0;
+        hermes_subscriber_close(s);
     }
     while (client->publishers != NULL)
         missing += publisher_close(client->publishers, start_ns);

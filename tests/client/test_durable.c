@@ -55,11 +55,24 @@ static void test_durable(void **state)
     assert_int_equal(hermes_group_delete(f->client, "t", "n"), 0);
 }
 
+/* Whoever asks next, over another connection, finds the place free. */
+static void test_a_disconnected_holder_leaves_its_place(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    for (int i = 0; i < 200; i++) {
+        hermes_client_t *holder = another();
+        subscribe_as(holder, "n", HERMES_ACK_AUTO, 0);
+        hermes_disconnect(holder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_durable),
+        TEST(test_a_disconnected_holder_leaves_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,22 @@ static void test_members_share(void **state)
     assert_int_equal(hermes_group_list(f->client, "t", "risk", infos, 4), 0);
 }
 
+/* What a member held when its client disconnected is the next one's at once, not what comes after it. */
+static void test_a_disconnected_member_leaves_its_messages(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 300);
+    hermes_subscriber_t *stays = join(f->client);
+    for (uint64_t i = 1; i <= 200; i++) {
+        hermes_client_t *other = another();
+        expect(join(other), i);
+        hermes_disconnect(other);
+        hermes_message_t message = expect(stays, i);
+        assert_int_equal(hermes_ack(stays, &message), 0);
+    }
+}
+
 static void test_nack_goes_to_who_sleeps(void **state)
 {
     struct fixture *f = *state;
@@ -455,6 +471,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_refuses),
         TEST(test_members_share),
+        TEST(test_a_disconnected_member_leaves_its_messages),
         TEST(test_nack_goes_to_who_sleeps),
         TEST(test_sleepers_wake),
         TEST(test_modes),
