@@ -5,6 +5,7 @@
 #include "hermes/client.h"
 #include "hermes/clock.h"
 #include "hermes/error.h"
+#include "hermes/letter.h"
 #include "hermes/log.h"
 #include "hermes/message.h"
 #include "hermes/mpmc.h"

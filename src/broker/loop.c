@@ -19,7 +19,8 @@
 #include "base/clock.h"
 #include "base/note.h"
 #include "broker/group.h"
-#include "broker/request.h"
+#include "broker/request/handles.h"
+#include "broker/request/request.h"
 #include "broker/sequencer.h"
 #include "broker/session.h"
 #include "broker/topics.h"
@@ -294,8 +295,8 @@ static void prepare(struct loop *loop, const struct config *config)
                    .uid = geteuid(),
                    .membarrier = barrier_register(),
                    .answer = request_answer,
-                   .leave = request_leave,
-                   .let_go = request_let_go},
+                   .leave = handles_leave,
+                   .let_go = handles_let_go},
         .lock_fd = -1,
         .socket_lock_fd = -1,
         .listen_fd = -1,

@@ -1,0 +1,82 @@
+#include "broker/request/handles.h"
+
+#include "broker/group.h"
+#include "broker/later.h"
+#include "broker/sequencer.h"
+
+struct handle *handles_free(struct session *session, struct error_text *text)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        if (session->handles[i].id == 0)
+            return &session->handles[i];
+    error_set(text, HERMES_ELIMIT, "a session has %d publishers and subscribers", SESSION_HANDLES_MAX);
+    return NULL;
+}
+
+struct handle *handles_find(struct session *session, uint32_t id)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        if (id != 0 && session->handles[i].id == id)
+            return &session->handles[i];
+    return NULL;
+}
+
+struct handle *handles_new(struct session *session, struct topic *topic, struct error_text *text)
+{
+    struct handle *handle = handles_free(session, text);
+    if (handle == NULL)
+        return NULL;
+    *handle = (struct handle){.id = ++session->broker->next_handle,
+                              .correlation = session->request.header.sequence,
+                              .topic = topic};
+    topic_hold(topic);
+    return handle;
+}
+
+int handles_drop(struct session *session, struct handle *handle, bool closed)
+{
+    struct topic *topic = handle->topic;
+    switch (handle->kind) {
+    case HANDLE_PUBLISHER:
+        topic->publisher = NULL;
+        if (!session->broker->stopping) /* then the log is closed, which ends its epoch */
+            topic_end_epoch(topic, EPOCH_LEFT);
+        break;
+    case HANDLE_RING:
+        sequencer_leave_ring(handle->ring, closed);
+        break;
+    case HANDLE_SUBSCRIBER:
+        if (handle->group != NULL && !later_may_use(session, &topic->affairs))
+            return later_turn(session, topic, &topic->affairs);
+        topic->subscribers--;
+        if (handle->group != NULL)
+            group_drop(session->broker, handle);
+        if (handle->reader != 0 && topic->readers != NULL && !session->broker->stopping)
+            readers_remove(topic->readers, handle->reader - 1);
+        break;
+    }
+    handle->id = 0;
+    topic_release(topic);
+    return HERMES_OK;
+}
+
+void handles_leave(struct session *session)
+{
+    if (session->later.waits)
+        return; /* comes again */
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        if (session->handles[i].id != 0 && handles_drop(session, &session->handles[i], false) == LATER)
+            return;
+    later_forget(session);
+    session_free(session);
+}
+
+void handles_let_go(struct topic *topic)
+{
+    for (struct session *session = topic->broker->sessions; session != NULL; session = session->next)
+        for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+            if (session->handles[i].id != 0 && session->handles[i].topic == topic) {
+                session->handles[i].id = 0;
+                topic_release(topic);
+            }
+}

@@ -1,0 +1,26 @@
+/* What a session has open: taken and let go. */
+#ifndef BROKER_REQUEST_HANDLES_H
+#define BROKER_REQUEST_HANDLES_H
+
+#include "broker/session.h"
+#include "broker/topic.h"
+
+/* One that can be filled in; NULL: the session has as many as it may, and text says so. */
+struct handle *handles_free(struct session *session, struct error_text *text);
+
+/* One that is filled in, and holds the topic. */
+struct handle *handles_new(struct session *session, struct topic *topic, struct error_text *text);
+
+/* NULL: it is not open. */
+struct handle *handles_find(struct session *session, uint32_t id);
+
+/* closed: by its client; else its session is over. LATER: the groups are busy. */
+int handles_drop(struct session *session, struct handle *handle, bool closed);
+
+/* The session is over: drops what it holds, and frees it, at once or later. */
+void handles_leave(struct session *session);
+
+/* The topic is deleted: whoever has it reads what is mapped, and is then told. */
+void handles_let_go(struct topic *topic);
+
+#endif

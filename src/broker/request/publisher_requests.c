@@ -1,0 +1,241 @@
+#include "broker/request/publisher_requests.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "broker/later.h"
+#include "broker/request/answer.h"
+#include "broker/request/handles.h"
+#include "broker/sequencer.h"
+#include "broker/topics.h"
+
+/* Nobody persists a topic in memory alone: its publisher maps a page that nobody sleeps on. */
+static int bell_of(const struct topic *topic)
+{
+    return topic->durability != DURABILITY_MEMORY ? topic->persisting.bell_fd : topic->log.doorbell_fd;
+}
+
+/* Another who asked for the same may have been faster, and have the window by now: that is left alone. */
+static int renew(struct session *session, struct topic *topic, struct error_text *text)
+{
+    return topic->log.epoch == session->later.epoch ? log_renew(&topic->log, text) : HERMES_OK;
+}
+
+/* A window that nobody has. */
+static int freshen(struct session *session, struct topic *topic, struct error_text *text)
+{
+    int rc;
+    if (log_is_fresh(&topic->log))
+        return HERMES_OK;
+    if (later_result(session, renew, &rc, text) && rc < 0)
+        return rc;
+    session->later.epoch = topic->log.epoch;
+    return later_work(session, topic, &topic->turns, renew, NULL);
+}
+
+/* The place of a publisher who may be back from a crash of ours is kept for a moment. */
+static bool in_grace(const struct topic *topic)
+{
+    return topic->grace_until_ns != 0 && clock_monotonic_ns() < topic->grace_until_ns;
+}
+
+static void end_grace(struct topic *topic)
+{
+    topic->grace_until_ns = 0;
+    poller_cancel(topic->broker->poller, &topic->grace_op);
+}
+
+static int check_exclusive(const struct topic *topic, struct error_text *text)
+{
+    if (topic->publisher != NULL || topic->ring_count > 0)
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher, and is not shared", topic->name);
+    if (in_grace(topic))
+        return error_set(
+            text, HERMES_EBUSY,
+            "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
+            topic->name);
+    return HERMES_OK;
+}
+
+static int attach_direct(struct session *session, const struct topic *topic, struct error_text *text)
+{
+    int rc = session_attach(session, topic->log.status_fd, text);
+    if (rc == 0)
+        rc = session_attach(session, topic->log.window_fd, text);
+    if (rc == 0)
+        rc = session_attach(session, topic->log.doorbell_fd, text);
+    if (rc == 0)
+        rc = session_attach(session, bell_of(topic), text);
+    if (rc == 0 && topic->readers != NULL)
+        rc = session_attach(session, topic->readers_fd, text);
+    return rc;
+}
+
+static int open_direct(struct session *session, struct topic *topic,
+                       const struct wire_publisher_open *request, struct wire_publisher *opened,
+                       struct error_text *text)
+{
+    bool resumes = atomic_load(&topic->log.status->writer) == WRITER_CLIENT && topic->publisher == NULL &&
+                   request->resume_topic_id == topic->id && request->resume_epoch == topic->log.epoch;
+    int rc = resumes ? HERMES_OK : check_exclusive(topic, text);
+    if (rc == 0 && !resumes)
+        rc = freshen(session, topic, text);
+    struct handle *handle = NULL;
+    if (rc == 0 && (handle = handles_new(session, topic, text)) == NULL)
+        rc = HERMES_ELIMIT;
+    if (rc != 0)
+        return rc;
+    if ((rc = attach_direct(session, topic, text)) < 0) {
+        handle->id = 0;
+        topic_release(topic);
+        return rc;
+    }
+    end_grace(topic);
+    if (!resumes)
+        log_take(&topic->log, WRITER_CLIENT);
+    topic->publisher = session;
+    handle->kind = HANDLE_PUBLISHER;
+    const struct window *window = topic->log.window;
+    opened->handle = handle->id;
+    opened->push_back = topic->readers != NULL;
+    opened->kind = WIRE_DIRECT;
+    opened->resumed = resumes;
+    opened->position = atomic_load(&window->position);
+    opened->sequence = atomic_load(&window->sequence);
+    return HERMES_OK;
+}
+
+static int make_ring(struct session *session, struct topic *topic, struct error_text *text)
+{
+    (void)topic;
+    return ring_make(session->later.ring, text);
+}
+
+/* session->later.ring, with its memory. Nobody has to wait for that but who asks: in no queue of the topic.
+ */
+static int want_ring(struct session *session, struct topic *topic, struct error_text *text)
+{
+    int rc;
+    if (later_result(session, make_ring, &rc, text) && rc < 0)
+        return rc;
+    if (session->later.ring != NULL)
+        return HERMES_OK;
+    rc = ring_new(session, &session->later.ring, text);
+    return rc < 0 ? rc : later_work(session, topic, NULL, make_ring, NULL);
+}
+
+static int attach_ring(struct session *session, const struct topic *topic, const struct ring *ring,
+                       struct error_text *text)
+{
+    int rc = session_attach(session, topic->log.status_fd, text);
+    if (rc == 0)
+        rc = session_attach(session, ring->fd, text);
+    if (rc == 0)
+        rc = session_attach(session, ring->eventfd, text);
+    return rc;
+}
+
+static int open_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
+                     struct wire_publisher *opened, struct error_text *text)
+{
+    int rc = topic->shared ? HERMES_OK : check_exclusive(topic, text);
+    bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
+    if (rc == 0 && !sequenced)
+        rc = freshen(session, topic, text);
+    struct handle *handle = NULL;
+    if (rc == 0 && (handle = handles_new(session, topic, text)) == NULL)
+        rc = HERMES_ELIMIT;
+    if (rc != 0)
+        return rc;
+    struct ring *ring = session->later.ring;
+    if (!sequenced) {
+        log_take(&topic->log, WRITER_OWNER);
+        atomic_store(&topic->log.status->journal_ring, 0);
+    }
+    if (request->resume_ring > 0)
+        sequencer_free_line(topic, request->resume_ring - 1, request->resume_ring_id);
+    if ((rc = attach_ring(session, topic, ring, text)) == 0)
+        rc = sequencer_add_ring(topic, ring, session, request->sequence == 0 ? 1 : request->sequence, text);
+    if (rc < 0) {
+        handle->id = 0;
+        topic_release(topic);
+        return rc;
+    }
+    session->later.ring = NULL;
+    end_grace(topic);
+    handle->kind = HANDLE_RING;
+    handle->ring = ring;
+    opened->handle = handle->id;
+    opened->kind = WIRE_RING;
+    opened->ring = ring->index;
+    opened->ring_id = ring->id;
+    opened->sequence = ring->sequence;
+    return HERMES_OK;
+}
+
+int publisher_requests_open(struct session *session, const struct wire_publisher_open *request,
+                            struct error_text *text)
+{
+    struct topic *topic;
+    int rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc != 0)
+        return rc;
+    if (atomic_load(&topic->log.status->state) == STATE_FAILED)
+        return error_set(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
+                         topic->log.error.bytes);
+    /* A writable window could be cut short under its readers: only for who could harm us anyway. */
+    bool direct = !topic->shared && broker_trusts(session->broker, session->uid);
+    if (!direct && (rc = want_ring(session, topic, text)) != 0)
+        return rc;
+    if (!later_may_use(session, &topic->turns))
+        return later_turn(session, topic, &topic->turns);
+    struct wire_publisher opened = {.topic_id = topic->id, .durability = topic->durability};
+    rc = direct ? open_direct(session, topic, request, &opened, text)
+                : open_ring(session, topic, request, &opened, text);
+    if (rc != 0)
+        return rc;
+    opened.epoch = topic->log.epoch;
+    answer(session, WIRE_PUBLISHER, &opened, sizeof opened);
+    return HERMES_OK;
+}
+
+int publisher_requests_mapped(struct session *session, const struct wire_handle *request,
+                              struct error_text *text)
+{
+    struct handle *handle = handles_find(session, request->handle);
+    if (handle == NULL || handle->kind != HANDLE_RING)
+        return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is no ring of this session",
+                         request->handle);
+    int rc = map_seal_future_writes(handle->ring->fd);
+    if (rc < 0)
+        return error_set(text, rc, "sealing a ring");
+    sequencer_keep_line(handle->ring);
+    answer(session, WIRE_OK, NULL, 0);
+    return HERMES_OK;
+}
+
+static int find_epoch(struct session *session, struct topic *topic, struct error_text *text)
+{
+    const struct wire_epoch_find *request = (const void *)session->request.payload;
+    struct epoch_record record;
+    int rc = epochs_find(&topic->log.epochs, request->epoch, &record);
+    if (rc < 0)
+        return error_set(text, rc, "epoch %" PRIu32 " of topic '%s' is not known any more", request->epoch,
+                         topic->name);
+    struct wire_epoch found = {record.epoch,          record.end,          record.first_position,
+                               record.first_sequence, record.end_position, record.end_sequence};
+    answer(session, WIRE_EPOCH, &found, sizeof found);
+    return HERMES_OK;
+}
+
+int publisher_requests_find_epoch(struct session *session, const struct wire_epoch_find *request,
+                                  struct error_text *text)
+{
+    int rc;
+    if (later_result(session, find_epoch, &rc, text))
+        return rc;
+    struct topic *topic = topic_by_id(session->broker, request->topic_id);
+    return topic == NULL || topic->deleting ? error_set(text, HERMES_ECLOSED, "that topic was deleted")
+                                            : later_work(session, topic, &topic->reading, find_epoch, NULL);
+}

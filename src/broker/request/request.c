@@ -1,0 +1,145 @@
+#include "broker/request/request.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "broker/later.h"
+#include "broker/request/answer.h"
+#include "broker/request/group_requests.h"
+#include "broker/request/handles.h"
+#include "broker/request/publisher_requests.h"
+#include "broker/request/subscriber_requests.h"
+#include "broker/request/topic_requests.h"
+
+static int hello(struct session *session, const struct wire_hello *request, struct error_text *text)
+{
+    if (request->protocol != WIRE_PROTOCOL)
+        return error_set(text, HERMES_EVERSION, "protocol %d; this broker speaks %d", request->protocol,
+                         WIRE_PROTOCOL);
+    snprintf(session->name, sizeof session->name, "%.*s", (int)sizeof request->name - 1, request->name);
+    session->greeted = true;
+    struct wire_welcome welcome = {
+        .protocol = WIRE_PROTOCOL,
+        .instance = session->broker->instance,
+        .payload_max = HERMES_PAYLOAD_MAX,
+        .topics_max = session->broker->config.topics_max,
+        .publishers_max = STATUS_RINGS,
+        .pid = (uint32_t)getpid(),
+    };
+    answer(session, WIRE_WELCOME, &welcome, sizeof welcome);
+    return HERMES_OK;
+}
+
+static int describe_broker(struct session *session)
+{
+    const struct broker *broker = session->broker;
+    struct turn_figures turns = poller_turns(broker->poller);
+    struct wire_broker info = {
+        .instance = broker->instance,
+        .pid = (uint32_t)getpid(),
+        .uid = (uint32_t)broker->uid,
+        .membarrier = broker->membarrier,
+        .sessions = broker->session_count,
+        .topics = broker->topic_count,
+        .uptime_ns = clock_monotonic_ns() - broker->began_ns,
+        .longest_turn_ns = turns.longest_ns,
+        .longest_own_ns = turns.longest_own_ns,
+        .blocked_turns = turns.blocked,
+        .notes_lost = note_dropped(),
+    };
+    snprintf(info.engine, sizeof info.engine, "%s", poller_name(broker->poller));
+    answer(session, WIRE_BROKER, &info, sizeof info);
+    return HERMES_OK;
+}
+
+static int close_handle(struct session *session, const struct wire_handle *request, struct error_text *text)
+{
+    struct handle *handle = handles_find(session, request->handle);
+    if (handle == NULL)
+        return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is not open", request->handle);
+    return answer_done(session, handles_drop(session, handle, true));
+}
+
+/* Requests are answered in their order: what that one was to open is open by now, or never will be. */
+static int forget(struct session *session, const struct wire_forget *request)
+{
+    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++) {
+        struct handle *handle = &session->handles[i];
+        if (handle->id != 0 && handle->correlation == request->correlation)
+            return answer_done(session, handles_drop(session, handle, true));
+    }
+    return answer_done(session, HERMES_OK);
+}
+
+/* The payload's size was checked against its type (wire_request_bytes) when it was read. */
+static int dispatch(struct session *session, struct error_text *text)
+{
+    const void *payload = session->request.payload;
+    uint8_t type = session->request.header.type;
+    if (!session->greeted && type != WIRE_HELLO)
+        return error_set(text, HERMES_EPROTOCOL, "the first request must be a hello");
+    switch (type) {
+    case WIRE_HELLO:
+        return hello(session, payload, text);
+    case WIRE_TOPIC_CREATE:
+        return topic_requests_create(session, payload, text);
+    case WIRE_TOPIC_ALTER:
+        return topic_requests_alter(session, payload, text);
+    case WIRE_TOPIC_DELETE:
+        return topic_requests_delete(session, payload, text);
+    case WIRE_TOPIC_LIST:
+        return topic_requests_list(session, payload);
+    case WIRE_TOPIC_DESCRIBE:
+        return topic_requests_describe(session, payload, text);
+    case WIRE_PUBLISHER_OPEN:
+        return publisher_requests_open(session, payload, text);
+    case WIRE_PUBLISHER_MAPPED:
+        return publisher_requests_mapped(session, payload, text);
+    case WIRE_SUBSCRIBER_OPEN:
+        return subscriber_requests_open(session, payload, text);
+    case WIRE_WINDOW_OPEN:
+        return subscriber_requests_window(session, payload, text);
+    case WIRE_SEGMENT_OPEN:
+        return subscriber_requests_segment(session, payload, text);
+    case WIRE_GROUP_CREATE:
+        return group_requests_create(session, payload, text);
+    case WIRE_GROUP_ALTER:
+        return group_requests_alter(session, payload, text);
+    case WIRE_GROUP_DELETE:
+        return group_requests_delete(session, payload, text);
+    case WIRE_GROUP_LIST:
+        return group_requests_list(session, payload, text);
+    case WIRE_EPOCH_FIND:
+        return publisher_requests_find_epoch(session, payload, text);
+    case WIRE_CLOSE:
+        return close_handle(session, payload, text);
+    case WIRE_FORGET:
+        return forget(session, payload);
+    case WIRE_BROKER_DESCRIBE:
+        return describe_broker(session);
+    case WIRE_PING:
+        answer(session, WIRE_OK, NULL, 0);
+        return HERMES_OK;
+    default:
+        return error_set(text, HERMES_EPROTOCOL, "request of type %d", type);
+    }
+}
+
+void request_answer(struct session *session)
+{
+    struct error_text text = {{0}};
+    int rc = dispatch(session, &text);
+    if (rc == LATER)
+        return;
+    later_forget(session);
+    if (rc < 0) {
+        session_release_fds(session);
+        struct wire_error error = {.code = rc};
+        snprintf(error.text, sizeof error.text, "%.*s", (int)sizeof error.text - 1, text.bytes);
+        answer(session, WIRE_ERROR, &error, sizeof error);
+    }
+    session_reply(session);
+}
