@@ -222,19 +222,24 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  *     HERMES_EINVALID   no payload, or a claim is open
  *     HERMES_EAGAIN     no room within wait_ns, or no broker to make some
  *     HERMES_EFULL      no room on the disk, and the topic does not wait for some
- *     HERMES_EFENCED    another publisher has, or had, the topic. Messages that were taken before and did not
- * get in are not in it either: the sentence says how many, and hermes_publisher_accepted() counts them no
- * more. On a shared topic: the broker does not know any more what it took of this publisher's last messages.
- * For good: the publisher can only be closed HERMES_ECLOSED    the topic was deleted. For good
- *     HERMES_EMALFORMED the broker found nonsense in this publisher's ring: something in this process writes
- *                       where it should not. For good
+ *     HERMES_EFENCED    another publisher has, or had, the topic. Messages that were taken before and did
+ *                       not get in are not in it either: the sentence says how many, and
+ *                       hermes_publisher_accepted() counts them no more. On a shared topic: the broker does
+ *                       not know any more what it took of this publisher's last messages. For good: the
+ *                       publisher can only be closed
+ *     HERMES_ECLOSED    the topic was deleted. For good
+ *     HERMES_EMALFORMED the broker found nonsense in this publisher's ring: something in this process
+ *                       writes where it should not. For good
  * Taken: it is not to be published again:
- *     HERMES_EDISCONNECTED  no broker came back within wait_ns; it goes out, before any other, once one comes
- * back while the publisher is open and nobody else published in between (then HERMES_EFENCED, from the next
- * call). hermes_publisher_wait() goes on waiting for that HERMES_ETIMEOUT   on a sync topic: not on disk
- * within wait_ns. It is in the topic, or on a shared one in the ring And HERMES_EIO: the topic's store
- * failed, nothing more will be on disk; hermes_publisher_accepted() tells whether this one was taken. Cost:
- * about 25 ns, 15 of them checksum and clock.
+ *     HERMES_EDISCONNECTED  no broker came back within wait_ns; it goes out, before any other, once one
+ *                       comes back while the publisher is open and nobody else published in between (then
+ *                       HERMES_EFENCED, from the next call). hermes_publisher_wait() goes on waiting for that
+ *     HERMES_ETIMEOUT   on a sync topic: not on disk within wait_ns. It is in the topic, or on a shared one
+ *                       in the ring
+ * And HERMES_EIO: the topic's store failed, nothing more will be on disk; hermes_publisher_accepted() tells
+ * whether this one was taken.
+ *
+ * Cost: about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);

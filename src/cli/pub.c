@@ -76,7 +76,14 @@ static const uint64_t farewell_ns = 2000000000;
 
 static const uint64_t publish_wait_ns = 10000000000u, confirm_wait_ns = 60000000000u;
 
-/* hermes_publish(), which a signal ends. Not waited for further then: HERMES_EINTERRUPTED. */
+/* What a wait that a signal ended says; other failures are what they are. */
+static int unless_stopped(int rc)
+{
+    bool waited = rc == HERMES_EAGAIN || rc == HERMES_EDISCONNECTED || rc == HERMES_ETIMEOUT;
+    return waited && cli_stop ? HERMES_EINTERRUPTED : rc;
+}
+
+/* hermes_publish(), which a signal ends: HERMES_EINTERRUPTED. */
 static int publish(hermes_publisher_t *publisher, const void *payload, size_t length)
 {
     uint64_t until = cli_now_ns() + publish_wait_ns;
@@ -87,17 +94,22 @@ static int publish(hermes_publisher_t *publisher, const void *payload, size_t le
            cli_now_ns() < until) /* it goes out with the next broker */
         if ((rc = hermes_publisher_wait(publisher, HERMES_COMMITTED, slice_ns)) == HERMES_ETIMEOUT)
             rc = HERMES_EDISCONNECTED;
-    return rc < 0 && cli_stop ? HERMES_EINTERRUPTED : rc;
+    return unless_stopped(rc);
 }
 
 static int confirm(hermes_publisher_t *publisher, enum hermes_confirmation confirmation)
 {
     uint64_t until = cli_now_ns() + confirm_wait_ns;
+    bool stops = false;
     int rc;
-    do
+    do {
+        if (cli_stop && !stops) {
+            stops = true;
+            until = cli_now_ns() + farewell_ns;
+        }
         rc = hermes_publisher_wait(publisher, confirmation, slice_ns);
-    while (rc == HERMES_ETIMEOUT && !cli_stop && cli_now_ns() < until);
-    return rc < 0 && cli_stop ? HERMES_EINTERRUPTED : rc;
+    } while (rc == HERMES_ETIMEOUT && cli_now_ns() < until);
+    return unless_stopped(rc);
 }
 
 /* When message i is due. */
@@ -150,7 +162,8 @@ static int publish_all(struct arguments *a, hermes_publisher_t *publisher, FILE 
     int waited = confirm(publisher, a->durable ? HERMES_DURABLE : HERMES_COMMITTED);
     if (rc == 0 && waited == 0)
         printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
-    return rc < 0 ? rc : waited;
+    /* Interrupted before a message was taken: what counts is what was. */
+    return rc < 0 && rc != HERMES_EINTERRUPTED ? rc : waited;
 }
 
 /* What was taken and is not in, and how much is. */

@@ -11,12 +11,23 @@ import unittest
 from as_typed import BUILD, SOURCE, blocks, shell
 
 
+def homes_in_memory():
+    """Of all brokers of this machine: a line each, process and path."""
+    found = []
+    for path in glob.glob("/dev/shm/hermes-*/.home"):
+        try:
+            with open(path) as file:
+                found.append(file.read())
+        except FileNotFoundError:
+            pass  # it has just gone
+    return found
+
+
 class Docs(unittest.TestCase):
     def test_tutorial(self):
-        before = glob.glob("/dev/shm/hermes-*")  # other brokers of this machine
         with tempfile.TemporaryDirectory() as home:
             output = shell(self, "\n".join(blocks("docs/tutorial/first-steps.md")), home)
-        self.assertEqual(glob.glob("/dev/shm/hermes-*"), before)
+        self.assertNotIn(home, "".join(homes_in_memory()))
         for expected in ("hello\nworld\n", '"sequence":2', '"payload":"world"', "messages     2000", "2 messages, 0 damaged"):
             self.assertIn(expected, output)
 
