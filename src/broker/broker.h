@@ -11,7 +11,7 @@
  *     session    a connected client: reads a request, has it answered, sends the reply
  *     topic      a topic: its definition, its log, who publishes to it, who subscribes
  *     sequencer  producers' rings -> topic logs, in the event loop
- *     group      consumer groups: who is a member, where the page is
+ *     group*     consumer groups: made, joined, where the page is
  *     topics     all topics: loaded, created, deleted, closed; what a crash left behind
  *     later      requests whose answer has to wait
  *     request    what each request does

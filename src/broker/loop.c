@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
-#include "broker/group.h"
+#include "broker/group_start.h"
 #include "broker/request/handles.h"
 #include "broker/request/request.h"
 #include "broker/sequencer.h"

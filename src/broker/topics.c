@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
-#include "broker/group.h"
+#include "broker/group_start.h"
 #include "broker/sequencer.h"
 
 /* ---- creating ---- */

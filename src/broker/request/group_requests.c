@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/group.h"
+#include "broker/group_change.h"
 #include "broker/later.h"
 #include "broker/request/answer.h"
 #include "broker/topics.h"

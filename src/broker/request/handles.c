@@ -1,6 +1,6 @@
 #include "broker/request/handles.h"
 
-#include "broker/group.h"
+#include "broker/group_members.h"
 #include "broker/later.h"
 #include "broker/sequencer.h"
 

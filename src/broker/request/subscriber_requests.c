@@ -2,7 +2,8 @@
 
 #include <inttypes.h>
 
-#include "broker/group.h"
+#include "broker/group_change.h"
+#include "broker/group_members.h"
 #include "broker/later.h"
 #include "broker/request/answer.h"
 #include "broker/request/handles.h"

@@ -1,0 +1,81 @@
+#include "broker/group_members.h"
+
+#include <inttypes.h>
+
+/* A line that nobody has, after the one that was given last: a line's old holder may be slow to notice. */
+static int find_line(struct group *group)
+{
+    unsigned lines = group->kept.mask == 0 ? 1 : GROUP_MEMBERS;
+    for (unsigned i = 0; i < lines; i++) {
+        unsigned line = (group->next_line + i) % lines;
+        if (!atomic_load(&group->kept.attended[line]) &&
+            atomic_load(&group->kept.page->members[line].id) == 0)
+            return (int)line;
+    }
+    return -1;
+}
+
+static bool resumes(struct group *group, const struct wire_subscriber_open *request)
+{
+    return request->resume_page == group->kept.settings.page_id && request->resume_member != 0 &&
+           request->resume_line < GROUP_MEMBERS &&
+           !atomic_load(&group->kept.attended[request->resume_line]) &&
+           atomic_load(&group->kept.page->members[request->resume_line].id) == request->resume_member;
+}
+
+int group_join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
+               struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
+{
+    struct broker *broker = session->broker;
+    int rc = group_check_name(request->group, text);
+    if (rc < 0)
+        return rc;
+    struct group *group = group_in(topic, request->group);
+    if (group == NULL)
+        return HERMES_ENOTFOUND;
+    if ((rc = group_check_owner(session, group, false, text)) == 0 &&
+        (group->kept.mask == 0) != (request->durable != 0)) {
+        rc = error_set(text, HERMES_EINVALID, "'%s' is a %s", group->name,
+                       group->kept.mask == 0 ? "durable subscription" : "group");
+    }
+    if (rc < 0)
+        return rc;
+    int line = (int)request->resume_line;
+    uint64_t id = request->resume_member;
+    if (!resumes(group, request)) {
+        line = find_line(group);
+        id = broker_next_id(broker);
+    }
+    if (line < 0 && group->kept.mask == 0)
+        return error_set(text, HERMES_EBUSY, "durable subscription '%s' of topic '%s'", group->name,
+                         topic->name);
+    if (line < 0)
+        return error_set(text, HERMES_ELIMIT, "group '%s' has %d members", group->name, GROUP_MEMBERS);
+    atomic_store(&group->kept.attended[line], true);
+    atomic_store(&group->kept.page->members[line].id, id);
+    group->next_line = (unsigned)line + 1;
+    group->members++;
+    keeper_ring(&broker->workers, &group->kept);
+    handle->group = group;
+    handle->line = (unsigned)line;
+    handle->member = id;
+    opened->page = group->kept.settings.page_id;
+    opened->member = id;
+    opened->line = (uint32_t)line;
+    return HERMES_OK;
+}
+
+void group_drop(struct broker *broker, struct handle *handle)
+{
+    struct group *group = handle->group;
+    struct kept *kept = &group->kept;
+    group->members--;
+    if (!broker->stopping) {
+        /* A reset gave the group a page without this member's line. */
+        uint64_t id = handle->member;
+        if (atomic_compare_exchange_strong(&kept->page->members[handle->line].id, &id, 0) && kept->mask != 0)
+            group_leave(kept->page, kept->mask, handle->line);
+    }
+    atomic_store(&kept->attended[handle->line], false);
+    keeper_ring(&broker->workers, kept);
+}

@@ -1,0 +1,101 @@
+#include "broker/group_page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int page_make(const struct broker *broker, struct group *group, struct error_text *text)
+{
+    const struct group_record *record = &group->kept.settings;
+    size_t bytes = group_page_bytes(record->slots);
+    int rc;
+    group->page_path[0] = 0;
+    if (broker_trusts(broker, record->uid)) {
+        snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
+                 broker->shm.path, record->topic_id, record->page_id);
+        unlink(group->page_path); /* of a broker that died over it */
+        rc = map_create(group->page_path, bytes, &group->map, &group->fd);
+    } else {
+        rc = map_create_memfd("hermes-group", bytes, &group->map, &group->fd);
+    }
+    if (rc < 0)
+        return error_set(text, rc, "shared memory of %zu bytes for group '%s'", bytes, group->name);
+    group_page_init(group->map.address, record->slots, record->topic_id, record->page_id, record->floor,
+                    record->dead_letter);
+    return HERMES_OK;
+}
+
+/* The page that a broker that was killed left, with all that members did since. */
+int page_take_up(const struct broker *broker, struct group *group)
+{
+    const struct group_record *record = &group->kept.settings;
+    uint64_t size = 0;
+    uint32_t slots = 0;
+    snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
+             broker->shm.path, record->topic_id, record->page_id);
+    group->fd = open(group->page_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (group->fd < 0) /* only what is not there is made anew */
+        return errno == ENOENT ? HERMES_ENOTFOUND : error_from_errno(errno);
+    int rc = map_file_size(group->fd, &size);
+    if (rc == 0 && size < group_page_bytes(record->slots))
+        rc = HERMES_EMALFORMED;
+    if (rc == 0)
+        rc = map_fd(group->fd, group_page_bytes(record->slots), MAP_READ_WRITE, MAP_PREFAULT, &group->map);
+    if (rc == 0) {
+        const struct group_page *page = group->map.address;
+        rc = group_page_check(page, group->map.size, &slots);
+        if (rc == 0 && (slots != record->slots || page->id != record->page_id))
+            rc = HERMES_EMALFORMED;
+        if (rc < 0)
+            map_release(&group->map);
+    }
+    if (rc < 0)
+        close(group->fd);
+    return rc;
+}
+
+void page_forget(struct group *group)
+{
+    map_release(&group->map);
+    close(group->fd);
+}
+
+void page_drop(struct group *group, enum group_page_state state)
+{
+    struct group_page *page = group->map.address;
+    if (page == NULL)
+        return;
+    atomic_store(&page->state, (uint32_t)state);
+    group_tell(page);
+    if (group->page_path[0] != 0)
+        unlink(group->page_path);
+    page_forget(group);
+}
+
+void page_use(struct group *group)
+{
+    struct kept *kept = &group->kept;
+    kept->page = group->map.address;
+    kept->mask = page_mask(kept->settings.slots);
+    atomic_store(&kept->page->max_deliveries, kept->settings.max_deliveries);
+    atomic_store(&kept->page->state, (uint32_t)GROUP_OPEN); /* of a broker that died while it stopped */
+}
+
+/* Two groups change pages, and what belongs to them. */
+void pages_swap(struct group *a, struct group *b)
+{
+    struct group was = {.map = a->map, .fd = a->fd, .kept.settings = a->kept.settings};
+    memcpy(was.page_path, a->page_path, sizeof was.page_path);
+    a->map = b->map;
+    a->fd = b->fd;
+    memcpy(a->page_path, b->page_path, sizeof a->page_path);
+    a->kept.settings = b->kept.settings;
+    b->map = was.map;
+    b->fd = was.fd;
+    memcpy(b->page_path, was.page_path, sizeof b->page_path);
+    b->kept.settings = was.kept.settings;
+    page_use(a);
+}

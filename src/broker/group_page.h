@@ -1,0 +1,38 @@
+/*
+ * The page of a group: made, taken up after a crash, given up.
+ *
+ *     <shm>/<topic>.<page>.group   if the group's owner is who could harm us anyway: it outlives a crash of
+ *                                  ours. Another's is a sealed memfd, which cannot be cut short under us,
+ *                                  and is made anew from the record
+ *
+ * All is work, of a group whose task is out.
+ */
+#ifndef BROKER_GROUP_PAGE_H
+#define BROKER_GROUP_PAGE_H
+
+#include "broker/group.h"
+
+static inline uint64_t page_mask(uint32_t slots)
+{
+    return slots == 0 ? 0 : slots - 1;
+}
+
+/* A fresh one, as the settings say; all below their floor is done. */
+int page_make(const struct broker *broker, struct group *group, struct error_text *text);
+
+/* The page that a broker that was killed left, with all that members did since. HERMES_ENOTFOUND,
+ * HERMES_EMALFORMED, HERMES_EVERSION: there is none that holds, and another may be made. */
+int page_take_up(const struct broker *broker, struct group *group);
+
+/* The keeper's from here on. */
+void page_use(struct group *group);
+
+/* Two groups change pages, and what belongs to them. */
+void pages_swap(struct group *a, struct group *b);
+
+/* Members are told why it is no more; nobody finds it. */
+void page_drop(struct group *group, enum group_page_state state);
+/* It stays for the next broker. */
+void page_forget(struct group *group);
+
+#endif
