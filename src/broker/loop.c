@@ -262,17 +262,17 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Once there are threads, the kernel lets who needs a larger table wait for all processors (fs/file.c,
- * expand_fdtable()): so it is large from the beginning. */
-static void make_room_for_descriptors(int fd)
+void loop_before_threads(void)
 {
+    raise_descriptor_limit();
     for (int most = DESCRIPTORS; most > 256; most /= 2) {
-        int highest = fcntl(fd, F_DUPFD_CLOEXEC, most - 1);
+        int highest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, most - 1);
         if (highest >= 0) {
             close(highest);
-            return;
+            break;
         }
     }
+    (void)barrier_register();
 }
 
 /* Nothing that a former broker gave out is given out again, whatever the clock says. */
@@ -322,8 +322,6 @@ static void prepare(struct loop *loop, const struct config *config)
 static int open_engine(struct loop *loop, struct error_text *text)
 {
     int rc = watch_signals(loop, text);
-    if (rc == 0)
-        make_room_for_descriptors(loop->signal_fd);
     if (rc == 0 && (loop->trouble_fd = eventfd(0, EFD_CLOEXEC)) < 0)
         rc = error_set_errno(text, "make", "an eventfd");
     if (rc == 0)
@@ -373,7 +371,6 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
 {
     prepare(loop, config);
     keep_heap();
-    raise_descriptor_limit();
     int rc = name_instance(&loop->broker, text);
     if (rc == 0)
         rc = lock_data(loop, text);

@@ -19,6 +19,11 @@ struct loop {
     uint8_t signal_buffer[128];
 };
 
+/* What the kernel does at once in a process of one thread, and later only after all processors were waited
+ * for (tens of milliseconds): a large table of descriptors (fs/file.c, expand_fdtable()), membarrier's
+ * registration. */
+void loop_before_threads(void);
+
 /* After an error nothing is open, and shared memory is as it was. */
 int loop_open(struct loop *loop, const struct config *config, struct error_text *text);
 /* Serves until SIGTERM or SIGINT. */

@@ -87,6 +87,7 @@ int main(int argc, char **argv)
     argp_err_exit_status = 64;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
+    loop_before_threads();
     static struct loop loop;
     (void)note_start("hermesd", STDERR_FILENO);
     struct config config;
