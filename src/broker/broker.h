@@ -32,7 +32,7 @@
 #include "broker/persister.h"
 #include "broker/principal.h"
 #include "broker/scrubber.h"
-#include "broker/shm.h"
+#include "base/shm.h"
 #include "broker/workers.h"
 #include "io/poller.h"
 

@@ -23,6 +23,7 @@
 #include "broker/request/request.h"
 #include "broker/sequencer.h"
 #include "broker/session.h"
+#include "broker/shared_memory.h"
 #include "broker/topics.h"
 #include "io/channel.h"
 
@@ -117,7 +118,7 @@ static int lock_data(struct loop *loop, struct error_text *text)
         return rc;
     snprintf(loop->broker.topics_path, sizeof loop->broker.topics_path, "%.4000s/topics", data);
     rc = path_make_parents(loop->broker.topics_path, text);
-    return rc < 0 ? rc : shm_open_directory(&loop->broker.shm, data, text);
+    return rc < 0 ? rc : shared_memory_open(&loop->broker.shm, data, text);
 }
 
 static int lock_socket(struct loop *loop, struct error_text *text)
@@ -223,7 +224,7 @@ static void look(struct poller_op *op, int result)
     struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, look_op));
     if (result < 0)
         return;
-    shm_look(&loop->broker.shm);
+    shared_memory_look(&loop->broker.shm);
     (void)poller_timer(loop->broker.poller, op, look_again_ns); /* there is room for it: it was one of them */
 }
 
@@ -387,7 +388,7 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = poller_timer(loop->broker.poller, &loop->look_op, look_again_ns);
     if (rc == 0) {
-        (void)shm_sweep_homeless("/dev/shm");
+        shared_memory_sweep();
         return HERMES_OK;
     }
     /* Not loop_close(): that stores everything and leaves nothing in shared memory. Who could not start has

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/note.h"
+#include "broker/shared_memory.h"
 
 static struct session *of(struct poller_op *op, size_t offset)
 {
@@ -144,7 +145,7 @@ static void answer(struct session *session)
 {
     session->received = 0;
     session->wanted = HERMES_HEADER_BYTES;
-    shm_look(&session->broker->shm); /* a request may need it */
+    shared_memory_look(&session->broker->shm); /* a request may need it */
     session->broker->answer(session);
 }
 

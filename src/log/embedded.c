@@ -12,6 +12,7 @@
 #include "base/abi.h"
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/shm.h"
 #include "base/thread.h"
 #include "log/log.h"
 #include "log/publish.h"
@@ -27,7 +28,7 @@ struct hermes_log {
 
     struct log log;
     int lock_fd;
-    char shm[SHM_PATH_BYTES];
+    struct shm shm;
     pthread_t persister;
     pthread_mutex_t store_lock; /* one thread at a time hands on to the store */
     _Atomic bool stop;
@@ -126,18 +127,18 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     char prefix[SHM_PATH_BYTES + 8];
     log->crc = (options.flags & HERMES_LOG_NO_CRC) == 0;
     log->sync_interval_ms = options.sync_interval_ms;
-    log->lock_fd = -1;
+    log->lock_fd = log->shm.fd = -1;
     pthread_mutex_init(&log->store_lock, NULL);
     rc = path_make_parents(path, text);
     if (rc == 0)
         rc = lock_log(log, path, text);
     if (rc == 0)
-        rc = path_shm_for(path, log->shm, text);
-    if (rc == 0)
-        rc = path_make_private(log->shm, text);
+        rc = shm_open_directory(&log->shm, path, text);
     if (rc < 0)
         goto fail;
-    snprintf(prefix, sizeof prefix, "%s/log", log->shm);
+    struct error_text ignored;
+    (void)shm_tell_home(&log->shm, &ignored);
+    snprintf(prefix, sizeof prefix, "%s/log", log->shm.path);
     struct log_options log_options = {
         .prefix = prefix,
         .directory = path,
@@ -147,10 +148,8 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
         .doorbell_is_file = true,
         .instance = (uint32_t)clock_realtime_ns() | 1,
     };
-    if ((rc = log_open(&log->log, &log_options, text)) < 0) {
-        rmdir(log->shm); /* if there is nothing in it */
+    if ((rc = log_open(&log->log, &log_options, text)) < 0)
         goto fail;
-    }
     /* Whoever wrote before is dead, for the lock was free: its window still gets a clean successor. */
     log->log.persister_bell = &log->log.status->persister_bell;
     if ((rc = log_begin(&log->log, WRITER_OWNER, text)) < 0)
@@ -163,6 +162,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
 fail_log:
     log_abandon(&log->log);
 fail:
+    shm_close_directory(&log->shm);
     if (log->lock_fd >= 0)
         close(log->lock_fd);
     free(log);
@@ -305,7 +305,7 @@ int hermes_log_close(hermes_log_t *log)
     pthread_join(log->persister, NULL);
     atomic_store_explicit(&log->log.status->persister_bell, 0, memory_order_relaxed);
     int rc = log_close(&log->log, STATE_CLOSED);
-    rmdir(log->shm);
+    shm_close_directory(&log->shm);
     close(log->lock_fd);
     free(log);
     return rc;

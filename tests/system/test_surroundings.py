@@ -210,6 +210,7 @@ class Surroundings(Case):
         shutil.rmtree(b.shm())
         b.run("topic", "create", "after", "--durability", "memory")  # not "not found"
         self.told("was removed while the broker serves")
+        self.assertTrue(os.path.exists(b.shm() + "/.home"))
         for topic in ("before", "after"):
             b.run("pub", topic, data=b"2\n")
         self.assertEqual(b.run("sub", "before", "--from", "first", "-t", "0").stdout, b"1\n2\n")

@@ -1,11 +1,21 @@
-/* The broker's directory in shared memory: whose it is, and when it may go. */
+/* A directory in shared memory: whose it is, and when it may go. */
 #include "test.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker/shm.h"
+#include "base/shm.h"
+#include "hermes/log.h"
+
+static void open_told(struct shm *shm, const char *home)
+{
+    struct error_text text;
+    assert_int_equal(shm_open_directory(shm, home, &text), 0);
+    assert_int_equal(shm_tell_home(shm, &text), 0);
+}
 
 static void touch(const struct shm *shm, const char *name)
 {
@@ -29,14 +39,13 @@ static void die(struct shm *shm)
 static void only_what_belongs_to_no_home_is_swept(void **state)
 {
     (void)state;
-    struct error_text text;
     struct shm gone, there, alive;
     TEST_DIRECTORY(first);
     TEST_DIRECTORY(second);
     TEST_DIRECTORY(third);
-    assert_int_equal(shm_open_directory(&gone, first, &text), 0);
-    assert_int_equal(shm_open_directory(&there, second, &text), 0);
-    assert_int_equal(shm_open_directory(&alive, third, &text), 0);
+    open_told(&gone, first);
+    open_told(&there, second);
+    open_told(&alive, third);
     touch(&gone, "0123456789abcdef.status");
     touch(&gone, "0123456789abcdef.7.window");
     touch(&there, "0123456789abcdef.status");
@@ -45,7 +54,7 @@ static void only_what_belongs_to_no_home_is_swept(void **state)
     die(&there);
     assert_int_equal(rmdir(first), 0);
     assert_int_equal(rmdir(third), 0); /* its broker lives: it may not go */
-    (void)shm_sweep_homeless("/dev/shm");
+    (void)shm_sweep_homeless("/dev/shm", NULL);
     assert_false(is_there(gone.path));
     assert_true(is_there(there.path));
     assert_true(is_there(alive.path));
@@ -55,20 +64,43 @@ static void only_what_belongs_to_no_home_is_swept(void **state)
     die(&alive);
 }
 
+static void a_killed_embedded_log_is_swept_when_its_directory_is_gone(void **state)
+{
+    (void)state;
+    struct error_text text;
+    char shm[SHM_PATH_BYTES];
+    TEST_DIRECTORY(home);
+    pid_t writer = fork();
+    if (writer == 0) {
+        hermes_log_t *log;
+        if (hermes_log_open(home, NULL, &log) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    int status;
+    assert_int_equal(waitpid(writer, &status, 0), writer);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(path_shm_for(home, shm, &text), 0);
+    (void)shm_sweep_homeless("/dev/shm", NULL);
+    assert_true(is_there(shm)); /* what its next writer takes up */
+    test_remove(home);
+    (void)shm_sweep_homeless("/dev/shm", NULL);
+    assert_false(is_there(shm));
+}
+
 /* A home that is not there because its disk is not: its device is another than that of what is there. */
 static void a_home_that_may_be_mounted_later_is_kept(void **state)
 {
     (void)state;
-    struct error_text text;
     struct shm shm;
     TEST_DIRECTORY(home);
-    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    open_told(&shm, home);
     int fd = openat(shm.fd, ".home", O_WRONLY | O_TRUNC | O_CLOEXEC);
     assert_true(dprintf(fd, "%d %s", 12345678, home) > 0);
     close(fd);
     die(&shm);
     assert_int_equal(rmdir(home), 0);
-    (void)shm_sweep_homeless("/dev/shm");
+    (void)shm_sweep_homeless("/dev/shm", NULL);
     assert_true(is_there(shm.path));
     path_sweep(shm.path, "");
 }
@@ -77,18 +109,17 @@ static void a_home_that_may_be_mounted_later_is_kept(void **state)
 static void what_cannot_be_understood_is_kept(void **state)
 {
     (void)state;
-    struct error_text text;
     static const char *const homes[] = {"", "x", "12", "12 relative", " /nowhere", "12/nowhere"};
     for (size_t i = 0; i < sizeof homes / sizeof homes[0]; i++) {
         struct shm shm;
         TEST_DIRECTORY(home);
-        assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+        open_told(&shm, home);
         int fd = openat(shm.fd, ".home", O_WRONLY | O_TRUNC | O_CLOEXEC);
         assert_int_equal(write(fd, homes[i], strlen(homes[i])), strlen(homes[i]));
         close(fd);
         die(&shm);
         assert_int_equal(rmdir(home), 0);
-        (void)shm_sweep_homeless("/dev/shm");
+        (void)shm_sweep_homeless("/dev/shm", NULL);
         assert_true(is_there(shm.path));
         path_sweep(shm.path, "");
     }
@@ -97,14 +128,13 @@ static void what_cannot_be_understood_is_kept(void **state)
 static void a_foreign_file_stays_with_its_directory(void **state)
 {
     (void)state;
-    struct error_text text;
     struct shm shm;
     TEST_DIRECTORY(home);
-    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    open_told(&shm, home);
     touch(&shm, "somebody's notes");
     die(&shm);
     assert_int_equal(rmdir(home), 0);
-    (void)shm_sweep_homeless("/dev/shm");
+    (void)shm_sweep_homeless("/dev/shm", NULL);
     char path[SHM_PATH_BYTES + 32];
     snprintf(path, sizeof path, "%s/somebody's notes", shm.path);
     assert_true(is_there(path));
@@ -120,13 +150,14 @@ static void a_directory_that_is_removed_is_made_anew(void **state)
     struct shm shm;
     bool lost;
     TEST_DIRECTORY(home);
-    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    open_told(&shm, home);
     assert_int_equal(shm_check(&shm, &lost, &text), 0);
     assert_false(lost);
     path_sweep(shm.path, "");
     assert_int_equal(shm_check(&shm, &lost, &text), 0);
     assert_true(lost);
     assert_true(is_there(shm.path));
+    assert_int_equal(shm_tell_home(&shm, &text), 0);
     assert_int_equal(faccessat(shm.fd, ".home", F_OK, 0), 0);
     assert_int_equal(shm_check(&shm, &lost, &text), 0);
     assert_false(lost);
@@ -151,12 +182,12 @@ static void closing_keeps_what_is_left_for_the_next_broker(void **state)
     struct error_text text;
     struct shm shm;
     TEST_DIRECTORY(home);
-    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    open_told(&shm, home);
     struct shm other;
     assert_int_equal(shm_open_directory(&other, home, &text), HERMES_EBUSY);
     touch(&shm, "0123456789abcdef.status");
     shm_close_directory(&shm);
-    assert_int_equal(shm_open_directory(&shm, home, &text), 0);
+    open_told(&shm, home);
     assert_int_equal(faccessat(shm.fd, "0123456789abcdef.status", F_OK, 0), 0);
     assert_int_equal(faccessat(shm.fd, ".home", F_OK, 0), 0);
     die(&shm);
@@ -167,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_belongs_to_no_home_is_swept),
+        cmocka_unit_test(a_killed_embedded_log_is_swept_when_its_directory_is_gone),
         cmocka_unit_test(a_home_that_may_be_mounted_later_is_kept),
         cmocka_unit_test(what_cannot_be_understood_is_kept),
         cmocka_unit_test(a_foreign_file_stays_with_its_directory),

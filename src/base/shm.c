@@ -1,4 +1,4 @@
-#include "broker/shm.h"
+#include "base/shm.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,8 +11,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/note.h"
 
 static const char home_file[] = ".home";
 enum { TRIES = 10, SWEPT_MOST = 64, DEVICE_DIGITS = 20 };
@@ -54,16 +52,13 @@ static bool read_home(int directory, uint64_t *device, char home[PATH_BYTES])
     return true;
 }
 
-/* A full /dev/shm is no reason not to serve: should the data directory go, somebody must clean up by hand. */
-static void tell_home(const struct shm *shm)
+int shm_tell_home(const struct shm *shm, struct error_text *text)
 {
-    struct error_text text;
     char home[PATH_BYTES];
     uint64_t device;
     if (read_home(shm->fd, &device, home) && strcmp(home, shm->home) == 0)
-        return;
-    if (write_home(shm, &text) < 0)
-        note("%s", text.bytes);
+        return HERMES_OK;
+    return write_home(shm, text);
 }
 
 /* ---- one's own ---- */
@@ -102,12 +97,7 @@ int shm_open_directory(struct shm *shm, const char *data, struct error_text *tex
     if (used >= (int)sizeof shm->home)
         return error_set(text, HERMES_ETOOLARGE, "path %.64s...", data);
     int rc = path_shm_for(data, shm->path, text);
-    if (rc == 0)
-        rc = open_locked(shm, text);
-    if (rc < 0)
-        return rc;
-    tell_home(shm);
-    return HERMES_OK;
+    return rc < 0 ? rc : open_locked(shm, text);
 }
 
 int shm_check(struct shm *shm, bool *lost, struct error_text *text)
@@ -122,25 +112,7 @@ int shm_check(struct shm *shm, bool *lost, struct error_text *text)
         return rc;
     close(shm->fd);
     shm->fd = fresh.fd; /* the rest is read by workers, and stays as it is */
-    tell_home(shm);
     return HERMES_OK;
-}
-
-void shm_look(struct shm *shm)
-{
-    struct error_text text;
-    bool lost;
-    int rc = shm_check(shm, &lost, &text);
-    if (rc < 0)
-        note("the directory %s was removed while the broker serves, and cannot be made anew: %s", shm->path,
-             text.bytes);
-    else if (lost)
-        note("the directory %s was removed while the broker serves (by a cleaner of temporary files, or "
-             "systemd's "
-             "RemoveIPC), and made anew. Topics go on, but what they had in it would not survive a crash: "
-             "stop the "
-             "broker in good order, and start it again",
-             shm->path);
 }
 
 void shm_close_directory(struct shm *shm)
@@ -148,8 +120,9 @@ void shm_close_directory(struct shm *shm)
     if (shm->fd < 0)
         return;
     unlinkat(shm->fd, home_file, 0);
+    struct error_text ignored;
     if (rmdir(shm->path) != 0)
-        tell_home(shm); /* there is something for the next broker */
+        (void)shm_tell_home(shm, &ignored); /* there is something for who comes next */
     close(shm->fd);
     shm->fd = -1;
 }
@@ -173,10 +146,10 @@ static bool is_gone(const char *home, uint64_t device)
     return false;
 }
 
-/* What a broker makes: "<16 hexadecimal digits>.<something>". */
-static bool is_brokers_file(const char *name)
+/* What a broker makes, "<16 hexadecimal digits>.<something>", and an embedded log, "log.<something>". */
+static bool is_ours(const char *name)
 {
-    return strspn(name, "0123456789abcdef") == 16 && name[16] == '.';
+    return (strspn(name, "0123456789abcdef") == 16 && name[16] == '.') || strncmp(name, "log.", 4) == 0;
 }
 
 static bool is_left_by_us(int fd)
@@ -186,7 +159,7 @@ static bool is_left_by_us(int fd)
            status.st_nlink > 0;
 }
 
-/* False: there is something in it that is no broker's. */
+/* False: there is something in it that is not Hermes's. */
 static bool remove_files(int fd)
 {
     bool all = true;
@@ -200,7 +173,7 @@ static bool remove_files(int fd)
     }
     while ((item = readdir(directory)) != NULL) {
         const char *name = item->d_name;
-        if (is_brokers_file(name))
+        if (is_ours(name))
             all &= unlinkat(fd, name, 0) == 0;
         else
             all &= strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, home_file) == 0;
@@ -209,8 +182,8 @@ static bool remove_files(int fd)
     return all && unlinkat(fd, home_file, 0) == 0;
 }
 
-/* Under the directory's lock: a broker that starts meanwhile waits, or finds that it is not the one. */
-static bool sweep_one(int root, const char *name)
+/* Under the directory's lock: who opens it meanwhile waits, or finds that it is not the one. */
+static bool sweep_one(int root, const char *name, shm_swept_t swept_one)
 {
     char home[PATH_BYTES];
     uint64_t device;
@@ -220,13 +193,13 @@ static bool sweep_one(int root, const char *name)
     bool swept = flock(fd, LOCK_EX | LOCK_NB) == 0 && is_left_by_us(fd) && read_home(fd, &device, home) &&
                  is_gone(home, device);
     swept = swept && remove_files(fd) && unlinkat(root, name, AT_REMOVEDIR) == 0;
-    if (swept)
-        note("shared memory %s was left by a broker of %s, which is gone: removed", name, home);
+    if (swept && swept_one != NULL)
+        swept_one(name, home);
     close(fd);
     return swept;
 }
 
-unsigned shm_sweep_homeless(const char *root)
+unsigned shm_sweep_homeless(const char *root, shm_swept_t swept_one)
 {
     char prefix[32];
     snprintf(prefix, sizeof prefix, "hermes-%u-", (unsigned)geteuid());
@@ -236,7 +209,7 @@ unsigned shm_sweep_homeless(const char *root)
     while (directory != NULL && looked < SWEPT_MOST && (item = readdir(directory)) != NULL)
         if (strncmp(item->d_name, prefix, strlen(prefix)) == 0) {
             looked++;
-            swept += sweep_one(dirfd(directory), item->d_name);
+            swept += sweep_one(dirfd(directory), item->d_name, swept_one);
         }
     if (directory != NULL)
         closedir(directory);
