@@ -144,6 +144,18 @@ static int lock_socket(struct loop *loop, struct error_text *text)
     return take_lock(lock, path, &loop->socket_lock_fd, text);
 }
 
+/* A former broker's: we hold the lock beside it. */
+static int remove_old_socket(const char *path, struct error_text *text)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return errno == ENOENT ? HERMES_OK : error_set_errno(text, "look at", path);
+    if (!S_ISSOCK(status.st_mode))
+        return error_set(text, HERMES_EEXISTS,
+                         "%s is in the way of the broker's socket, and is none; remove it", path);
+    return unlink(path) == 0 ? HERMES_OK : error_set_errno(text, "remove the old socket", path);
+}
+
 /* The name is taken before topics are loaded, so that what fails fails early; who connects before
  * start_listening() is told that there is no broker. */
 static int bind_socket(struct loop *loop, struct error_text *text)
@@ -159,10 +171,7 @@ static int bind_socket(struct loop *loop, struct error_text *text)
     loop->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (loop->listen_fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
-    } else if (unlink(path) != 0 && errno != ENOENT) { /* a former broker's: we hold the lock beside it */
-        rc = error_set(text, error_from_errno(errno),
-                       "%s is in the way of the broker's socket; remove it (%s)", path, strerror(errno));
-    } else {
+    } else if ((rc = remove_old_socket(path, text)) == 0) {
         mode_t before = umask(0777 & ~loop->broker.config.socket_mode);
         loop->bound = bind(loop->listen_fd, (struct sockaddr *)&address, sizeof address) == 0;
         umask(before);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/note.h"
+#include "base/standard.h"
 #include "broker/loop.h"
 
 const char *argp_program_version = "hermesd 0.1.0";
@@ -82,6 +83,7 @@ static void notify_systemd(const char *state)
 
 int main(int argc, char **argv)
 {
+    standard_take_free_numbers();
     struct arguments arguments = {0};
     const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
     argp_err_exit_status = 64;

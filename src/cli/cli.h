@@ -33,6 +33,11 @@ void cli_catch_signals(void);
 /* Says what failed on standard error; returns EXIT_FAILED. */
 int cli_fail(const char *what, int error, const char *sentence);
 
+/* Has all been written to standard output that was printed (now), or at least nothing failed so far? */
+bool cli_flush(bool now);
+/* At the end: code; or EXIT_FAILED, with a sentence, where not all that was printed is written. */
+int cli_finish(int code);
+
 hermes_client_t *cli_connect(void); /* exits with a message when there is no broker */
 
 /* "64K", "4MiB", "1000": argp_error() on nonsense. */

@@ -135,23 +135,30 @@ static void write_packet(FILE *file, const hermes_message_t *message)
     write_block(file, 6, head, sizeof head, packet, bytes);
 }
 
-static int export(const struct arguments *a, hermes_client_t *client, FILE *file, bool *damaged)
+/* The topic is there, and can be read: *last is the sequence to end with. */
+static int begin(const struct arguments *a, hermes_client_t *client, hermes_subscriber_t **subscriber,
+                 uint64_t *last)
 {
     hermes_topic_info_t info = {.size = sizeof info};
-    hermes_subscriber_t *subscriber;
-    hermes_message_t message;
     int rc = hermes_topic_describe(client, a->topic, &info);
     if (rc == 0)
-        rc = hermes_subscriber_open(client, a->topic, NULL, &subscriber);
+        rc = hermes_subscriber_open(client, a->topic, NULL, subscriber);
     if (rc == 0)
-        rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
-    if (rc < 0)
-        return rc;
+        rc = a->since != 0 ? hermes_seek_time(*subscriber, a->since) : hermes_seek_first(*subscriber);
+    *last = info.last_sequence;
+    return rc;
+}
+
+static int export(const struct arguments *a, hermes_client_t *client, hermes_subscriber_t *subscriber,
+                  uint64_t end, FILE *file, bool *damaged)
+{
+    hermes_message_t message;
+    int rc;
     if (a->format == FORMAT_CSV)
         fputs("sequence,timestamp,length,encoding,payload\r\n", file);
     else if (a->format == FORMAT_PCAPNG)
         begin_pcapng(file);
-    for (uint64_t last = 0; last < info.last_sequence && !cli_stop && !ferror(file);) {
+    for (uint64_t last = 0; last < end && !cli_stop && !ferror(file);) {
         rc = hermes_poll(subscriber, &message);
         if (rc == 0)
             break;
@@ -182,20 +189,23 @@ int cli_export(int argc, char **argv)
     struct arguments a = {.until = UINT64_MAX};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_catch_signals();
+    hermes_client_t *client = cli_connect();
+    hermes_subscriber_t *subscriber;
+    uint64_t last;
+    int rc = begin(&a, client, &subscriber, &last);
+    if (rc < 0)
+        return cli_fail(a.topic, rc, hermes_last_error(client));
+    /* Only now: a file that is there is emptied for what can be written. */
     FILE *file = stdout;
     if (a.output != NULL && (file = fopen(a.output, "we")) == NULL)
         return cli_fail(a.output, 0, strerror(errno));
-    cli_catch_signals();
-    hermes_client_t *client = cli_connect();
     bool damaged = false;
-    int rc = export(&a, client, file, &damaged);
+    rc = export(&a, client, subscriber, last, file, &damaged);
     if (rc < 0)
         cli_fail(a.topic, rc, hermes_last_error(client));
     hermes_disconnect(client);
-    bool written = fflush(file) == 0 && !ferror(file);
-    if (!written)
-        cli_fail(a.output != NULL ? a.output : "standard output", 0, strerror(errno));
-    if (file != stdout && fclose(file) != 0)
-        written = false;
-    return rc < 0 || damaged || !written ? EXIT_FAILED : EXIT_GOOD;
+    if (file != stdout && (ferror(file) != 0) + (fclose(file) != 0) > 0)
+        rc = cli_fail(a.output, 0, strerror(errno));
+    return rc != 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -1,6 +1,7 @@
 /* hermes: one program, subcommands. */
 #include <string.h>
 
+#include "base/standard.h"
 #include "cli/cli.h"
 
 static const struct {
@@ -38,6 +39,7 @@ static void usage(FILE *file)
 
 int main(int argc, char **argv)
 {
+    standard_take_free_numbers();
     argp_err_exit_status = EXIT_USAGE;
     if (argc < 2) {
         usage(stderr);
@@ -45,18 +47,18 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         usage(stdout);
-        return EXIT_GOOD;
+        return cli_finish(EXIT_GOOD);
     }
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
         puts("hermes 0.1.0");
-        return EXIT_GOOD;
+        return cli_finish(EXIT_GOOD);
     }
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
             static char name[64]; /* what argp prints in messages and usage */
             snprintf(name, sizeof name, "hermes %s", commands[i].name);
             argv[1] = name;
-            return commands[i].run(argc - 1, argv + 1);
+            return cli_finish(commands[i].run(argc - 1, argv + 1));
         }
     fprintf(stderr, "hermes: no command '%s'; hermes help lists them\n", argv[1]);
     return EXIT_USAGE;

@@ -29,6 +29,20 @@ int cli_fail(const char *what, int error, const char *sentence)
     return EXIT_FAILED;
 }
 
+static int output_error;
+
+bool cli_flush(bool now)
+{
+    if (output_error == 0 && ((now && fflush(stdout) != 0) || ferror(stdout)))
+        output_error = errno != 0 ? errno : EIO;
+    return output_error == 0;
+}
+
+int cli_finish(int code)
+{
+    return cli_flush(true) ? code : cli_fail("standard output", 0, strerror(output_error));
+}
+
 /* A broker that was started a moment ago, or again after a crash, may need that moment. */
 hermes_client_t *cli_connect(void)
 {

@@ -31,6 +31,7 @@ struct arguments {
     double rate;
     bool no_crc;
     bool durable;
+    int read_error; /* of the file; 0: it was read to its end */
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -136,7 +137,7 @@ static int publish_generated(const struct arguments *a, hermes_publisher_t *publ
     return 0;
 }
 
-static int publish_lines(const struct arguments *a, hermes_publisher_t *publisher, FILE *file)
+static int publish_lines(struct arguments *a, hermes_publisher_t *publisher, FILE *file)
 {
     char *line = NULL;
     size_t room = 0;
@@ -151,6 +152,8 @@ static int publish_lines(const struct arguments *a, hermes_publisher_t *publishe
         if (rc < 0)
             fprintf(stderr, "hermes pub: line %llu of %zd bytes\n", (unsigned long long)i + 1, length);
     }
+    if (ferror(file) && !cli_stop)
+        a->read_error = errno;
     free(line);
     return rc;
 }
@@ -205,6 +208,8 @@ int cli_pub(int argc, char **argv)
         cli_fail(a.topic, rc, hermes_last_error(client));
     if (publisher != NULL && close_and_tell(&a, client, publisher) < 0)
         rc = HERMES_EAGAIN;
+    if (a.read_error != 0) /* what was read before it is in all the same */
+        rc = -cli_fail(a.file != NULL ? a.file : "standard input", 0, strerror(a.read_error));
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -170,11 +170,11 @@ int cli_sub(int argc, char **argv)
     bool acks = a.name != NULL || (a.group != NULL && !a.at_most_once);
     uint64_t timeout_ns = isinf(a.timeout) || a.timeout > 1e9 ? HERMES_FOREVER : (uint64_t)(a.timeout * 1e9);
     bool damaged = false;
-    for (uint64_t seen = 0; rc >= 0 && seen < a.count && !cli_stop && !ferror(stdout);) {
+    for (uint64_t seen = 0; rc >= 0 && seen < a.count && !cli_stop && cli_flush(false);) {
         hermes_message_t message;
         rc = hermes_poll(subscriber, &message);
         if (rc == 0 || rc == HERMES_EDISCONNECTED) {
-            fflush(stdout); /* before sleeping, never for each message of a burst */
+            cli_flush(true); /* before sleeping, never for each message of a burst */
             rc = wait_for(subscriber, &message, timeout_ns);
             if (rc == 0)
                 break;
@@ -182,7 +182,7 @@ int cli_sub(int argc, char **argv)
         if (rc > 0) {
             print(&a, &message);
             seen++;
-            if (acks && fflush(stdout) == 0 && (rc = hermes_ack(subscriber, &message)) == HERMES_EEXPIRED)
+            if (acks && cli_flush(true) && (rc = hermes_ack(subscriber, &message)) == HERMES_EEXPIRED)
                 rc = cli_fail(a.topic, rc, hermes_last_error(client)); /* it comes again: no reason to end */
         } else if (rc == HERMES_EINTERRUPTED) {
             rc = 0;
@@ -195,6 +195,5 @@ int cli_sub(int argc, char **argv)
     if (rc < 0)
         cli_fail(a.topic, rc, hermes_last_error(client));
     hermes_disconnect(client);
-    bool written = fflush(stdout) == 0 && !ferror(stdout);
-    return rc < 0 || damaged || !written ? EXIT_FAILED : EXIT_GOOD;
+    return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }

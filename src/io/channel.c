@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/standard.h"
 
 #include "io/peer.h"
 
@@ -84,7 +85,8 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
     int rc = channel_address(path, &address, &directory, text);
     if (rc < 0)
         return rc == HERMES_ENOTFOUND ? no_broker(text, path) : rc;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* What somebody prints must not get into it. */
+    int fd = standard_move_above(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
     } else if ((rc = connect_until(fd, &address, until_ns)) == HERMES_ETIMEOUT) {
