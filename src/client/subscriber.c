@@ -239,8 +239,10 @@ int subscriber_attach_again(struct hermes_subscriber *s)
     s->reader.source.context = s;
     if (s->member != NULL)
         return member_start(s);
-    if (!stored)
-        return reader_seek_first(&s->reader);
+    if (!stored) { /* from its first message on, so that what was overtaken by now is told */
+        reader_hop(&s->reader, 0, 1);
+        return HERMES_OK;
+    }
     rc = reader_resume(&s->reader, position, sequence);
     if (rc < 0)
         s->client->error = s->reader.error;

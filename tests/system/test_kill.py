@@ -169,5 +169,25 @@ class Kill(Case):
         subscriber.kill()
         subscriber.communicate()
 
+    def test_subscribers_of_a_memory_topic_that_begins_anew_are_told_what_they_missed(self):
+        """It has lapped again before they could look: what is gone is counted, not passed over in silence."""
+        b = self.broker
+        b.run("topic", "create", "t", "--shared", "--durability", "memory", "--window", "256K")
+        b.run("pub", "t", "--count", "3000")
+        subscriber = b.popen("sub", "t", "--timeout", "60", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.wait_for(lambda: b.info("t")["subscribers"] == 1, "the subscriber opens")
+        subscriber.send_signal(signal.SIGSTOP)
+        self.assertEqual(b.stop(), (0, []))
+        b.start()
+        b.run("pub", "t", "--count", "5000")
+        subscriber.send_signal(signal.SIGCONT)
+        said = subscriber.stderr.readline()
+        self.assertIn(b"overtaken", said)
+        first = int(subscriber.stdout.readline().split(b" ")[0])
+        self.assertGreater(first, 3000)
+        self.assertEqual([int(subscriber.stdout.readline().split(b" ")[0]) for _ in range(first, 5000)], list(range(first + 1, 5001)))
+        subscriber.kill()
+        subscriber.communicate()
+
 
 main()
