@@ -414,7 +414,8 @@ HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *me
 HERMES_API int hermes_subscriber_fd(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_subscriber_arm(hermes_subscriber_t *subscriber);
 
-/* Calls handler for up to most messages that are there; it returns 0 to go on. Returns how many. */
+/* Calls handler for up to most messages that are there; it returns 0 to go on. Returns how many; an error
+ * that comes behind some of them is told by the next call, whichever that is. Errors as hermes_poll(). */
 typedef int (*hermes_handler_t)(void *context, const hermes_message_t *message);
 HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most, hermes_handler_t handler,
                                     void *context);
@@ -468,7 +469,9 @@ HERMES_API void hermes_subscriber_set_spin(hermes_subscriber_t *subscriber, uint
 typedef struct hermes_subscriber_counters {
     size_t size;       /* sizeof(hermes_subscriber_counters_t), set by the caller */
     uint64_t position; /* of the next message */
-    uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read */
+    uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read. Who began
+                          at the end or at a time and was overtaken before its first message is told
+                          (HERMES_EGONE), but how many these were is not known, and not counted */
     uint64_t corrupt;  /* frames that were damaged */
 } hermes_subscriber_counters_t;
 

@@ -86,6 +86,11 @@ static void tell_publishers(struct hermes_subscriber *s)
     readers_moved(s->readers, s->reader_line, behind ? READERS_NOBODY : reader->position, s->membarrier);
 }
 
+static bool is_plain(const struct hermes_subscriber *s)
+{
+    return !s->push_back && s->member == NULL;
+}
+
 /* Opens the topic and fills in *s but for the client's list. */
 static int attach(struct hermes_subscriber *s, enum reader_verify verify)
 {
@@ -162,10 +167,10 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
     s->spin_ns = default_spin_ns;
     s->push_back = (options.flags & HERMES_SUBSCRIBE_PUSH_BACK) != 0;
     s->membarrier = s->push_back && barrier_register();
-    s->plain = !s->push_back && options.group == NULL && options.name == NULL;
     rc = client_put_topic(client, s->topic, topic);
     if (rc == 0 && (options.group != NULL || options.name != NULL))
         rc = member_new(client, &options, &s->member);
+    s->plain = is_plain(s);
     if (rc == 0)
         rc = attach(s, VERIFY_ALL);
     if (rc < 0) {
@@ -216,7 +221,7 @@ int subscriber_attach_again(struct hermes_subscriber *s)
                                       .push_back = s->push_back,
                                       .membarrier = s->membarrier};
     memcpy(fresh.topic, s->topic, sizeof fresh.topic);
-    uint64_t position = s->reader.position, sequence = s->reader.sequence;
+    uint64_t position = s->reader.position, sequence = s->reader.sequence, gap_from = s->reader.gap_from;
     int rc = client_ensure(s->client);
     if (rc == 0)
         rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
@@ -244,6 +249,7 @@ int subscriber_attach_again(struct hermes_subscriber *s)
         return HERMES_OK;
     }
     rc = reader_resume(&s->reader, position, sequence);
+    s->reader.gap_from = gap_from;
     if (rc < 0)
         s->client->error = s->reader.error;
     return rc;
@@ -299,8 +305,19 @@ int subscriber_failed(struct hermes_subscriber *s, int rc)
     return rc;
 }
 
+static int tell_late(struct hermes_subscriber *s)
+{
+    int rc = s->late;
+    s->client->error = s->late_text;
+    s->late = 0;
+    s->plain = is_plain(s);
+    return rc;
+}
+
 static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *message)
 {
+    if (s->late != 0)
+        return tell_late(s);
     if (s->push_back)
         subscriber_greet_if_due(s); /* or we are waited for no longer */
     int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
@@ -370,6 +387,8 @@ int hermes_subscriber_arm(hermes_subscriber_t *s)
         return rc;
     if (s->reader.owner_changed)
         subscriber_greet_again(s);
+    if (s->late != 0)
+        return 1;
     if (s->starved || is_away(s)) {
         s->starved = false;
         notifier_arm(s->notifier, &(struct futex_word){NULL, 0}, 0, broker_is_away_ns);
@@ -384,14 +403,26 @@ int hermes_subscriber_arm(hermes_subscriber_t *s)
     return 0;
 }
 
+static bool is_told_once(int rc)
+{
+    return rc == HERMES_EGONE || rc == HERMES_ECORRUPT || rc == HERMES_ECHECKSUM || rc == HERMES_EMALFORMED;
+}
+
 int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t handler, void *context)
 {
     hermes_message_t message;
     int64_t count = 0;
     while ((size_t)count < most) {
         int rc = hermes_poll(s, &message);
+        if (rc < 0 && count == 0)
+            return rc;
+        if (rc < 0 && is_told_once(rc)) { /* by the next call, whichever that is */
+            s->late = rc;
+            s->late_text = s->client->error;
+            s->plain = false;
+        }
         if (rc <= 0)
-            return rc < 0 && count == 0 ? rc : count;
+            break;
         count++;
         if (handler(context, &message) != 0)
             break;

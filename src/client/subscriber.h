@@ -35,7 +35,9 @@ struct member {
 struct hermes_subscriber {
     struct reader reader;
     struct member *member; /* NULL: alone */
-    bool plain;            /* neither a member nor waited for */
+    bool plain;            /* neither a member nor waited for, and nothing is late */
+    int late;              /* an error that hermes_poll_many() came to behind messages; 0: none */
+    struct error_text late_text;
     bool push_back;
     bool membarrier;
     struct readers *readers; /* where publishers see how far we are; NULL: they do not wait for us */

@@ -1,0 +1,111 @@
+/* What subscribers are told of what they cannot read, and how much of it there was. */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <glob.h>
+
+enum { COUNT = 50, DAMAGED = 25 };
+
+static void publish_counters(struct fixture *f, uint64_t count)
+{
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (uint64_t i = 1; i <= count; i++)
+        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
+    hermes_publisher_close(publisher);
+}
+
+static int count_one(void *context, const hermes_message_t *message)
+{
+    (void)message;
+    ++*(int *)context;
+    return 0;
+}
+
+/* One bit of the payload of that message, in the topic's only segment. */
+static void damage(struct fixture *f, uint64_t sequence)
+{
+    char pattern[128], byte;
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/data/topics/t/*.log", f->home);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    int fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    globfree(&found);
+    for (off_t at = 0; pread(fd, &byte, 1, at) == 1; at += 64) {
+        struct {
+            hermes_header_t header;
+            uint64_t number;
+        } frame;
+        assert_true(pread(fd, &frame, sizeof frame, at) >= 0);
+        if (frame.header.magic != HERMES_MAGIC || frame.header.sequence != sequence)
+            continue;
+        frame.number ^= 1;
+        assert_int_equal(pwrite(fd, &frame, sizeof frame, at), sizeof frame);
+        close(fd);
+        return;
+    }
+    fail_msg("message %d is not in the segment", (int)sequence);
+}
+
+static void test_an_error_behind_messages_is_told_by_the_next_call(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish_counters(f, COUNT);
+    stop_broker(f, SIGTERM);
+    damage(f, DAMAGED);
+    start_broker(f);
+    for (int way = 0; way < 3; way++) {
+        hermes_subscriber_t *s;
+        hermes_message_t message;
+        int count = 0, rc = 0;
+        assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &s), 0);
+        assert_int_equal(hermes_seek_first(s), 0);
+        assert_int_equal(hermes_poll_many(s, 1000, count_one, &count), DAMAGED - 1);
+        assert_int_equal(hermes_subscriber_arm(s), 1); /* there is something to be told */
+        if (way == 0)
+            rc = (int)hermes_poll_many(s, 1000, count_one, &count);
+        else
+            rc = way == 1 ? hermes_poll(s, &message) : hermes_wait(s, &message, HERMES_FOREVER);
+        assert_int_equal(rc, HERMES_ECHECKSUM);
+        assert_non_null(strstr(hermes_last_error(f->client), "damaged"));
+        assert_int_equal(count, DAMAGED - 1);
+        assert_int_equal(hermes_poll_many(s, 1000, count_one, &count), COUNT - DAMAGED);
+        assert_int_equal(hermes_poll_many(s, 1000, count_one, &count), 0);
+        hermes_subscriber_close(s);
+    }
+}
+
+static void test_what_a_seek_passes_over_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *s;
+    hermes_message_t message;
+    hermes_subscriber_counters_t counters = {.size = sizeof counters};
+    make_topic_of(f, "t", true, HERMES_DURABILITY_MEMORY);
+    assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &s), 0);
+    publish_counters(f, 1);
+    assert_int_equal(hermes_wait(s, &message, HERMES_FOREVER), 1);
+    publish_counters(f, 20000); /* laps */
+    int rc;
+    while ((rc = hermes_poll(s, &message)) == 1)
+        ;
+    assert_int_equal(rc, HERMES_EGONE);
+    assert_int_equal(hermes_seek_end(s), 0);
+    publish_counters(f, 1);
+    assert_int_equal(hermes_wait(s, &message, HERMES_FOREVER), 1);
+    assert_int_equal(hermes_subscriber_describe(s, &counters), 0);
+    assert_int_equal(counters.lost, 0);
+    hermes_subscriber_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_an_error_behind_messages_is_told_by_the_next_call),
+        TEST(test_what_a_seek_passes_over_is_not_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
