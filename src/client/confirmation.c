@@ -26,6 +26,12 @@ static bool is_all(const struct hermes_publisher *p, enum hermes_confirmation co
     return confirmation == HERMES_COMMITTED || durable >= standing.log_position;
 }
 
+/* Somebody else has the topic by now, and nothing is missing in it: it is durable when the log is. */
+static bool all_are_in(const struct hermes_publisher *p)
+{
+    return p->over == HERMES_EFENCED && p->kind == WIRE_DIRECT && p->missing == 0 && !p->is_uncertain;
+}
+
 /* What was confirmed once stays so: durable is committed, too. */
 static void note_confirmed(struct hermes_publisher *p, uint64_t sequence,
                            enum hermes_confirmation confirmation)
@@ -41,6 +47,8 @@ int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_c
     struct error_text *text = &p->client->error;
     struct patience patience = patience_until(until_ns);
     for (;;) {
+        if (sequence == UINT64_MAX && all_are_in(p))
+            sequence = p->confirmed[HERMES_COMMITTED];
         uint32_t bell = atomic_load_explicit(&p->status->durable_bell, memory_order_acquire);
         if (sequence == UINT64_MAX ? is_all(p, confirmation)
                                    : hermes_publisher_confirmed(p, confirmation) >= sequence) {

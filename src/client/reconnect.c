@@ -20,6 +20,9 @@ int publisher_tell_over(struct hermes_publisher *p)
         return error_set(text, p->over,
                          "topic '%s': whether the last %" PRIu64 " messages are in it is not known any more",
                          p->topic, p->missing);
+    if (p->missing == 0)
+        return error_set(text, p->over, "topic '%s' is another publisher's now; all that was taken is in it",
+                         p->topic);
     return error_set(text, p->over,
                      "topic '%s' is another publisher's now; the last %" PRIu64 " messages are not in it",
                      p->topic, p->missing);
