@@ -3,7 +3,7 @@
  * that are slow (the linker puts our fdatasync and pwrite in place of the system's: --wrap), clocks that are
  * set.
  */
-#include "test.h"
+#include "log_fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,11 +11,7 @@
 
 #include "base/clock.h"
 #include "base/steady.h"
-#include "log/log.h"
-#include "log/publish.h"
 #include "log/recovery.h"
-
-enum { WINDOW = WINDOW_MIN_BYTES, SEGMENT = STORE_SEGMENT_MIN };
 
 /* ---- disks that take their time ---- */
 
@@ -63,71 +59,6 @@ int __wrap_fsync(int fd)
     return __real_fsync(fd);
 }
 
-/* ---- a log and its writer ---- */
-
-struct fixture {
-    char directory[64], prefix[96];
-    struct log log;
-};
-
-static void open_log(struct fixture *f)
-{
-    struct error_text text;
-    struct log_options options = {.prefix = f->prefix,
-                                  .directory = f->directory,
-                                  .topic_id = 7,
-                                  .window_bytes = WINDOW,
-                                  .segment_bytes = SEGMENT,
-                                  .durability = DURABILITY_ASYNC,
-                                  .instance = 1};
-    int rc = log_open(&f->log, &options, &text);
-    if (rc < 0)
-        print_message("%s\n", text.bytes);
-    assert_int_equal(rc, 0);
-}
-
-static void begin_writing(struct fixture *f)
-{
-    struct error_text text;
-    assert_int_equal(log_begin(&f->log, WRITER_OWNER, &text), 0);
-}
-
-static void setup(struct fixture *f)
-{
-    *f = (struct fixture){0};
-    strcpy(f->directory, "/tmp/hermes-test-XXXXXX");
-    assert_non_null(mkdtemp(f->directory));
-    snprintf(f->prefix, sizeof f->prefix, "%s/shm", f->directory);
-    open_log(f);
-    begin_writing(f);
-}
-
-static void teardown(struct fixture *f)
-{
-    assert_int_equal(log_close(&f->log, STATE_CLOSED), 0);
-    test_remove(f->directory);
-}
-
-static void publish(struct fixture *f, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        assert_int_equal(publish_one(&f->log.writer, "0123456789abcdefghijklmnopqrstuv", 32, 1000 + i, true),
-                         0);
-}
-
-static void persist_all(struct fixture *f)
-{
-    int64_t done;
-    while ((done = log_persist(&f->log, WINDOW)) > 0)
-        ;
-    assert_int_equal(done, 0);
-}
-
-static uint64_t persisted(const struct fixture *f)
-{
-    return atomic_load(&f->log.status->persisted);
-}
-
 /* ---- tests ---- */
 
 /* The buffer changed while it was published: one message is damaged, and all others are as confirmed as ever,
@@ -141,8 +72,7 @@ static void a_publishers_wrong_checksum_costs_its_message_alone(void **state)
     uint64_t wrong = f.log.writer.position;
     publish(&f, 100);
     f.log.window->data[(wrong & (WINDOW - 1)) + HERMES_HEADER_BYTES] ^= 1;
-    persist_all(&f);
-    assert_int_equal(log_sync(&f.log), 0);
+    sync_all(&f);
     uint64_t end = persisted(&f);
     publish(&f, 10);
     for (int i = 0; i < 3; i++) {
@@ -176,8 +106,7 @@ static void an_unusable_status_page_is_as_none(void **state)
     struct error_text text;
     setup(&f);
     publish(&f, 50);
-    persist_all(&f);
-    assert_int_equal(log_sync(&f.log), 0);
+    sync_all(&f);
     f.log.status->magic = 0;
     log_abandon(&f.log);
     open_log(&f);
@@ -231,8 +160,7 @@ static void nobody_waits_for_a_slow_disk(void **state)
     struct error_text text;
     setup(&f);
     publish(&f, 1000);
-    persist_all(&f);
-    assert_int_equal(log_sync(&f.log), 0);
+    sync_all(&f);
     for (size_t i = 0; i < 2; i++) {
         publish(&f, 10);
         if (calls[i] == log_sync)
@@ -306,8 +234,7 @@ static void searches_beside_rolls_and_retention(void **state)
     int retired = 0;
     for (int i = 0; i < 100; i++) {
         publish(&f, 1500);
-        persist_all(&f);
-        assert_int_equal(log_sync(&f.log), 0);
+        sync_all(&f);
         int rc = log_retain(&f.log);
         assert_true(rc >= 0);
         retired += rc;
@@ -372,13 +299,8 @@ static void odd_times_of_segments_delete_nothing(void **state)
     (void)state;
     struct fixture f;
     setup(&f);
-    for (int i = 0; i < 40; i++) {
-        publish(&f, 2000);
-        persist_all(&f);
-        assert_int_equal(log_sync(&f.log), 0);
-    }
+    fill_segments(&f, 5);
     struct store *store = &f.log.store;
-    assert_true(store->entry_count > 4);
     uint64_t now = clock_realtime_ns();
     assert_int_equal(store_retires(store, 0, hour), 0);
     store->entries[1].created = now - 2 * week; /* its clock was wrong: the one before knows better */
