@@ -1,7 +1,8 @@
 /*
  * Disks that fail: each kind of call is made to fail once, or from some moment on (the linker puts our
  * functions in place of the system's: --wrap). A failed write or sync is final, never tried again as if it
- * had not been; a full disk heals. What was confirmed before stays readable, in this process and in the next.
+ * had not been; a full disk heals, and so does a lack of descriptors. What was confirmed before stays
+ * readable, in this process and in the next.
  */
 #include "test.h"
 
@@ -10,7 +11,7 @@
 
 #include "hermes/log.h"
 
-enum { NONE, PWRITE, FDATASYNC, FALLOCATE };
+enum { NONE, PWRITE, FDATASYNC, FALLOCATE, OPENAT };
 
 static _Atomic int failing;    /* which call */
 static _Atomic int failure;    /* errno */
@@ -33,6 +34,8 @@ static bool fails(int call)
     return true;
 }
 
+int __real_openat(int directory, const char *name, int flags, mode_t mode);
+int __wrap_openat(int directory, const char *name, int flags, mode_t mode);
 ssize_t __real_pwrite(int fd, const void *bytes, size_t count, off_t offset);
 int __real_fdatasync(int fd);
 int __real_posix_fallocate(int fd, off_t offset, off_t size);
@@ -63,6 +66,14 @@ int __wrap_fdatasync(int fd)
 int __wrap_posix_fallocate(int fd, off_t offset, off_t size)
 {
     return fails(FALLOCATE) ? atomic_load(&failure) : __real_posix_fallocate(fd, offset, size);
+}
+
+int __wrap_openat(int directory, const char *name, int flags, mode_t mode)
+{
+    if (!fails(OPENAT))
+        return __real_openat(directory, name, flags, mode);
+    errno = atomic_load(&failure);
+    return -1;
 }
 
 static void arm(int call, int error, unsigned count)
@@ -161,29 +172,43 @@ static void what_a_failed_sync_left_is_written_again(void **state)
     test_remove(path);
 }
 
-/* No room for the next segment, for a while: all is there in the end. */
-static void full_disk_heals(void **state)
+/* The next segment cannot be had for a while: that is told, and all is there in the end. */
+static void what_passes_heals(int call, int error, int code)
 {
-    (void)state;
     TEST_DIRECTORY(path);
     hermes_log_t *log;
     assert_int_equal(hermes_log_open(path, &small, &log), 0);
-    arm(FALLOCATE, ENOSPC, 20);
+    arm(call, error, 20);
     uint64_t sent = 0, told = 0;
     while (sent < 30000) {
         int rc = hermes_log_append(log, "0123456789", 10, NULL);
         sent += rc == 0;
         if (rc == HERMES_EAGAIN)
             rc = hermes_log_wait_room(log, 60000000000u);
-        told += rc == HERMES_EFULL;
-        assert_true(rc == 0 || rc == HERMES_EFULL);
+        told += rc == code;
+        assert_true(rc == 0 || rc == code);
     }
     assert_true(told > 0);
     assert_int_equal(hermes_log_sync(log), 0);
     assert_int_equal(atomic_load(&times), 0);
     assert_int_equal(read_all(path, sent), sent);
     assert_int_equal(hermes_log_close(log), 0);
+    assert_int_equal(read_all(path, sent), sent);
     test_remove(path);
+}
+
+static void full_disk_heals(void **state)
+{
+    (void)state;
+    what_passes_heals(FALLOCATE, ENOSPC, HERMES_EFULL);
+}
+
+static void a_lack_of_descriptors_at_a_roll_heals(void **state)
+{
+    (void)state;
+    what_passes_heals(OPENAT, EMFILE, HERMES_ELIMIT);
+    what_passes_heals(OPENAT, ENFILE, HERMES_ELIMIT);
+    what_passes_heals(OPENAT, ENOMEM, HERMES_ENOMEM);
 }
 
 int main(void)
@@ -193,6 +218,7 @@ int main(void)
         cmocka_unit_test(failed_sync_is_final),
         cmocka_unit_test(what_a_failed_sync_left_is_written_again),
         cmocka_unit_test(full_disk_heals),
+        cmocka_unit_test(a_lack_of_descriptors_at_a_roll_heals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
