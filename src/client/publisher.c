@@ -46,8 +46,11 @@ static int settle_commit(struct hermes_publisher *p, int rc, uint64_t messages, 
                          uint64_t *sequence)
 {
     *sequence = p->writer.sequence - 1;
-    if (rc == 0)
-        return greet(p, until_ns);
+    if (rc == 0) {
+        rc = greet(p, until_ns);
+        *sequence = rc == 0 ? *sequence : 0;
+        return rc;
+    }
     uint64_t last = publisher_accepted(p);
     p->unsettled = true;
     p->doubtful = messages;
