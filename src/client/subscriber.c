@@ -206,6 +206,18 @@ static void detach(struct hermes_subscriber *s)
     map_release(&s->readers_map);
 }
 
+/* Its broker said so in the page, or the next one when it was asked: for good. */
+static bool is_deleted(const struct hermes_subscriber *s)
+{
+    return s->deleted ||
+           atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_DELETED;
+}
+
+static int tell_deleted(struct hermes_subscriber *s)
+{
+    return error_set(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
+}
+
 /*
  * A broker that stopped in good order took its shared memory along; the next one has the same log at
  * the same positions. (A memory topic begins anew.)
@@ -222,6 +234,8 @@ int subscriber_attach_again(struct hermes_subscriber *s)
                                       .membarrier = s->membarrier};
     memcpy(fresh.topic, s->topic, sizeof fresh.topic);
     uint64_t position = s->reader.position, sequence = s->reader.sequence, gap_from = s->reader.gap_from;
+    if (is_deleted(s))
+        return tell_deleted(s);
     int rc = client_ensure(s->client);
     if (rc == 0)
         rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
@@ -232,8 +246,9 @@ int subscriber_attach_again(struct hermes_subscriber *s)
         subscriber_close_handle(&fresh);
         rc = HERMES_ENOTFOUND;
     }
-    if (rc == HERMES_ENOTFOUND)
-        return error_set(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
+    s->deleted = rc == HERMES_ENOTFOUND;
+    if (s->deleted)
+        return tell_deleted(s);
     if (rc < 0)
         return rc;
     fresh.reader.lost = s->reader.lost;
@@ -291,15 +306,10 @@ void subscriber_greet_again(struct hermes_subscriber *s)
 
 int subscriber_failed(struct hermes_subscriber *s, int rc)
 {
-    if (rc == HERMES_ECLOSED &&
-        atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_DELETED) {
+    if (rc == HERMES_ECLOSED) {
         rc = subscriber_attach_again(s);
-        if (rc == 0 || rc == HERMES_EDISCONNECTED)
-            return 0; /* nothing to read until a broker is back */
-        return rc;
+        return rc == HERMES_EDISCONNECTED ? 0 : rc; /* nothing to read until a broker is back */
     }
-    if (rc == HERMES_ECLOSED)
-        return error_set(&s->client->error, rc, "topic '%s' was deleted", s->topic);
     s->starved = rc == HERMES_EDISCONNECTED;
     s->client->error = s->reader.error;
     return rc;
@@ -433,6 +443,8 @@ int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t h
 /* Members of a group stand where the group does. */
 static int may_seek(struct hermes_subscriber *s)
 {
+    if (is_deleted(s))
+        return tell_deleted(s);
     if (s->member == NULL || s->member->durable)
         return HERMES_OK;
     return error_set(&s->client->error, HERMES_EINVALID,
@@ -441,8 +453,7 @@ static int may_seek(struct hermes_subscriber *s)
 
 static int sought(struct hermes_subscriber *s, int rc)
 {
-    if (rc == HERMES_ECLOSED &&
-        atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_DELETED)
+    if (rc == HERMES_ECLOSED && !is_deleted(s))
         return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
     if (rc < 0)
         s->client->error = s->reader.error;

@@ -54,6 +54,7 @@ struct hermes_subscriber {
     struct map status_map, doorbell_map;
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
     bool starved;              /* the last message wants a broker, and none is there */
+    bool deleted;              /* a broker that does not know the topic any more said so */
 };
 
 /* Of subscriber.c. Out of the client's list, and gone. The broker is not told. */
