@@ -110,4 +110,13 @@ static inline void make_topic(struct fixture *f, const char *name, bool shared)
     make_topic_of(f, name, shared, HERMES_DURABILITY_ASYNC);
 }
 
+/* A publisher that is closing may still have it for a moment. */
+static inline void delete_topic(struct fixture *f, const char *topic)
+{
+    int rc;
+    while ((rc = hermes_topic_delete(f->client, topic)) == HERMES_EBUSY)
+        ;
+    assert_int_equal(rc, 0);
+}
+
 #endif

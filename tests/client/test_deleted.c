@@ -3,6 +3,7 @@
  * also one that waits; and a topic of the same name that is made anew is another one.
  */
 #include "counters.h"
+#include "kinds.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,15 +15,6 @@ static void restart(struct fixture *f, int signal_number)
     start_broker(f);
     while (hermes_ping(f->client) < 0)
         ;
-}
-
-/* A publisher that is closing may still have it for a moment. */
-static void delete_topic(struct fixture *f, const char *topic)
-{
-    int rc;
-    while ((rc = hermes_topic_delete(f->client, topic)) == HERMES_EBUSY)
-        ;
-    assert_int_equal(rc, 0);
 }
 
 static void publish_and_leave(const char *topic, uint64_t first, uint64_t last)
@@ -222,28 +214,6 @@ static void test_publishers_to_a_shared_topic_that_wait_are_told(void **state)
 
 /* ---- subscribers ---- */
 
-enum kind { PLAIN, MEMBER, DURABLE, WAITED_FOR, KINDS };
-
-static hermes_subscriber_t *subscriber_of(hermes_client_t *client, enum kind kind)
-{
-    hermes_subscriber_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
-    hermes_subscriber_t *subscriber;
-    options.group = kind == MEMBER ? "g" : NULL;
-    options.name = kind == DURABLE ? "d" : NULL;
-    options.flags = kind == WAITED_FOR ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
-    int rc = hermes_subscriber_open(client, "t", &options, &subscriber);
-    if (rc != 0)
-        fail_msg("%d: %s", rc, hermes_last_error(client));
-    return subscriber;
-}
-
-static void make_push_back_topic(struct fixture *f)
-{
-    hermes_topic_options_t options = {
-        .size = sizeof options, .durability = HERMES_DURABILITY_ASYNC, .push_back = 1};
-    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
-}
-
 static int take_one(void *context, const hermes_message_t *message)
 {
     (void)context;
@@ -279,7 +249,7 @@ static void test_subscribers_read_what_there_is_and_are_told(void **state)
 {
     struct fixture *f = *state;
     for (enum kind kind = PLAIN; kind < KINDS; kind++) {
-        make_push_back_topic(f);
+        make_topic_for_all(f);
         hermes_client_t *client = connect_client();
         hermes_subscriber_t *subscriber = subscriber_of(client, kind);
         publish_and_leave("t", 1, 5);
@@ -299,7 +269,7 @@ static void test_subscribers_of_a_topic_that_was_made_anew_are_told(void **state
     struct fixture *f = *state;
     for (int i = 0; i < 3 * KINDS; i++) {
         enum kind kind = (enum kind)(i / 3);
-        make_push_back_topic(f);
+        make_topic_for_all(f);
         hermes_client_t *client = connect_client();
         hermes_subscriber_t *subscriber = subscriber_of(client, kind);
         publish_and_leave("t", 1, 5);
@@ -307,7 +277,7 @@ static void test_subscribers_of_a_topic_that_was_made_anew_are_told(void **state
         if (signals[i % 3] != 0)
             restart(f, signals[i % 3]);
         delete_topic(f, "t");
-        make_push_back_topic(f);
+        make_topic_for_all(f);
         publish_and_leave("t", 1, 9);
         expect_subscriber_over(subscriber, kind);
         hermes_subscriber_close(subscriber);
@@ -333,7 +303,7 @@ static void test_subscribers_that_wait_are_told(void **state)
     for (int i = 0; i < 2 * KINDS; i++) {
         enum kind kind = (enum kind)(i / 2);
         bool away = i % 2 != 0; /* a broker that is stopped, and comes back without the topic */
-        make_push_back_topic(f);
+        make_topic_for_all(f);
         hermes_client_t *client = connect_client();
         hermes_subscriber_t *subscriber = subscriber_of(client, kind);
         pthread_t thread;
