@@ -190,13 +190,12 @@ static void spring(int number, siginfo_t *info, void *context)
     mprotect(trap.page, 4096, PROT_READ | PROT_WRITE);
 }
 
-static void test_a_batch_tells_how_much_of_it_is_in(void **state)
+static void batch_whose_publisher_is_displaced(struct fixture *f, enum hermes_durability durability)
 {
     enum { COUNT = 300, PASSED = 100 };
-    struct fixture *f = *state;
     uint64_t numbers[COUNT];
     hermes_slice_t slices[COUNT];
-    make_topic(f, "t", false);
+    make_topic_of(f, "t", false, durability);
     trap.client = connect_client();
     trap.page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     hermes_publisher_t *publisher = publisher_of(trap.client, "t", 0);
@@ -210,11 +209,20 @@ static void test_a_batch_tells_how_much_of_it_is_in(void **state)
     sigaction(SIGSEGV, &former, NULL);
     assert_int_equal(done, PASSED);
     assert_int_equal(hermes_publisher_accepted(publisher), PASSED);
+    if (durability == HERMES_DURABILITY_SYNC) /* what it says is published is on disk */
+        assert_int_equal(hermes_publisher_confirmed(publisher, HERMES_DURABLE), PASSED);
     assert_int_equal(hermes_publish_batch(publisher, slices, COUNT), HERMES_EFENCED);
     assert_int_equal(hermes_publisher_close(publisher), 0);
     hermes_disconnect(trap.client);
     munmap(trap.page, 4096);
     expect_counters("t", PASSED + 10);
+    assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
+}
+
+static void test_a_batch_tells_how_much_of_it_is_in(void **state)
+{
+    batch_whose_publisher_is_displaced(*state, HERMES_DURABILITY_ASYNC);
+    batch_whose_publisher_is_displaced(*state, HERMES_DURABILITY_SYNC);
 }
 
 static void test_a_sync_time_out_tells_how_many_stand(void **state)
