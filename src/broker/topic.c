@@ -140,19 +140,30 @@ int topic_write_definition(const struct topic *topic, struct error_text *text)
     return rc == 0 && is_new ? path_sync(broker->topics_path, text) : rc;
 }
 
-/* Without a definition, a directory is the remains of a topic. */
+static int gone(int result)
+{
+    return result == 0 || errno == ENOENT || errno == ENOTDIR ? HERMES_OK : error_from_errno(errno);
+}
+
+/* Without a definition, a directory is the remains of a topic. What is somebody else's in it stays. */
 void topic_remove_remains(const struct broker *broker, const char *name)
 {
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
-    unlink(path);
+    int rc = gone(unlink(path));
     topic_path(broker, name, "epochs", path);
-    unlink(path);
+    rc = rc < 0 ? rc : gone(unlink(path));
     topic_path(broker, name, "groups", path);
     path_sweep(path, "");
     topic_path(broker, name, "", path);
-    store_remove(path);
-    rmdir(path);
+    int removed = store_remove(path);
+    rc = rc < 0 || removed == HERMES_ENOTFOUND ? rc : removed;
+    if (rmdir(path) != 0 && errno != ENOTEMPTY && errno != EEXIST && rc == 0)
+        rc = gone(-1);
+    if (rc < 0)
+        note("topic '%s' is no more, but not all that it had can be removed from %s: %s; the next start "
+             "tries again",
+             name, path, hermes_strerror(rc));
 }
 
 static int definition_line(void *user, const char *section, const char *name, const char *value)

@@ -321,9 +321,10 @@ int store_remove(const char *path)
     if (directory == NULL)
         return error_from_errno(errno);
     struct dirent *item;
+    int rc = HERMES_OK;
     while ((item = readdir(directory)) != NULL)
-        if (is_ours(item->d_name))
-            unlinkat(dirfd(directory), item->d_name, 0);
+        if (is_ours(item->d_name) && unlinkat(dirfd(directory), item->d_name, 0) != 0 && errno != ENOENT)
+            rc = error_from_errno(errno);
     closedir(directory);
-    return HERMES_OK;
+    return rc;
 }

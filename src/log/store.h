@@ -130,7 +130,8 @@ int store_open_segment(const struct store *store, size_t i, int flags, int *fd, 
 
 void store_close(struct store *store);
 
-/* Deletes segments, indexes and checkpoint of a closed store; leaves other files alone. */
+/* Deletes segments, indexes and checkpoint of a closed store; leaves other files alone. An error: of one that
+ * stays; the others are gone. HERMES_ENOTFOUND: there is no such directory. */
 int store_remove(const char *path);
 
 #endif
