@@ -1,38 +1,11 @@
 """A disk that hangs for one topic. The others do not notice."""
-import fcntl
-import os
 import subprocess
 
-from hermes_test import Broker, Case, main
+from hanging_disk import HangingDisk
+from hermes_test import main
 
-LIBRARY = os.environ["HERMES_SLOW_DISK"]
 
-
-class SlowDisk(Case):
-    backend = "auto"
-
-    def setUp(self):
-        self.broker = Broker(backend=self.backend)
-        self.addCleanup(self.broker.close)
-        self.broker.stop()
-        self.hold = os.path.join(self.broker.home, "hold")
-        self.lock = open(self.hold, "w")
-        self.addCleanup(self.lock.close)
-        self.broker.environment.update(LD_PRELOAD=LIBRARY, SLOW_DISK="/topics/slow/", SLOW_DISK_HOLD=self.hold,
-                                       ASAN_OPTIONS="verify_asan_link_order=0")
-        self.broker.start()
-        for variable in ("LD_PRELOAD", "SLOW_DISK", "SLOW_DISK_HOLD"):
-            del self.broker.environment[variable]
-
-    def hang(self):
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
-
-    def go_on(self):
-        fcntl.flock(self.lock, fcntl.LOCK_UN)
-
-    def await_hanging(self):
-        self.wait_for(lambda: os.path.exists(self.hold + ".hangs"), "nobody syncs the slow topic")
-
+class SlowDisk(HangingDisk):
     def run_pub(self, topic, *options, data=b"message\n"):
         """What is confirmed within 20 s. It takes milliseconds: who hangs with the slow disk hangs for good."""
         self.broker.popen("pub", topic, *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL).communicate(
@@ -89,7 +62,7 @@ class SlowDisk(Case):
 
 
 class SlowDiskEpoll(SlowDisk):
-    backend = "epoll"
+    broker_backend = "epoll"
 
 
 main()

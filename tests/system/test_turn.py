@@ -4,7 +4,6 @@ Prints the longest turn of the loop, for docs/benchmarks.md. No time is asserted
 before it goes on. Nor that no turn was blocked: a worker may lose its processor with a lock that the loop wants.
 """
 import collections
-import fcntl
 import json
 import os
 import signal
@@ -15,9 +14,9 @@ import threading
 import time
 import unittest
 
-from hermes_test import LONG, Broker, Case, main
+from hanging_disk import HangingDisk
+from hermes_test import LONG, main
 
-LIBRARY = os.environ["HERMES_SLOW_DISK"]
 WINDOW = 512 << 20
 ROUNDS = 5 if LONG else 1
 BAD_CONNECTIONS, SILENT = 10000, 200
@@ -30,22 +29,8 @@ def room():
 
 
 @unittest.skipIf(room() < NEEDED, "less than 3 GiB of shared memory")
-class Turn(Case):
+class Turn(HangingDisk):
     broker_config = "[limits]\nmemory_per_user = 4G\nsilent_per_user = 512\n"
-    backend = "auto"
-
-    def setUp(self):
-        self.broker = Broker(self.broker_config, self.backend)
-        self.addCleanup(self.broker.close)
-        self.broker.stop()
-        self.hold = os.path.join(self.broker.home, "hold")
-        self.lock = open(self.hold, "w")
-        self.addCleanup(self.lock.close)
-        self.broker.environment.update(LD_PRELOAD=LIBRARY, SLOW_DISK="/topics/slow/", SLOW_DISK_HOLD=self.hold,
-                                       ASAN_OPTIONS="verify_asan_link_order=0")
-        self.broker.start()
-        for variable in ("LD_PRELOAD", "SLOW_DISK", "SLOW_DISK_HOLD"):
-            del self.broker.environment[variable]
 
     def large_windows(self):
         """Made, replaced as one publisher follows the other, and thrown away."""
@@ -115,9 +100,9 @@ class Turn(Case):
         b.run("topic", "create", "slow", "--durability", "async")
         b.run("topic", "create", "shared", "--durability", "memory", "--shared", "--window", "64M")
         b.run("topic", "create", "memory", "--durability", "memory")
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.hang()
         b.run("pub", "slow", data=b"it will take a while\n")
-        self.wait_for(lambda: os.path.exists(self.hold + ".hangs"), "nobody syncs the slow topic")
+        self.await_hanging()
         streams = [b.popen("pub", "shared", "--count", "100G", stdout=subprocess.PIPE) for _ in range(2)]
         begin = time.monotonic()
         self.all_at_once(self.large_windows, self.large_groups, self.rings, self.bad_connections)
@@ -131,7 +116,7 @@ class Turn(Case):
         self.assertEqual(reader.communicate(timeout=60)[0], b"message\n")
         self.assertEqual(b.info("slow")["durable_position"], 0)
         info = json.loads(b.run("info", "--json").stdout)
-        fcntl.flock(self.lock, fcntl.LOCK_UN)
+        self.go_on()
         self.wait_for(lambda: b.info("slow")["durable_position"] > 0, "the slow topic goes on")
         print(f"\n{info['engine']}, {rate / 1e6:.1f} M/s: longest turn {info['longest_turn_ns'] / 1e6:.3f} ms, "
               f"of its own {info['longest_own_ns'] / 1e6:.3f} ms; {info['blocked_turns']} blocked")
@@ -139,7 +124,7 @@ class Turn(Case):
 
 
 class TurnEpoll(Turn):
-    backend = "epoll"
+    broker_backend = "epoll"
 
 
 main()

@@ -1,0 +1,31 @@
+"""A broker whose disk hangs for the topic "slow", as long as a test wants it to (slow_disk.c)."""
+import fcntl
+import os
+
+from hermes_test import Broker, Case
+
+LIBRARY = os.environ["HERMES_SLOW_DISK"]
+
+
+class HangingDisk(Case):
+    def setUp(self):
+        self.broker = Broker(self.broker_config, self.broker_backend)
+        self.addCleanup(self.broker.close)
+        self.broker.stop()
+        self.hold = os.path.join(self.broker.home, "hold")
+        self.lock = open(self.hold, "w")
+        self.addCleanup(self.lock.close)
+        before = self.broker.environment
+        self.broker.environment = dict(before, LD_PRELOAD=LIBRARY, SLOW_DISK="/topics/slow/", SLOW_DISK_HOLD=self.hold,
+                                       ASAN_OPTIONS="verify_asan_link_order=0")
+        self.broker.start()
+        self.broker.environment = before
+
+    def hang(self):
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+
+    def go_on(self):
+        fcntl.flock(self.lock, fcntl.LOCK_UN)
+
+    def await_hanging(self):
+        self.wait_for(lambda: os.path.exists(self.hold + ".hangs"), "nobody syncs the slow topic")
