@@ -81,6 +81,7 @@ class Cli(Case):
             (["topic", "create", "t"], 1, b"exists"),
             (["topic", "create", "w", "--window", "100000"], 1, b"power of two"),
             (["topic", "create", "w", "--window", "4M", "--segment", "5M"], 1, b"multiple"),
+            (["topic", "create", "w", "--window", "4M", "--segment", "2M"], 1, b"multiple of the window's 4194304"),
             (["topic", "create", "w", "--window", "lots"], 64, b"not a size"),
             (["topic", "create", "w", "--durability", "stone"], 64, b"memory, async or sync"),
             (["topic", "delete", "none"], 1, b"not found"),
@@ -106,6 +107,24 @@ class Cli(Case):
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"too large", result.stderr)
         self.assertEqual(b.run("pub", "t", data=b"y" * 65536).stdout, b"1\n")
+
+    def test_a_window_that_is_larger_than_the_usual_segment(self):
+        """Who says nothing of segments gets such as fit."""
+        b = self.broker
+        b.run("topic", "create", "w", "--window", "128M")  # the broker's segments have 64 MiB
+        self.assertEqual((b.info("w")["window_bytes"], b.info("w")["segment_bytes"]), (128 << 20, 128 << 20))
+        b.run("pub", "w", "--durable", data=b"x\n")
+        self.assertEqual(b.run("sub", "w", "--from", "first", "-t", "0").stdout, b"x\n")
+        self.assertEqual(b.stop(), (0, []))
+        with open(os.path.join(b.home, "hermes.conf"), "w") as file:
+            file.write("[topic]\nwindow = 128M\n")
+        refused = subprocess.run([os.path.join(BIN, "hermesd")], env=b.environment, capture_output=True, timeout=60)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"hermes.conf: a segment of 67108864 bytes is no multiple of a window of 134217728", refused.stderr)
+        with open(os.path.join(b.home, "hermes.conf"), "a") as file:
+            file.write("segment = 128M\n")
+        b.start()
+        self.assertEqual(b.run("sub", "w", "--from", "first", "-t", "0").stdout, b"x\n")
 
     def test_no_broker_is_said_plainly(self):
         result = subprocess.run([os.path.join(BIN, "hermes"), "topic", "list"], capture_output=True,

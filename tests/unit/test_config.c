@@ -32,11 +32,18 @@ static void settings(void **state)
     assert_int_equal(config.backend, POLLER_EPOLL);
     assert_int_equal(config.spin_us, UINT32_MAX);
     assert_int_equal(config.socket_mode, 0660);
-    static const char *const bad[] = {"[topic]\nwindow = 1000\n",       "[topic]\nwindow = x\n",
-                                      "[net]\nbackend = kqueue\n",      "[broker]\nnonsense = 1\n",
-                                      "[broker]\nsocket = relative\n",  "[broker]\nwait = never\n",
-                                      "[broker]\nsocket_mode = 8\n",    "no section\n",
-                                      "[store]\nsync_interval_ms = 0\n"};
+    static const char *const bad[] = {"[topic]\nwindow = 1000\n",
+                                      "[topic]\nwindow = x\n",
+                                      "[net]\nbackend = kqueue\n",
+                                      "[broker]\nnonsense = 1\n",
+                                      "[broker]\nsocket = relative\n",
+                                      "[broker]\nwait = never\n",
+                                      "[broker]\nsocket_mode = 8\n",
+                                      "no section\n",
+                                      "[store]\nsync_interval_ms = 0\n",
+                                      "[topic]\nwindow = 128M\n", /* a segment has 64M */
+                                      "[topic]\nwindow = 4M\nsegment = 2M\n",
+                                      "[topic]\nsegment = 66M\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_true(load(bad[i], &config) < 0);
     struct error_text text;
