@@ -413,5 +413,23 @@ class Scrubbed(Case):
         b.run("topic", "delete", "t")
         self.assertEqual(b.stop(), (0, []))
 
+    def test_what_comes_and_goes_is_no_damage(self):
+        """Segments that are begun, retention, topics that are deleted: all of it while they are read again and again."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL, "--keep-bytes", "1M")
+        publisher = b.popen("pub", "t", "--count", "800000", "--size", "96", stdout=subprocess.DEVNULL)
+        rounds = 0
+        while publisher.poll() is None or rounds < 5:
+            rounds += 1
+            b.run("topic", "create", "other", *SMALL)
+            b.run("pub", "other", "--count", "20000", "--size", "96", "--durable")
+            self.assertEqual(b.info("other")["corrupt"], 0)
+            b.run("topic", "delete", "other")
+        self.assertEqual(publisher.returncode, 0)
+        self.assertGreater(b.info("t")["first_position"], 0)
+        self.assertEqual(b.info("t")["corrupt"], 0)
+        self.assertNotIn("damaged", b.messages())
+        self.assertEqual(b.stop(), (0, []))
+
 
 main()
