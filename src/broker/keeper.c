@@ -170,7 +170,8 @@ static uint64_t look(struct task *task, uint64_t now)
 int keeper_add(struct workers *workers, struct kept *group)
 {
     group->task.run = look;
-    return workers_add(workers, &group->task);
+    workers_add(workers, &group->task);
+    return HERMES_OK;
 }
 
 void keeper_ring(struct workers *workers, struct kept *group)

@@ -34,7 +34,7 @@ struct kept {
     bool failed; /* the record could not be written */
 };
 
-/* It is looked at at once. HERMES_ENOMEM. */
+/* It is looked at at once. HERMES_OK. */
 int keeper_add(struct workers *workers, struct kept *group);
 /* Something happened: a member came or went. */
 void keeper_ring(struct workers *workers, struct kept *group);

@@ -172,7 +172,8 @@ int persister_add(struct persister *persister, struct persisting *persisting, st
     persisting->persister = persister;
     persisting->busy_ns = clock_monotonic_ns();
     persisting->ticked_ns = 0;
-    return workers_add(persister->workers, &persisting->task);
+    workers_add(persister->workers, &persisting->task);
+    return HERMES_OK;
 }
 
 void persister_ring(struct persisting *persisting)

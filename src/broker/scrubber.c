@@ -138,17 +138,14 @@ static uint64_t scrub(struct task *task, uint64_t now_ns)
     return 0;
 }
 
-int scrubber_add(struct scrubber *scrubber, struct scrubbing *scrubbing, struct log *log)
+void scrubber_add(struct scrubber *scrubber, struct scrubbing *scrubbing, struct log *log)
 {
     if (scrubber->bytes_per_second == 0)
-        return HERMES_OK;
+        return;
     scrubbing->task.run = scrub;
     scrubbing->log = log;
     scrubbing->scrubber = scrubber;
-    int rc = workers_add(scrubber->workers, &scrubbing->task);
-    if (rc < 0)
-        scrubbing->scrubber = NULL;
-    return rc;
+    workers_add(scrubber->workers, &scrubbing->task);
 }
 
 void scrubber_stop(struct scrubber *scrubber)

@@ -31,7 +31,7 @@ struct scrubbing {
 };
 
 /* Loop, after scrubber->workers and the next two are filled in. Nothing where nothing is ever scrubbed. */
-int scrubber_add(struct scrubber *scrubber, struct scrubbing *scrubbing, struct log *log);
+void scrubber_add(struct scrubber *scrubber, struct scrubbing *scrubbing, struct log *log);
 
 /* When no log is in any more. */
 void scrubber_stop(struct scrubber *scrubber);

@@ -315,13 +315,8 @@ static int begin_tasks(struct topic *topic)
 {
     struct broker *broker = topic->broker;
     int rc = persister_add(&broker->persister, &topic->persisting, &topic->log);
-    if (rc == 0) {
-        rc = scrubber_add(&broker->scrubber, &topic->scrubbing, &topic->log);
-        if (rc < 0)
-            workers_remove(&broker->workers, &topic->persisting.task);
-    }
-    if (rc < 0)
-        persister_release(&topic->persisting);
+    if (rc == 0)
+        scrubber_add(&broker->scrubber, &topic->scrubbing, &topic->log);
     return rc;
 }
 

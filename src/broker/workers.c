@@ -1,7 +1,7 @@
 #include "broker/workers.h"
 
 #include <assert.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,62 +10,24 @@
 #include "base/thread.h"
 #include "base/wait.h"
 
-/* ---- the heap: which task is due first (R. W. Floyd, Algorithm 245, CACM 7, 1964) ---- */
+enum { WISH_IN = 1, WISH_RUN = 2 };
 
-static void put(struct workers *workers, unsigned at, struct task *task)
+static struct task *of_due(struct heap_entry *due)
 {
-    workers->heap[at] = task;
-    task->place = at + 1;
+    return (struct task *)(void *)((char *)due - offsetof(struct task, due));
 }
 
-static void rise(struct workers *workers, unsigned at, struct task *task)
+static struct task *of_told(struct link *told)
 {
-    while (at > 0 && workers->heap[(at - 1) / 2]->due_ns > task->due_ns) {
-        put(workers, at, workers->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    put(workers, at, task);
+    return (struct task *)(void *)((char *)told - offsetof(struct task, told));
 }
 
-static void sink(struct workers *workers, unsigned at, struct task *task)
+static struct job *of_link(struct link *link)
 {
-    for (;;) {
-        unsigned child = 2 * at + 1;
-        if (child + 1 < workers->heap_count &&
-            workers->heap[child + 1]->due_ns < workers->heap[child]->due_ns)
-            child++;
-        if (child >= workers->heap_count || workers->heap[child]->due_ns >= task->due_ns)
-            break;
-        put(workers, at, workers->heap[child]);
-        at = child;
-    }
-    put(workers, at, task);
+    return (struct job *)(void *)((char *)link - offsetof(struct job, link));
 }
 
-static void heap_remove(struct workers *workers, struct task *task)
-{
-    if (task->place == 0)
-        return;
-    unsigned at = task->place - 1;
-    task->place = 0;
-    struct task *last = workers->heap[--workers->heap_count];
-    if (last == task)
-        return;
-    if (at > 0 && workers->heap[(at - 1) / 2]->due_ns > last->due_ns)
-        rise(workers, at, last);
-    else
-        sink(workers, at, last);
-}
-
-static void rest_until(struct workers *workers, struct task *task, uint64_t due_ns)
-{
-    task->state = TASK_RESTING;
-    task->due_ns = due_ns != 0 ? due_ns : clock_monotonic_ns(); /* not before those that wait longer */
-    if (due_ns != TASK_WHEN_RUNG)
-        rise(workers, workers->heap_count++, task);
-}
-
-/* ---- who does what: all under the lock ---- */
+/* ---- who sleeps, and how long ---- */
 
 static bool job_may_run(const struct workers *workers)
 {
@@ -77,49 +39,62 @@ static uint64_t next_due(const struct workers *workers)
 {
     if (job_may_run(workers))
         return 0;
-    if (workers->stop || workers->heap_count == 0 || workers->tasks_running >= workers->thread_count - 1)
+    if (workers->stop || workers->heap.first == NULL || workers->tasks_running >= workers->thread_count - 1)
         return UINT64_MAX;
-    return workers->heap[0]->due_ns;
+    return workers->heap.first->key;
 }
 
 /*
- * One idle worker, the leader, sleeps until something is due; the others until they are called. Whoever
- * brings something, or lets go of the lock without having done all there is, asks here: so there is a
- * leader, and it sleeps not too long. Nobody is woken where nothing changes for the leader. NULL: nobody.
+ * Any thread: somebody looks at everything from now on. Together with rest() it is as if each of the two were
+ * one step: either the worker is counted before it is looked for, and is woken; or it has not begun to sleep,
+ * and finds what was put into an inbox before, or that there was another call.
  */
-static _Atomic uint32_t *whom_to_wake(struct workers *workers)
+static void call_worker(struct workers *workers)
 {
-    _Atomic uint32_t *who = NULL;
-    uint64_t due_ns = next_due(workers);
-    if (due_ns == UINT64_MAX)
-        return NULL;
-    if (workers->led && due_ns < workers->leader_until_ns) {
-        workers->leader_until_ns = due_ns; /* told once */
-        who = &workers->leads;
-    } else if (!workers->led && workers->followers > 0) {
-        who = &workers->follows;
+    /* Both in the one order of all that are sequentially consistent, as the two in rest(). */
+    atomic_fetch_add_explicit(&workers->calls, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&workers->idle, memory_order_seq_cst) > 0)
+        futex_wake_one(&workers->calls);
+}
+
+/*
+ * Idle workers sleep until they are called, and one of them, the leader, no longer than until something is
+ * due. Whoever is sooner than the leader becomes the leader.
+ */
+static void rest(struct workers *workers, uint64_t due_ns)
+{
+    unsigned number = 0;
+    if (due_ns < workers->led_until_ns) {
+        workers->led_until_ns = due_ns;
+        number = ++workers->leader;
     }
-    if (who != NULL) /* under the lock, as it is read before a wait: the order is the lock's */
-        atomic_fetch_add_explicit(who, 1, memory_order_relaxed);
-    return who;
+    atomic_fetch_add_explicit(&workers->idle, 1, memory_order_seq_cst);
+    uint32_t calls = atomic_load_explicit(&workers->calls, memory_order_seq_cst);
+    if (inbox_is_empty(&workers->submitted) && inbox_is_empty(&workers->told)) {
+        pthread_mutex_unlock(&workers->lock);
+        (void)futex_wait(&workers->calls, calls, number == 0 ? FUTEX_FOREVER : clock_left_ns(due_ns));
+        pthread_mutex_lock(&workers->lock);
+    }
+    /* Relaxed: who calls for nobody has lost nothing. */
+    atomic_fetch_sub_explicit(&workers->idle, 1, memory_order_relaxed);
+    workers->called = false;
+    if (number != 0 && number == workers->leader)
+        workers->led_until_ns = UINT64_MAX;
 }
 
-static void wait_for(struct workers *workers, const _Atomic uint32_t *word, uint64_t timeout_ns)
+/* Before a worker is busy with something else: is there a leader, and does it not sleep too long? Another is
+ * called without the lock, as it may have our processor at once. */
+static void unlock_and_call(struct workers *workers)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_relaxed);
+    bool wanted = !workers->called && next_due(workers) < workers->led_until_ns &&
+                  atomic_load_explicit(&workers->idle, memory_order_relaxed) > 0;
+    workers->called |= wanted;
     pthread_mutex_unlock(&workers->lock);
-    (void)futex_wait(word, seen, timeout_ns);
-    pthread_mutex_lock(&workers->lock);
+    if (wanted)
+        call_worker(workers);
 }
 
-/* Whoever is woken may have our processor at once: not while we hold what the loop may want. */
-static void unlock_and_inform(struct workers *workers)
-{
-    const _Atomic uint32_t *who = whom_to_wake(workers);
-    pthread_mutex_unlock(&workers->lock);
-    if (who != NULL)
-        futex_wake_one(who);
-}
+/* ---- jobs and tasks change their state: all under the lock ---- */
 
 static void append(struct job **first, struct job **last, struct job *job)
 {
@@ -143,27 +118,40 @@ static void make_ready(struct workers *workers, struct job *job)
     append(&workers->ready, &workers->ready_last, job);
 }
 
-/* The loop is to be woken, without the lock, for the first of those that it has not seen: true. */
-static bool make_complete(struct workers *workers, struct job *job)
-{
-    bool first = workers->complete == NULL;
-    append(&workers->complete, &workers->complete_last, job);
-    pthread_cond_broadcast(&workers->settled);
-    return first;
-}
-
-static void wake_loop(const struct workers *workers)
+/* To the loop, from a worker or from itself: without the lock. */
+static void make_complete(struct workers *workers, struct job *job)
 {
     uint64_t one = 1;
+    inbox_put(&workers->complete, &job->link);
     (void)!write(workers->event_fd, &one, sizeof one); /* full: it is readable anyway */
+}
+
+static void rest_until(struct workers *workers, struct task *task, uint64_t due_ns)
+{
+    task->state = TASK_RESTING;
+    task->due.key = due_ns != 0 ? due_ns : clock_monotonic_ns(); /* not before those that wait longer */
+    if (due_ns != TASK_WHEN_RUNG)
+        heap_add(&workers->heap, &task->due);
+}
+
+static void leave_heap(struct workers *workers, struct task *task)
+{
+    if (heap_has(&workers->heap, &task->due))
+        heap_remove(&workers->heap, &task->due);
+}
+
+static void take_in(struct workers *workers, struct task *task)
+{
+    assert(task->state == TASK_OUT);
+    task->waiter = NULL;
+    rest_until(workers, task, 0);
 }
 
 static void take_out(struct workers *workers, struct task *task)
 {
-    heap_remove(workers, task);
+    leave_heap(workers, task);
     task->state = TASK_OUT;
     task->leaving = false;
-    workers->task_count--;
 }
 
 /* false: it runs, and will be out when that is over. */
@@ -180,6 +168,51 @@ static bool try_to_take_out(struct workers *workers, struct task *task)
     return false;
 }
 
+static void hear_ring(struct workers *workers, struct task *task)
+{
+    if (task->state == TASK_RUNNING) {
+        task->rung = true;
+        if (task->interrupt != NULL)
+            task->interrupt(task);
+    } else if (task->state == TASK_RESTING) {
+        leave_heap(workers, task);
+        rest_until(workers, task, 0);
+    }
+}
+
+static void begin(struct workers *workers, struct job *job)
+{
+    job->waits_for = 0;
+    for (struct task *task = job->removes; task != NULL; task = task->next) {
+        task->waiter = job;
+        job->waits_for += !try_to_take_out(workers, task);
+    }
+    if (job->waits_for == 0)
+        make_ready(workers, job);
+}
+
+/* What was handed over meanwhile. Jobs are taken out first: so a task that one of them removes is in by then,
+ * if it was added before. */
+static void look_into_inboxes(struct workers *workers)
+{
+    struct link *jobs = inbox_take(&workers->submitted), *tasks = inbox_take(&workers->told);
+    for (struct link *next; tasks != NULL; tasks = next) {
+        next = tasks->next;
+        struct task *task = of_told(tasks);
+        /* Pairs with itself in wish(): release, so that it may be put in again, now that next is read;
+         * acquire, for what was done before it was rung. */
+        unsigned wishes = atomic_exchange_explicit(&task->wishes, 0, memory_order_acq_rel);
+        if (wishes & WISH_IN)
+            take_in(workers, task);
+        if (wishes & WISH_RUN)
+            hear_ring(workers, task);
+    }
+    for (struct link *next; jobs != NULL; jobs = next) {
+        next = jobs->next;
+        begin(workers, of_link(jobs));
+    }
+}
+
 /* ---- on a worker ---- */
 
 static void tell_that_it_left(struct task *task)
@@ -188,25 +221,33 @@ static void tell_that_it_left(struct task *task)
         task->left(task);
 }
 
-static void do_job(struct workers *workers)
+/* Nobody rings them from now on; and who has rung until now is heard, as their owners may free them next. */
+static void tell_all_that_they_left(struct workers *workers, struct job *job)
 {
-    struct job *job = take_first(&workers->ready);
-    workers->jobs_running++;
-    unlock_and_inform(workers);
+    if (job->removes == NULL)
+        return;
     for (struct task *task = job->removes, *next; task != NULL; task = next) {
         next = task->next; /* what left() let go of is not touched */
         tell_that_it_left(task);
     }
     job->removes = NULL;
+    pthread_mutex_lock(&workers->lock);
+    look_into_inboxes(workers);
+    unlock_and_call(workers);
+}
+
+static void do_job(struct workers *workers)
+{
+    struct job *job = take_first(&workers->ready);
+    workers->jobs_running++;
+    unlock_and_call(workers);
+    tell_all_that_they_left(workers, job);
     if (job->work != NULL)
         job->work(job);
+    make_complete(workers, job);
     pthread_mutex_lock(&workers->lock);
     workers->jobs_running--;
-    if (make_complete(workers, job)) {
-        pthread_mutex_unlock(&workers->lock);
-        wake_loop(workers);
-        pthread_mutex_lock(&workers->lock);
-    }
+    pthread_cond_broadcast(&workers->settled);
 }
 
 static void after_run(struct workers *workers, struct task *task, uint64_t due_ns)
@@ -225,38 +266,16 @@ static void after_run(struct workers *workers, struct task *task, uint64_t due_n
 
 static void run_task(struct workers *workers, uint64_t now_ns)
 {
-    struct task *task = workers->heap[0];
-    heap_remove(workers, task);
+    struct task *task = of_due(workers->heap.first);
+    leave_heap(workers, task);
     task->state = TASK_RUNNING;
     task->rung = false;
     workers->tasks_running++;
-    unlock_and_inform(workers);
+    unlock_and_call(workers);
     uint64_t due_ns = task->run(task, now_ns);
     pthread_mutex_lock(&workers->lock);
     workers->tasks_running--;
     after_run(workers, task, due_ns);
-}
-
-static void lead_until(struct workers *workers, uint64_t due_ns)
-{
-    workers->led = true;
-    workers->leader_until_ns = due_ns;
-    wait_for(workers, &workers->leads, due_ns == UINT64_MAX ? FUTEX_FOREVER : clock_left_ns(due_ns));
-    workers->led = false;
-}
-
-static void follow(struct workers *workers)
-{
-    const _Atomic uint32_t *who = whom_to_wake(workers); /* for what this worker brought back */
-    if (who != NULL) {
-        pthread_mutex_unlock(&workers->lock);
-        futex_wake_one(who);
-        pthread_mutex_lock(&workers->lock);
-        return; /* and looks again */
-    }
-    workers->followers++;
-    wait_for(workers, &workers->follows, FUTEX_FOREVER);
-    workers->followers--;
 }
 
 static void *worker_main(void *argument)
@@ -264,16 +283,15 @@ static void *worker_main(void *argument)
     struct workers *workers = argument;
     pthread_mutex_lock(&workers->lock);
     while (!workers->stop) {
+        look_into_inboxes(workers);
         uint64_t due_ns = next_due(workers);
-        uint64_t now_ns = due_ns == 0 || due_ns == UINT64_MAX ? 0 : clock_monotonic_ns();
+        uint64_t now_ns = due_ns == UINT64_MAX ? 0 : clock_monotonic_ns();
         if (job_may_run(workers))
             do_job(workers);
         else if (due_ns <= now_ns)
-            run_task(workers, now_ns != 0 ? now_ns : clock_monotonic_ns());
-        else if (workers->led)
-            follow(workers);
+            run_task(workers, now_ns);
         else
-            lead_until(workers, due_ns);
+            rest(workers, due_ns);
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -286,23 +304,13 @@ static void start(struct workers *workers, struct job *job)
     if (job->queue != NULL)
         job->queue->busy = true;
     job->refused = job->begin != NULL && !job->begin(job);
-    bool wakes = false;
-    pthread_mutex_lock(&workers->lock);
-    job->waits_for = 0;
     if (job->refused) {
         job->removes = NULL;
-        wakes = make_complete(workers, job);
+        make_complete(workers, job);
     } else {
-        for (struct task *task = job->removes; task != NULL; task = task->next) {
-            task->waiter = job;
-            job->waits_for += !try_to_take_out(workers, task);
-        }
-        if (job->waits_for == 0)
-            make_ready(workers, job);
+        inbox_put(&workers->submitted, &job->link);
+        call_worker(workers);
     }
-    unlock_and_inform(workers);
-    if (wakes)
-        wake_loop(workers);
 }
 
 void job_removes(struct job *job, struct task *task)
@@ -335,12 +343,9 @@ void job_queue_end(struct workers *workers, struct job_queue *queue)
 
 void workers_completed(struct workers *workers)
 {
-    pthread_mutex_lock(&workers->lock);
-    struct job *jobs = workers->complete;
-    workers->complete = NULL;
-    pthread_mutex_unlock(&workers->lock);
-    while (jobs != NULL) {
-        struct job *job = take_first(&jobs);
+    for (struct link *jobs = inbox_take(&workers->complete), *next; jobs != NULL; jobs = next) {
+        next = jobs->next;
+        struct job *job = of_link(jobs);
         workers->advancing = job->queue;
         workers->jobs--;
         job->done(job);
@@ -358,7 +363,7 @@ void workers_drain(struct workers *workers)
 {
     while (workers->jobs > 0) {
         pthread_mutex_lock(&workers->lock);
-        while (workers->complete == NULL)
+        while (inbox_is_empty(&workers->complete))
             pthread_cond_wait(&workers->settled, &workers->lock);
         pthread_mutex_unlock(&workers->lock);
         workers_completed(workers);
@@ -367,59 +372,45 @@ void workers_drain(struct workers *workers)
 
 /* ---- tasks ---- */
 
-int workers_add(struct workers *workers, struct task *task)
+static void wish(struct workers *workers, struct task *task, unsigned what)
 {
-    int rc = HERMES_OK;
-    pthread_mutex_lock(&workers->lock);
-    assert(task->state == TASK_OUT);
-    if (workers->task_count == workers->task_room) {
-        unsigned room = workers->task_room == 0 ? 64 : workers->task_room * 2;
-        struct task **grown = realloc(workers->heap, room * sizeof(struct task *));
-        if (grown == NULL) {
-            rc = HERMES_ENOMEM;
-        } else {
-            workers->heap = grown;
-            workers->task_room = room;
-        }
-    }
-    if (rc == 0) {
-        workers->task_count++;
-        task->waiter = NULL;
-        rest_until(workers, task, 0);
-    }
-    unlock_and_inform(workers);
-    return rc;
+    /* Pairs with the exchange in look_into_inboxes(). Who is not the first need not put it in: it is there,
+     * or about to be, and nobody has heard its wishes yet. */
+    if (atomic_fetch_or_explicit(&task->wishes, what, memory_order_acq_rel) == 0)
+        inbox_put(&workers->told, &task->told);
+    call_worker(workers);
+}
+
+void workers_add(struct workers *workers, struct task *task)
+{
+    wish(workers, task, WISH_IN);
 }
 
 void workers_ring(struct workers *workers, struct task *task)
 {
-    pthread_mutex_lock(&workers->lock);
-    if (task->state == TASK_RUNNING) {
-        task->rung = true;
-        if (task->interrupt != NULL)
-            task->interrupt(task);
-    } else if (task->state == TASK_RESTING) {
-        heap_remove(workers, task);
-        rest_until(workers, task, 0);
-    }
-    unlock_and_inform(workers);
+    wish(workers, task, WISH_RUN);
 }
 
 void workers_remove(struct workers *workers, struct task *task)
 {
     pthread_mutex_lock(&workers->lock);
+    look_into_inboxes(workers);
     task->waiter = NULL;
     if (!try_to_take_out(workers, task))
         while (task->state != TASK_OUT)
             pthread_cond_wait(&workers->settled, &workers->lock);
-    pthread_mutex_unlock(&workers->lock);
+    unlock_and_call(workers);
     tell_that_it_left(task);
+    pthread_mutex_lock(&workers->lock);
+    look_into_inboxes(workers); /* as in tell_all_that_they_left() */
+    unlock_and_call(workers);
 }
 
 bool workers_may_linger(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
-    bool may = !workers->stop && workers->followers + workers->led >= 2; /* for a job, and for a task */
+    bool may = !workers->stop && atomic_load_explicit(&workers->idle, memory_order_relaxed) >=
+                                     2; /* for a job, and for a task */
     pthread_mutex_unlock(&workers->lock);
     return may;
 }
@@ -430,11 +421,10 @@ static void end_threads(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
     workers->stop = true;
-    atomic_fetch_add_explicit(&workers->leads, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&workers->follows, 1, memory_order_relaxed);
+    /* Relaxed: it is under the lock, as stop is. */
+    atomic_fetch_add_explicit(&workers->calls, 1, memory_order_relaxed);
     pthread_mutex_unlock(&workers->lock);
-    futex_wake_all(&workers->leads);
-    futex_wake_all(&workers->follows);
+    futex_wake_all(&workers->calls);
     for (unsigned i = 0; i < workers->thread_count; i++)
         pthread_join(workers->threads[i], NULL);
 }
@@ -443,8 +433,6 @@ static void release(struct workers *workers)
 {
     close(workers->event_fd);
     workers->event_fd = -1;
-    free(workers->heap);
-    workers->heap = NULL;
     pthread_cond_destroy(&workers->settled);
     pthread_mutex_destroy(&workers->lock);
 }
@@ -453,7 +441,7 @@ int workers_start(struct workers *workers, unsigned threads)
 {
     threads = threads < WORKERS_MIN ? WORKERS_MIN : threads;
     threads = threads > WORKERS_MAX ? WORKERS_MAX : threads;
-    *workers = (struct workers){.event_fd = eventfd(0, EFD_CLOEXEC)};
+    *workers = (struct workers){.event_fd = eventfd(0, EFD_CLOEXEC), .led_until_ns = UINT64_MAX};
     if (workers->event_fd < 0)
         return HERMES_ELIMIT;
     pthread_mutex_init(&workers->lock, NULL);

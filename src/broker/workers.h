@@ -13,7 +13,9 @@
  * A job can wait until tasks are out: see job_removes(). That is how a task is ended without waiting for it.
  *
  * Threads: "loop" may be called by the event loop's thread alone, "any" by any. Nothing but what says so
- * blocks: the pool's lock is never held through a system call other than a wake.
+ * blocks, or takes a lock: what is handed to the pool, and what comes back, goes through inboxes
+ * (base/inbox.h). The lock is the workers' own. Whoever has it may lose the processor, and the loop does not
+ * notice.
  */
 #ifndef BROKER_WORKERS_H
 #define BROKER_WORKERS_H
@@ -23,6 +25,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/heap.h"
+#include "base/inbox.h"
 
 enum { WORKERS_MIN = 2, WORKERS_MAX = 64 };
 
@@ -38,20 +43,22 @@ enum task_state { TASK_OUT, TASK_RESTING, TASK_RUNNING };
 struct task {
     /* On a worker. now_ns is monotonic. Returns when it is due again; 0: at once, after others that are. */
     uint64_t (*run)(struct task *task, uint64_t now_ns);
-    /* Any thread, under the pool's lock: somebody waits for run() to return, should it sleep. NULL: it never
-     * does. */
+    /* On another worker, under the pool's lock: somebody waits for run() to return, should it sleep. NULL: it
+     * never does. */
     void (*interrupt)(struct task *task);
     /* On the thread that took it out, when it will not run any more: the last that is heard of it. Or NULL.
      */
     void (*left)(struct task *task);
     /* The pool's. */
+    _Atomic unsigned
+        wishes; /* that no worker has heard yet. Who has the first puts the task into the inbox */
+    struct link told;
     enum task_state state;
-    bool rung;          /* while it ran */
-    bool leaving;       /* out as soon as it does not run */
-    uint64_t due_ns;    /* while it is in the heap */
-    unsigned place;     /* 1 + in the heap; 0: not there */
-    struct job *waiter; /* begins when this task is out */
-    struct task *next;  /* in job->removes */
+    bool rung;             /* while it ran */
+    bool leaving;          /* out as soon as it does not run */
+    struct heap_entry due; /* key: when, ns */
+    struct job *waiter;    /* begins when this task is out */
+    struct task *next;     /* in job->removes */
 };
 
 /* Jobs that come one after the other: everything about one topic's log. All zeros: empty. The loop's. */
@@ -70,6 +77,7 @@ struct job {
     void (*done)(struct job *job); /* on the loop's thread */
     bool refused;
     /* The pool's. */
+    struct link link;
     struct job_queue *queue;
     struct job *next;
     struct task *removes;
@@ -77,24 +85,22 @@ struct job {
 };
 
 struct workers {
-    pthread_mutex_t lock;
-    /* Changed, under the lock, and woken, without it, for one of them. Not conditions of the C library: there
-     * who signals waits now and then until somebody whom it woke before has run (glibc, nptl/
-     * pthread_cond_common.c, __condvar_quiesce_and_switch_g1()). */
-    _Atomic uint32_t leads;   /* the one idle worker that waits for the time */
-    _Atomic uint32_t follows; /* the other idle ones */
-    pthread_cond_t settled;   /* a task is out, or a job is complete */
+    struct inbox submitted, complete; /* jobs: to the workers, and back */
+    struct inbox told;                /* tasks with wishes */
+    /* Not a condition of the C library: there who signals waits now and then until somebody whom it woke
+     * before has run (glibc, nptl/pthread_cond_common.c, __condvar_quiesce_and_switch_g1()). */
+    _Atomic uint32_t calls; /* for one of them; idle workers sleep here */
+    _Atomic uint32_t idle;  /* workers that sleep, or are about to; changed under the lock */
+    pthread_mutex_t lock;   /* guards what follows, up to stop */
+    pthread_cond_t settled; /* a task is out, or a job is complete */
     pthread_t threads[WORKERS_MAX];
     unsigned thread_count;
-    unsigned followers; /* idle, and not the leader */
-    bool led;
-    uint64_t leader_until_ns;
+    bool called;           /* by a worker, and nobody has come yet */
+    uint64_t led_until_ns; /* when the leader wakes by itself; UINT64_MAX: there is none */
+    unsigned leader;       /* the number of the latest */
     unsigned tasks_running, jobs_running;
     struct job *ready, *ready_last;
-    struct job *complete, *complete_last;
-    struct task **heap; /* by due_ns */
-    unsigned heap_count;
-    unsigned task_count, task_room;
+    struct heap heap; /* tasks that rest, but for those that wait to be rung */
     bool stop;
     unsigned jobs;               /* submitted and not done; the loop's */
     struct job_queue *advancing; /* whose job's done() is being called; the loop's */
@@ -130,10 +136,11 @@ void job_queue_end(struct workers *workers, struct job_queue *queue);
 
 /* ---- tasks ---- */
 
-/* Any. Due at once. HERMES_ENOMEM. */
-int workers_add(struct workers *workers, struct task *task);
+/* Any. Due at once. */
+void workers_add(struct workers *workers, struct task *task);
 
-/* Any. Due now; if it runs, again when it has. Of a task that is out: nothing. */
+/* Any, until it has left: by then whoever may ring it has been told. Due now; if it runs, again when it has.
+ * Of a task that is out: nothing. */
 void workers_ring(struct workers *workers, struct task *task);
 
 /* Any but a worker. Blocks until the task does not run, and it is out then: for tests and an orderly stop. */

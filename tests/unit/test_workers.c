@@ -301,10 +301,10 @@ static void however_many_tasks_hang_jobs_and_others_go_on(void **state)
         hang[i].held = true;
     }
     for (int i = 0; i < THREADS - 2; i++) {
-        assert_int_equal(workers_add(&workers, &hang[i].task), 0);
+        workers_add(&workers, &hang[i].task);
         gate_pass(&hang[i].entered);
     }
-    assert_int_equal(workers_add(&workers, &other.task), 0);
+    workers_add(&workers, &other.task);
     await_runs(&other, 1);
     for (uint32_t i = 2; i < 100; i++) {
         workers_ring(&workers, &other.task);
@@ -312,7 +312,7 @@ static void however_many_tasks_hang_jobs_and_others_go_on(void **state)
     }
     /* More than there are workers for: the last is kept for jobs. */
     for (int i = THREADS - 2; i < THREADS; i++)
-        assert_int_equal(workers_add(&workers, &hang[i].task), 0);
+        workers_add(&workers, &hang[i].task);
     struct chain jobs = {{.done = again}, &workers, 1000};
     workers_submit(&workers, NULL, &jobs.job);
     workers_drain(&workers);
@@ -339,7 +339,7 @@ static void however_many_jobs_hang_tasks_go_on(void **state)
         steps[i].until = &gate;
         workers_submit(&workers, NULL, &steps[i].job);
     }
-    assert_int_equal(workers_add(&workers, &errand.task), 0);
+    workers_add(&workers, &errand.task);
     await_runs(&errand, 1);
     gate_open(&gate);
     workers_drain(&workers);
@@ -354,7 +354,7 @@ static void a_ring_while_a_task_runs_has_it_run_again(void **state)
     struct errand errand = an_errand();
     errand.held = true;
     assert_int_equal(workers_start(&workers, 3), 0);
-    assert_int_equal(workers_add(&workers, &errand.task), 0);
+    workers_add(&workers, &errand.task);
     gate_pass(&errand.entered);
     workers_ring(&workers, &errand.task);
     gate_open(&errand.until);
@@ -402,7 +402,7 @@ static void no_ring_is_lost_and_a_task_never_runs_twice_at_once(void **state)
     struct workers workers;
     struct crowd crowd = {.task = {.run = see}, .workers = &workers};
     assert_int_equal(workers_start(&workers, 4), 0);
-    assert_int_equal(workers_add(&workers, &crowd.task), 0);
+    workers_add(&workers, &crowd.task);
     pthread_t threads[RINGERS];
     for (int i = 0; i < RINGERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, ring_often, &crowd), 0);
@@ -412,6 +412,55 @@ static void no_ring_is_lost_and_a_task_never_runs_twice_at_once(void **state)
     while ((seen = atomic_load_explicit(&crowd.seen, memory_order_acquire)) != RINGERS * RINGS)
         futex_wait(&crowd.seen, seen, FUTEX_FOREVER);
     workers_remove(&workers, &crowd.task);
+    workers_stop(&workers);
+}
+
+/* The only worker that is left goes to sleep again and again while somebody hands it something over. */
+static void who_is_about_to_sleep_hears_the_call(void **state)
+{
+    (void)state;
+    struct workers workers;
+    struct errand hang = an_errand();
+    hang.held = true;
+    assert_int_equal(workers_start(&workers, 2), 0);
+    workers_add(&workers, &hang.task);
+    gate_pass(&hang.entered);
+    struct chain jobs = {{.done = again}, &workers, 100000};
+    workers_submit(&workers, NULL, &jobs.job);
+    while (jobs.left > 0)
+        workers_completed(&workers);
+    gate_open(&hang.until);
+    workers_remove(&workers, &hang.task);
+    workers_stop(&workers);
+}
+
+/* The workers' lock is had by somebody who does not go on. */
+static void who_has_the_pools_lock_does_not_hold_the_loop_up(void **state)
+{
+    (void)state;
+    struct workers workers;
+    struct errand errand = an_errand();
+    struct step before = step_named('a'), refused = step_named('b'), behind = step_named('c');
+    refused.job.begin = refuse;
+    assert_int_equal(workers_start(&workers, 3), 0);
+    begin_story();
+    workers_submit(&workers, NULL, &before.job);
+    struct pollfd event = {.fd = workers.event_fd, .events = POLLIN};
+    assert_int_equal(poll(&event, 1, -1), 1);
+    pthread_mutex_lock(&workers.lock);
+    workers_completed(&workers);
+    assert_true(before.done);
+    workers_submit(&workers, NULL, &refused.job);
+    workers_submit(&workers, NULL, &behind.job);
+    workers_add(&workers, &errand.task);
+    workers_ring(&workers, &errand.task);
+    while (!refused.done)
+        workers_completed(&workers);
+    assert_false(behind.done);
+    pthread_mutex_unlock(&workers.lock);
+    workers_drain(&workers);
+    await_runs(&errand, 1);
+    workers_remove(&workers, &errand.task);
     workers_stop(&workers);
 }
 
@@ -454,7 +503,7 @@ static void run_clocks(int restless)
             .task = {.run = tick}, .step_ns = 1 + test_random(&seed) % 2000000, .left = 50};
         if (restless != 0 && i % restless == 0)
             clocks[i].step_ns = 0;
-        assert_int_equal(workers_add(&workers, &clocks[i].task), 0);
+        workers_add(&workers, &clocks[i].task);
     }
     for (int i = 0; i < CLOCKS; i++)
         if (clocks[i].step_ns != 0)
@@ -502,55 +551,12 @@ static void tasks_that_are_due_together_run_together(void **state)
     for (int i = 0; i < ROUNDS; i++) {
         struct gate a = {0}, b = {0};
         struct meeting one = {{.run = meet}, &a, &b, 0}, two = {{.run = meet}, &b, &a, 0};
-        assert_int_equal(workers_add(&workers, &one.task), 0);
-        assert_int_equal(workers_add(&workers, &two.task), 0);
+        workers_add(&workers, &one.task);
+        workers_add(&workers, &two.task);
         gate_pass(&a);
         gate_pass(&b);
         workers_remove(&workers, &one.task);
         workers_remove(&workers, &two.task);
-    }
-    workers_stop(&workers);
-}
-
-static uint64_t far_away(struct task *task, uint64_t now_ns)
-{
-    struct clockwork *clockwork = (struct clockwork *)task;
-    gate_open(&clockwork->over);
-    return now_ns + clockwork->step_ns;
-}
-
-/* Nobody is due behind somebody who is due later. */
-static void check_heap(struct workers *workers)
-{
-    pthread_mutex_lock(&workers->lock);
-    for (unsigned i = 0; i < workers->heap_count; i++) {
-        assert_int_equal(workers->heap[i]->place, i + 1);
-        assert_true(i == 0 || workers->heap[(i - 1) / 2]->due_ns <= workers->heap[i]->due_ns);
-    }
-    pthread_mutex_unlock(&workers->lock);
-}
-
-static void who_is_due_first_stays_first_when_others_come_and_go(void **state)
-{
-    (void)state;
-    enum { TASKS = 300 };
-    struct workers workers;
-    static struct clockwork clocks[TASKS];
-    uint64_t seed = 7;
-    assert_int_equal(workers_start(&workers, 3), 0);
-    for (int i = 0; i < TASKS; i++)
-        clocks[i] = (struct clockwork){.task = {.run = far_away},
-                                       .step_ns = 3600000000000u + test_random(&seed) % 1000000000000u};
-    for (int round = 0; round < 2000; round++) {
-        struct clockwork *clockwork = &clocks[test_random(&seed) % TASKS];
-        if (atomic_load(&clockwork->over.open) != 0) {
-            atomic_store(&clockwork->over.open, 0);
-            workers_remove(&workers, &clockwork->task);
-        } else {
-            assert_int_equal(workers_add(&workers, &clockwork->task), 0);
-            gate_pass(&clockwork->over);
-        }
-        check_heap(&workers);
     }
     workers_stop(&workers);
 }
@@ -564,13 +570,13 @@ static void a_job_begins_when_the_tasks_that_it_removes_are_out(void **state)
     struct errand busy[2] = {an_errand(), an_errand()}, resting = an_errand();
     assert_int_equal(workers_start(&workers, 4), 0);
     begin_story();
-    assert_int_equal(workers_add(&workers, &resting.task), 0);
+    workers_add(&workers, &resting.task);
     await_runs(&resting, 1);
     struct step removal = step_named('a'), beside = step_named('b');
     job_removes(&removal.job, &resting.task);
     for (int i = 0; i < 2; i++) {
         busy[i].held = true;
-        assert_int_equal(workers_add(&workers, &busy[i].task), 0);
+        workers_add(&workers, &busy[i].task);
         gate_pass(&busy[i].entered);
         job_removes(&removal.job, &busy[i].task);
     }
@@ -591,9 +597,60 @@ static void a_job_begins_when_the_tasks_that_it_removes_are_out(void **state)
     assert_int_equal(atomic_load(&busy[1].runs), 1);
     assert_int_equal(atomic_load(&resting.runs), 1);
     /* And it may come back. */
-    assert_int_equal(workers_add(&workers, &busy[0].task), 0);
+    workers_add(&workers, &busy[0].task);
     await_runs(&busy[0], 2);
     workers_remove(&workers, &busy[0].task);
+    workers_stop(&workers);
+}
+
+struct leaver {
+    struct errand errand;
+    struct workers *workers;
+};
+
+static void ring_once_more(struct task *task)
+{
+    struct leaver *leaver = (struct leaver *)task;
+    workers_ring(leaver->workers, task);
+}
+
+struct bin {
+    struct step step;
+    struct leaver *leaver;
+};
+
+static void throw_away(struct job *job)
+{
+    struct bin *bin = (struct bin *)job;
+    memset(bin->leaver, 0xff, sizeof *bin->leaver);
+    free(bin->leaver);
+}
+
+static void who_rings_until_a_task_has_left_rings_nothing_that_is_freed(void **state)
+{
+    (void)state;
+    struct workers workers;
+    assert_int_equal(workers_start(&workers, 3), 0);
+    for (int i = 0; i < 100; i++) {
+        struct leaver *leaver = calloc(1, sizeof *leaver);
+        assert_non_null(leaver);
+        *leaver = (struct leaver){an_errand(), &workers};
+        leaver->errand.task.left = ring_once_more;
+        workers_add(&workers, &leaver->errand.task);
+        struct bin bin = {step_named('a'), leaver};
+        bin.step.job.work = throw_away;
+        struct chain chain = {{.done = again}, &workers, 3};
+        begin_story();
+        job_removes(&bin.step.job, &leaver->errand.task);
+        workers_submit(&workers, NULL, &bin.step.job);
+        workers_submit(&workers, NULL, &chain.job);
+        workers_drain(&workers);
+    }
+    struct leaver leaver = {an_errand(), &workers};
+    leaver.errand.task.left = ring_once_more;
+    workers_add(&workers, &leaver.errand.task);
+    workers_remove(&workers, &leaver.errand.task);
+    assert_int_equal(atomic_load(&leaver.errand.task.wishes), 0); /* heard, and nothing came of it */
     workers_stop(&workers);
 }
 
@@ -617,11 +674,11 @@ static void who_sleeps_in_a_task_is_interrupted_when_it_is_to_go(void **state)
     struct workers workers;
     assert_int_equal(workers_start(&workers, 3), 0);
     struct errand errand = {.task = {.run = sleep_until_interrupted, .interrupt = interrupt}};
-    assert_int_equal(workers_add(&workers, &errand.task), 0);
+    workers_add(&workers, &errand.task);
     gate_pass(&errand.entered);
     workers_remove(&workers, &errand.task);
     errand.entered = errand.interrupted = (struct gate){0};
-    assert_int_equal(workers_add(&workers, &errand.task), 0);
+    workers_add(&workers, &errand.task);
     gate_pass(&errand.entered);
     struct step step = step_named('a');
     job_removes(&step.job, &errand.task);
@@ -656,7 +713,7 @@ static void who_lingers_leaves_one_worker_for_tasks_and_one_for_jobs(void **stat
         lingerers[i] = (struct lingerer){.errand = an_errand(), .workers = &workers};
         lingerers[i].errand.task.run = linger;
         lingerers[i].errand.held = true;
-        assert_int_equal(workers_add(&workers, &lingerers[i].errand.task), 0);
+        workers_add(&workers, &lingerers[i].errand.task);
         gate_pass(&lingerers[i].errand.entered);
         may += lingerers[i].may;
     }
@@ -682,11 +739,13 @@ int main(void)
         cmocka_unit_test(however_many_jobs_hang_tasks_go_on),
         cmocka_unit_test(a_ring_while_a_task_runs_has_it_run_again),
         cmocka_unit_test(no_ring_is_lost_and_a_task_never_runs_twice_at_once),
+        cmocka_unit_test(who_is_about_to_sleep_hears_the_call),
+        cmocka_unit_test(who_has_the_pools_lock_does_not_hold_the_loop_up),
         cmocka_unit_test(tasks_run_when_they_are_due_and_never_before),
         cmocka_unit_test(who_always_wants_to_run_keeps_no_other_from_its_turn),
         cmocka_unit_test(tasks_that_are_due_together_run_together),
-        cmocka_unit_test(who_is_due_first_stays_first_when_others_come_and_go),
         cmocka_unit_test(a_job_begins_when_the_tasks_that_it_removes_are_out),
+        cmocka_unit_test(who_rings_until_a_task_has_left_rings_nothing_that_is_freed),
         cmocka_unit_test(who_sleeps_in_a_task_is_interrupted_when_it_is_to_go),
         cmocka_unit_test(who_lingers_leaves_one_worker_for_tasks_and_one_for_jobs),
     };
