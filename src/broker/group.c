@@ -58,13 +58,14 @@ static void give_back_share(struct broker *broker, const struct group *group)
 
 /* ---- the groups of a topic ---- */
 
-struct group *group_new(const struct broker *broker, const struct topic *topic, const char *name)
+struct group *group_new(const struct broker *broker, struct topic *topic, const char *name)
 {
     struct group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return NULL;
     snprintf(group->name, sizeof group->name, "%.*s", WIRE_GROUP_BYTES - 1, name);
     group_path(broker, topic, name, group->kept.path);
+    group->kept.records = &topic->records;
     return group;
 }
 

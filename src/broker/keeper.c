@@ -154,8 +154,10 @@ static uint64_t look(struct task *task, uint64_t now)
     if (rc < 0)
         error_set(&text, rc, "%s", group->path);
     moved |= !group_record_equal(&group->next, &group->record);
-    if (rc == 0 && (moved || group->failed))
+    if (rc == 0 && (moved || group->failed) && lane_enter(group->workers, group->records, task)) {
         rc = write_record(group, &text);
+        lane_leave(group->workers, group->records);
+    }
     if (rc < 0)
         tell(group, &text, now);
     bool restless = moved || rc < 0;
@@ -170,6 +172,7 @@ static uint64_t look(struct task *task, uint64_t now)
 int keeper_add(struct workers *workers, struct kept *group)
 {
     group->task.run = look;
+    group->workers = workers;
     workers_add(workers, &group->task);
     return HERMES_OK;
 }

@@ -1,7 +1,9 @@
 /*
  * The keeper: looks after the pages of groups. It writes their records to disk, gives up claims whose lease
  * ran out, and those of lines that nobody has. A task of the worker pool for each group: members never wait
- * for it, nor groups for each other, and of a group that has no members it sleeps for good.
+ * for it. Groups do not wait for each other, but to write their records: those of a topic are written one
+ * after the other, lest a disk that hangs for one topic takes all workers. Of a group that has no members it
+ * sleeps for good.
  *
  * A lease costs members nothing: the keeper looks at all claims eight times a lease, and what it sees
  * unchanged for a whole one has run out. So a lease ends after 1 to 1.25 times its length.
@@ -20,6 +22,8 @@
  */
 struct kept {
     struct task task;
+    struct workers *workers; /* where it is in */
+    struct lane *records;    /* of its topic: of all its groups one writes its record at a time */
     struct group_page *page;
     uint64_t mask;                        /* slots - 1; 0: a durable subscription */
     struct group_record settings;         /* whose, how, which page; where it stands says the page */

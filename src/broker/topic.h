@@ -74,6 +74,7 @@ struct topic {
 
     unsigned subscribers;
     struct group *groups;
+    struct lane records; /* of the groups */
     unsigned group_count;
     bool groups_unread; /* one is on the disk that could not be loaded */
     uint64_t refused;

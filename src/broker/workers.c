@@ -140,6 +140,56 @@ static void leave_heap(struct workers *workers, struct task *task)
         heap_remove(&workers->heap, &task->due);
 }
 
+static void hear_ring(struct workers *workers, struct task *task)
+{
+    if (task->state == TASK_RUNNING) {
+        task->rung = true;
+        if (task->interrupt != NULL)
+            task->interrupt(task);
+    } else if (task->state == TASK_RESTING) {
+        leave_heap(workers, task);
+        rest_until(workers, task, 0);
+    }
+}
+
+static void ring_next_in(struct workers *workers, struct lane *lane)
+{
+    if (!lane->taken && lane->first != NULL)
+        hear_ring(workers, lane->first);
+}
+
+static void keep_place_in(struct lane *lane, struct task *task)
+{
+    if (task->lane != NULL)
+        return;
+    task->lane = lane;
+    task->behind = NULL;
+    if (lane->first == NULL)
+        lane->first = task;
+    else
+        lane->last->behind = task;
+    lane->last = task;
+}
+
+static void give_up_place(struct workers *workers, struct task *task)
+{
+    struct lane *lane = task->lane;
+    if (lane == NULL)
+        return;
+    task->lane = NULL;
+    if (lane->first == task) {
+        lane->first = task->behind;
+        ring_next_in(workers, lane);
+        return;
+    }
+    struct task *before = lane->first;
+    while (before->behind != task)
+        before = before->behind;
+    before->behind = task->behind;
+    if (lane->last == task)
+        lane->last = before;
+}
+
 static void take_in(struct workers *workers, struct task *task)
 {
     assert(task->state == TASK_OUT);
@@ -152,6 +202,7 @@ static void take_out(struct workers *workers, struct task *task)
     leave_heap(workers, task);
     task->state = TASK_OUT;
     task->leaving = false;
+    give_up_place(workers, task);
 }
 
 /* false: it runs, and will be out when that is over. */
@@ -166,18 +217,6 @@ static bool try_to_take_out(struct workers *workers, struct task *task)
     if (task->interrupt != NULL)
         task->interrupt(task);
     return false;
-}
-
-static void hear_ring(struct workers *workers, struct task *task)
-{
-    if (task->state == TASK_RUNNING) {
-        task->rung = true;
-        if (task->interrupt != NULL)
-            task->interrupt(task);
-    } else if (task->state == TASK_RESTING) {
-        leave_heap(workers, task);
-        rest_until(workers, task, 0);
-    }
 }
 
 static void begin(struct workers *workers, struct job *job)
@@ -252,6 +291,8 @@ static void do_job(struct workers *workers)
 
 static void after_run(struct workers *workers, struct task *task, uint64_t due_ns)
 {
+    if (!task->asked)
+        give_up_place(workers, task);
     if (!task->leaving) {
         rest_until(workers, task, task->rung ? 0 : due_ns);
         return;
@@ -269,7 +310,7 @@ static void run_task(struct workers *workers, uint64_t now_ns)
     struct task *task = of_due(workers->heap.first);
     leave_heap(workers, task);
     task->state = TASK_RUNNING;
-    task->rung = false;
+    task->rung = task->asked = false;
     workers->tasks_running++;
     unlock_and_call(workers);
     uint64_t due_ns = task->run(task, now_ns);
@@ -403,6 +444,29 @@ void workers_remove(struct workers *workers, struct task *task)
     tell_that_it_left(task);
     pthread_mutex_lock(&workers->lock);
     look_into_inboxes(workers); /* as in tell_all_that_they_left() */
+    unlock_and_call(workers);
+}
+
+bool lane_enter(struct workers *workers, struct lane *lane, struct task *task)
+{
+    pthread_mutex_lock(&workers->lock);
+    bool enters = !lane->taken && (lane->first == NULL || lane->first == task);
+    if (enters) {
+        lane->taken = true;
+        give_up_place(workers, task);
+    } else {
+        keep_place_in(lane, task);
+    }
+    task->asked = true;
+    pthread_mutex_unlock(&workers->lock);
+    return enters;
+}
+
+void lane_leave(struct workers *workers, struct lane *lane)
+{
+    pthread_mutex_lock(&workers->lock);
+    lane->taken = false;
+    ring_next_in(workers, lane);
     unlock_and_call(workers);
 }
 

@@ -59,6 +59,16 @@ struct task {
     struct heap_entry due; /* key: when, ns */
     struct job *waiter;    /* begins when this task is out */
     struct task *next;     /* in job->removes */
+    struct lane *lane;     /* where it waits; NULL: in none */
+    struct task *behind;   /* in that lane */
+    bool asked;            /* for a lane, since it runs */
+};
+
+/* What one of several tasks may do at a time, such as to wait for the disk of their topic: else a disk that
+ * hangs for one topic takes the workers of all. All zeros: free. The pool's. */
+struct lane {
+    bool taken;
+    struct task *first, *last; /* who waits */
 };
 
 /* Jobs that come one after the other: everything about one topic's log. All zeros: empty. The loop's. */
@@ -145,6 +155,14 @@ void workers_ring(struct workers *workers, struct task *task);
 
 /* Any but a worker. Blocks until the task does not run, and it is out then: for tests and an orderly stop. */
 void workers_remove(struct workers *workers, struct task *task);
+
+/*
+ * A worker, from run(): may it do now what is one's at a time? true: until lane_leave(). false: nobody waits
+ * in run(); the task keeps its place and is rung when its turn has come. A run() that does not ask again
+ * gives it up.
+ */
+bool lane_enter(struct workers *workers, struct lane *lane, struct task *task);
+void lane_leave(struct workers *workers, struct lane *lane);
 
 /* A worker, from run(): may it sleep there, and keep a worker? Others are left for who needs one. */
 bool workers_may_linger(struct workers *workers);

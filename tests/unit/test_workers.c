@@ -687,6 +687,80 @@ static void who_sleeps_in_a_task_is_interrupted_when_it_is_to_go(void **state)
     workers_stop(&workers);
 }
 
+/* ---- one at a time ---- */
+
+struct clerk {
+    struct task task;
+    struct workers *workers;
+    struct lane *lane;
+    char name;
+    bool goes_in; /* false: wants nothing any more */
+    struct gate *until;
+    struct gate asked, came_back, left;
+};
+
+static uint64_t go_in(struct task *task, uint64_t now_ns)
+{
+    struct clerk *clerk = (struct clerk *)task;
+    (void)now_ns;
+    bool first = atomic_load_explicit(&clerk->asked.open, memory_order_acquire) == 0;
+    if (!clerk->goes_in && !first) { /* it was rung */
+        gate_open(&clerk->came_back);
+        return TASK_WHEN_RUNG;
+    }
+    bool in = lane_enter(clerk->workers, clerk->lane, task);
+    gate_open(&clerk->asked);
+    if (!in)
+        return TASK_WHEN_RUNG;
+    if (clerk->until != NULL)
+        gate_pass(clerk->until);
+    tell(clerk->name);
+    lane_leave(clerk->workers, clerk->lane);
+    gate_open(&clerk->left);
+    return TASK_WHEN_RUNG;
+}
+
+static void who_may_not_go_in_yet_keeps_no_worker_and_has_its_turn(void **state)
+{
+    (void)state;
+    enum { CLERKS = 6 };
+    struct workers workers;
+    struct lane lane = {0};
+    struct gate until = {0};
+    struct clerk clerks[CLERKS];
+    struct errand other = an_errand();
+    assert_int_equal(workers_start(&workers, 3), 0); /* two for tasks */
+    begin_story();
+    for (int i = 0; i < CLERKS; i++) {
+        clerks[i] = (struct clerk){.task = {.run = go_in},
+                                   .workers = &workers,
+                                   .lane = &lane,
+                                   .name = (char)('a' + i),
+                                   .goes_in = true,
+                                   .until = i == 0 ? &until : NULL};
+        clerks[i].goes_in = i != 2; /* c changes its mind; */
+        workers_add(&workers, &clerks[i].task);
+        gate_pass(&clerks[i].asked);
+    }
+    workers_ring(&workers, &clerks[4].task);   /* e does not come sooner for that, */
+    workers_remove(&workers, &clerks[3].task); /* d is taken out while it waits, */
+    workers_remove(&workers, &clerks[5].task); /* and f, the last; */
+    workers_add(&workers, &clerks[5].task);    /* it comes again, */
+    workers_add(&workers, &other.task);
+    await_runs(&other, 1);
+    assert_string_equal(story.bytes, ""); /* and a is still in. */
+    gate_open(&until);
+    gate_pass(&clerks[2].came_back);
+    gate_pass(&clerks[5].left);
+    assert_string_equal(story.bytes, "abef");
+    for (int i = 0; i < CLERKS; i++)
+        if (i != 3)
+            workers_remove(&workers, &clerks[i].task);
+    workers_remove(&workers, &other.task);
+    assert_true(lane.first == NULL && !lane.taken);
+    workers_stop(&workers);
+}
+
 /* ---- lingering ---- */
 
 struct lingerer {
@@ -747,6 +821,7 @@ int main(void)
         cmocka_unit_test(a_job_begins_when_the_tasks_that_it_removes_are_out),
         cmocka_unit_test(who_rings_until_a_task_has_left_rings_nothing_that_is_freed),
         cmocka_unit_test(who_sleeps_in_a_task_is_interrupted_when_it_is_to_go),
+        cmocka_unit_test(who_may_not_go_in_yet_keeps_no_worker_and_has_its_turn),
         cmocka_unit_test(who_lingers_leaves_one_worker_for_tasks_and_one_for_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
