@@ -51,8 +51,10 @@ static int submit(struct session *session, struct topic *topic, struct job_queue
     later->topic = topic;
     later->work = what;
     later->begins = asked;
-    later->job = (struct job){
-        .begin = asked == NULL ? NULL : begins, .work = what == NULL ? NULL : work, .done = done};
+    later->job = (struct job){.begin = asked == NULL ? NULL : begins,
+                              .work = what == NULL ? NULL : work,
+                              .done = done,
+                              .whose = 1 + (uint64_t)session->uid};
     topic_hold(topic);
     topic_look(topic);
     workers_submit(&session->broker->workers, queue, &later->job);

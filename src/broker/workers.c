@@ -27,11 +27,16 @@ static struct job *of_link(struct link *link)
     return (struct job *)(void *)((char *)link - offsetof(struct job, link));
 }
 
+static struct job *of_place(struct round_entry *place)
+{
+    return (struct job *)(void *)((char *)place - offsetof(struct job, place));
+}
+
 /* ---- who sleeps, and how long ---- */
 
 static bool job_may_run(const struct workers *workers)
 {
-    return workers->ready != NULL && workers->jobs_running < workers->thread_count - 1;
+    return !rounds_is_empty(&workers->ready) && workers->jobs_running < workers->thread_count - 1;
 }
 
 /* When somebody has to do something; UINT64_MAX: not before something happens. */
@@ -96,26 +101,11 @@ static void unlock_and_call(struct workers *workers)
 
 /* ---- jobs and tasks change their state: all under the lock ---- */
 
-static void append(struct job **first, struct job **last, struct job *job)
-{
-    job->next = NULL;
-    if (*first == NULL)
-        *first = job;
-    else
-        (*last)->next = job;
-    *last = job;
-}
-
-static struct job *take_first(struct job **first)
-{
-    struct job *job = *first;
-    *first = job->next;
-    return job;
-}
-
+/* Those that are nobody's have their turn beside the others here: what must not come sooner waits in a queue.
+ */
 static void make_ready(struct workers *workers, struct job *job)
 {
-    append(&workers->ready, &workers->ready_last, job);
+    rounds_put(&workers->ready, &job->place, job->whose, false);
 }
 
 /* To the loop, from a worker or from itself: without the lock. */
@@ -277,7 +267,7 @@ static void tell_all_that_they_left(struct workers *workers, struct job *job)
 
 static void do_job(struct workers *workers)
 {
-    struct job *job = take_first(&workers->ready);
+    struct job *job = of_place(rounds_take(&workers->ready));
     workers->jobs_running++;
     unlock_and_call(workers);
     tell_all_that_they_left(workers, job);
@@ -365,19 +355,19 @@ void workers_submit(struct workers *workers, struct job_queue *queue, struct job
     job->queue = queue;
     workers->jobs++;
     if (queue != NULL && queue->busy)
-        append(&queue->first, &queue->last, job);
+        rounds_put(&queue->waiting, &job->place, job->whose, job->whose == 0);
     else
         start(workers, job);
 }
 
 bool job_queue_is_last(const struct job_queue *queue)
 {
-    return queue->first == NULL;
+    return rounds_is_empty(&queue->waiting);
 }
 
 void job_queue_end(struct workers *workers, struct job_queue *queue)
 {
-    assert(queue->first == NULL);
+    assert(rounds_is_empty(&queue->waiting));
     if (workers->advancing == queue)
         workers->advancing = NULL;
 }
@@ -395,8 +385,8 @@ void workers_completed(struct workers *workers)
         if (queue == NULL)
             continue;
         queue->busy = false;
-        if (queue->first != NULL)
-            start(workers, take_first(&queue->first));
+        if (!rounds_is_empty(&queue->waiting))
+            start(workers, of_place(rounds_take(&queue->waiting)));
     }
 }
 

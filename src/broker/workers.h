@@ -5,10 +5,11 @@
  *     job   once: work() on a worker, then done() on the loop's thread: the answer comes as an event
  *     task  again and again: run() on a worker whenever it is due or somebody rings
  *
- * Jobs of one job_queue come one after the other, in the order in which they were submitted; other jobs and
- * all tasks go on beside them. A task never runs on two workers at once, and one that is slow (a sync that
- * takes seconds) holds nobody up but itself, as long as there are workers: one is kept for jobs however many
- * tasks are busy, and one for tasks however many jobs are.
+ * Jobs of one job_queue come one after the other: each user's in the order in which they were submitted, one
+ * of each user in turn (base/rounds.h). Other jobs and all tasks go on beside them. A task never runs on two
+ * workers at once, and one that is slow (a sync that takes seconds) holds nobody up but itself, as long as
+ * there are workers: one is kept for jobs however many tasks are busy, and one for tasks however many jobs
+ * are.
  *
  * A job can wait until tasks are out: see job_removes(). That is how a task is ended without waiting for it.
  *
@@ -28,6 +29,7 @@
 
 #include "base/heap.h"
 #include "base/inbox.h"
+#include "base/rounds.h"
 
 enum { WORKERS_MIN = 2, WORKERS_MAX = 64 };
 
@@ -73,7 +75,7 @@ struct lane {
 
 /* Jobs that come one after the other: everything about one topic's log. All zeros: empty. The loop's. */
 struct job_queue {
-    struct job *first, *last; /* behind the one that is under way */
+    struct rounds waiting; /* for the one that is under way */
     bool busy;
 };
 
@@ -85,11 +87,12 @@ struct job {
     bool (*begin)(struct job *job);
     void (*work)(struct job *job); /* on a worker. NULL: nothing */
     void (*done)(struct job *job); /* on the loop's thread */
+    uint64_t whose; /* of many who wait one of each comes in turn. 0: nobody's, see workers_submit() */
     bool refused;
     /* The pool's. */
     struct link link;
     struct job_queue *queue;
-    struct job *next;
+    struct round_entry place;
     struct task *removes;
     unsigned waits_for; /* tasks that still run */
 };
@@ -109,8 +112,8 @@ struct workers {
     uint64_t led_until_ns; /* when the leader wakes by itself; UINT64_MAX: there is none */
     unsigned leader;       /* the number of the latest */
     unsigned tasks_running, jobs_running;
-    struct job *ready, *ready_last;
-    struct heap heap; /* tasks that rest, but for those that wait to be rung */
+    struct rounds ready; /* jobs */
+    struct heap heap;    /* tasks that rest, but for those that wait to be rung */
     bool stop;
     unsigned jobs;               /* submitted and not done; the loop's */
     struct job_queue *advancing; /* whose job's done() is being called; the loop's */
@@ -127,7 +130,8 @@ void workers_stop(struct workers *workers);
 
 /* ---- jobs ---- */
 
-/* Loop. queue NULL: it need not wait for others. Cannot fail, and allocates nothing. */
+/* Loop. queue NULL: it need not wait for others. Nobody's job comes behind all that wait in the queue, and
+ * those that are submitted later behind it. Cannot fail, and allocates nothing. */
 void workers_submit(struct workers *workers, struct job_queue *queue, struct job *job);
 
 /* Loop, before the job is submitted: that task is taken out before work() begins, and does not run again

@@ -1,12 +1,25 @@
 """A disk that hangs for one topic. The others do not notice."""
 import os
+import socket
+import struct
 import subprocess
+import unittest
 
 from hanging_disk import HangingDisk
 from hermes_test import main
 
 
+def message(kind, payload):
+    return struct.pack("<IBBHQQII", 0x4D524548, 1, kind, 0, 1, 0, len(payload), 0) + payload
+
+
+def name(text):
+    return text.encode().ljust(128, b"\0")
+
+
 class SlowDisk(HangingDisk):
+    broker_config = "[broker]\nsocket_mode = 0666\n"
+
     def record(self, group):
         with open(os.path.join(self.broker.home, "data/topics/slow/groups", group), "rb") as file:
             return file.read()
@@ -83,6 +96,43 @@ class SlowDisk(HangingDisk):
         self.go_on()
         for name in groups:
             self.wait_for(lambda name=name: self.record(name) != before[name], "each has its turn")
+        self.assertEqual(self.broker.stop(), (0, []))
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(os.path.join(self.broker.home, "broker.sock"))
+        self.addCleanup(s.close)
+        s.sendall(message(16, struct.pack("<H6x64s", 1, b"test")))
+        self.assertEqual(s.recv(4096)[5], 17)
+        return s
+
+    @unittest.skipUnless(os.getuid() == 0 and open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_many_requests_of_one_user_do_not_come_before_anothers(self):
+        """They wait for a group of theirs whose record hangs. How many groups there are when it is our turn?"""
+        self.make_topics()
+        self.broker.run("group", "create", "slow", "the-first")
+        self.hang()
+        os.chmod(self.broker.home, 0o755)
+        os.seteuid(65534)
+        try:
+            theirs = [self.connect() for _ in range(30)]
+        finally:
+            os.seteuid(0)
+        ours = self.connect()
+        for i, s in enumerate(theirs):
+            s.sendall(message(36, name("slow") + name(f"theirs-{i}") + name("") + struct.pack(
+                "<IIQIIQQ", 0, 0, 10**9, 0, 0, 0, 0)))
+        self.await_hanging()
+        self.broker.run("topic", "list")  # by then all of them wait
+        ours.sendall(message(39, name("slow") + name("") + struct.pack("<II", 0, 0)))
+        self.broker.run("topic", "list")
+        self.go_on()
+        reply = ours.recv(1 << 16)
+        self.assertEqual(reply[5], 40)
+        self.assertLessEqual(struct.unpack_from("<I", reply, 32)[0], 3)
+        for s in theirs:
+            self.assertEqual(s.recv(4096)[5], 19)
         self.assertEqual(self.broker.stop(), (0, []))
 
 

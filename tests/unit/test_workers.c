@@ -187,6 +187,39 @@ static void a_job_is_asked_when_its_turn_comes_whether_it_still_is_to_be(void **
     workers_stop(&workers);
 }
 
+static void one_job_of_each_user_comes_in_turn(void **state)
+{
+    (void)state;
+    static const char names[] = "aaaabXac"; /* X: nobody's */
+    enum { JOBS = sizeof names - 1 };
+    for (int queued = 0; queued < 2; queued++) {
+        struct workers workers;
+        struct job_queue queue = {0};
+        struct gate entered = {0}, gate = {0};
+        struct step hold = step_named('h'), steps[JOBS];
+        assert_int_equal(workers_start(&workers, 2), 0); /* one for jobs */
+        begin_story();
+        hold.entered = &entered;
+        hold.until = &gate;
+        workers_submit(&workers, queued ? &queue : NULL, &hold.job);
+        gate_pass(&entered);
+        for (int i = 0; i < JOBS; i++) {
+            steps[i] = step_named(names[i]);
+            steps[i].job.whose = names[i] == 'X' ? 0 : (uint64_t)names[i];
+            workers_submit(&workers, queued ? &queue : NULL, &steps[i].job);
+        }
+        gate_open(&gate);
+        workers_drain(&workers);
+        char order[JOBS + 2] = "";
+        for (size_t i = 0, used = 0; i < story.length; i++) /* what was worked on; done() of X tells '8' */
+            if ((story.bytes[i] >= 'a' && story.bytes[i] <= 'z') || story.bytes[i] == 'X')
+                order[used++] = story.bytes[i];
+        /* In a queue what is nobody's comes behind what was there, and before what came later. */
+        assert_string_equal(order, queued ? "habaaaXac" : "habXcaaaa");
+        workers_stop(&workers);
+    }
+}
+
 struct owner {
     struct job_queue queue;
     struct workers *workers;
@@ -807,6 +840,7 @@ int main(void)
         cmocka_unit_test(jobs_of_a_queue_come_one_after_the_other),
         cmocka_unit_test(jobs_of_different_queues_run_at_the_same_time),
         cmocka_unit_test(a_job_is_asked_when_its_turn_comes_whether_it_still_is_to_be),
+        cmocka_unit_test(one_job_of_each_user_comes_in_turn),
         cmocka_unit_test(the_last_job_of_a_queue_may_free_it),
         cmocka_unit_test(a_stop_waits_for_jobs_and_those_that_they_bring),
         cmocka_unit_test(however_many_tasks_hang_jobs_and_others_go_on),
