@@ -237,15 +237,26 @@ static void look(struct poller_op *op, int result)
     (void)poller_timer(loop->broker.poller, op, look_again_ns); /* there is room for it: it was one of them */
 }
 
-static int watch_signals(struct loop *loop, struct error_text *text)
+static sigset_t stop_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    return set;
+}
+
+void loop_hold_signals(void)
+{
+    sigset_t set = stop_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: the write fails, which is enough */
+}
+
+static int watch_signals(struct loop *loop, struct error_text *text)
+{
+    sigset_t set = stop_signals();
     loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     return loop->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
 }

@@ -19,12 +19,16 @@ struct loop {
     uint8_t signal_buffer[128];
 };
 
+/* The first thing of all: whoever asks for a stop from now on gets an orderly one, as soon as the start is
+ * through; and what cannot be written is an error, no signal. */
+void loop_hold_signals(void);
+
 /* What the kernel does at once in a process of one thread, and later only after all processors were waited
  * for (tens of milliseconds): a large table of descriptors (fs/file.c, expand_fdtable()), membarrier's
  * registration. */
 void loop_before_threads(void);
 
-/* After an error nothing is open, and shared memory is as it was. */
+/* After loop_hold_signals(). After an error nothing is open, and shared memory is as it was. */
 int loop_open(struct loop *loop, const struct config *config, struct error_text *text);
 /* Serves until SIGTERM or SIGINT. */
 void loop_run(struct loop *loop);

@@ -83,6 +83,7 @@ static void notify_systemd(const char *state)
 
 int main(int argc, char **argv)
 {
+    loop_hold_signals();
     standard_take_free_numbers();
     struct arguments arguments = {0};
     const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};

@@ -2,6 +2,7 @@
 
 Needs mounts of its own: runs itself in a private mount namespace (unshare, from util-linux)."""
 import fcntl
+import glob
 import json
 import os
 import resource
@@ -287,6 +288,23 @@ class Surroundings(Case):
             broker.stdout.close()
             self.assertLess(set(pages), set(os.listdir(self.broker.shm())))
         self.is_as_it_was()
+
+    def test_a_stop_while_it_starts_is_a_stop(self):
+        """A signal that comes before it serves, here while it reads its configuration, is heard when it does."""
+        self.broker.run("topic", "create", "t")
+        self.assertEqual(self.broker.stop(), (0, []))
+        configuration = os.path.join(self.broker.home, "fifo")
+        os.mkfifo(configuration)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            broker = subprocess.Popen([os.path.join(BIN, "hermesd"), "--config", configuration],
+                                      env=self.broker.environment, stdout=subprocess.PIPE, stderr=self.broker.log)
+            with open(configuration, "w"):  # it reads
+                broker.send_signal(number)
+            self.assertIn(b"serving", broker.communicate(timeout=60)[0])
+            self.assertEqual(broker.returncode, 0)
+            self.assertEqual(glob.glob(self.broker.shm() + "/*") + glob.glob(self.broker.home + "/broker.sock"), [])
+        self.broker.start()
+        self.broker.run("topic", "info", "t")
 
     def test_a_definition_that_cannot_be_read_once(self):
         b = self.broker
