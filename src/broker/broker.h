@@ -28,11 +28,11 @@
 #include <stdbool.h>
 
 #include "base/path.h"
+#include "base/shm.h"
 #include "broker/config.h"
 #include "broker/persister.h"
 #include "broker/principal.h"
 #include "broker/scrubber.h"
-#include "base/shm.h"
 #include "broker/workers.h"
 #include "io/poller.h"
 
@@ -81,6 +81,12 @@ struct broker {
 static inline uint64_t broker_next_id(struct broker *broker)
 {
     return atomic_fetch_add_explicit(&broker->last_id, 1, memory_order_relaxed) + 1;
+}
+
+/* Of a job for that user: job.whose. */
+static inline uint64_t broker_whose(uid_t uid)
+{
+    return 1 + (uint64_t)uid;
 }
 
 /* Who could harm us anyway. */

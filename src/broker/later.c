@@ -54,7 +54,7 @@ static int submit(struct session *session, struct topic *topic, struct job_queue
     later->job = (struct job){.begin = asked == NULL ? NULL : begins,
                               .work = what == NULL ? NULL : work,
                               .done = done,
-                              .whose = 1 + (uint64_t)session->uid};
+                              .whose = broker_whose(session->uid)};
     topic_hold(topic);
     topic_look(topic);
     workers_submit(&session->broker->workers, queue, &later->job);

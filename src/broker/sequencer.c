@@ -78,7 +78,7 @@ static void ring_gone(struct poller_owner *owner)
 {
     struct ring *ring = (struct ring *)(void *)((char *)owner - offsetof(struct ring, owner));
     give_back_share(ring->broker, ring->uid);
-    ring->job = (struct job){.work = unmake, .done = unmade};
+    ring->job = (struct job){.work = unmake, .done = unmade, .whose = broker_whose(ring->uid)};
     if (ring->broker->stopping) { /* there may be no worker any more, and nobody waits */
         unmake(&ring->job);
         unmade(&ring->job);

@@ -25,11 +25,48 @@ int session_attach(struct session *session, int fd, struct error_text *text)
     return HERMES_OK;
 }
 
+/* ---- descriptors that have gone with a reply ---- */
+
+struct closing {
+    struct job job; /* the first */
+    int fds[WIRE_FDS_MAX];
+    unsigned count;
+};
+
+static void close_all(const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void close_slowly(struct job *job)
+{
+    struct closing *closing = (struct closing *)(void *)job;
+    close_all(closing->fds, closing->count);
+}
+
+static void closed(struct job *job)
+{
+    free(job);
+}
+
+/* By now they may be the last of a window or a segment that was thrown away, and that costs: 80 ms for 512
+ * MiB, or a disk that writes down what is free. So on a worker, but at the end, when nobody waits. */
 void session_release_fds(struct session *session)
 {
-    for (unsigned i = 0; i < session->fd_count; i++)
-        close(session->fds[i]);
+    unsigned count = session->fd_count;
     session->fd_count = 0;
+    if (count == 0)
+        return;
+    struct closing *closing = session->broker->stopping ? NULL : malloc(sizeof *closing);
+    if (closing == NULL) {
+        close_all(session->fds, count);
+        return;
+    }
+    *closing = (struct closing){
+        .job = {.work = close_slowly, .done = closed, .whose = broker_whose(session->uid)}, .count = count};
+    memcpy(closing->fds, session->fds, count * sizeof session->fds[0]);
+    workers_submit(&session->broker->workers, NULL, &closing->job);
 }
 
 void session_free(struct session *session)

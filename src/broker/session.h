@@ -92,6 +92,7 @@ void session_close_all(struct broker *broker);
 
 /* A duplicate of fd goes with the reply. */
 int session_attach(struct session *session, int fd, struct error_text *text);
+/* They are closed, on a worker: soon. */
 void session_release_fds(struct session *session);
 
 #endif

@@ -11,13 +11,17 @@ class HangingDisk(Case):
     def setUp(self):
         self.broker = Broker(self.broker_config, self.broker_backend)
         self.addCleanup(self.broker.close)
-        self.broker.stop()
         self.hold = os.path.join(self.broker.home, "hold")
         self.lock = open(self.hold, "w")
         self.addCleanup(self.lock.close)
+        self.restart(SLOW_DISK="/topics/slow/")
+
+    def restart(self, **slow):
+        """slow: what hangs, as slow_disk.c names it."""
+        self.broker.stop()
         before = self.broker.environment
-        self.broker.environment = dict(before, LD_PRELOAD=LIBRARY, SLOW_DISK="/topics/slow/", SLOW_DISK_HOLD=self.hold,
-                                       ASAN_OPTIONS="verify_asan_link_order=0")
+        self.broker.environment = dict(before, LD_PRELOAD=LIBRARY, SLOW_DISK_HOLD=self.hold,
+                                       ASAN_OPTIONS="verify_asan_link_order=0", **slow)
         self.broker.start()
         self.broker.environment = before
 

@@ -1,7 +1,8 @@
 /*
  * A disk that hangs for some files: LD_PRELOADed into a broker. fdatasync() and fsync() of a file whose path
- * contains $SLOW_DISK first make $SLOW_DISK_HOLD.hangs, and then wait as long as somebody has an exclusive
- * lock on $SLOW_DISK_HOLD.
+ * contains $SLOW_DISK, and close() of one whose path contains $SLOW_CLOSE, as if it were the last and the
+ * file large, first make $SLOW_DISK_HOLD.hangs, and then wait as long as somebody has an exclusive lock on
+ * $SLOW_DISK_HOLD.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,9 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void hang(int fd)
+static void hang(int fd, const char *variable)
 {
-    const char *slow = getenv("SLOW_DISK"), *hold = getenv("SLOW_DISK_HOLD");
+    const char *slow = getenv(variable), *hold = getenv("SLOW_DISK_HOLD");
     char link[64], path[4096], mark[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
@@ -26,21 +27,27 @@ static void hang(int fd)
     if (lock < 0)
         return;
     snprintf(mark, sizeof mark, "%s.hangs", hold);
-    close(open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    syscall(SYS_close, open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     flock(lock, LOCK_SH);
-    close(lock);
+    syscall(SYS_close, lock);
 }
 
 #define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED int fdatasync(int fd)
 {
-    hang(fd);
+    hang(fd, "SLOW_DISK");
     return (int)syscall(SYS_fdatasync, fd);
 }
 
 EXPORTED int fsync(int fd)
 {
-    hang(fd);
+    hang(fd, "SLOW_DISK");
     return (int)syscall(SYS_fsync, fd);
+}
+
+EXPORTED int close(int fd)
+{
+    hang(fd, "SLOW_CLOSE");
+    return (int)syscall(SYS_close, fd);
 }

@@ -26,8 +26,9 @@ class SlowDisk(HangingDisk):
 
     def run_pub(self, topic, *options, data=b"message\n"):
         """What is confirmed within 20 s. It takes milliseconds: who hangs with the slow disk hangs for good."""
-        self.broker.popen("pub", topic, *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL).communicate(
-            data, timeout=20)
+        publisher = self.broker.popen("pub", topic, *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        publisher.communicate(data, timeout=20)
+        self.assertEqual(publisher.returncode, 0)
 
     def others_go_on(self, expected=200000):
         for _ in range(3):
@@ -96,6 +97,18 @@ class SlowDisk(HangingDisk):
         self.go_on()
         for name in groups:
             self.wait_for(lambda name=name: self.record(name) != before[name], "each has its turn")
+        self.assertEqual(self.broker.stop(), (0, []))
+
+    def test_a_window_that_takes_long_to_be_closed_holds_nobody_up(self):
+        """What went with a reply may be the last of a large window by the time it is closed: its topic was deleted."""
+        self.restart(SLOW_CLOSE=".window")
+        self.make_topics()
+        self.hang()
+        self.broker.run("pub", "async", data=b"it was handed a window\n")
+        self.await_hanging()
+        self.run_pub("memory")
+        self.run_pub("shared-sync")
+        self.go_on()
         self.assertEqual(self.broker.stop(), (0, []))
 
     def connect(self):
