@@ -68,7 +68,7 @@ static void call_worker(struct workers *workers)
  */
 static void rest(struct workers *workers, uint64_t due_ns)
 {
-    unsigned number = 0;
+    uint64_t number = 0;
     if (due_ns < workers->led_until_ns) {
         workers->led_until_ns = due_ns;
         number = ++workers->leader;

@@ -110,7 +110,7 @@ struct workers {
     unsigned thread_count;
     bool called;           /* by a worker, and nobody has come yet */
     uint64_t led_until_ns; /* when the leader wakes by itself; UINT64_MAX: there is none */
-    unsigned leader;       /* the number of the latest */
+    uint64_t leader;       /* the number of the latest */
     unsigned tasks_running, jobs_running;
     struct rounds ready; /* jobs */
     struct heap heap;    /* tasks that rest, but for those that wait to be rung */
