@@ -110,8 +110,7 @@ class Turn(HangingDisk):
         for stream in streams:
             stream.send_signal(signal.SIGINT)
             self.assertGreater(int(stream.communicate(timeout=60)[0]), 0)
-        reader = b.popen("sub", "memory", "--count", "1", stdout=subprocess.PIPE)
-        self.wait_for(lambda: b.info("memory")["subscribers"] == 1, "a subscriber")
+        reader = b.popen("sub", "memory", "--from", "first", "--count", "1", stdout=subprocess.PIPE)
         b.run("pub", "memory", data=b"message\n")
         self.assertEqual(reader.communicate(timeout=60)[0], b"message\n")
         self.assertEqual(b.info("slow")["durable_position"], 0)
