@@ -414,6 +414,16 @@ static uint64_t await_all(struct hermes_publisher *p, uint64_t until_ns)
     }
 }
 
+/* Does the broker that answers take what the ring holds? Asked in this order: who answers has ended, before it
+ * could be heard, the rings of the one before it. */
+static bool is_taken_from(struct hermes_publisher *p)
+{
+    if (!channel_is_up(&p->client->channel))
+        return false;
+    enum standing_state state = publisher_standing(p).state;
+    return state == STANDING_OPEN || state == STANDING_CHANGING;
+}
+
 /* What becomes of messages that are not in when their publisher is closed. */
 static void say_what_becomes(struct hermes_publisher *p, uint64_t missing)
 {
@@ -426,7 +436,7 @@ static void say_what_becomes(struct hermes_publisher *p, uint64_t missing)
                         "topic '%s': whether the last %" PRIu64
                         " messages are in is known once a broker is back",
                         p->topic, missing);
-    else if (kept > 0 && channel_is_up(&p->client->channel))
+    else if (kept > 0 && is_taken_from(p))
         (void)error_set(text, HERMES_EAGAIN,
                         "topic '%s': %" PRIu64
                         " messages are left to the broker: they go in when there is room"

@@ -175,7 +175,7 @@ def closed(stream, call):
         if message.promise == IN:
             stream.blame("close", call, f"{message.key} is not in, it says, and it was told in before")
         left = at < int(call.told["left"])
-        message.promise, message.handed = (HANDED, call.end) if left else (UNKNOWN, 0)
+        message.promise, message.handed, message.teller = (HANDED, call.end, call) if left else (UNKNOWN, 0, None)
 
 
 ANSWERS = {"wait": waited, "wait_for": waited_for, "confirmed": confirmed, "poll": confirmed, "close": closed}

@@ -12,6 +12,7 @@
  *     set_wait MS
  *     ping
  *     lose                                 the session
+ *     stop_at_connect                      the next time, until it is told to go on
  *     mix SEED COUNT PAUSE_US              any of these, at random; opens anew what was fenced
  *     close
  *     disconnect
@@ -269,6 +270,12 @@ static void lose(char **words)
     record_outcome(worker_hang_up(), "%s", "");
 }
 
+static void stop_at_connect(char **words)
+{
+    (void)words;
+    worker_stop_at_connect();
+}
+
 /* Of messages that are not in when their publisher is closed: so many the broker still has. */
 static uint64_t left_to_broker(void)
 {
@@ -374,6 +381,7 @@ int main(int argc, char **argv)
         {"wait_for", wait_for_last},
         {"confirmed", confirmed},
         {"lose", lose},
+        {"stop_at_connect", stop_at_connect},
         {"poll", poll_handlers},
         {"set_wait", set_wait},
         {"ping", ping},

@@ -120,6 +120,23 @@ def who_closes_without_a_broker_is_told_what_is_not_in(world):
     world.start()
 
 
+@scenario()
+def who_closes_while_another_broker_comes_is_not_told_that_it_has_the_ring(world):
+    """The ring is looked at before the next broker is there, and that answers before its publisher is gone."""
+    begin(world, shared=True)
+    publisher = opened(world, 1, wait_ms=50)
+    publisher.do("publish 10 100", "wait committed 5000")
+    world.halt()
+    publisher.do("batch 20 100")
+    world.kill()
+    publisher.do("lose", "set_wait 0", "stop_at_connect")
+    publisher.ask("close")
+    publisher.wait_until_stopped()
+    world.start()
+    publisher.go_on()
+    publisher.finish()
+
+
 # ---- epochs ----
 
 def idle_over_a_death(world, successors):

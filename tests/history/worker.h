@@ -34,6 +34,9 @@ int worker_connect(const char *url, uint64_t until_ns, hermes_client_t **client)
 /* Ends the client's session behind its back. HERMES_EDISCONNECTED: it has none. */
 int worker_hang_up(void);
 
+/* The next time that it connects to a broker, and before it does, the process stands still (SIGSTOP). */
+void worker_stop_at_connect(void);
+
 /* May it pass by itself? */
 bool may_pass(int rc);
 

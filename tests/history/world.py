@@ -116,6 +116,14 @@ class Worker:
     def stop(self):
         halt(self.process)
 
+    def wait_until_stopped(self, seconds=STUCK_SECONDS):
+        """It stops by itself: see worker.h."""
+        end = time.monotonic() + seconds
+        while not os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            if time.monotonic() > end:
+                raise Violation("hang", f"{self.name}: did not come to stand still: {self.last_line()}")
+            time.sleep(0.0005)
+
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
 
