@@ -414,8 +414,8 @@ static uint64_t await_all(struct hermes_publisher *p, uint64_t until_ns)
     }
 }
 
-/* Does the broker that answers take what the ring holds? Asked in this order: who answers has ended, before it
- * could be heard, the rings of the one before it. */
+/* Does the broker that answers take what the ring holds? Asked in this order: who answers has ended, before
+ * it could be heard, the rings of the one before it. */
 static bool is_taken_from(struct hermes_publisher *p)
 {
     if (!channel_is_up(&p->client->channel))

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+import doubts  # noqa: F401: has scenarios
 import scenarios
 import schedule
 import surroundings

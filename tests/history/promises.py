@@ -39,6 +39,8 @@ class Stream:
     confirmed: int = 0  # the greatest answer of hermes_publisher_confirmed()
     durable: int = 0
     wrong: list = field(default_factory=list)  # (kind, call, text): answers that do not agree with each other
+    opened: object = None  # the call
+    fenced: list = field(default_factory=list)  # calls that said that the topic is another's
 
     def confirm(self, messages, call, durable=False):
         """They are in, that call says."""
@@ -58,10 +60,12 @@ def streams_of(calls, topics):
         if call.what == "open" and call.rc == 0:
             options = topics[call.asked["topic"]]
             waits = options["durability"] == "sync" and call.number("flags") == 0
-            stream = Stream(call.asked["topic"], options["shared"], waits)
+            stream = Stream(call.asked["topic"], options["shared"], waits, opened=call)
             streams.append(stream)
         elif stream is not None:
             take(stream, call)
+            if call.rc is not None and codes.name(call.rc) == "EFENCED":
+                stream.fenced.append(call)
             if call.rc is not None and call.what in ANSWERS:
                 ANSWERS[call.what](stream, call)
             if call.what == "close":

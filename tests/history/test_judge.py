@@ -4,6 +4,7 @@ import unittest
 from calls import Call, pairs, seen
 from codes import CODES
 from judge import judge_codes, judge_content, judge_stream
+from others import judge_others
 from promises import settle, streams_of
 from readers import judge_reader
 from trial import Content
@@ -119,6 +120,28 @@ class Publishers(unittest.TestCase):
     def test_codes(self):
         self.assertEqual(judge_codes(history("publisher-1-1", "wait what=durable|ETIMEOUT")), [])
         self.assertEqual([v.kind for v in judge_codes(history("publisher-1-1", "wait what=durable|EFULL"))], ["code"])
+
+
+class Others(unittest.TestCase):
+    def kinds(self, topic, first, second, messages):
+        streams = [stream for worker, lines in (("publisher-1-1", first), ("publisher-2-1", second))
+                   for stream in streams_of(history(worker, "open topic=t flags=0|0", *lines), KINDS[topic])]
+        return [verdict.kind for verdict in judge_others(streams, Content(messages, True))]
+
+    ONE = "publish number=1 count=1|0 sequence=1 accepted=1"
+
+    def test_nobody_is_fenced_but_by_another_that_published(self):
+        fenced = [self.ONE, "publish number=2 count=1|EFENCED sequence=0 accepted=1"]
+        self.assertEqual(self.kinds("exclusive", fenced, [], content(1)), ["fenced"])
+        self.assertEqual(self.kinds("exclusive", fenced, [self.ONE], content(1)), [])
+        self.assertEqual(self.kinds("shared", fenced, [self.ONE], content(1)), ["fenced"])
+
+    def test_who_comes_back_behind_another_adds_nothing(self):
+        two = [self.ONE, "publish number=2 count=1|0 sequence=2 accepted=2"]
+        messages = [(1, 0, (1, 1, 1)), (2, 128, (2, 1, 1)), (3, 256, (1, 1, 2))]
+        self.assertEqual(self.kinds("exclusive", two, [self.ONE], messages), ["mixed"])
+        self.assertEqual(self.kinds("shared", two, [self.ONE], messages), [])
+        self.assertEqual(self.kinds("exclusive", two, [self.ONE], [messages[0], messages[2], messages[1]]), [])
 
 
 class Subscribers(unittest.TestCase):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import codes
 from calls import read_calls
 from judge import judge_codes, judge_content, judge_stream
+from others import judge_others
 from promises import IN, settle, streams_of
 from readers import judge_reader
 from store import Unreadable, read_topic
@@ -190,6 +191,7 @@ class Trial:
             self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"])
             for stream in mine:
                 self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole, contents[topic].anew)
+            self.verdicts += judge_others(mine, contents[topic])
         for name, calls in histories.items():
             if name.startswith("subscriber"):
                 self.verdicts += judge_reader(name, calls, self.world.topics, contents)

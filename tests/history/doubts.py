@@ -1,0 +1,77 @@
+"""Small schedules in which a publisher must not believe too much: what was in doubt, what was in, whose a line is."""
+import glob
+import os
+import struct
+
+from scenarios import TOPIC, begin, lose_session, opened, restart, scenario
+from world import Violation
+
+LINES = 256  # of a shared topic's status page
+WINDOW_HEADER = 4096
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def who_closes_in_doubt_without_a_broker_is_told(world):
+    """Committed to a window that was sealed long ago, so that only a broker knows what became of it; and there is none."""
+    begin(world)
+    first = opened(world, 1, wait_ms=50)
+    first.do("publish 5 100", "wait durable 5000", "claim 100")
+    restart(world)
+    other = world.publisher(2)
+    for _ in range(100):
+        other.do(f"open {TOPIC} 1000 5000", "publish 2 100", "close")
+    world.kill()
+    first.do("commit", "confirmed", "close")
+    world.start()
+
+
+def is_amid_a_batch(world):
+    """Has the broker, which stands, put something into the log and not said so in the ring's line? (log/status.h)"""
+    status, = glob.glob("/dev/shm/**/*.status", recursive=True)
+    page = open(status, "rb").read()
+    ring, position, sequence, line = struct.unpack_from("<QQQI", page, 320)
+    _, _, consumed = struct.unpack_from("<QQQ", page, 8192 + 64 * line)
+    epoch, = struct.unpack_from("<I", page, 72)
+    with open(status.replace(".status", f".{epoch}.window"), "rb") as window:
+        bytes_of_it = os.fstat(window.fileno()).st_size - WINDOW_HEADER
+        window.seek(WINDOW_HEADER + position % bytes_of_it)
+        return ring != 0 and consumed == sequence and any(window.read(8))
+
+
+def halt_amid_a_batch(world, publisher):
+    world.halt()
+    for _ in range(300):
+        if is_amid_a_batch(world):
+            return
+        if publisher.finished(0.001):
+            publisher.ask("batch 4000 500")
+        world.go_on()
+        world.halt()
+    raise Violation("schedule", "the broker is never found amid a batch")
+
+
+@scenario(disk="256M")
+def a_broker_that_dies_amid_a_batch_costs_and_repeats_nothing(world):
+    """What stands in the log already and what stands in the ring alone are of one batch."""
+    begin(world, shared=True, window="4M")
+    publisher = opened(world, 1, wait_ms=5000)
+    for _ in range(2):
+        halt_amid_a_batch(world, publisher)
+        restart(world)
+        publisher.finish()
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def a_line_that_is_another_rings_now_is_not_believed(world):
+    """A publisher's session was lost, all that its ring held went in, and then so many others came that its line was given
+    away before it asked."""
+    begin(world, shared=True)
+    first = opened(world, 1)
+    first.do("publish 10 100", "wait committed 5000", "batch 90 100")
+    lose_session(world, first)
+    other = world.publisher(2)
+    for _ in range(LINES):  # each leaves a line behind, too: nobody says goodbye
+        other.do(f"open {TOPIC} 1000 5000", "publish 40 100", "wait committed 5000", "lose", "close")
+    first.do("publish 1 100", "wait committed 1000", "confirmed", "close")
+    if world.info(TOPIC)["last_sequence"] < LINES * 40:
+        raise Violation("schedule", "the others have not published")
