@@ -260,6 +260,7 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     if (known && record.end != EPOCH_OPEN) {
         log->ended = true;
         log->end = (struct window_end){record.end_position, record.end_sequence, 0};
+        atomic_store(&status->writer, WRITER_NOBODY); /* the last owner may not have come to that */
     } else if (sealed >= log->epoch || atomic_load(&status->writer) == WRITER_OWNER) {
         log_end(log, EPOCH_LEFT); /* what the last owner began, or was itself */
     }

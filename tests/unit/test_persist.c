@@ -98,6 +98,29 @@ static void a_publishers_wrong_checksum_costs_its_message_alone(void **state)
     teardown(&f);
 }
 
+/* The owner dies between noting where an epoch ended and saying that nobody writes any more. */
+static void an_epoch_that_is_over_has_no_writer_after_a_death(void **state)
+{
+    (void)state;
+    const enum status_writer writers[] = {WRITER_OWNER, WRITER_CLIENT};
+    struct fixture f;
+    setup(&f);
+    publish(&f, 10);
+    for (unsigned i = 0; i < 2; i++) {
+        log_end(&f.log, EPOCH_LEFT);
+        atomic_store(&f.log.status->writer, writers[i]);
+        log_abandon(&f.log);
+        open_log(&f);
+        assert_true(f.log.taken_up);
+        assert_false(log_has_writer(&f.log));
+        begin_writing(&f);
+        publish(&f, 1);
+    }
+    persist_all(&f);
+    assert_int_equal(f.log.store.sequence, 13);
+    teardown(&f);
+}
+
 /* A status page that cannot be used: the store is the truth, and recovers as it does without one. */
 static void an_unusable_status_page_is_as_none(void **state)
 {
@@ -324,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_publishers_wrong_checksum_costs_its_message_alone),
+        cmocka_unit_test(an_epoch_that_is_over_has_no_writer_after_a_death),
         cmocka_unit_test(an_unusable_status_page_is_as_none),
         cmocka_unit_test(what_is_stored_is_what_was_checked),
         cmocka_unit_test(nobody_waits_for_a_slow_disk),
