@@ -126,13 +126,12 @@ uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmat
     /* Before the standing: what is durable by now is not a successor's. Acquire pairs with log_sync(). */
     uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);
     uint64_t durable_sequence = atomic_load_explicit(&p->status->durable_sequence, memory_order_acquire) - 1;
-    struct standing standing = {.state = STANDING_FORGOTTEN};
+    struct standing standing = {STANDING_FORGOTTEN, 0, p->end_sequence, 0};
     if (publisher_has_window(p))
         standing = publisher_standing(p);
-    bool settled = standing.state == STANDING_OPEN || standing.state == STANDING_FINAL;
+    /* Whatever becomes of the others: those below it are in. */
     uint64_t last = standing.sequence < p->writer.sequence ? standing.sequence : p->writer.sequence;
-    if ((settled || (standing.state == STANDING_CHANGING && p->kind == WIRE_RING)) &&
-        last - 1 > confirmed[HERMES_COMMITTED])
+    if (last - 1 > confirmed[HERMES_COMMITTED])
         confirmed[HERMES_COMMITTED] = last - 1;
     uint64_t sequence = confirmed[HERMES_DURABLE];
     if (p->kind == WIRE_DIRECT) /* the log's own count, of which ours are up to the last that is in */

@@ -101,8 +101,8 @@ enum standing_state {
 /* Which of the messages in a publisher's window or ring are in the topic. */
 struct standing {
     enum standing_state state;
-    uint64_t position;     /* in the window or ring: all below it */
-    uint64_t sequence;     /* behind the last of them */
+    uint64_t position; /* in the window or ring: all below it */
+    uint64_t sequence; /* behind the last of them; if that is not known, of those that are in for certain */
     uint64_t log_position; /* once the log is durable up to here, so are they */
 };
 

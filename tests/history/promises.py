@@ -162,6 +162,9 @@ def confirmed(stream, call):
     stream.confirm(up_to(stream, durable), call, True)
     if call.what == "confirmed" and (committed < stream.confirmed or durable < stream.durable):
         stream.blame("confirmed", call, "what was confirmed did not stay so")
+    known = max((m.sequence for m in stream.taken), default=0)
+    if call.what == "confirmed" and not stream.shared and committed < known:
+        stream.blame("confirmed", call, f"{committed} are confirmed, it says, and message {known} was told in")
     if max(committed, durable) > len(stream.messages) and stream.shared:
         stream.blame("confirmed", call, f"{committed} and {durable} are confirmed of {len(stream.messages)} messages")
     stream.confirmed = max(stream.confirmed, committed)

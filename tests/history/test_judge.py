@@ -116,6 +116,9 @@ class Publishers(unittest.TestCase):
         lines = ["confirmed|0 committed=5 durable=5 accepted=0", "confirmed|0 committed=4 durable=5 accepted=0"]
         self.assertEqual(self.kinds("exclusive", lines, content()), ["confirmed"])
         self.assertEqual(self.kinds("shared", ["confirmed|0 committed=1 durable=0 accepted=0"], content()), ["confirmed"])
+        less = [self.publish(1, "0 sequence=1 accepted=1"), "confirmed|0 committed=0 durable=0 accepted=1"]
+        self.assertEqual(self.kinds("exclusive", less, content(1)), ["confirmed"])
+        self.assertEqual(self.kinds("shared", less, content(1)), [])
 
     def test_codes(self):
         self.assertEqual(judge_codes(history("publisher-1-1", "wait what=durable|ETIMEOUT")), [])
