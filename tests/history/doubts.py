@@ -6,6 +6,7 @@ import struct
 from scenarios import TOPIC, begin, come_and_go, lose_session, opened, restart, scenario
 from world import Violation
 
+EPOCHS = 4096  # of which there is a record
 LINES = 256  # of a shared topic's status page
 WINDOW_HEADER = 4096
 
@@ -101,3 +102,24 @@ def a_commit_behind_the_end_of_its_epoch_is_not_stored(world):
     come_and_go(world, 2)
     first.go_on()
     first.do("close")
+
+
+def a_batch_of_an_epoch_that_nobody_knows_any_more_is_in_doubt(world):
+    """Stopped in the middle of a batch, for longer than there are records."""
+    begin(world, window="1M")
+    first = opened(world, 1)
+    first.do("publish 5 100", "wait durable 5000")
+    for _ in range(20):
+        first.ask("batch 4000 200")
+    first.wait_for_log("batch number")
+    first.stop()
+    restart(world)
+    other = world.publisher(2)
+    for _ in range(EPOCHS + 50):
+        other.do(f"open {TOPIC} 1000 5000", "publish 1 40", "close")
+    first.go_on()
+    first.do("close")
+
+
+if "HERMES_TEST_LONG" in os.environ:  # it takes a while
+    scenario(config="[broker]\ngrace_ms = 50\n", disk="128M")(a_batch_of_an_epoch_that_nobody_knows_any_more_is_in_doubt)

@@ -41,6 +41,7 @@ class Stream:
     wrong: list = field(default_factory=list)  # (kind, call, text): answers that do not agree with each other
     opened: object = None  # the call
     fenced: list = field(default_factory=list)  # calls that said that the topic is another's
+    cut_off: list = field(default_factory=list)  # by the last call: what a batch did not count, and the next call says why
 
     def confirm(self, messages, call, durable=False):
         """They are in, that call says."""
@@ -97,6 +98,10 @@ def count(stream, call, new):
     stream.taken = every[:accepted]
     for message in every[accepted:before]:
         message.dropped = True
+    if call.told.get("uncertain") == "1":
+        for message in stream.cut_off:
+            message.promise = UNKNOWN
+    stream.cut_off = every[accepted:] if call.what == "batch" and call.rc > 0 else []
     for message in every[accepted:]:
         message.promise = UNKNOWN if message.dropped and call.told.get("uncertain") == "1" else OUT
     if accepted < before:

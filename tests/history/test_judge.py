@@ -90,6 +90,9 @@ class Publishers(unittest.TestCase):
         self.assertEqual(self.kinds("shared", lines, content(1, 2), 1000), ["batch told out"])
         uncertain = [lines[0], self.publish(4, "EFENCED sequence=0 accepted=1 uncertain=1")]
         self.assertEqual(self.kinds("shared", uncertain, content(1, 2), 1000), [])
+        short = ["batch number=1 count=3|1 accepted=1", self.publish(4, "EFENCED sequence=0 accepted=1")]
+        self.assertEqual(self.kinds("exclusive", short, content(1, 2)), ["batch told out"])
+        self.assertEqual(self.kinds("exclusive", [short[0], short[1] + " uncertain=1"], content(1, 2)), [])
         silent = [lines[0], "wait what=committed|0 accepted=1"]
         self.assertIn("accepted", self.kinds("shared", silent, content(1), 1000))
 
