@@ -37,7 +37,8 @@ def judge_apart(streams, content):
             continue
         if id(stream) in left:
             call = next(m.call for m in stream.messages if m.key == key)
-            return [Verdict("mixed", f"topic {stream.topic}: {key} stands behind another publisher's messages, which stand behind its own", call)]
+            return [Verdict("mixed", f"topic {stream.topic}: {key} stands behind another publisher's messages, which stand behind its own",
+                            call)]
         if last is not None:
             left.add(id(last))
         last = stream
