@@ -104,7 +104,7 @@ HERMES_API const char *hermes_log_last_error(const hermes_log_t *log);
 /* ---- reading ---- */
 
 /*
- * Opens for reading, at the end. A log without a living writer is read to its end (HERMES_ECLOSED).
+ * Opens for reading, at the end, whether somebody writes to the log or nobody does.
  * HERMES_ENOTFOUND: no log at path.
  */
 HERMES_API int hermes_log_reader_open(const char *path, hermes_log_reader_t **reader);
@@ -112,16 +112,23 @@ HERMES_API int hermes_log_reader_open(const char *path, hermes_log_reader_t **re
 /*
  * 1: *message is the next one, its payload valid until the next call with this reader; 0: none now.
  * HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it.
- * HERMES_ECLOSED: the end of a log that nobody writes to any more.
- * Cost: one cache line transfer from the writer's core, and 2 to 10 ns.
+ * HERMES_ECLOSED: the end of a log that nobody writes to. As at the end of a file, it need not stay so: each
+ * further call looks whether somebody wrote, or writes, and goes on with what was added, without a gap or a
+ * repeat. (A writer that died is one that may come back, until the next has closed the log or the machine was
+ * started anew: 0.)
+ * HERMES_EGONE: at such a look: the log has become shorter than what was read (its end was lost in a power
+ * cut, or it is another log); reading goes on at its end.
+ * Cost: one cache line transfer from the writer's core, and 2 to 10 ns; of HERMES_ECLOSED, that of opening.
  */
 HERMES_API int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_message_t *message);
 
-/* The same, waiting up to timeout_ns: spins a little, then sleeps. 0: timed out. */
+/* The same, waiting up to timeout_ns: spins a little, then sleeps. 0: timed out. At HERMES_ECLOSED it does
+ * not wait: who wants to be there when somebody writes again asks again. */
 HERMES_API int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *message,
                                       uint64_t timeout_ns);
 
-/* Where to read next. After an error the reader stands where it stood, and goes on there. */
+/* Where to read next, in the log as it is now. After an error the reader stands where it stood, and goes on
+ * there. */
 HERMES_API int hermes_log_reader_seek_first(hermes_log_reader_t *reader);
 HERMES_API int hermes_log_reader_seek_end(hermes_log_reader_t *reader);
 /* The next message will be the first whose sequence (time stamp) is not below the value. */

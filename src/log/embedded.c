@@ -399,63 +399,127 @@ static int go_offline(struct hermes_log_reader *reader)
     return HERMES_OK;
 }
 
+/* Lets go of what it reads through. */
+static void detach(struct hermes_log_reader *reader)
+{
+    reader_close(&reader->reader);
+    map_release(&reader->status_map);
+    map_release(&reader->doorbell_map);
+    if (reader->offline_window >= 0)
+        close(reader->offline_window);
+    reader->offline_window = -1;
+    free(reader->offline);
+    reader->offline = NULL;
+}
+
+static int read_through(struct hermes_log_reader *reader, const struct status *status)
+{
+    int rc = reader_open(&reader->reader, status, reader->doorbell_map.address,
+                         (struct reader_source){source_open_window, source_open_segment, reader}, VERIFY_ALL);
+    if (rc < 0)
+        reader->error = reader->reader.error;
+    return rc;
+}
+
+/* HERMES_ECLOSED: its writer has just gone, or nobody has it open. */
+static int attach_to_writer(struct hermes_log_reader *reader)
+{
+    char file[SHM_PATH_BYTES + 32];
+    snprintf(file, sizeof file, "%s.status", reader->prefix);
+    if (map_path(file, STATUS_BYTES, MAP_READ, &reader->status_map) < 0 ||
+        status_check(reader->status_map.address) < 0)
+        return HERMES_ECLOSED;
+    snprintf(file, sizeof file, "%s.bell", reader->prefix);
+    (void)map_path(file, 4096, MAP_READ_WRITE, &reader->doorbell_map);
+    return read_through(reader, reader->status_map.address);
+}
+
+static int attach_to_files(struct hermes_log_reader *reader)
+{
+    int rc = go_offline(reader);
+    if (rc == 0)
+        rc = read_through(reader, reader->offline);
+    if (rc == 0) /* from here on nothing will be added to it */
+        atomic_store(&reader->offline->seal, status_seal(0, 1));
+    return rc;
+}
+
+/* A reader at the end. NULL: open_error says why. */
+static struct hermes_log_reader *reader_new(const char *path, int *rc)
+{
+    struct hermes_log_reader *reader = aligned_alloc(64, (sizeof *reader + 63) & ~(size_t)63);
+    *rc = HERMES_ENOMEM;
+    if (reader == NULL)
+        return NULL;
+    *reader = (struct hermes_log_reader){.offline_window = -1};
+    char shm[SHM_PATH_BYTES];
+    int used = snprintf(reader->path, sizeof reader->path, "%s", path);
+    *rc = used < 0 || (size_t)used >= sizeof reader->path ? HERMES_ETOOLARGE : HERMES_OK;
+    if (*rc == 0)
+        *rc = path_shm_for(path, shm, &reader->error);
+    if (*rc == 0) {
+        snprintf(reader->prefix, sizeof reader->prefix, "%s/log", shm);
+        *rc = attach_to_writer(reader);
+    }
+    if (*rc == HERMES_ECLOSED) {
+        detach(reader);
+        *rc = attach_to_files(reader);
+    }
+    if (*rc == 0)
+        return reader;
+    if (reader->error.bytes[0] == 0)
+        error_set(&reader->error, *rc, "%s", path);
+    open_error = reader->error;
+    hermes_log_reader_close(reader);
+    return NULL;
+}
+
 int hermes_log_reader_open(const char *path, hermes_log_reader_t **out)
 {
-    *out = NULL;
-    struct hermes_log_reader *reader = aligned_alloc(64, (sizeof *reader + 63) & ~(size_t)63);
-    if (reader == NULL)
-        return HERMES_ENOMEM;
-    *reader = (struct hermes_log_reader){.offline_window = -1};
-    char shm[SHM_PATH_BYTES], file[SHM_PATH_BYTES + 32];
-    int used = snprintf(reader->path, sizeof reader->path, "%s", path);
-    int rc = used < 0 || (size_t)used >= sizeof reader->path ? HERMES_ETOOLARGE : HERMES_OK;
-    if (rc == 0)
-        rc = path_shm_for(path, shm, &reader->error);
-    const struct status *status = NULL;
-    struct doorbell *doorbell = NULL;
-    if (rc == 0) {
-        snprintf(reader->prefix, sizeof reader->prefix, "%s/log", shm);
-        snprintf(file, sizeof file, "%s.status", reader->prefix);
-        if (map_path(file, STATUS_BYTES, MAP_READ, &reader->status_map) == 0 &&
-            status_check(reader->status_map.address) == 0) {
-            status = reader->status_map.address;
-            snprintf(file, sizeof file, "%s.bell", reader->prefix);
-            if (map_path(file, 4096, MAP_READ_WRITE, &reader->doorbell_map) == 0)
-                doorbell = reader->doorbell_map.address;
-        } else {
-            rc = go_offline(reader);
-            status = reader->offline;
-        }
-    }
-    if (rc == 0)
-        rc = reader_open(&reader->reader, status, doorbell,
-                         (struct reader_source){source_open_window, source_open_segment, reader}, VERIFY_ALL);
-    if (rc < 0) {
-        if (reader->reader.error.bytes[0] != 0)
-            reader->error = reader->reader.error;
-        if (reader->error.bytes[0] == 0)
-            error_set(&reader->error, rc, "%s", path);
-        open_error = reader->error;
-        hermes_log_reader_close(reader);
-        return rc;
-    }
-    /* From here on nothing will be added to it. */
-    if (reader->offline != NULL)
-        atomic_store(&reader->offline->seal, status_seal(0, 1));
-    *out = reader;
-    return HERMES_OK;
+    int rc;
+    *out = reader_new(path, &rc);
+    return rc;
+}
+
+/*
+ * The log was read to its end, and nobody wrote to it then: whoever does now, or did meanwhile, has other
+ * shared memory. Goes over to that, or to what is in the files by now, at the same position. What keeps us
+ * from it leaves all as it was.
+ */
+static int look_again(struct hermes_log_reader *reader)
+{
+    if (!status_is_closed(reader->reader.status))
+        return HERMES_OK;
+    int rc;
+    struct hermes_log_reader *fresh = reader_new(reader->path, &rc);
+    if (fresh == NULL)
+        return HERMES_OK;
+    const struct reader *before = &reader->reader;
+    rc = reader_resume(&fresh->reader, before->position, before->sequence);
+    fresh->reader.skip_below_sequence = before->skip_below_sequence;
+    fresh->reader.skip_below_time = before->skip_below_time;
+    fresh->reader.skipping = fresh->reader.detour = before->skipping;
+    detach(reader);
+    *reader = *fresh; /* and all that it has */
+    reader->reader.source.context = reader;
+    free(fresh);
+    return rc;
 }
 
 int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_message_t *message)
 {
-    return reader_poll(&reader->reader, message);
+    int rc = reader_poll(&reader->reader, message);
+    if (__builtin_expect(rc != HERMES_ECLOSED, 1))
+        return rc;
+    rc = look_again(reader);
+    return rc < 0 ? rc : reader_poll(&reader->reader, message);
 }
 
 int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *message, uint64_t timeout_ns)
 {
     uint64_t start = clock_monotonic_ns(), waited = 0;
     for (;;) {
-        int rc = reader_poll(&reader->reader, message);
+        int rc = hermes_log_reader_poll(reader, message);
         if (rc != 0 || waited >= timeout_ns)
             return rc;
         rc = reader_wait(&reader->reader, timeout_ns - waited, spin_before_sleep_ns);
@@ -467,26 +531,31 @@ int hermes_log_reader_wait(hermes_log_reader_t *reader, hermes_message_t *messag
 
 int hermes_log_reader_seek_first(hermes_log_reader_t *reader)
 {
+    (void)look_again(reader);
     return reader_seek_first(&reader->reader);
 }
 
 int hermes_log_reader_seek_end(hermes_log_reader_t *reader)
 {
+    (void)look_again(reader);
     return reader_seek_end(&reader->reader);
 }
 
 int hermes_log_reader_seek_sequence(hermes_log_reader_t *reader, uint64_t sequence)
 {
+    (void)look_again(reader);
     return reader_seek_sequence(&reader->reader, sequence);
 }
 
 int hermes_log_reader_seek_time(hermes_log_reader_t *reader, uint64_t timestamp_ns)
 {
+    (void)look_again(reader);
     return reader_seek_time(&reader->reader, timestamp_ns);
 }
 
 int hermes_log_reader_seek_position(hermes_log_reader_t *reader, uint64_t position)
 {
+    (void)look_again(reader);
     return reader_seek_position(&reader->reader, position);
 }
 
@@ -499,12 +568,7 @@ void hermes_log_reader_close(hermes_log_reader_t *reader)
 {
     if (reader == NULL)
         return;
-    reader_close(&reader->reader);
-    map_release(&reader->status_map);
-    map_release(&reader->doorbell_map);
-    if (reader->offline_window >= 0)
-        close(reader->offline_window);
-    free(reader->offline);
+    detach(reader);
     free(reader);
 }
 

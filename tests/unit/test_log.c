@@ -364,6 +364,145 @@ static void flipped_bytes_are_found(void **state)
     test_remove(path);
 }
 
+/* From here to `last`, then the end. */
+static void reads_to_the_end(hermes_log_reader_t *reader, uint64_t from, uint64_t last)
+{
+    hermes_message_t message;
+    for (uint64_t i = from; i <= last; i++) {
+        int rc = hermes_log_reader_poll(reader, &message);
+        if (rc != 1)
+            print_message("%d at %llu\n", rc, (unsigned long long)i);
+        assert_int_equal(rc, 1);
+        check(&message, i);
+    }
+    assert_int_equal(hermes_log_reader_poll(reader, &message), HERMES_ECLOSED);
+    assert_int_equal(hermes_log_reader_wait(reader, &message, 60000000000u), HERMES_ECLOSED); /* at once */
+}
+
+static void append_and_close(const char *path, uint64_t last)
+{
+    hermes_log_t *log = open_log(path);
+    append_until(log, last);
+    assert_int_equal(hermes_log_close(log), 0);
+}
+
+/* As at the end of a file: it is there as long as nobody adds to it. */
+static void a_reader_at_the_end_goes_on_when_somebody_writes_again(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_message_t message;
+    hermes_log_reader_t *followed, *late;
+    hermes_log_t *log = open_log(path);
+    assert_int_equal(hermes_log_reader_open(path, &followed), 0);
+    append_until(log, 3000);
+    assert_int_equal(hermes_log_close(log), 0);
+    reads_to_the_end(followed, 1, 3000); /* it saw the writer go */
+    assert_int_equal(hermes_log_reader_open(path, &late), 0);
+    assert_int_equal(hermes_log_reader_seek_sequence(late, 2990), 0);
+    reads_to_the_end(late, 2990, 3000); /* and it never saw one */
+
+    log = open_log(path); /* one that stays */
+    append_until(log, 3001);
+    assert_int_equal(hermes_log_reader_poll(followed, &message), 1);
+    check(&message, 3001);
+    assert_int_equal(hermes_log_reader_poll(followed, &message), 0); /* and may go on */
+    append_until(log, 5000);
+    assert_int_equal(hermes_log_close(log), 0);
+    reads_to_the_end(followed, 3002, 5000);
+
+    append_and_close(path, 6000); /* one that came and went unseen */
+    append_and_close(path, 7000);
+    reads_to_the_end(followed, 5001, 7000);
+    reads_to_the_end(late, 3001, 7000);
+    hermes_log_reader_close(followed);
+    hermes_log_reader_close(late);
+    test_remove(path);
+}
+
+/* What is sought is sought in the log as it is now, and what is waited for is still waited for. */
+static void a_reader_at_the_end_seeks_in_what_was_added(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_message_t message;
+    hermes_log_reader_t *readers[6];
+    append_and_close(path, 100);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(hermes_log_reader_open(path, &readers[i]), 0);
+        assert_int_equal(hermes_log_reader_poll(readers[i], &message), HERMES_ECLOSED);
+    }
+    assert_int_equal(hermes_log_reader_seek_sequence(readers[5], 150), 0); /* not there yet */
+    assert_int_equal(hermes_log_reader_poll(readers[5], &message), HERMES_ECLOSED);
+    append_and_close(path, 200);
+    assert_int_equal(hermes_log_reader_poll(readers[5], &message), 1);
+    check(&message, 150);
+    uint64_t position = message.position, time = message.timestamp;
+    assert_int_equal(hermes_log_reader_seek_first(readers[0]), 0);
+    reads_to_the_end(readers[0], 1, 200);
+    assert_int_equal(hermes_log_reader_seek_end(readers[1]), 0);
+    reads_to_the_end(readers[1], 201, 200);
+    assert_int_equal(hermes_log_reader_seek_sequence(readers[2], 150), 0);
+    reads_to_the_end(readers[2], 150, 200);
+    assert_int_equal(hermes_log_reader_seek_time(readers[3], time), 0);
+    assert_int_equal(hermes_log_reader_poll(readers[3], &message), 1);
+    assert_true(message.timestamp >= time && message.sequence > 100 && message.sequence <= 150);
+    assert_int_equal(hermes_log_reader_seek_position(readers[4], position), 0);
+    reads_to_the_end(readers[4], 150, 200);
+    for (unsigned i = 0; i < 6; i++)
+        hermes_log_reader_close(readers[i]);
+    test_remove(path);
+}
+
+/* It has lost its end, in a power cut, or is another one of that name. */
+static void a_reader_of_more_than_there_is_says_so_and_goes_on_at_the_end(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_message_t message;
+    hermes_log_reader_t *reader;
+    append_and_close(path, 1000);
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    reads_to_the_end(reader, 1, 1000);
+    test_remove(path);
+    assert_int_equal(hermes_log_reader_poll(reader, &message), HERMES_ECLOSED); /* there is none */
+    append_and_close(path, 500);
+    assert_int_equal(hermes_log_reader_poll(reader, &message), HERMES_EGONE);
+    assert_non_null(strstr(hermes_log_reader_last_error(reader), "going on at its end"));
+    assert_int_equal(hermes_log_reader_poll(reader, &message), HERMES_ECLOSED);
+    append_and_close(path, 1100);
+    reads_to_the_end(reader, 501, 1100);
+    hermes_log_reader_close(reader);
+    test_remove(path);
+}
+
+/* Nobody can know that it will not come back; the next one takes up what it left. */
+static void readers_wait_for_a_writer_that_died(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_message_t message;
+    pid_t pid = fork();
+    if (pid == 0) {
+        append_until(open_log(path), 10);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    hermes_log_reader_t *reader;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    for (uint64_t i = 1; i <= 10; i++) {
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        check(&message, i);
+    }
+    assert_int_equal(hermes_log_reader_poll(reader, &message), 0);
+    append_and_close(path, 20);
+    reads_to_the_end(reader, 11, 20);
+    hermes_log_reader_close(reader);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +514,10 @@ int main(void)
         cmocka_unit_test(killed_writer_loses_nothing),
         cmocka_unit_test(reader_follows_a_writer_at_full_speed),
         cmocka_unit_test(flipped_bytes_are_found),
+        cmocka_unit_test(a_reader_at_the_end_goes_on_when_somebody_writes_again),
+        cmocka_unit_test(a_reader_at_the_end_seeks_in_what_was_added),
+        cmocka_unit_test(a_reader_of_more_than_there_is_says_so_and_goes_on_at_the_end),
+        cmocka_unit_test(readers_wait_for_a_writer_that_died),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,3 +54,19 @@ def test_reader_follows_a_writer_that_floods(tmp_path):
             break
     writer.join()
     log.close()
+
+
+def test_a_reader_at_the_end_goes_on_when_somebody_writes_again(tmp_path):
+    small = {"window_bytes": 256 << 10, "segment_bytes": 1 << 20}
+    with hermes.log.open(tmp_path / "log", **small) as log:
+        log.append(b"one")
+    reader = hermes.log.reader(tmp_path / "log")
+    assert [m.payload for m in reader] == [b"one"]
+    with pytest.raises(hermes.Closed):
+        reader.poll(60)
+    with hermes.log.open(tmp_path / "log", **small) as log:
+        log.append(b"two")
+        assert reader.poll().payload == b"two"
+        assert reader.poll() is None
+        log.append(b"three")
+    assert [m.payload for m in reader] == [b"three"]

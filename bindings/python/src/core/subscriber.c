@@ -468,9 +468,10 @@ PyType_Spec subscriber_spec = {
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, subscriber_slots};
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc,
-     "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
-     "Iteration waits while a writer has the log open, and ends at the end of one that nobody writes to."},
+    {Py_tp_doc, "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
+                "Iteration waits while a writer has the log open, and ends at the end of one that nobody "
+                "writes to; poll() "
+                "raises\nClosed there. Either goes on when it is asked again and somebody wrote meanwhile."},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, reader_methods},
     {Py_tp_getset, reader_properties},
