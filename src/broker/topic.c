@@ -520,7 +520,7 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
         .topic_id = topic->id,
         .durability = topic->durability,
         .shared = topic->shared,
-        .window_bytes = topic->window_bytes,
+        .window_bytes = topic->log.capacity,
         .segment_bytes = topic->segment_bytes,
         .first_position = atomic_load(&status->first),
         .committed_position = topic->told_position,

@@ -232,13 +232,17 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     if (rc < 0)
         return rc;
     struct status *status = log->status_map.address;
-    if (status_check(status) < 0 || status->topic_id != options->topic_id ||
-        status->window_bytes != options->window_bytes || atomic_load(&status->state) == STATE_CLOSED ||
-        atomic_load(&status->state) == STATE_DELETED) {
+    if (status_check(status) < 0 || status->topic_id != options->topic_id || status_is_closed(status)) {
         map_release(&log->status_map);
         return HERMES_ENOTFOUND;
     }
     log->status = status;
+    /* Whatever is wanted now: what the window holds was told to be in the log. */
+    log->capacity = status->window_bytes;
+    if (log->durability != DURABILITY_MEMORY && status->segment_bytes != options->segment_bytes)
+        return error_set(text, HERMES_EINVALID,
+                         "segments of %" PRIu64 " bytes: those of this log are of %" PRIu64,
+                         options->segment_bytes, status->segment_bytes);
     log->epoch = atomic_load(&status->epoch);
     rc = open_window(log, text);
     if (rc < 0)

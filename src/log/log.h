@@ -27,7 +27,7 @@ struct log_options {
     const char *prefix;    /* P */
     const char *directory; /* D; NULL: epochs are remembered in shared memory, for DURABILITY_MEMORY only */
     uint64_t topic_id;
-    uint64_t window_bytes;
+    uint64_t window_bytes; /* of one that is made; one that is taken up stays as it is: log.capacity */
     uint64_t segment_bytes;
     enum log_durability durability;
     bool shared;

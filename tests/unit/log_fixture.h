@@ -14,20 +14,25 @@ struct fixture {
     struct log log;
 };
 
-static inline void open_log(struct fixture *f)
+static inline void open_log_with(struct fixture *f, uint64_t window_bytes, enum log_durability durability)
 {
     struct error_text text;
     struct log_options options = {.prefix = f->prefix,
                                   .directory = f->directory,
                                   .topic_id = 7,
-                                  .window_bytes = WINDOW,
+                                  .window_bytes = window_bytes,
                                   .segment_bytes = SEGMENT,
-                                  .durability = DURABILITY_ASYNC,
+                                  .durability = durability,
                                   .instance = 1};
     int rc = log_open(&f->log, &options, &text);
     if (rc < 0)
         print_message("%s\n", text.bytes);
     assert_int_equal(rc, 0);
+}
+
+static inline void open_log(struct fixture *f)
+{
+    open_log_with(f, WINDOW, DURABILITY_ASYNC);
 }
 
 static inline void begin_writing(struct fixture *f)

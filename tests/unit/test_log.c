@@ -1,8 +1,10 @@
 /* hermes/log.h as a user sees it: writers and readers, death and recovery. */
 #include "test.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "hermes/log.h"
@@ -503,6 +505,82 @@ static void readers_wait_for_a_writer_that_died(void **state)
     test_remove(path);
 }
 
+/* A writer that appended up to `last` and was killed. */
+static void die_after(const char *path, const hermes_log_options_t *options, uint64_t last)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        hermes_log_t *log;
+        if (hermes_log_open(path, options, &log) < 0)
+            _exit(1);
+        append_until(log, last);
+        raise(SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+/* How large the log's one window in shared memory is; 0: there is no shared memory of it. */
+static uint64_t window_size(const char *path)
+{
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    DIR *directory = opendir(shm);
+    if (directory == NULL)
+        return 0;
+    uint64_t size = 0;
+    for (struct dirent *item; (item = readdir(directory)) != NULL;) {
+        struct stat status;
+        if (strstr(item->d_name, ".window") == NULL)
+            continue;
+        assert_int_equal(size, 0);
+        assert_int_equal(fstatat(dirfd(directory), item->d_name, &status, 0), 0);
+        size = (uint64_t)status.st_size - 4096;
+    }
+    closedir(directory);
+    return size;
+}
+
+static void reopened_with_another_window(uint64_t before, uint64_t after)
+{
+    TEST_DIRECTORY(path);
+    hermes_log_options_t first = small, second = small;
+    first.window_bytes = before;
+    second.window_bytes = after;
+    die_after(path, &first, 900);
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    for (uint64_t i = 1; i <= 900; i++)
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+    hermes_log_t *log;
+    assert_int_equal(hermes_log_open(path, &second, &log), 0);
+    assert_int_equal(hermes_log_sequence(log), 900);
+    assert_int_equal(window_size(path), before);
+    append_until(log, 5000);
+    assert_int_equal(hermes_log_close(log), 0);
+    reads_to_the_end(reader, 901, 5000);
+    hermes_log_reader_close(reader);
+    assert_int_equal(window_size(path), 0);
+    assert_int_equal(hermes_log_open(path, &second, &log), 0);
+    assert_int_equal(window_size(path), after);
+    append_until(log, 9000);
+    assert_int_equal(hermes_log_close(log), 0);
+    read_through(path, 1, 9000, 0);
+    test_remove(path);
+}
+
+/* What the window held was told 0: it is taken up as it is, and the new size counts from the next time on. */
+static void another_window_size_takes_up_what_a_killed_writer_left(void **state)
+{
+    (void)state;
+    reopened_with_another_window(small.window_bytes, 2 * small.window_bytes);
+    reopened_with_another_window(4 * small.window_bytes, small.window_bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +596,7 @@ int main(void)
         cmocka_unit_test(a_reader_at_the_end_seeks_in_what_was_added),
         cmocka_unit_test(a_reader_of_more_than_there_is_says_so_and_goes_on_at_the_end),
         cmocka_unit_test(readers_wait_for_a_writer_that_died),
+        cmocka_unit_test(another_window_size_takes_up_what_a_killed_writer_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,30 @@ static void an_unusable_status_page_is_as_none(void **state)
     teardown(&f);
 }
 
+/* A topic's definition says another size by now: its window and what it holds are taken up all the same. */
+static void a_window_of_another_size_is_taken_up_as_it_is(void **state)
+{
+    (void)state;
+    for (enum log_durability durability = DURABILITY_MEMORY; durability <= DURABILITY_SYNC; durability++) {
+        static const uint64_t sizes[] = {WINDOW, 2 * WINDOW, WINDOW};
+        struct fixture f = {0};
+        strcpy(f.directory, "/tmp/hermes-test-XXXXXX");
+        assert_non_null(mkdtemp(f.directory));
+        snprintf(f.prefix, sizeof f.prefix, "%s/shm", f.directory);
+        open_log_with(&f, 4 * WINDOW, durability);
+        for (uint64_t i = 0; i < 3; i++) {
+            begin_writing(&f);
+            publish(&f, 100);
+            log_abandon(&f.log);
+            open_log_with(&f, sizes[i], durability);
+            assert_true(f.log.taken_up);
+            assert_int_equal(f.log.capacity, 4 * WINDOW);
+            assert_int_equal(log_committed(&f.log).sequence, (i + 1) * 100 + 1);
+        }
+        teardown(&f);
+    }
+}
+
 /* What the publisher does to a frame while it is stored is not stored. */
 static void what_is_stored_is_what_was_checked(void **state)
 {
@@ -349,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_publishers_wrong_checksum_costs_its_message_alone),
         cmocka_unit_test(an_epoch_that_is_over_has_no_writer_after_a_death),
         cmocka_unit_test(an_unusable_status_page_is_as_none),
+        cmocka_unit_test(a_window_of_another_size_is_taken_up_as_it_is),
         cmocka_unit_test(what_is_stored_is_what_was_checked),
         cmocka_unit_test(nobody_waits_for_a_slow_disk),
         cmocka_unit_test(searches_beside_rolls_and_retention),
