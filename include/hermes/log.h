@@ -80,7 +80,8 @@ HERMES_API int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice
 
 /*
  * Zero-copy: room for length bytes inside the log at *payload, 8-byte aligned, valid until commit or
- * abort. One claim at a time. Commit computes the checksum over what stands there.
+ * abort. One claim at a time; until then nothing else is appended (HERMES_EINVALID). Commit computes the
+ * checksum over what stands there.
  */
 HERMES_API int hermes_log_claim(hermes_log_t *log, size_t length, void **payload);
 HERMES_API int hermes_log_commit(hermes_log_t *log, uint64_t *sequence);
@@ -96,8 +97,12 @@ HERMES_API int hermes_log_sync(hermes_log_t *log);
 HERMES_API uint64_t hermes_log_position(const hermes_log_t *log);
 HERMES_API uint64_t hermes_log_sequence(const hermes_log_t *log);
 
-/* Stores and syncs everything, removes what is in shared memory, frees the handle. NULL is allowed. The
- * first error on the way is returned; the handle is gone all the same, and nothing was thrown away. */
+/*
+ * Aborts a claim, stores and syncs everything, removes what is in shared memory, frees the handle. NULL is
+ * allowed. The first error on the way is returned; the handle is gone all the same, and nothing was thrown
+ * away, but: HERMES_EMALFORMED: something in this process wrote over messages that were not stored yet; the
+ * log ends in front of them, and all from there on is lost.
+ */
 HERMES_API int hermes_log_close(hermes_log_t *log);
 
 HERMES_API const char *hermes_log_last_error(const hermes_log_t *log);

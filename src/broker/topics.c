@@ -331,8 +331,10 @@ int topics_close(struct broker *broker, struct error_text *text)
         struct topic *topic = broker->topics;
         int rc = close_one(topic);
         if (rc < 0)
-            note("topic '%s': %s; its window stays in shared memory for the next start", topic->name,
-                 hermes_strerror(rc));
+            note("topic '%s': %s; %s", topic->name, hermes_strerror(rc),
+                 rc == HERMES_EMALFORMED && topic->log.cut
+                     ? "what was behind its end is lost"
+                     : "its window stays in shared memory for the next start");
         if (rc < 0 && first == 0)
             first = error_set(text, rc, "topic '%s'", topic->name);
         poller_cancel(broker->poller, &topic->grace_op);

@@ -24,6 +24,7 @@ struct hermes_log {
     bool crc;
     uint8_t *claimed;
     uint32_t claimed_length;
+    size_t too_long;   /* for append(): HERMES_PAYLOAD_MAX + 1, or, while a claim is open, whatever it is */
     int pending_error; /* what cut a batch short */
 
     struct log log;
@@ -113,6 +114,12 @@ static int lock_log(struct hermes_log *log, const char *path, struct error_text 
 
 static __thread struct error_text open_error;
 
+static void forget_claim(struct hermes_log *log)
+{
+    log->claimed = NULL;
+    log->too_long = HERMES_PAYLOAD_MAX + 1;
+}
+
 int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_log_t **out)
 {
     *out = NULL;
@@ -155,6 +162,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     if ((rc = log_begin(&log->log, WRITER_OWNER, text)) < 0)
         goto fail_log;
     hermes_clock_init(&log->clock);
+    forget_claim(log);
     if ((rc = start_persister(log, text)) < 0)
         goto fail_log;
     *out = log;
@@ -176,8 +184,18 @@ static int full_reason(struct hermes_log *log)
     return rc < 0 ? error_set(&log->error, rc, "the store took no more") : HERMES_EAGAIN;
 }
 
+/* It stands where the next message would go. */
+static int claim_is_open(struct hermes_log *log)
+{
+    return error_set(&log->error, HERMES_EINVALID, "a claim is open: commit or abort it first");
+}
+
 int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
 {
+    if (__builtin_expect(length >= log->too_long, 0))
+        return log->claimed != NULL ? claim_is_open(log) : HERMES_ETOOLARGE;
+    if (length > HERMES_PAYLOAD_MAX)
+        __builtin_unreachable(); /* so that this costs no more than the one comparison */
     int rc = publish_one(&log->log.writer, payload, length, hermes_clock_now(&log->clock), log->crc);
     if (rc == HERMES_EAGAIN)
         return full_reason(log);
@@ -188,6 +206,8 @@ int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uin
 
 int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count)
 {
+    if (log->claimed != NULL)
+        return claim_is_open(log);
     if (log->pending_error < 0) {
         int rc = log->pending_error;
         log->pending_error = 0;
@@ -227,6 +247,8 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
 
 int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
 {
+    if (log->claimed != NULL)
+        return claim_is_open(log);
     if (length > HERMES_PAYLOAD_MAX)
         return HERMES_ETOOLARGE;
     int rc = HERMES_OK;
@@ -234,6 +256,7 @@ int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
     if (log->claimed == NULL)
         return rc == HERMES_EAGAIN ? full_reason(log) : rc;
     log->claimed_length = (uint32_t)length;
+    log->too_long = 0;
     *payload = log->claimed + HERMES_HEADER_BYTES;
     return HERMES_OK;
 }
@@ -247,7 +270,7 @@ int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
     if (sequence != NULL)
         *sequence = log->log.writer.sequence;
     window_commit(&log->log.writer, word, hermes_frame_bytes(log->claimed_length), 1);
-    log->claimed = NULL;
+    forget_claim(log);
     return window_after_commit(&log->log.writer);
 }
 
@@ -255,11 +278,13 @@ void hermes_log_abort(hermes_log_t *log)
 {
     if (log->claimed != NULL)
         window_abort(log->claimed, log->claimed_length);
-    log->claimed = NULL;
+    forget_claim(log);
 }
 
 int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns)
 {
+    if (log->claimed != NULL)
+        return claim_is_open(log);
     uint64_t start = clock_monotonic_ns();
     int rc = HERMES_OK;
     while (window_reserve(&log->log.writer, FRAME_MAX_BYTES, &rc) == NULL) {

@@ -436,5 +436,5 @@ int log_close(struct log *log, enum status_state state)
     atomic_fetch_add_explicit(&log->status->durable_bell, 1, memory_order_release);
     futex_wake_all(&log->status->durable_bell);
     log_forget(log);
-    return rc;
+    return rc == 0 && log->cut ? HERMES_EMALFORMED : rc;
 }

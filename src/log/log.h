@@ -60,6 +60,7 @@ struct log {
     struct epochs epochs;
     bool ended; /* the epoch is over; `end` says where */
     struct window_end end;
+    bool cut; /* the owner itself wrote more than stood there at the end: somebody wrote over its window */
     struct window_writer writer;            /* WRITER_OWNER */
     struct readers *readers;                /* whom the owner's writer waits for; NULL: nobody */
     const _Atomic uint32_t *persister_bell; /* and whom it rings; NULL: nobody */
@@ -146,7 +147,8 @@ void log_window_path(const char *prefix, uint32_t epoch, char *path, size_t size
  * one. */
 int log_window_reader_fd(const struct log *log, uint32_t epoch, int *fd);
 
-/* Everything into the store, synced; files in shared memory removed; readers and writers told. */
+/* Everything into the store, synced; files in shared memory removed; readers and writers told.
+ * HERMES_EMALFORMED with log->cut: all that is done, and what the owner wrote behind the end is lost. */
 int log_close(struct log *log, enum status_state state);
 
 /* Leaves shared memory as it is: what a crash does. For tests of recovery. */

@@ -59,6 +59,8 @@ void log_end(struct log *log, enum epoch_end why)
     atomic_store_explicit(&status->seal, status_seal(log->instance, log->epoch), memory_order_release);
     barrier_remote();
     log->end = find_end(log);
+    if (atomic_load(&status->writer) == WRITER_OWNER && log->writer.window == log->window)
+        log->cut |= log->end.position != log->writer.position;
     (void)status_find_epoch(status, log->epoch, &record);
     record.end = why;
     record.end_position = log->end.position;

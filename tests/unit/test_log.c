@@ -120,6 +120,40 @@ static void claims_and_batches(void **state)
     test_remove(path);
 }
 
+/* The claim's place is that of the next message: until it is committed or aborted nothing else goes in. */
+static void an_open_claim_keeps_all_else_out(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    hermes_slice_t slices[2] = {{"one", 3}, {"two", 3}};
+    uint64_t sequence;
+    void *payload, *second;
+    append_until(log, 1);
+    assert_int_equal(hermes_log_claim(log, 300, &payload), 0);
+    memset(payload, 'c', 300);
+    assert_int_equal(hermes_log_append(log, "second", 6, &sequence), HERMES_EINVALID);
+    assert_non_null(strstr(hermes_log_last_error(log), "commit or abort"));
+    assert_int_equal(hermes_log_append_batch(log, slices, 2), HERMES_EINVALID);
+    assert_int_equal(hermes_log_claim(log, 8, &second), HERMES_EINVALID);
+    assert_int_equal(hermes_log_wait_room(log, 0), HERMES_EINVALID);
+    assert_int_equal(hermes_log_sync(log), 0); /* what was appended before */
+    for (int i = 0; i < 300; i++)
+        assert_int_equal(((const char *)payload)[i], 'c');
+    assert_int_equal(hermes_log_commit(log, &sequence), 0);
+    assert_int_equal(sequence, 2);
+    append_until(log, 3);
+    assert_int_equal(hermes_log_claim(log, 60000, &payload), 0);
+    memset(payload, 'c', 60000);
+    assert_int_equal(hermes_log_close(log), 0); /* aborts it */
+    log = open_log(path);
+    assert_int_equal(hermes_log_sequence(log), 3);
+    append_until(log, 10);
+    assert_int_equal(hermes_log_close(log), 0);
+    read_through(path, 3, 10, 0);
+    test_remove(path);
+}
+
 /* Every place in a log of several segments, each of several stretches, is found, by sequence and by time. */
 static void seeks_everywhere(void **state)
 {
@@ -586,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reopens_where_it_ended),
         cmocka_unit_test(claims_and_batches),
+        cmocka_unit_test(an_open_claim_keeps_all_else_out),
         cmocka_unit_test(seeks_everywhere),
         cmocka_unit_test(seeks_by_time_and_position),
         cmocka_unit_test(second_writer_is_refused),

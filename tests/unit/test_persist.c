@@ -166,6 +166,26 @@ static void a_window_of_another_size_is_taken_up_as_it_is(void **state)
     }
 }
 
+/* Something in the owner's process wrote where it should not, over what was told to be in the log. */
+static void an_owner_that_loses_its_end_says_so(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        struct fixture f;
+        setup(&f);
+        publish(&f, 100);
+        persist_all(&f);
+        publish(&f, 10);
+        uint64_t wrong = f.log.writer.position;
+        publish(&f, 10);
+        f.log.window->data[wrong + round * 8] ^= 1; /* the magic; the sequence */
+        assert_int_equal(log_close(&f.log, STATE_CLOSED), HERMES_EMALFORMED);
+        open_log(&f); /* what comes before that is there */
+        assert_int_equal(f.log.store.sequence, 111);
+        teardown(&f);
+    }
+}
+
 /* What the publisher does to a frame while it is stored is not stored. */
 static void what_is_stored_is_what_was_checked(void **state)
 {
@@ -374,6 +394,7 @@ int main(void)
         cmocka_unit_test(an_epoch_that_is_over_has_no_writer_after_a_death),
         cmocka_unit_test(an_unusable_status_page_is_as_none),
         cmocka_unit_test(a_window_of_another_size_is_taken_up_as_it_is),
+        cmocka_unit_test(an_owner_that_loses_its_end_says_so),
         cmocka_unit_test(what_is_stored_is_what_was_checked),
         cmocka_unit_test(nobody_waits_for_a_slow_disk),
         cmocka_unit_test(searches_beside_rolls_and_retention),
