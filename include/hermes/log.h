@@ -118,13 +118,13 @@ HERMES_API int hermes_log_reader_open(const char *path, hermes_log_reader_t **re
 /*
  * 1: *message is the next one, its payload valid until the next call with this reader; 0: none now.
  * HERMES_ECHECKSUM, HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it.
- * HERMES_ECLOSED: the end of a log that nobody writes to. As at the end of a file, it need not stay so: each
- * further call looks whether somebody wrote, or writes, and goes on with what was added, without a gap or a
- * repeat. (A writer that died is one that may come back, until the next has closed the log or the machine was
- * started anew: 0.)
- * HERMES_EGONE: at such a look: the log has become shorter than what was read (its end was lost in a power
- * cut, or it is another log); reading goes on at its end.
- * Cost: one cache line transfer from the writer's core, and 2 to 10 ns; of HERMES_ECLOSED, that of opening.
+ * HERMES_ECLOSED: the end of a log that its last writer has closed. As at the end of a file, it need not stay
+ * so: each further call looks whether somebody wrote, or writes, and goes on with what was added, without a
+ * gap or a repeat. A writer that died, or whose hermes_log_close() failed, has not closed the log: at its end
+ * there is none now, 0, until the next writer closes it, or the machine starts anew. HERMES_EGONE: at such a
+ * look: the log has become shorter than what was read (its end was lost in a power cut, or it is another
+ * log); reading goes on at its end. Cost: one cache line transfer from the writer's core, and 2 to 10 ns; of
+ * HERMES_ECLOSED, that of opening.
  */
 HERMES_API int hermes_log_reader_poll(hermes_log_reader_t *reader, hermes_message_t *message);
 

@@ -211,6 +211,48 @@ static void a_lack_of_descriptors_at_a_roll_heals(void **state)
     what_passes_heals(OPENAT, ENOMEM, HERMES_ENOMEM);
 }
 
+/* Reads `count` messages, from `from` on, and then what poll() says is the end. */
+static void reads_to(hermes_log_reader_t *reader, uint64_t from, uint64_t count, int end)
+{
+    hermes_message_t message;
+    for (uint64_t i = 0; i < count; i++) {
+        assert_int_equal(hermes_log_reader_poll(reader, &message), 1);
+        assert_int_equal(message.sequence, from + i);
+    }
+    assert_int_equal(hermes_log_reader_poll(reader, &message), end);
+}
+
+/* What it could not store is for the next writer; until that one has closed the log, it has not ended. */
+static void readers_wait_for_who_takes_up_a_log_that_could_not_be_closed(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log;
+    hermes_log_reader_t *followed, *late;
+    arm(FALLOCATE, ENOSPC, 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    assert_int_equal(hermes_log_reader_open(path, &followed), 0);
+    arm(FALLOCATE, ENOSPC, UINT32_MAX);
+    append(log, 10);
+    assert_int_equal(hermes_log_sync(log), HERMES_EFULL);
+    assert_int_equal(hermes_log_close(log), HERMES_EFULL);
+    reads_to(followed, 1, 10, 0);
+    assert_int_equal(hermes_log_reader_open(path, &late), 0);
+    assert_int_equal(hermes_log_reader_seek_first(late), 0);
+    reads_to(late, 1, 10, 0);
+    arm(NONE, 0, 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    assert_int_equal(hermes_log_sequence(log), 10);
+    append(log, 10);
+    reads_to(late, 11, 10, 0);
+    assert_int_equal(hermes_log_close(log), 0);
+    reads_to(followed, 11, 10, HERMES_ECLOSED);
+    reads_to(late, 0, 0, HERMES_ECLOSED);
+    hermes_log_reader_close(followed);
+    hermes_log_reader_close(late);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +261,7 @@ int main(void)
         cmocka_unit_test(what_a_failed_sync_left_is_written_again),
         cmocka_unit_test(full_disk_heals),
         cmocka_unit_test(a_lack_of_descriptors_at_a_roll_heals),
+        cmocka_unit_test(readers_wait_for_who_takes_up_a_log_that_could_not_be_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -469,9 +469,9 @@ PyType_Spec subscriber_spec = {
 
 static PyType_Slot reader_slots[] = {
     {Py_tp_doc, "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
-                "Iteration waits while a writer has the log open, and ends at the end of one that nobody "
-                "writes to; poll() "
-                "raises\nClosed there. Either goes on when it is asked again and somebody wrote meanwhile."},
+                "Iteration waits while a writer has the log open, or died with it open, and ends at the end "
+                "of one\nthat was closed; poll() raises Closed there. Either goes on when it is asked again "
+                "and somebody wrote\nmeanwhile."},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, reader_methods},
     {Py_tp_getset, reader_properties},
