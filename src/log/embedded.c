@@ -1,6 +1,7 @@
 /* hermes/log.h: a log by path. The writer owns it and runs the persister in a thread of its own. */
 #include "hermes/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -120,6 +121,24 @@ static void forget_claim(struct hermes_log *log)
     log->too_long = HERMES_PAYLOAD_MAX + 1;
 }
 
+/*
+ * Windows of other epochs, and a status page that got no name: who made them died before anybody could know
+ * of them. The log is ours alone, and who still reads an older window has it mapped.
+ */
+static void sweep(const struct hermes_log *log)
+{
+    char window[SHM_PATH_BYTES + 64];
+    log_window_path("log", log->log.epoch, window, sizeof window);
+    DIR *directory = opendir(log->shm.path);
+    struct dirent *item;
+    while (directory != NULL && (item = readdir(directory)) != NULL)
+        if (strncmp(item->d_name, "log.", 4) == 0 && strcmp(item->d_name, window) != 0 &&
+            strcmp(item->d_name, "log.status") != 0 && strcmp(item->d_name, "log.bell") != 0)
+            unlinkat(dirfd(directory), item->d_name, 0);
+    if (directory != NULL)
+        closedir(directory);
+}
+
 int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_log_t **out)
 {
     *out = NULL;
@@ -161,6 +180,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     log->log.persister_bell = &log->log.status->persister_bell;
     if ((rc = log_begin(&log->log, WRITER_OWNER, text)) < 0)
         goto fail_log;
+    sweep(log);
     hermes_clock_init(&log->clock);
     forget_claim(log);
     if ((rc = start_persister(log, text)) < 0)
@@ -168,7 +188,11 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
     *out = log;
     return HERMES_OK;
 fail_log:
-    log_abandon(&log->log);
+    if (log->log.taken_up)
+        log_abandon(&log->log);
+    else
+        (void)log_close(&log->log,
+                        STATE_CLOSED); /* there is nothing in it that anybody could come back for */
 fail:
     shm_close_directory(&log->shm);
     if (log->lock_fd >= 0)

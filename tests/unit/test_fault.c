@@ -7,11 +7,12 @@
 #include "test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "hermes/log.h"
 
-enum { NONE, PWRITE, FDATASYNC, FALLOCATE, OPENAT };
+enum { NONE, PWRITE, FDATASYNC, FALLOCATE, OPENAT, THREAD };
 
 static _Atomic int failing;    /* which call */
 static _Atomic int failure;    /* errno */
@@ -74,6 +75,18 @@ int __wrap_openat(int directory, const char *name, int flags, mode_t mode)
         return __real_openat(directory, name, flags, mode);
     errno = atomic_load(&failure);
     return -1;
+}
+
+typedef void *thread_main_t(void *);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main_t *main,
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main_t *main,
+                          void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main_t *main,
+                          void *argument)
+{
+    return fails(THREAD) ? atomic_load(&failure) : __real_pthread_create(thread, attributes, main, argument);
 }
 
 static void arm(int call, int error, unsigned count)
@@ -253,6 +266,35 @@ static void readers_wait_for_who_takes_up_a_log_that_could_not_be_closed(void **
     test_remove(path);
 }
 
+/* A log without its thread is not open; if it was new, it is as if nobody had asked for it, and what a former
+ * writer left is still there for the next. */
+static void an_opening_that_fails_leaves_shared_memory_as_it_was(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    hermes_log_t *log;
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    arm(THREAD, EAGAIN, 1);
+    assert_true(hermes_log_open(path, &small, &log) < 0);
+    assert_null(log);
+    assert_int_not_equal(access(shm, F_OK), 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    arm(FALLOCATE, ENOSPC, UINT32_MAX);
+    append(log, 10);
+    assert_int_equal(hermes_log_close(log), HERMES_EFULL);
+    arm(THREAD, EAGAIN, 1);
+    assert_true(hermes_log_open(path, &small, &log) < 0);
+    arm(NONE, 0, 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    assert_int_equal(hermes_log_sequence(log), 10);
+    assert_int_equal(hermes_log_close(log), 0);
+    assert_int_equal(read_all(path, 10), 10);
+    assert_int_not_equal(access(shm, F_OK), 0);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +303,7 @@ int main(void)
         cmocka_unit_test(what_a_failed_sync_left_is_written_again),
         cmocka_unit_test(full_disk_heals),
         cmocka_unit_test(a_lack_of_descriptors_at_a_roll_heals),
+        cmocka_unit_test(an_opening_that_fails_leaves_shared_memory_as_it_was),
         cmocka_unit_test(readers_wait_for_who_takes_up_a_log_that_could_not_be_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

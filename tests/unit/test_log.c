@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -615,6 +616,75 @@ static void another_window_size_takes_up_what_a_killed_writer_left(void **state)
     reopened_with_another_window(4 * small.window_bytes, small.window_bytes);
 }
 
+static void make_file(const char *directory, const char *name)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+}
+
+/* One that died while it made a window, between the record of its epoch and the status page; or while it made
+ * the status page. Nobody will ever ask for them. */
+static void what_a_writer_left_half_made_is_swept_by_the_next(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 0)
+            die_after(path, &small, 100); /* its status page is taken up */
+        else
+            append_and_close(path, 200); /* or there is none */
+        assert_int_equal(path_shm_for(path, shm, &text), 0);
+        mkdir(shm, 0700);
+        make_file(shm, "log.77.window");
+        make_file(shm, "log.4000000000.window");
+        make_file(shm, "log.status.new");
+        make_file(shm, "something.else"); /* not ours */
+        hermes_log_t *log = open_log(path);
+        assert_int_equal(hermes_log_sequence(log), (round + 1) * 100);
+        assert_int_equal(window_size(path), small.window_bytes); /* and there is one only */
+        append_until(log, (round + 1) * 100 + 50);
+        char other[SHM_PATH_BYTES + 32];
+        snprintf(other, sizeof other, "%s/something.else", shm);
+        assert_int_equal(unlink(other), 0);
+        assert_int_equal(hermes_log_close(log), 0);
+        assert_int_not_equal(access(shm, F_OK), 0);
+    }
+    test_remove(path);
+}
+
+/* With every number of them that is too small. */
+static void an_opening_without_descriptors_leaves_nothing_in_shared_memory(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int rc = HERMES_ELIMIT;
+    unsigned failures = 0;
+    for (rlim_t most = 3; rc < 0; most++) {
+        hermes_log_t *log;
+        low = (struct rlimit){.rlim_cur = most, .rlim_max = before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        rc = hermes_log_open(path, &small, &log);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        if (rc == 0) {
+            assert_int_equal(hermes_log_close(log), 0);
+            break;
+        }
+        assert_int_equal(rc, HERMES_ELIMIT);
+        assert_null(log);
+        assert_int_equal(window_size(path), 0);
+        failures++;
+    }
+    assert_true(failures >= 8);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -632,6 +702,8 @@ int main(void)
         cmocka_unit_test(a_reader_of_more_than_there_is_says_so_and_goes_on_at_the_end),
         cmocka_unit_test(readers_wait_for_a_writer_that_died),
         cmocka_unit_test(another_window_size_takes_up_what_a_killed_writer_left),
+        cmocka_unit_test(what_a_writer_left_half_made_is_swept_by_the_next),
+        cmocka_unit_test(an_opening_without_descriptors_leaves_nothing_in_shared_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
