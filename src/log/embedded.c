@@ -53,6 +53,11 @@ enum { DEFAULT_SYNC_INTERVAL_MS = 10 };
 
 static const uint64_t spin_before_sleep_ns = 20000;
 
+static bool is_path(const char *path)
+{
+    return path != NULL && path[0] != 0;
+}
+
 static int take_options(hermes_log_options_t *options, const hermes_log_options_t *given)
 {
     *options = (hermes_log_options_t){.size = sizeof *options};
@@ -142,13 +147,15 @@ static void sweep(const struct hermes_log *log)
 int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_log_t **out)
 {
     *out = NULL;
+    if (!is_path(path))
+        return error_set(&open_error, HERMES_EINVALID, "a log needs a path");
     hermes_log_options_t options;
     int rc = take_options(&options, given);
     if (rc < 0)
         return error_set(&open_error, rc, "options of the log %s", path);
     struct hermes_log *log = calloc(1, sizeof *log);
     if (log == NULL)
-        return HERMES_ENOMEM;
+        return error_set(&open_error, HERMES_ENOMEM, "a log's handle");
     struct error_text *text = &open_error;
     char prefix[SHM_PATH_BYTES + 8];
     log->crc = (options.flags & HERMES_LOG_NO_CRC) == 0;
@@ -201,11 +208,38 @@ fail:
     return rc;
 }
 
+/* What of the store's troubles the caller can tell apart; all others are final, too. */
+static int store_code(int rc)
+{
+    switch (rc) {
+    case HERMES_OK:
+    case HERMES_EFULL:
+    case HERMES_ELIMIT:
+    case HERMES_ENOMEM:
+    case HERMES_ECORRUPT:
+    case HERMES_EMALFORMED:
+        return rc;
+    default:
+        return HERMES_EIO;
+    }
+}
+
 /* What the persister found decides what a full window means. */
 static int full_reason(struct hermes_log *log)
 {
-    int rc = atomic_load_explicit(&log->store_error, memory_order_acquire);
-    return rc < 0 ? error_set(&log->error, rc, "the store took no more") : HERMES_EAGAIN;
+    int rc = store_code(atomic_load_explicit(&log->store_error, memory_order_acquire));
+    return rc < 0 ? error_set(&log->error, rc, "the store took no more")
+                  : error_set(&log->error, HERMES_EAGAIN, "the window is full, and waits for the disk");
+}
+
+static int too_large(struct hermes_log *log, size_t length)
+{
+    return error_set(&log->error, HERMES_ETOOLARGE, "a message of %zu bytes", length);
+}
+
+static int no_payload(struct hermes_log *log, size_t length)
+{
+    return error_set(&log->error, HERMES_EINVALID, "no payload of %zu bytes", length);
 }
 
 /* It stands where the next message would go. */
@@ -217,13 +251,13 @@ static int claim_is_open(struct hermes_log *log)
 int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
 {
     if (__builtin_expect(length >= log->too_long, 0))
-        return log->claimed != NULL ? claim_is_open(log) : HERMES_ETOOLARGE;
+        return log->claimed != NULL ? claim_is_open(log) : too_large(log, length);
     if (length > HERMES_PAYLOAD_MAX)
         __builtin_unreachable(); /* so that this costs no more than the one comparison */
     int rc = publish_one(&log->log.writer, payload, length, hermes_clock_now(&log->clock), log->crc);
-    if (rc == HERMES_EAGAIN)
-        return full_reason(log);
-    if (rc == 0 && sequence != NULL)
+    if (rc < 0)
+        return rc == HERMES_EAGAIN ? full_reason(log) : rc == HERMES_EINVALID ? no_payload(log, length) : rc;
+    if (sequence != NULL)
         *sequence = log->log.writer.sequence - 1;
     return rc;
 }
@@ -242,11 +276,11 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
     uint64_t now = hermes_clock_now(&log->clock);
     for (; done < count; done++) {
         if (slices[done].length > HERMES_PAYLOAD_MAX) {
-            rc = HERMES_ETOOLARGE;
+            rc = too_large(log, slices[done].length);
             break;
         }
         if (slices[done].data == NULL && slices[done].length > 0) {
-            rc = HERMES_EINVALID;
+            rc = no_payload(log, slices[done].length);
             break;
         }
         uint32_t length = (uint32_t)slices[done].length;
@@ -274,7 +308,7 @@ int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
     if (log->claimed != NULL)
         return claim_is_open(log);
     if (length > HERMES_PAYLOAD_MAX)
-        return HERMES_ETOOLARGE;
+        return too_large(log, length);
     int rc = HERMES_OK;
     log->claimed = window_reserve(&log->log.writer, hermes_frame_bytes((uint32_t)length), &rc);
     if (log->claimed == NULL)
@@ -315,7 +349,7 @@ int hermes_log_wait_room(hermes_log_t *log, uint64_t timeout_ns)
         if ((rc = full_reason(log)) != HERMES_EAGAIN)
             return rc;
         if (clock_monotonic_ns() - start >= timeout_ns)
-            return HERMES_ETIMEOUT;
+            return error_set(&log->error, HERMES_ETIMEOUT, "no room yet");
         sched_yield();
     }
     return HERMES_OK;
@@ -327,7 +361,7 @@ int hermes_log_sync(hermes_log_t *log)
     pthread_mutex_lock(&log->store_lock);
     while ((done = log_persist(&log->log, log->log.capacity)) > 0)
         ;
-    int rc = done < 0 ? (int)done : log_sync(&log->log);
+    int rc = store_code(done < 0 ? (int)done : log_sync(&log->log));
     if (rc < 0)
         error_set(&log->error, rc, "%s", log->log.error.bytes);
     pthread_mutex_unlock(&log->store_lock);
@@ -353,7 +387,7 @@ int hermes_log_close(hermes_log_t *log)
     futex_wake_all(&log->log.status->persister_bell);
     pthread_join(log->persister, NULL);
     atomic_store_explicit(&log->log.status->persister_bell, 0, memory_order_relaxed);
-    int rc = log_close(&log->log, STATE_CLOSED);
+    int rc = store_code(log_close(&log->log, STATE_CLOSED));
     shm_close_directory(&log->shm);
     close(log->lock_fd);
     free(log);
@@ -525,6 +559,9 @@ static struct hermes_log_reader *reader_new(const char *path, int *rc)
 
 int hermes_log_reader_open(const char *path, hermes_log_reader_t **out)
 {
+    *out = NULL;
+    if (!is_path(path))
+        return error_set(&open_error, HERMES_EINVALID, "a log needs a path");
     int rc;
     *out = reader_new(path, &rc);
     return rc;

@@ -232,10 +232,8 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     if (rc < 0)
         return rc;
     struct status *status = log->status_map.address;
-    if (status_check(status) < 0 || status->topic_id != options->topic_id || status_is_closed(status)) {
-        map_release(&log->status_map);
+    if (status_check(status) < 0 || status->topic_id != options->topic_id || status_is_closed(status))
         return HERMES_ENOTFOUND;
-    }
     log->status = status;
     /* Whatever is wanted now: what the window holds was told to be in the log. */
     log->capacity = status->window_bytes;
@@ -272,6 +270,19 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     sealed = (uint32_t)atomic_load(&status->seal);
     atomic_store(&status->seal, status_seal(options->instance, sealed));
     return HERMES_OK;
+}
+
+/* Nothing of it counts. */
+static void leave_status(struct log *log, const struct log_options *options)
+{
+    map_release(&log->window_map);
+    map_release(&log->status_map);
+    if (log->window_fd >= 0)
+        close(log->window_fd);
+    log->window_fd = -1;
+    log->window = NULL;
+    log->status = NULL;
+    log->capacity = options->window_bytes;
 }
 
 int log_open(struct log *log, const struct log_options *options, struct error_text *text)
@@ -317,8 +328,10 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     if (rc == 0) {
         rc = take_up_status(log, options, text);
         log->taken_up = rc == 0;
-        if (rc == HERMES_ENOTFOUND)
+        if (rc == HERMES_ENOTFOUND) {
+            leave_status(log, options);
             rc = survives ? store_recover(&log->store, text) : HERMES_OK;
+        }
         if (!log->taken_up && rc == 0) {
             rc = make_status(log, options, text);
             is_new = rc == 0;

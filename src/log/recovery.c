@@ -49,21 +49,43 @@ static int list_segments(struct store *store, struct error_text *text)
     return HERMES_OK;
 }
 
-/* A reader takes size and topic from the newest header that can be read. */
-static int learn(struct store *store, struct error_text *text)
+/* The newest header that can be read. */
+static int newest_header(struct store *store, struct segment_header *header, struct error_text *text)
 {
     int rc = HERMES_ECORRUPT;
     for (size_t i = store->entry_count; rc < 0 && i-- > 0;) {
-        struct segment_header header;
         int fd;
         if ((rc = store_open_segment(store, i, O_RDONLY, &fd, text)) < 0)
             continue;
-        rc = segment_read_header(fd, &header);
+        rc = segment_read_header(fd, header);
         close(fd);
-        store->segment_bytes = header.size;
-        store->topic_id = header.topic_id;
     }
-    return rc < 0 ? error_set(text, rc, "no segment has a header") : HERMES_OK;
+    return rc < 0 ? error_set(text, tail_damage(rc), "no segment has a header") : HERMES_OK;
+}
+
+/* A reader takes size and topic from there. */
+static int learn(struct store *store, struct error_text *text)
+{
+    struct segment_header header;
+    int rc = newest_header(store, &header, text);
+    if (rc < 0)
+        return rc;
+    store->segment_bytes = header.size;
+    store->topic_id = header.topic_id;
+    return HERMES_OK;
+}
+
+/* All that follows counts in segments of one size: another must not look like damage. */
+static int check_size(struct store *store, struct error_text *text)
+{
+    struct segment_header header;
+    struct error_text ignored;
+    if (store->read_only || store->entry_count == 0 || newest_header(store, &header, &ignored) < 0 ||
+        header.size == store->segment_bytes)
+        return HERMES_OK;
+    return error_set(text, HERMES_EINVALID,
+                     "segments of %" PRIu64 " bytes: those of this log are of %" PRIu64, store->segment_bytes,
+                     header.size);
 }
 
 /* How far a walk has come. */
@@ -267,6 +289,8 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
     steady_start(&store->clock, seen, clock_boot_ns());
     if (rc == 0)
         rc = list_segments(store, text);
+    if (rc == 0)
+        rc = check_size(store, text);
     if (rc == 0 && mode != STORE_RESUME)
         rc = store_recover(store, text);
     if (rc < 0)

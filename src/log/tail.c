@@ -11,6 +11,11 @@
 
 enum { CUTS_MAX = 999, CUT_NAME_BYTES = 40 };
 
+int tail_damage(int error)
+{
+    return error == HERMES_EMALFORMED || error == HERMES_ECHECKSUM ? HERMES_ECORRUPT : error;
+}
+
 int tail_map(struct store *store, size_t i, int *fd, struct segment *segment, struct error_text *text)
 {
     uint64_t base = store->entries[i].base;
@@ -31,7 +36,7 @@ int tail_map(struct store *store, size_t i, int *fd, struct segment *segment, st
     }
     close(*fd);
     *fd = -1;
-    return error_set(text, rc, "header of segment %020" PRIu64 ".log", base);
+    return error_set(text, tail_damage(rc), "header of segment %020" PRIu64 ".log", base);
 }
 
 /* Makes [position, end of segment) read as zeros and keep its room. */

@@ -7,6 +7,9 @@
 
 #include "log/store.h"
 
+/* A segment whose header says that it is none: of a store, HERMES_ECORRUPT. */
+int tail_damage(int error);
+
 /* Opens and maps segment i, which must be ours. */
 int tail_map(struct store *store, size_t i, int *fd, struct segment *segment, struct error_text *text);
 

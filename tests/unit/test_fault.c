@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "hermes/log.h"
 
-enum { NONE, PWRITE, FDATASYNC, FALLOCATE, OPENAT, THREAD };
+enum { NONE, STALL, PWRITE, FDATASYNC, FALLOCATE, OPENAT, THREAD };
 
 static _Atomic int failing;    /* which call */
 static _Atomic int failure;    /* errno */
@@ -46,6 +47,8 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
 
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
+    while (atomic_load(&failing) == STALL)
+        sched_yield();
     if (!fails(PWRITE)) {
         for (unsigned i = 0; i < FRAMES; i++)
             written[i] =
@@ -295,6 +298,71 @@ static void an_opening_that_fails_leaves_shared_memory_as_it_was(void **state)
     test_remove(path);
 }
 
+/* A window that is full: because the disk is slow, has no room, or refused a write. */
+static void a_full_window_says_why(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log;
+    hermes_slice_t slice = {"0123456789", 10};
+    void *payload;
+    int rc;
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    append(log, 1);
+    assert_int_equal(hermes_log_sync(log), 0); /* so that there is a segment */
+    arm(STALL, 0, 0);
+    while ((rc = hermes_log_append(log, "0123456789", 10, NULL)) == 0)
+        ;
+    assert_int_equal(rc, HERMES_EAGAIN);
+    assert_int_equal(hermes_log_append_batch(log, &slice, 1), HERMES_EAGAIN);
+    assert_int_equal(hermes_log_claim(log, 10, &payload), HERMES_EAGAIN);
+    assert_int_equal(hermes_log_wait_room(log, 1000), HERMES_ETIMEOUT);
+    arm(FALLOCATE, ENOSPC, UINT32_MAX);
+    while ((rc = hermes_log_append(log, "0123456789", 10, NULL)) == 0 || rc == HERMES_EAGAIN)
+        ;
+    assert_int_equal(rc, HERMES_EFULL);
+    assert_int_equal(hermes_log_append_batch(log, &slice, 1), HERMES_EFULL);
+    assert_int_equal(hermes_log_claim(log, 10, &payload), HERMES_EFULL);
+    assert_int_equal(hermes_log_wait_room(log, 60000000000u), HERMES_EFULL);
+    assert_int_equal(hermes_log_sync(log), HERMES_EFULL);
+    uint64_t last = hermes_log_sequence(log);
+    arm(PWRITE, EIO, UINT32_MAX);
+    while ((rc = hermes_log_wait_room(log, 60000000000u)) == HERMES_EFULL)
+        ;
+    assert_int_equal(rc, HERMES_EIO);
+    assert_int_equal(hermes_log_append(log, "0123456789", 10, NULL), HERMES_EIO);
+    assert_int_equal(hermes_log_append_batch(log, &slice, 1), HERMES_EIO);
+    assert_int_equal(hermes_log_claim(log, 10, &payload), HERMES_EIO);
+    assert_int_equal(hermes_log_sync(log), HERMES_EIO);
+    assert_int_equal(hermes_log_close(log), HERMES_EIO);
+    arm(NONE, 0, 0);
+    assert_int_equal(hermes_log_open(path, &small, &log), 0);
+    assert_int_equal(hermes_log_sequence(log), last);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+static void an_opening_says_what_the_system_refused(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    static const struct {
+        int call, failure, code;
+    } refused[] = {{FALLOCATE, ENOSPC, HERMES_EFULL},
+                   {PWRITE, EIO, HERMES_EIO},
+                   {FDATASYNC, EIO, HERMES_EIO},
+                   {THREAD, EAGAIN, HERMES_ELIMIT}};
+    hermes_log_t *log;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        arm(refused[i].call, refused[i].failure, 1);
+        assert_int_equal(hermes_log_open(path, &small, &log), refused[i].code);
+        assert_null(log);
+        assert_true(strlen(hermes_log_last_error(NULL)) > 0);
+    }
+    arm(NONE, 0, 0);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +371,8 @@ int main(void)
         cmocka_unit_test(what_a_failed_sync_left_is_written_again),
         cmocka_unit_test(full_disk_heals),
         cmocka_unit_test(a_lack_of_descriptors_at_a_roll_heals),
+        cmocka_unit_test(a_full_window_says_why),
+        cmocka_unit_test(an_opening_says_what_the_system_refused),
         cmocka_unit_test(an_opening_that_fails_leaves_shared_memory_as_it_was),
         cmocka_unit_test(readers_wait_for_who_takes_up_a_log_that_could_not_be_closed),
     };

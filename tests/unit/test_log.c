@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "hermes/log.h"
@@ -685,6 +686,285 @@ static void an_opening_without_descriptors_leaves_nothing_in_shared_memory(void 
     test_remove(path);
 }
 
+/* ---- each code that the header names ---- */
+
+static int open_code(const char *path, const hermes_log_options_t *options)
+{
+    hermes_log_t *log;
+    int rc = hermes_log_open(path, options, &log);
+    if (rc < 0)
+        assert_null(log);
+    else
+        assert_int_equal(hermes_log_close(log), 0);
+    return rc;
+}
+
+static void an_opening_refuses_what_is_out_of_range(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char nested[64], longest[5000];
+    assert_int_equal(open_code(NULL, &small), HERMES_EINVALID);
+    assert_int_equal(open_code("", &small), HERMES_EINVALID);
+    hermes_log_options_t odd = small;
+    odd.size = 0;
+    assert_int_equal(open_code(path, &odd), HERMES_EINVALID);
+    struct {
+        hermes_log_options_t known;
+        uint64_t news;
+    } newer = {small, 0};
+    newer.known.size = sizeof newer;
+    assert_int_equal(open_code(path, &newer.known), 0);
+    newer.news = 1;
+    assert_int_equal(open_code(path, &newer.known), HERMES_ENOTSUP);
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    assert_int_equal(open_code(longest, &small), HERMES_ETOOLARGE);
+    make_file(path, "file");
+    snprintf(nested, sizeof nested, "%s/file", path);
+    assert_int_equal(open_code(nested, &small), HERMES_ENOTFOUND);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    assert_int_equal(mkdir(shm, 0700), 0);
+    assert_int_equal(chmod(shm, 0755), 0); /* open to others */
+    assert_int_equal(open_code(path, &small), HERMES_EACCESS);
+    test_remove(path);
+}
+
+/* A log's segments are all of one size, from the first message on; with another nothing is changed. */
+static void another_segment_size_is_refused(void **state)
+{
+    (void)state;
+    for (unsigned killed = 0; killed < 2; killed++) {
+        static const uint64_t ends[] = {0, 200, 3500, 9000, 11000}; /* of none to three segments */
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+            uint64_t last = ends[i];
+            TEST_DIRECTORY(path);
+            hermes_log_options_t other = small;
+            if (killed)
+                die_after(path, &small, last);
+            else
+                append_and_close(path, last);
+            other.segment_bytes = small.segment_bytes / 2;
+            int wanted = last == 0 && !killed ? 0 : HERMES_EINVALID; /* it has none yet */
+            assert_int_equal(open_code(path, &other), wanted);
+            other.segment_bytes = small.segment_bytes * 4;
+            assert_int_equal(open_code(path, &other), wanted);
+            hermes_log_t *log = open_log(path);
+            assert_int_equal(hermes_log_sequence(log), last);
+            append_until(log, last + 100);
+            assert_int_equal(hermes_log_close(log), 0);
+            read_through(path, 1, last + 100, 0);
+            test_remove(path);
+        }
+    }
+}
+
+/* Writes a byte over one of the file. */
+static void overwrite(const char *directory, const char *name, long offset, int byte)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+    assert_int_equal(fputc(byte, file), byte);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void an_opening_says_what_is_wrong_with_what_is_there(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    static const char segment[] = "00000000000000000000.log";
+    static const struct {
+        long offset;
+        int code;
+    } wrong[] = {{0, HERMES_ECORRUPT}, {4, HERMES_EVERSION}, {16, HERMES_ECORRUPT}};
+    append_and_close(path, 100);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char file[PATH_BYTES];
+        snprintf(file, sizeof file, "%s/%s", path, segment);
+        FILE *stream = fopen(file, "r");
+        assert_non_null(stream);
+        fseek(stream, wrong[i].offset, SEEK_SET);
+        int byte = fgetc(stream);
+        fclose(stream);
+        overwrite(path, segment, wrong[i].offset, byte ^ 0x55);
+        assert_int_equal(open_code(path, &small), wrong[i].code);
+        hermes_log_reader_t *reader;
+        assert_int_equal(hermes_log_reader_open(path, &reader), wrong[i].code);
+        overwrite(path, segment, wrong[i].offset, byte);
+    }
+    die_after(path, &small, 200);
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    DIR *directory = opendir(shm);
+    assert_non_null(directory);
+    for (struct dirent *item; (item = readdir(directory)) != NULL;)
+        if (strstr(item->d_name, ".window") != NULL)
+            overwrite(shm, item->d_name, 0, 0x55);
+    closedir(directory);
+    hermes_log_reader_t *reader;
+    assert_int_equal(hermes_log_reader_open(path, &reader), HERMES_EMALFORMED);
+    assert_null(reader);
+    assert_int_equal(open_code(path, &small), HERMES_EMALFORMED);
+    test_remove(path);
+    assert_int_equal(hermes_log_reader_open(path, &reader), HERMES_ENOTFOUND);
+    assert_int_equal(hermes_log_reader_open(NULL, &reader), HERMES_EINVALID);
+}
+
+/* Somebody removed the window alone: what is stored is what there is, and the new size counts at once. */
+static void a_log_whose_window_was_removed_goes_on_with_what_is_stored(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char shm[SHM_PATH_BYTES];
+    struct error_text text;
+    append_and_close(path, 100);
+    die_after(path, &small, 100);
+    assert_int_equal(path_shm_for(path, shm, &text), 0);
+    DIR *directory = opendir(shm);
+    assert_non_null(directory);
+    for (struct dirent *item; (item = readdir(directory)) != NULL;)
+        if (strstr(item->d_name, ".window") != NULL)
+            unlinkat(dirfd(directory), item->d_name, 0);
+    closedir(directory);
+    hermes_log_options_t larger = small;
+    larger.window_bytes *= 2;
+    hermes_log_t *log;
+    assert_int_equal(hermes_log_open(path, &larger, &log), 0);
+    assert_int_equal(window_size(path), larger.window_bytes);
+    append_until(log, 5000);
+    assert_int_equal(hermes_log_close(log), 0);
+    read_through(path, 1, 5000, 0);
+    test_remove(path);
+}
+
+static void an_append_refuses_what_is_no_message(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    static uint8_t large[HERMES_PAYLOAD_MAX + 1];
+    hermes_slice_t slices[2] = {{"one", 3}, {NULL, 5}};
+    assert_int_equal(hermes_log_append(log, NULL, 5, NULL), HERMES_EINVALID);
+    assert_non_null(strstr(hermes_log_last_error(log), "no payload"));
+    assert_int_equal(hermes_log_append(log, large, sizeof large, NULL), HERMES_ETOOLARGE);
+    assert_non_null(strstr(hermes_log_last_error(log), "65537"));
+    assert_int_equal(hermes_log_append_batch(log, slices, 2), 1);
+    assert_int_equal(hermes_log_append_batch(log, slices, 2), HERMES_EINVALID);
+    assert_int_equal(hermes_log_append_batch(log, slices + 1, 1), HERMES_EINVALID);
+    assert_int_equal(hermes_log_append_batch(log, slices, 0), 0);
+    assert_int_equal(hermes_log_append(log, NULL, 0, NULL), 0); /* an empty message */
+    assert_int_equal(hermes_log_sequence(log), 2);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+static void remove_file(const char *directory, const char *name)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_sync_says_that_somebody_deleted_what_was_stored(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    append_until(log, 10);
+    assert_int_equal(hermes_log_sync(log), 0);
+    assert_int_equal(hermes_log_close(log), 0);
+    hermes_log_options_t idle = small;
+    idle.sync_interval_ms = 3600000; /* so that it is we who find out */
+    assert_int_equal(hermes_log_open(path, &idle, &log), 0);
+    assert_int_equal(hermes_log_sync(log), 0);
+    remove_file(path, "00000000000000000000.log");
+    append_until(log, 20);
+    assert_int_equal(hermes_log_sync(log), HERMES_ECORRUPT);
+    assert_int_equal(hermes_log_sync(log), HERMES_EIO);
+    assert_int_equal(hermes_log_close(log), HERMES_EIO);
+    test_remove(path);
+}
+
+/* The first code that is not 1, from the first message on. */
+static int first_error(const char *path)
+{
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    int rc;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_first(reader), 0);
+    while ((rc = hermes_log_reader_poll(reader, &message)) == 1)
+        ;
+    hermes_log_reader_close(reader);
+    return rc;
+}
+
+static void a_reader_says_what_is_wrong(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    static const char first[] = "00000000000000000000.log", second[] = "00000000000001048576.log";
+    append_and_close(path, 9000);
+    assert_int_equal(first_error(path), HERMES_ECLOSED);
+    overwrite(path, first, 64 + 32 + 1, 0x55); /* in the payload */
+    assert_int_equal(first_error(path), HERMES_ECHECKSUM);
+    overwrite(path, first, 64 + 5, 0x55); /* what kind of a frame it is */
+    assert_int_equal(first_error(path), HERMES_EMALFORMED);
+    overwrite(path, first, 64 + 5, HERMES_TYPE_DATA);
+    overwrite(path, first, 64 + 32 + 1, 0);
+    remove_file(path, second);
+    assert_int_equal(first_error(path), HERMES_ECORRUPT);
+    remove_file(path, first);
+    hermes_log_reader_t *reader;
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(hermes_log_reader_seek_position(reader, 0), HERMES_EGONE);
+    assert_int_equal(hermes_log_reader_seek_position(reader, 65), HERMES_EINVALID);
+    assert_int_equal(hermes_log_reader_seek_position(reader, 1ull << 40), HERMES_ENOTFOUND);
+    hermes_log_reader_close(reader);
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(hermes_log_reader_open(path, &reader), HERMES_ELIMIT);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    char longest[5000];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    assert_int_equal(hermes_log_reader_open(longest, &reader), HERMES_ETOOLARGE);
+    test_remove(path);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+static void a_wait_that_a_signal_ends_says_so(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    hermes_log_reader_t *reader;
+    hermes_message_t message;
+    struct sigaction action = {.sa_handler = on_signal}, before;
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    assert_int_equal(hermes_log_reader_open(path, &reader), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    assert_int_equal(hermes_log_reader_wait(reader, &message, 3600000000000u), HERMES_EINTERRUPTED);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    hermes_log_reader_close(reader);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +983,14 @@ int main(void)
         cmocka_unit_test(readers_wait_for_a_writer_that_died),
         cmocka_unit_test(another_window_size_takes_up_what_a_killed_writer_left),
         cmocka_unit_test(what_a_writer_left_half_made_is_swept_by_the_next),
+        cmocka_unit_test(an_opening_refuses_what_is_out_of_range),
+        cmocka_unit_test(another_segment_size_is_refused),
+        cmocka_unit_test(an_opening_says_what_is_wrong_with_what_is_there),
+        cmocka_unit_test(a_log_whose_window_was_removed_goes_on_with_what_is_stored),
+        cmocka_unit_test(an_append_refuses_what_is_no_message),
+        cmocka_unit_test(a_sync_says_that_somebody_deleted_what_was_stored),
+        cmocka_unit_test(a_reader_says_what_is_wrong),
+        cmocka_unit_test(a_wait_that_a_signal_ends_says_so),
         cmocka_unit_test(an_opening_without_descriptors_leaves_nothing_in_shared_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
