@@ -72,7 +72,8 @@ typedef struct hermes_message {
     uint64_t timestamp; /* nanoseconds since the Unix epoch, as the producer stamped it */
     const void *payload;
     uint32_t length; /* payload bytes */
-    uint32_t flags;  /* HERMES_FLAG_CRC: the producer sent a checksum */
+    uint16_t flags;  /* HERMES_FLAG_CRC: the producer sent a checksum */
+    uint16_t claim;  /* members of groups and durable subscriptions: under which claim they have it; else 0 */
 } hermes_message_t;
 
 /* The first eight header bytes as one word: magic, version, type, flags. Little-endian. */

@@ -174,6 +174,7 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         return rc;
     struct group_page *page = fresh.map.address;
     const struct group_page *before = group->kept.page;
+    atomic_store(&page->generation, atomic_load(&before->generation));
     atomic_store(&page->redelivered, atomic_load(&before->redelivered));
     atomic_store(&page->expired, atomic_load(&before->expired));
     atomic_store(&page->dead, atomic_load(&before->dead));

@@ -42,7 +42,8 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
         return rc;
     int line = (int)request->resume_line;
     uint64_t id = request->resume_member;
-    if (!resumes(group, request)) {
+    bool resumed = resumes(group, request);
+    if (!resumed) {
         line = find_line(group);
         id = broker_next_id(broker);
     }
@@ -52,7 +53,8 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "group '%s' has %d members", group->name, GROUP_MEMBERS);
     atomic_store(&group->kept.attended[line], true);
-    atomic_store(&group->kept.page->members[line].id, id);
+    if (!resumed) /* else its claims are still its own */
+        group_give_line(group->kept.page, (unsigned)line, id);
     group->next_line = (unsigned)line + 1;
     group->members++;
     keeper_ring(&broker->workers, &group->kept);

@@ -25,6 +25,7 @@ int page_make(const struct broker *broker, struct group *group, struct error_tex
         return error_set(text, rc, "shared memory of %zu bytes for group '%s'", bytes, group->name);
     group_page_init(group->map.address, record->slots, record->topic_id, record->page_id, record->floor,
                     record->dead_letter);
+    atomic_store(&((struct group_page *)group->map.address)->max_deliveries, record->max_deliveries);
     return HERMES_OK;
 }
 

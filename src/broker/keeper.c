@@ -76,10 +76,12 @@ static void see(void *context, uint64_t position, uint64_t word)
     const struct sighting *before =
         look->before < group->sighting_count ? &group->sightings[look->before] : NULL;
     uint64_t since = look->now;
-    if (before != NULL && before->position == position && before->word == word)
+    if ((word & GROUP_RENEWED) != 0)
+        (void)group_take_renewal(group->page, group->mask, position, &word);
+    else if (before != NULL && before->position == position && before->word == word)
         since = before->since_ns;
     bool expired = look->now - since >= group->settings.lease_ns;
-    if (expired || is_nobodys(group, group_member_of(word))) {
+    if (expired || is_nobodys(group, group_line_of(word))) {
         if (group_give_up(group->page, group->mask, position, word)) {
             if (expired)
                 atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);

@@ -7,9 +7,6 @@
 
 #include "base/clock.h"
 
-/* How long a member waits for the dead-letter topic to take a message. */
-static const uint64_t letter_wait_ns = 1000000000;
-
 /* ---- opening ---- */
 
 int member_new(struct hermes_client *client, const hermes_subscriber_options_t *options, struct member **out)
@@ -36,7 +33,7 @@ void member_free(struct member *member)
     if (member == NULL)
         return;
     map_release(&member->page_map);
-    free(member); /* its dead-letter publisher is closed with the client */
+    free(member);
 }
 
 void member_request(const struct member *member, struct wire_subscriber_open *request)
@@ -74,7 +71,6 @@ int member_adopt(struct hermes_client *client, struct member *member, const stru
     if (!member->durable)
         member->group = fresh;
     /* What is in hand is still ours if we are who we were. */
-    member->moved |= member->page_id != 0 && member->page_id != opened->page;
     if (member->page_id != opened->page || member->id != opened->member)
         member->pending = member->holds = false;
     member->page_id = opened->page;
@@ -153,51 +149,26 @@ static int fetch(struct hermes_subscriber *s, uint64_t position, hermes_message_
     return rc == 1 && message->position != position ? HERMES_EGONE : rc;
 }
 
-/* The message at its limit of deliveries goes where somebody will look for it. */
-static int bury(struct hermes_subscriber *s, const hermes_message_t *message)
-{
-    struct member *m = s->member;
-    int rc = HERMES_OK;
-    if (m->letters == NULL) {
-        hermes_publisher_options_t options = {.size = sizeof options, .wait_ns = letter_wait_ns};
-        rc = hermes_publisher_open(s->client, m->page->dead_letter, &options, &m->letters);
-    }
-    if (rc == 0)
-        rc = hermes_publish(m->letters, message->payload, message->length, NULL);
-    if (rc == 0) /* in the topic, not only in our ring */
-        rc = hermes_publisher_wait(m->letters, HERMES_COMMITTED, letter_wait_ns);
-    if (rc == 0)
-        return group_ack(&m->group, message->position);
-    struct error_text why = s->client->error;
-    (void)hermes_publisher_close(m->letters); /* the topic may be another one next time */
-    m->letters = NULL;
-    s->client->error = why;
-    return rc;
-}
-
 /* One that was claimed again. 1: *message; 0: nothing came of it. */
-static int take_again(struct hermes_subscriber *s, uint64_t position, bool dead, hermes_message_t *message)
+static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t claim,
+                      hermes_message_t *message)
 {
     struct member *m = s->member;
     int rc = fetch(s, position, message);
     m->pending = rc == 0 || rc == HERMES_EDISCONNECTED;
     m->pending_at = position;
-    m->pending_dead = dead;
+    m->pending_claim = claim;
     if (m->pending)
         return rc < 0 ? subscriber_failed(s, rc) : rc;
     if (rc == HERMES_ECLOSED) /* the page goes with the log: the next one will have it */
         return subscriber_failed(s, rc);
     if (rc < 0) { /* overwritten, removed by retention, damaged */
         atomic_fetch_add_explicit(&m->page->lost, 1, memory_order_relaxed);
-        (void)group_ack(&m->group, position);
+        (void)group_ack(&m->group, position, claim);
         return subscriber_failed(s, rc);
     }
-    if (!dead)
-        return 1;
-    rc = bury(s, message);
-    if (rc < 0 && rc != HERMES_EEXPIRED)
-        group_put_back(&m->group, position);
-    return rc < 0 && rc != HERMES_EEXPIRED ? rc : 0;
+    message->claim = claim;
+    return 1;
 }
 
 /* What the notice may be about. 1: *message; 0: go on with what is new. */
@@ -210,10 +181,10 @@ static int look_at_news(struct hermes_subscriber *s, hermes_message_t *message)
             return rc < 0 || !member_is_current(s->member) ? rc : HERMES_EAGAIN;
         }
         uint64_t position = m->pending_at;
-        bool dead = m->pending_dead;
-        if (!m->pending && !group_again(&m->group, &position, &dead))
+        uint16_t claim = m->pending_claim;
+        if (!m->pending && !group_again(&m->group, &position, &claim))
             break;
-        int rc = take_again(s, position, dead, message);
+        int rc = take_again(s, position, claim, message);
         if (rc != 0 || m->pending)
             return rc;
     }
@@ -229,7 +200,7 @@ static void ack_held(struct member *m)
         atomic_store_explicit(&m->page->cursor_sequence, m->held_sequence, memory_order_relaxed);
         atomic_store_explicit(&m->page->floor, m->held, memory_order_release);
     } else {
-        (void)group_ack(&m->group, m->held);
+        (void)group_ack(&m->group, m->held, m->held_claim);
     }
 }
 
@@ -302,6 +273,7 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         group_passed(&m->group, reader->position, message->sequence);
         if (claim == GROUP_MINE) {
             note_gap(m, message);
+            message->claim = group_first_claim(&m->group);
             return 1;
         }
     }
@@ -327,6 +299,7 @@ int member_poll(struct hermes_subscriber *s, hermes_message_t *message)
         rc = poll_new(s, message);
     if (rc == 1) {
         m->held = message->position;
+        m->held_claim = message->claim;
         m->holds = m->ack == HERMES_ACK_AUTO;
     }
     return rc;
@@ -391,17 +364,13 @@ static struct member *group_member_of_subscriber(hermes_subscriber_t *s, int *rc
                         s->topic);
         return NULL;
     }
-    if (atomic_load_explicit(&m->page->state, memory_order_acquire) != GROUP_OPEN)
-        *rc = HERMES_EEXPIRED;
     return m;
 }
 
 static int told(hermes_subscriber_t *s, const hermes_message_t *message, int rc)
 {
     struct member *m = s->member;
-    if (rc == HERMES_EINVALID && m->moved) /* claimed by way of a page that is no more */
-        rc = HERMES_EEXPIRED;
-    if (m->holds && m->held == message->position)
+    if (m->holds && m->held == message->position && m->held_claim == message->claim)
         m->holds = false;
     if (rc < 0)
         error_set(&s->client->error, rc, "message %" PRIu64 " of topic '%s'", message->sequence, s->topic);
@@ -420,7 +389,7 @@ int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
     }
     if ((m = group_member_of_subscriber(s, &rc)) == NULL)
         return rc;
-    return told(s, message, rc < 0 ? rc : group_ack(&m->group, message->position));
+    return told(s, message, group_ack(&m->group, message->position, message->claim));
 }
 
 int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
@@ -429,7 +398,7 @@ int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
     struct member *m = group_member_of_subscriber(s, &rc);
     if (m == NULL)
         return rc;
-    return told(s, message, rc < 0 ? rc : group_nack(&m->group, message->position));
+    return told(s, message, group_nack(&m->group, message->position, message->claim));
 }
 
 int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
@@ -438,10 +407,7 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
     struct member *m = group_member_of_subscriber(s, &rc);
     if (m == NULL)
         return rc;
-    if (rc == 0)
-        rc = group_renew(&m->group, message->position);
-    if (rc == HERMES_EINVALID && m->moved)
-        rc = HERMES_EEXPIRED;
+    rc = group_renew(&m->group, message->position, message->claim);
     if (rc < 0)
         error_set(&s->client->error, rc, "message %" PRIu64 " of topic '%s'", message->sequence, s->topic);
     return rc;

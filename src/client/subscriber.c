@@ -525,8 +525,6 @@ void hermes_subscriber_close(hermes_subscriber_t *s)
     if (s == NULL)
         return;
     subscriber_close_handle(s);
-    if (s->member != NULL)
-        hermes_publisher_close(s->member->letters);
     notifier_stop(s->notifier);
     s->notifier = NULL;
     subscriber_free(s);

@@ -19,17 +19,16 @@ struct member {
     struct group_page *page;
     struct group_member group; /* not of a durable subscription */
     uint64_t page_id, id;      /* what the broker knows us by, if it comes back */
-    bool moved; /* the group has another page than it had: after a reset, or an orderly stop of the broker */
     uint32_t line;
     bool no_room;  /* too much is in flight: there is nothing to do but for who has news */
     bool holds;    /* HERMES_ACK_AUTO: the message given out last is done when the next is asked for */
     uint64_t held; /* its position; of a durable subscription, that behind it */
+    uint16_t held_claim;
+    uint16_t pending_claim;
     uint64_t held_sequence;
-    bool pending;      /* a message was claimed again that cannot be read before a broker is back */
-    bool pending_dead; /* and it is for the dead-letter topic */
+    bool pending; /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
     uint64_t gap_after; /* the sequence after which messages were lost; 0: nothing outstanding */
-    hermes_publisher_t *letters;
 };
 
 struct hermes_subscriber {

@@ -25,6 +25,7 @@ void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id,
     page->topic_id = topic_id;
     page->id = id;
     page->slots = slots;
+    atomic_store_explicit(&page->generation, (uint32_t)(id % GROUP_GENERATIONS), memory_order_relaxed);
     atomic_store_explicit(&page->state, GROUP_OPEN, memory_order_relaxed);
     atomic_store_explicit(&page->cursor, position, memory_order_relaxed);
     atomic_store_explicit(&page->floor, position, memory_order_relaxed);
@@ -32,20 +33,25 @@ void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id,
     page->magic = GROUP_MAGIC;
 }
 
-int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned index,
+int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned line,
                       uint64_t id, bool at_most_once)
 {
     uint32_t slots = 0;
     int rc = group_page_check(page, bytes, &slots);
     if (rc < 0)
         return rc;
-    if (slots == 0 || index >= GROUP_MEMBERS)
+    if (slots == 0 || line >= GROUP_MEMBERS)
+        return HERMES_EMALFORMED;
+    /* The broker has written it before it told us of the line. */
+    unsigned generation = atomic_load_explicit(&page->members[line].generation, memory_order_relaxed);
+    if (generation == 0 || generation > GROUP_GENERATIONS)
         return HERMES_EMALFORMED;
     *member = (struct group_member){
         .page = page,
         .mask = slots - 1,
-        .index = index,
+        .line = line,
         .id = id,
+        .claims = group_word(0, 1, line, generation, at_most_once ? GROUP_DONE : GROUP_CLAIMED),
         .at_most_once = at_most_once,
         /* Whatever the notice is, a newcomer looks once: something may have been available for long. */
         .seen = atomic_load_explicit(&page->notice, memory_order_relaxed) - 1,
@@ -141,28 +147,24 @@ void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, vo
 /* ---- what becomes of a claim ---- */
 
 /* Claims the message at position if it is to be had again. */
-static bool claim_again(struct group_member *member, uint64_t at, bool *dead)
+static bool claim_again(struct group_member *member, uint64_t at, uint16_t *claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, at);
     uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-    enum group_state state = group_state_of(word);
-    if (!group_is_of(word, at) || (state != GROUP_AVAILABLE && state != GROUP_DEAD))
+    if (!group_is_of(word, at) || group_state_of(word) != GROUP_AVAILABLE)
         return false;
-    *dead = state == GROUP_DEAD;
     unsigned deliveries = group_deliveries_of(word);
-    enum group_state to = GROUP_CLAIMED;
-    if (!*dead) {
-        deliveries += deliveries < GROUP_DELIVERIES_MAX;
-        to = member->at_most_once ? GROUP_DONE : GROUP_CLAIMED;
-    }
-    if (!swap(slot, &word, group_word(at, deliveries, member->index, to)))
+    deliveries += deliveries < GROUP_DELIVERIES_MAX;
+    uint64_t mine = group_word(at, deliveries, member->line, group_generation_of(member->claims),
+                               group_state_of(member->claims));
+    if (!swap(slot, &word, mine))
         return false; /* another took it */
-    if (!*dead)
-        atomic_fetch_add_explicit(&member->page->redelivered, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&member->page->redelivered, 1, memory_order_relaxed);
+    *claim = group_claim_of(mine);
     return true;
 }
 
-bool group_again(struct group_member *member, uint64_t *position, bool *dead)
+bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim)
 {
     struct group_page *page = member->page;
     for (;;) {
@@ -179,7 +181,7 @@ bool group_again(struct group_member *member, uint64_t *position, bool *dead)
         uint64_t given_up = atomic_load_explicit(&page->given_up, memory_order_relaxed);
         uint64_t end = flight_end(floor, given_up, member->mask);
         for (uint64_t at = member->scan > floor ? member->scan : floor; at < end; at += 64)
-            if (claim_again(member, at, dead)) {
+            if (claim_again(member, at, claim)) {
                 member->scan = at + 64;
                 *position = at;
                 return true;
@@ -198,45 +200,65 @@ static void made_room(struct group_page *page)
     }
 }
 
-/* Why a word is not a claim of this member's on position. */
-static int not_mine(const struct group_member *member, uint64_t position, uint64_t word)
+static uint64_t whose(const struct group_member *member, uint16_t claim)
 {
-    if (group_is_of(word, position))
+    return (uint64_t)claim << GROUP_CLAIM_AT | (uint64_t)member->line << GROUP_LINE_AT;
+}
+
+/* Was it claimed since this member has its line? Only then may a word be missing for another reason than that
+ * all has begun anew. */
+static bool is_of_this_membership(const struct group_member *member, uint16_t claim)
+{
+    return ((claim ^ group_claim_of(member->claims)) & GROUP_GENERATIONS) == 0;
+}
+
+/* Why there is no word of position. below_floor: what that means for a claim of this membership. */
+static int no_word(const struct group_member *member, uint64_t position, uint16_t claim, int below_floor)
+{
+    if ((claim & GROUP_GENERATIONS) == 0)
+        return HERMES_EINVALID;
+    if (!is_of_this_membership(member, claim))
         return HERMES_EEXPIRED;
-    return position < atomic_load_explicit(&member->page->floor, memory_order_acquire) ? HERMES_EEXPIRED
+    return position < atomic_load_explicit(&member->page->floor, memory_order_acquire) ? below_floor
                                                                                        : HERMES_EINVALID;
 }
 
-int group_ack(struct group_member *member, uint64_t position)
+static int told(const struct group_page *page)
+{
+    return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;
+}
+
+int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
-    for (;;) {
-        enum group_state state = group_state_of(word);
-        if (!group_is_of(word, position))
-            return position < atomic_load_explicit(&member->page->floor, memory_order_acquire)
-                       ? HERMES_OK
-                       : HERMES_EINVALID;
-        if (state == GROUP_DONE)
-            return HERMES_OK;
-        if (state != GROUP_AVAILABLE && !(state == GROUP_CLAIMED && group_member_of(word) == member->index))
+    uint64_t done;
+    do {
+        if (!group_is_of(word, position)) {
+            int rc = no_word(member, position, claim, HERMES_OK);
+            return rc < 0 ? rc : told(member->page);
+        }
+        if ((word & GROUP_WHOSE_MASK) != whose(member, claim) || group_generation_of(word) == 0)
             return HERMES_EEXPIRED;
-        if (swap(slot, &word, group_word(position, group_deliveries_of(word), member->index, GROUP_DONE)))
-            break;
-    }
+        if (group_state_of(word) == GROUP_DONE)
+            return told(member->page);
+        done = (word & ~(GROUP_RENEWED | 7)) | GROUP_DONE;
+    } while (!swap(slot, &word, done)); /* renewed, looked at, or another's by now */
     made_room(member->page);
-    return HERMES_OK;
+    return told(member->page);
 }
 
-/* The word of a claim that its member cannot or will not keep. */
+/*
+ * The word of a claim that its member cannot or will not keep. What is available still says whose it was, who
+ * may ack it until another has it; what is dead, or done by nobody, is nobody's.
+ */
 static uint64_t given_up(struct group_page *page, uint64_t position, uint64_t word)
 {
     unsigned most = atomic_load_explicit(&page->max_deliveries, memory_order_relaxed);
     unsigned deliveries = group_deliveries_of(word);
-    enum group_state state = GROUP_AVAILABLE;
-    if (most != 0 && deliveries >= most)
-        state = page->dead_letter[0] != 0 ? GROUP_DEAD : GROUP_DONE;
-    return group_word(position, deliveries, 0, state);
+    if (most == 0 || deliveries < most)
+        return (word & ~(GROUP_RENEWED | 7)) | GROUP_AVAILABLE;
+    return group_word(position, deliveries, 0, 0, page->dead_letter[0] != 0 ? GROUP_DEAD : GROUP_DONE);
 }
 
 /* Before a message comes back. */
@@ -261,38 +283,36 @@ bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, ui
     return true;
 }
 
-static bool is_claim_of(const struct group_member *member, uint64_t position, uint64_t word)
+static bool is_claim_of(const struct group_member *member, uint64_t position, uint16_t claim, uint64_t word)
 {
     return group_is_of(word, position) && group_state_of(word) == GROUP_CLAIMED &&
-           group_member_of(word) == member->index;
+           (word & GROUP_WHOSE_MASK) == whose(member, claim);
 }
 
-int group_nack(struct group_member *member, uint64_t position)
+int group_nack(struct group_member *member, uint64_t position, uint16_t claim)
 {
-    uint64_t word = atomic_load_explicit(slot_of(member->page, member->mask, position), memory_order_acquire);
-    if (!is_claim_of(member, position, word) || !group_give_up(member->page, member->mask, position, word))
-        return not_mine(member, position, word);
+    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
+    uint64_t word;
+    do {
+        word = atomic_load_explicit(slot, memory_order_acquire);
+        if (!is_claim_of(member, position, claim, word))
+            return group_is_of(word, position) ? HERMES_EEXPIRED
+                                               : no_word(member, position, claim, HERMES_EEXPIRED);
+    } while (!group_give_up(member->page, member->mask, position, word));
     group_tell(member->page);
-    return HERMES_OK;
+    return told(member->page);
 }
 
-int group_renew(struct group_member *member, uint64_t position)
+int group_renew(struct group_member *member, uint64_t position, uint16_t claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
     uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-    /* Two bits count renewals: the broker, who looks for words that stay as they are, sees another one. */
-    uint64_t renewed = (word & ~(uint64_t)0x18) | ((word + 8) & 0x18);
-    if (!is_claim_of(member, position, word) || !swap(slot, &word, renewed))
-        return not_mine(member, position, word);
-    return HERMES_OK;
-}
-
-void group_put_back(struct group_member *member, uint64_t position)
-{
-    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
-    uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-    if (is_claim_of(member, position, word))
-        (void)swap(slot, &word, group_word(position, group_deliveries_of(word), 0, GROUP_DEAD));
+    do {
+        if (!is_claim_of(member, position, claim, word))
+            return group_is_of(word, position) ? HERMES_EEXPIRED
+                                               : no_word(member, position, claim, HERMES_EEXPIRED);
+    } while (!swap(slot, &word, word | GROUP_RENEWED)); /* pairs with group_take_renewal() */
+    return told(member->page);
 }
 
 unsigned group_deliveries(const struct group_member *member, uint64_t position)
@@ -301,22 +321,52 @@ unsigned group_deliveries(const struct group_member *member, uint64_t position)
     return group_is_of(word, position) ? group_deliveries_of(word) : 0;
 }
 
-void group_leave(struct group_page *page, uint64_t mask, unsigned index)
+void group_leave(struct group_page *page, uint64_t mask, unsigned line)
 {
     uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
     /* Not to the cursor: who dies between a claim and group_passed() leaves one behind it. */
     for (uint64_t at = floor; at < floor + ((mask + 1) << 6); at += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
-        if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_member_of(word) == index)
+        if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_line_of(word) == line)
             (void)group_give_up(page, mask, at, word);
     }
     group_tell(page);
 }
 
+bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)
+{
+    uint64_t done = (word & ~(uint64_t)7) | GROUP_DONE;
+    if (group_state_of(word) != GROUP_DEAD || !swap(slot_of(page, mask, position), &word, done))
+        return false;
+    made_room(page);
+    return true;
+}
+
+bool group_take_renewal(struct group_page *page, uint64_t mask, uint64_t position, uint64_t *word)
+{
+    /* Who renews between two looks finds the bit as we left it, and sets it: none is overlooked, however many
+     * there are. */
+    uint64_t before = *word;
+    *word &= ~GROUP_RENEWED;
+    return swap(slot_of(page, mask, position), &before, *word);
+}
+
+void group_give_line(struct group_page *page, unsigned line, uint64_t id)
+{
+    uint32_t generation = atomic_load_explicit(&page->generation, memory_order_relaxed);
+    generation = generation % GROUP_GENERATIONS + 1;
+    atomic_store_explicit(&page->generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&page->members[line].generation, generation, memory_order_relaxed);
+    atomic_store(&page->members[line].id, id);
+}
+
 void group_restore(struct group_page *page, uint64_t mask, uint64_t position, unsigned deliveries, bool dead)
 {
-    atomic_store_explicit(slot_of(page, mask, position),
-                          group_word(position, deliveries, 0, dead ? GROUP_DEAD : GROUP_AVAILABLE),
-                          memory_order_relaxed);
+    uint64_t word = given_up(page, position, group_word(position, deliveries, 0, 0, GROUP_CLAIMED));
+    if (dead)
+        word = group_word(position, deliveries, 0, 0, GROUP_DEAD);
+    else if (group_state_of(word) != GROUP_AVAILABLE)
+        atomic_fetch_add_explicit(&page->dead, 1, memory_order_relaxed);
+    atomic_store_explicit(slot_of(page, mask, position), word, memory_order_relaxed);
     raise_given_up(page, position + 64);
 }

@@ -20,11 +20,21 @@
  *                      │   ^
  *          nack, death, │   │ claim again, deliveries + 1
  *          lease run out v   │
- *                    AVAILABLE        at the limit of deliveries DEAD instead: who claims that puts the
- *                                     message into the dead-letter topic and acks it
+ *                    AVAILABLE        at the limit of deliveries DEAD instead: the broker puts the message
+ *                                     into the dead-letter topic, and then it is DONE
  *
  * Each change is one compare-and-swap of that word: a member that dies at any instruction leaves each
  * message in one of these states, and nothing locked. At-most-once members claim by going to DONE at once.
+ *
+ * Whose a claim is. Each giving of a line to a member has a generation, another for each in the life of the
+ * group (8,191 of them, then again), over resets and starts of the broker. The word of a claim has line,
+ * generation and deliveries; the message that was handed out carries generation and deliveries as its claim.
+ * So what is said late, of another claim of the same message, by a former holder of the line or by way of a
+ * former page, is known to be that, and changes nothing.
+ *
+ * The end of a page. Who acks, nacks or renews changes the word first and looks at the page's state then; the
+ * broker sets the state first and looks at the words then, for its record or for the next page. All of it is
+ * sequentially consistent: what was told to be done is in the record, or it was not told.
  *
  * Why floor and cursor may be stale. Who stores cursor = c has seen claims of all messages below c, its own
  * or (acquire) others'; an older value, stored late, says less and nothing wrong to who looks for new
@@ -48,12 +58,13 @@
 
 enum {
     GROUP_MAGIC = 0x50524748, /* "HGRP" */
-    GROUP_VERSION = 1,
+    GROUP_VERSION = 2,
     GROUP_MEMBERS = 256,
     GROUP_HEADER_BYTES = 12288,
-    GROUP_SLOTS_MIN = 4096,      /* a span of 256 KiB, more than the largest message */
+    GROUP_SLOTS_MIN = 4096,      /* a span of 256 KiB, more than the largest message; see words */
     GROUP_SLOTS_MAX = 1 << 22,   /* 256 MiB */
     GROUP_DELIVERIES_MAX = 2047, /* and then no further */
+    GROUP_GENERATIONS = 8191,    /* 1 to 8191; 0: nobody's */
     GROUP_DEAD_LETTER_BYTES = 128,
 };
 
@@ -61,8 +72,10 @@ enum {
 enum group_page_state { GROUP_OPEN = 1, GROUP_MOVED = 2, GROUP_DELETED = 3, GROUP_CLOSED = 4 };
 
 struct group_line {
-    _Atomic uint64_t id; /* 0: free. A member that finds another's here was given up */
-    uint64_t reserved[3];
+    _Atomic uint64_t id;         /* 0: free. A member that finds another's here was given up */
+    _Atomic uint32_t generation; /* of who has it, or had it last */
+    uint32_t reserved;
+    uint64_t reserved2[2];
 };
 
 struct group_page {
@@ -77,9 +90,11 @@ struct group_page {
     _Alignas(64) _Atomic uint32_t state; /* enum group_page_state */
     _Atomic uint32_t max_deliveries;     /* 0: no limit */
     _Atomic uint32_t hungry;             /* a member waits for room between floor and floor + span */
+    _Atomic uint32_t generation;         /* the latest that was given; the broker's */
 
     _Alignas(64) _Atomic uint32_t notice;
     _Atomic uint64_t given_up;
+    _Atomic uint64_t sentinel; /* who of the sleepers sleeps on the window's bell */
 
     _Alignas(64) _Atomic uint64_t cursor;
     _Atomic uint64_t cursor_sequence; /* about: of the last message below it. For people */
@@ -89,7 +104,8 @@ struct group_page {
     _Alignas(64) _Atomic uint64_t redelivered; /* claims that were not the first */
     _Atomic uint64_t expired;                  /* leases that ran out */
     _Atomic uint64_t dead;                     /* messages that reached the limit */
-    _Atomic uint64_t lost; /* gone before anybody had them: overwritten, removed, damaged */
+    _Atomic uint64_t lost;                     /* gone before they were done: overwritten, removed, damaged */
+    _Atomic uint64_t lost_through; /* the sequence up to which gaps are in it: each is counted once */
 
     _Alignas(64) char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* a topic's name, written once; "": none */
 
@@ -110,13 +126,26 @@ _Static_assert(offsetof(struct group_page, slot) == GROUP_HEADER_BYTES, "slots")
 
 enum group_state { GROUP_FREE = 0, GROUP_CLAIMED = 1, GROUP_AVAILABLE = 2, GROUP_DONE = 3, GROUP_DEAD = 4 };
 
-/* state 3 bits, renewals 2, member 8, deliveries 11, place 40: position / 64. */
-#define GROUP_PLACE_MASK (((uint64_t)1 << 40) - 1)
+/*
+ * state 3 bits, renewed 1, line 8, generation 13, deliveries 11, place 28: position / 256 KiB. The slot's
+ * index has the bits between (at least 12), so both together say the position. A claim, as the message
+ * carries it, is generation and the low 3 bits of deliveries.
+ */
+enum { GROUP_LINE_AT = 4, GROUP_CLAIM_AT = 12, GROUP_DELIVERIES_AT = 25, GROUP_PLACE_AT = 36 };
+#define GROUP_RENEWED ((uint64_t)1 << 3)
+#define GROUP_PLACE_MASK (((uint64_t)1 << 28) - 1)
+#define GROUP_WHOSE_MASK ((uint64_t)0xffffff << GROUP_LINE_AT) /* line and claim */
 
-static inline uint64_t group_word(uint64_t position, unsigned deliveries, unsigned member,
+static inline uint64_t group_place(uint64_t position)
+{
+    return position >> 18 << GROUP_PLACE_AT;
+}
+
+static inline uint64_t group_word(uint64_t position, unsigned deliveries, unsigned line, unsigned generation,
                                   enum group_state state)
 {
-    return (position >> 6) << 24 | (uint64_t)deliveries << 13 | (uint64_t)member << 5 | (uint64_t)state;
+    return group_place(position) | (uint64_t)deliveries << GROUP_DELIVERIES_AT |
+           (uint64_t)generation << GROUP_CLAIM_AT | (uint64_t)line << GROUP_LINE_AT | (uint64_t)state;
 }
 
 static inline enum group_state group_state_of(uint64_t word)
@@ -124,27 +153,38 @@ static inline enum group_state group_state_of(uint64_t word)
     return (enum group_state)(word & 7);
 }
 
-static inline unsigned group_member_of(uint64_t word)
+static inline unsigned group_line_of(uint64_t word)
 {
-    return word >> 5 & 0xFF;
+    return word >> GROUP_LINE_AT & 0xFF;
+}
+
+static inline unsigned group_generation_of(uint64_t word)
+{
+    return word >> GROUP_CLAIM_AT & GROUP_GENERATIONS;
+}
+
+static inline uint16_t group_claim_of(uint64_t word)
+{
+    return (uint16_t)(word >> GROUP_CLAIM_AT);
 }
 
 static inline unsigned group_deliveries_of(uint64_t word)
 {
-    return word >> 13 & GROUP_DELIVERIES_MAX;
+    return word >> GROUP_DELIVERIES_AT & GROUP_DELIVERIES_MAX;
 }
 
-/* Does the word speak of the message at position? (Positions 64 TiB apart look alike; slots are reused much
- * earlier.) */
+/* Does the word speak of the message at position, in whose slot it stands? (Positions 64 TiB apart look
+ * alike; slots are reused much earlier.) */
 static inline bool group_is_of(uint64_t word, uint64_t position)
 {
-    return word >> 24 == (position >> 6 & GROUP_PLACE_MASK) && group_state_of(word) != GROUP_FREE;
+    return word >> GROUP_PLACE_AT == (position >> 18 & GROUP_PLACE_MASK) &&
+           group_state_of(word) != GROUP_FREE;
 }
 
 /* Is the slot free for the message at position: does its word speak of an earlier one, or of none? */
 static inline bool group_is_free_for(uint64_t word, uint64_t position)
 {
-    uint64_t ahead = ((position >> 6) - (word >> 24)) & GROUP_PLACE_MASK;
+    uint64_t ahead = ((position >> 18) - (word >> GROUP_PLACE_AT)) & GROUP_PLACE_MASK;
     return word == 0 || (ahead != 0 && ahead <= GROUP_PLACE_MASK / 2);
 }
 
@@ -152,17 +192,19 @@ static inline bool group_is_free_for(uint64_t word, uint64_t position)
 
 struct group_member {
     struct group_page *page;
-    uint64_t mask; /* slots - 1, read once and checked */
-    uint64_t id;   /* what its line must say */
-    unsigned index;
+    uint64_t mask;   /* slots - 1, read once and checked */
+    uint64_t id;     /* what its line must say */
+    uint64_t claims; /* the word of a first claim, but for the place */
+    unsigned line;
     bool at_most_once;
     uint32_t seen; /* the notice up to which all that became available was looked at */
     uint32_t scanning_for;
     uint64_t scan; /* while another notice is: how far that has come; UINT64_MAX: not begun */
 };
 
-/* Takes up a page of so many mapped bytes. HERMES_EMALFORMED, HERMES_EVERSION. */
-int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned index,
+/* Takes up a page of so many mapped bytes, and the line that the broker gave. HERMES_EMALFORMED,
+ * HERMES_EVERSION. */
+int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned line,
                       uint64_t id, bool at_most_once);
 
 enum group_claim { GROUP_MINE, GROUP_TAKEN, GROUP_NO_ROOM };
@@ -186,12 +228,28 @@ static inline enum group_claim group_claim(struct group_member *member, uint64_t
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
     if (!group_is_free_for(word, position))
         return GROUP_TAKEN;
-    uint64_t mine = group_word(position, 1, member->index, member->at_most_once ? GROUP_DONE : GROUP_CLAIMED);
-    /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it. */
-    return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_acq_rel,
+    uint64_t mine = group_place(position) | member->claims;
+    /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it.
+     * Sequentially consistent for who looks at the page's state then: group_is_open(). */
+    return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_seq_cst,
                                                    memory_order_relaxed)
                ? GROUP_MINE
                : GROUP_TAKEN;
+}
+
+/* Of a first claim: what the message carries. */
+static inline uint16_t group_first_claim(const struct group_member *member)
+{
+    return group_claim_of(member->claims);
+}
+
+/*
+ * After a change of a word: does the page count? Pairs with who closes it, who sets the state before looking
+ * at the words, all of it sequentially consistent: a change that is missing there finds the state here.
+ */
+static inline bool group_is_open(const struct group_page *page)
+{
+    return atomic_load(&page->state) == GROUP_OPEN;
 }
 
 /* Everything below end was claimed, by this member or as it saw by others, or cannot be read. */
@@ -219,22 +277,22 @@ static inline bool group_has_news(const struct group_member *member)
     return atomic_load_explicit(&member->page->notice, memory_order_relaxed) != member->seen;
 }
 
-/* Claims a message that became available again. *dead: it is at the limit of deliveries, and for the
- * dead-letter topic. false: there is none now. */
-bool group_again(struct group_member *member, uint64_t *position, bool *dead);
+/* Claims a message that became available again: *claim is what it carries. false: there is none now. */
+bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim);
 
-/* The message is done. HERMES_EEXPIRED: the lease ran out, and another has it now; HERMES_EINVALID: it was
- * never claimed. Done already, or available and not taken yet: HERMES_OK. */
-int group_ack(struct group_member *member, uint64_t position);
+/*
+ * The message is done. HERMES_OK as well for what was done under this claim already, for a claim whose lease
+ * ran out and that nobody took yet, and for what is below the floor by now, if the claim is one of this
+ * membership: whether it was done under it is not known any more. HERMES_EEXPIRED: another has it or had it,
+ * it is a dead letter, or the page is over: it may come again. HERMES_EINVALID: it was never claimed.
+ */
+int group_ack(struct group_member *member, uint64_t position, uint16_t claim);
 
-/* The message is for another, at once. Errors as group_ack(). */
-int group_nack(struct group_member *member, uint64_t position);
+/* The message is for another, at once. Errors as group_ack(), and HERMES_EEXPIRED for what is done. */
+int group_nack(struct group_member *member, uint64_t position, uint16_t claim);
 
-/* The lease begins anew. Errors as group_ack(), and HERMES_EEXPIRED if it is done. */
-int group_renew(struct group_member *member, uint64_t position);
-
-/* A dead message that cannot be put where it belongs: for who looks next. Tells nobody. */
-void group_put_back(struct group_member *member, uint64_t position);
+/* The lease begins anew. Errors as group_nack(). */
+int group_renew(struct group_member *member, uint64_t position, uint16_t claim);
 
 /* How often the message was given to somebody; 0: not known. */
 unsigned group_deliveries(const struct group_member *member, uint64_t position);
@@ -255,8 +313,17 @@ void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, vo
  * Without a dead-letter topic what is dead is done. */
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
 
-/* A member is gone: gives up all that it had claimed. */
-void group_leave(struct group_page *page, uint64_t mask, unsigned index);
+/* A member is gone: gives up all that was claimed by that line. */
+void group_leave(struct group_page *page, uint64_t mask, unsigned line);
+
+/* A dead message is in the dead-letter topic, or gone: done, provided that its word still is this one. */
+bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
+
+/* The broker gives a line to a member: another generation. Before the member is told. */
+void group_give_line(struct group_page *page, unsigned line, uint64_t id);
+
+/* The broker's look at a claim that was renewed: takes note. false: the word is another by now. */
+bool group_take_renewal(struct group_page *page, uint64_t mask, uint64_t position, uint64_t *word);
 
 /* ---- making and checking ---- */
 
@@ -277,7 +344,8 @@ void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id,
 /* Is this a page of which bytes are mapped? *slots is read once. */
 int group_page_check(const struct group_page *page, size_t bytes, uint32_t *slots);
 
-/* For a fresh page: a message that was in flight when its record was written. */
+/* For a fresh page whose limit of deliveries is set: a message that was in flight when its record was
+ * written. One at the limit becomes a dead letter, as if it had been given up. */
 void group_restore(struct group_page *page, uint64_t mask, uint64_t position, unsigned deliveries, bool dead);
 
 #endif

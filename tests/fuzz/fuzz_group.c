@@ -45,8 +45,9 @@ static void scribble(const uint8_t *bytes, size_t size)
     struct group_member member;
     uint32_t slots;
     uint64_t position = 0;
-    bool dead;
+    uint16_t claim = 0;
     group_page_init(page, SLOTS, 1, 1, 64, "dead");
+    group_give_line(page, 3, 5);
     bool good = group_member_init(&member, page, room, 3, 5, false) == 0;
     /* Each ten bytes: a word, and where it goes: settings, positions, lines or slots. */
     for (; size >= 10; bytes += 10, size -= 10) {
@@ -61,10 +62,10 @@ static void scribble(const uint8_t *bytes, size_t size)
             continue;
         if (group_claim(&member, group_start(&member)) == GROUP_MINE)
             group_passed(&member, group_start(&member) + 64, 1);
-        if (group_again(&member, &position, &dead))
-            (void)group_ack(&member, position);
-        (void)group_nack(&member, position + 64);
-        (void)group_renew(&member, position);
+        if (group_again(&member, &position, &claim))
+            (void)group_ack(&member, position, claim);
+        (void)group_nack(&member, position + 64, group_first_claim(&member));
+        (void)group_renew(&member, position, claim);
         group_leave(page, MASK, bytes[8]);
     }
     struct group_record record = {.slots = SLOTS};
