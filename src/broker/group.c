@@ -66,6 +66,7 @@ struct group *group_new(const struct broker *broker, struct topic *topic, const 
     snprintf(group->name, sizeof group->name, "%.*s", WIRE_GROUP_BYTES - 1, name);
     group_path(broker, topic, name, group->kept.path);
     group->kept.records = &topic->records;
+    group->kept.grace_ns = broker->config.grace_ms * 1000000ull;
     return group;
 }
 

@@ -64,14 +64,14 @@ static int make_group(struct session *session, struct topic *topic, const struct
                       struct group **out, struct error_text *text)
 {
     struct broker *broker = session->broker;
-    uint64_t position = 0;
+    struct group_place place;
     if (topic->group_count >= GROUPS_MAX)
         return error_set(text, HERMES_ELIMIT, "topic '%s' has %d groups", topic->name, GROUPS_MAX);
     if (request->durable > 1)
         return error_set(text, HERMES_EINVALID, "group of kind %" PRIu32, request->durable);
     int rc = check_settings(request, text);
     if (rc == 0)
-        rc = place_find(topic, request->from, request->position, &position, text);
+        rc = place_find(topic, request->from, request->position, &place, text);
     if (rc == 0)
         rc = make_directory(broker, topic, text);
     if (rc < 0)
@@ -89,8 +89,8 @@ static int make_group(struct session *session, struct topic *topic, const struct
     group->kept.settings = (struct group_record){
         .topic_id = topic->id,
         .page_id = broker_next_id(broker),
-        .floor = position,
-        .cursor = position,
+        .floor = place.position,
+        .cursor = place.position,
         .lease_ns = request->lease_ns,
         .slots = request->durable ? 0 : slots_for(request->span_bytes),
         .max_deliveries = request->max_deliveries,
@@ -100,7 +100,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
              request->dead_letter);
     rc = group_take_share(broker, group, text);
     if (rc == 0)
-        rc = page_make(broker, group, text);
+        rc = page_make(broker, group, place.sequence, text);
     if (rc < 0) {
         group_free(broker, group);
         return rc;
@@ -157,34 +157,43 @@ int group_create_for(struct session *session, struct topic *topic, const struct 
 
 /* ---- altering ---- */
 
-/* Another position means another page: what members hold of the old one counts no more. Counters go on. */
-static int reset(struct broker *broker, struct topic *topic, struct group *group,
-                 const struct wire_group *request, struct error_text *text)
+static void hand_on(struct group_page *page, const struct group_page *before)
 {
-    uint64_t position = 0;
-    int rc = place_find(topic, request->from, request->position, &position, text);
-    if (rc < 0)
-        return rc;
-    struct group fresh = {.kept.settings = group->kept.settings};
-    memcpy(fresh.name, group->name, sizeof fresh.name);
-    fresh.kept.settings.page_id = broker_next_id(broker);
-    fresh.kept.settings.floor = position;
-    rc = page_make(broker, &fresh, text);
-    if (rc < 0)
-        return rc;
-    struct group_page *page = fresh.map.address;
-    const struct group_page *before = group->kept.page;
     atomic_store(&page->generation, atomic_load(&before->generation));
     atomic_store(&page->redelivered, atomic_load(&before->redelivered));
     atomic_store(&page->expired, atomic_load(&before->expired));
     atomic_store(&page->dead, atomic_load(&before->dead));
     atomic_store(&page->lost, atomic_load(&before->lost));
+}
+
+/*
+ * Another position means another page: what members hold of the old one counts no more. Counters go on. The
+ * old page ends when the record of the new one is on disk: should that fail, nobody notices anything.
+ */
+static int reset(struct broker *broker, struct topic *topic, struct group *group,
+                 const struct wire_group *request, struct error_text *text)
+{
+    struct group_place place;
+    int rc = place_find(topic, request->from, request->position, &place, text);
+    if (rc < 0)
+        return rc;
+    struct group fresh = {.kept.settings = group->kept.settings};
+    memcpy(fresh.name, group->name, sizeof fresh.name);
+    fresh.kept.settings.page_id = broker_next_id(broker);
+    fresh.kept.settings.floor = place.position;
+    rc = page_make(broker, &fresh, place.sequence, text);
+    if (rc < 0)
+        return rc;
+    hand_on(fresh.map.address, group->kept.page);
     pages_swap(group, &fresh);
     rc = kept_save(&group->kept, text);
-    if (rc < 0)
+    if (rc < 0) {
         pages_swap(group, &fresh); /* all is as it was */
-    else
-        group->kept.since_ns = group->kept.sighting_count = 0;
+    } else {
+        page_end(fresh.map.address, GROUP_MOVED);
+        hand_on(group->kept.page, fresh.map.address); /* what was counted until then */
+        kept_forget_claims(&group->kept);
+    }
     page_drop(&fresh, GROUP_MOVED);
     return rc;
 }

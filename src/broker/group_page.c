@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int page_make(const struct broker *broker, struct group *group, struct error_text *text)
+int page_make(const struct broker *broker, struct group *group, uint64_t sequence, struct error_text *text)
 {
     const struct group_record *record = &group->kept.settings;
     size_t bytes = group_page_bytes(record->slots);
@@ -25,7 +25,10 @@ int page_make(const struct broker *broker, struct group *group, struct error_tex
         return error_set(text, rc, "shared memory of %zu bytes for group '%s'", bytes, group->name);
     group_page_init(group->map.address, record->slots, record->topic_id, record->page_id, record->floor,
                     record->dead_letter);
-    atomic_store(&((struct group_page *)group->map.address)->max_deliveries, record->max_deliveries);
+    struct group_page *page = group->map.address;
+    atomic_store(&page->max_deliveries, record->max_deliveries);
+    atomic_store(&page->cursor_sequence, sequence);
+    atomic_store(&page->lost_through, sequence);
     return HERMES_OK;
 }
 
@@ -64,13 +67,20 @@ void page_forget(struct group *group)
     close(group->fd);
 }
 
+void page_end(struct group_page *page, enum group_page_state state)
+{
+    atomic_store(&page->state, (uint32_t)state);
+    atomic_thread_fence(
+        memory_order_seq_cst); /* what is read of the page from here on comes after the store */
+    group_tell(page);
+}
+
 void page_drop(struct group *group, enum group_page_state state)
 {
     struct group_page *page = group->map.address;
     if (page == NULL)
         return;
-    atomic_store(&page->state, (uint32_t)state);
-    group_tell(page);
+    page_end(page, state);
     if (group->page_path[0] != 0)
         unlink(group->page_path);
     page_forget(group);

@@ -17,8 +17,9 @@ static inline uint64_t page_mask(uint32_t slots)
     return slots == 0 ? 0 : slots - 1;
 }
 
-/* A fresh one, as the settings say; all below their floor is done. */
-int page_make(const struct broker *broker, struct group *group, struct error_text *text);
+/* A fresh one, as the settings say; all below their floor is done. sequence: of the last message before it.
+ */
+int page_make(const struct broker *broker, struct group *group, uint64_t sequence, struct error_text *text);
 
 /* The page that a broker that was killed left, with all that members did since. HERMES_ENOTFOUND,
  * HERMES_EMALFORMED, HERMES_EVERSION: there is none that holds, and another may be made. */
@@ -29,6 +30,12 @@ void page_use(struct group *group);
 
 /* Two groups change pages, and what belongs to them. */
 void pages_swap(struct group *a, struct group *b);
+
+/*
+ * From here on nobody is told that what he does in the page counts: who reads its words after this finds all
+ * that somebody was told. Pairs with group_is_open(), which members call after each change of a word.
+ */
+void page_end(struct group_page *page, enum group_page_state state);
 
 /* Members are told why it is no more; nobody finds it. */
 void page_drop(struct group *group, enum group_page_state state);

@@ -2,37 +2,60 @@
 
 #include <inttypes.h>
 
-/* Where a reader of the oldest message begins, and behind the last one. Beside a change of the log's writer.
- */
-void place_ends(struct topic *topic, uint64_t *oldest, uint64_t *end)
+#include "broker/own_reader.h"
+
+struct group_place place_of_end(struct topic *topic)
 {
     log_lock(&topic->log);
-    const struct window *window = topic->log.window;
-    *end = log_committed(&topic->log).position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
-    *oldest = topic->durability == DURABILITY_MEMORY ? window_oldest(window, *end)
-                                                     : atomic_load(&topic->log.status->first);
+    struct window_end end = log_committed(&topic->log);
     log_unlock(&topic->log);
+    return (struct group_place){.position = end.position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1),
+                                .sequence = end.sequence - 1};
 }
 
-int place_find(struct topic *topic, uint32_t from, uint64_t wanted, uint64_t *position,
+/* The message that stands at the reader's position says its sequence; damage has none. Nothing there: it is
+ * the end, and the next one's is what the window says. HERMES_EGONE: overtaken meanwhile. */
+static int look_at(struct topic *topic, struct reader *reader, struct group_place *place)
+{
+    hermes_message_t message;
+    int rc;
+    place->position = reader->position;
+    do
+        rc = reader_poll(reader, &message);
+    while (rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT || rc == HERMES_EMALFORMED);
+    if (rc < 0)
+        return rc;
+    place->sequence = rc == 1 ? message.sequence - 1 : place_of_end(topic).sequence;
+    return HERMES_OK;
+}
+
+static int find(struct topic *topic, struct reader *reader, uint32_t from, uint64_t wanted,
+                struct group_place *place)
+{
+    int rc = HERMES_OK;
+    if (from == WIRE_FROM_FIRST)
+        rc = reader_seek_first(reader);
+    else if (from == WIRE_FROM_POSITION)
+        rc = reader_seek_position(reader, wanted);
+    return rc < 0 ? rc : look_at(topic, reader, place);
+}
+
+int place_find(struct topic *topic, uint32_t from, uint64_t wanted, struct group_place *place,
                struct error_text *text)
 {
-    uint64_t oldest, end;
-    place_ends(topic, &oldest, &end);
-    switch (from) {
-    case WIRE_FROM_END:
-        *position = end;
-        return HERMES_OK;
-    case WIRE_FROM_FIRST:
-        *position = oldest;
-        return HERMES_OK;
-    case WIRE_FROM_POSITION:
-        *position = wanted;
-        if (wanted % HERMES_FRAME_ALIGNMENT == 0 && wanted <= end)
-            return HERMES_OK;
-        return error_set(text, HERMES_EINVALID, "position %" PRIu64 " is not one of topic '%s'", wanted,
-                         topic->name);
-    default:
+    struct reader reader;
+    if (from > WIRE_FROM_POSITION)
         return error_set(text, HERMES_EINVALID, "beginning of kind %" PRIu32, from);
-    }
+    int rc = own_reader_open(&reader, &topic->log);
+    if (rc < 0)
+        return error_set(text, rc, "topic '%s': %s", topic->name, reader.error.bytes);
+    do /* publishers may be faster than we read what is oldest */
+        rc = find(topic, &reader, from, wanted, place);
+    while (rc == HERMES_EGONE && from == WIRE_FROM_FIRST);
+    if (from == WIRE_FROM_POSITION && (rc == HERMES_ENOTFOUND || rc == HERMES_EGONE))
+        rc = HERMES_EINVALID;
+    if (rc < 0)
+        error_set(text, rc, "topic '%s': %s", topic->name, reader.error.bytes);
+    reader_close(&reader);
+    return rc;
 }

@@ -13,24 +13,57 @@
 
 /* ---- start ---- */
 
-/* The page that a crash left; or one that is made anew from the record, if there is none, or none that holds.
- */
-static int open_page(const struct broker *broker, struct topic *topic, struct group *group, bool *taken_up,
-                     struct error_text *text)
+/* May there be a page that says more than the record? A log in memory that began anew has none. */
+static bool may_have_page(const struct topic *topic, uid_t uid)
+{
+    return broker_trusts(topic->broker, uid) &&
+           (topic->log.taken_up || topic->durability != DURABILITY_MEMORY);
+}
+
+/* It knows of messages that the log has lost: what it says of the others goes into another one. */
+static int take_what_holds(struct group *group, struct error_text *text)
+{
+    struct kept *kept = &group->kept;
+    int rc = group_record_take(&kept->record, group->map.address, page_mask(kept->settings.slots));
+    kept->failed = true; /* the file says less than this */
+    if (rc == 0)
+        page_drop(group, GROUP_MOVED);
+    else
+        page_forget(group);
+    return rc < 0 ? error_set(text, rc, "page of group '%s'", group->name) : HERMES_ENOTFOUND;
+}
+
+static int find_page(const struct topic *topic, struct group *group, uint64_t end, struct error_text *text)
+{
+    const struct group_record *record = &group->kept.settings;
+    if (!may_have_page(topic, record->uid))
+        return HERMES_ENOTFOUND;
+    int rc = page_take_up(topic->broker, group);
+    if (rc == HERMES_EMALFORMED || rc == HERMES_EVERSION)
+        return HERMES_ENOTFOUND;
+    if (rc < 0)
+        return rc == HERMES_ENOTFOUND ? rc : error_set(text, rc, "page of group '%s'", group->name);
+    /* While the log's shared memory was there all the time, the log has all that the page knows of. */
+    if (topic->log.taken_up || group_page_fits(group->map.address, page_mask(record->slots), end))
+        return HERMES_OK;
+    return take_what_holds(group, text);
+}
+
+/* The page that a crash left, or a stop that could not write the record; or one that is made anew from the
+ * record, if there is none, or none that holds. */
+static int open_page(struct topic *topic, struct group *group, bool *taken_up, struct error_text *text)
 {
     struct group_record *record = &group->kept.record;
-    if (topic->log.taken_up && broker_trusts(broker, record->uid)) {
-        int rc = page_take_up(broker, group);
-        *taken_up = rc == 0;
-        if (rc != HERMES_ENOTFOUND && rc != HERMES_EMALFORMED && rc != HERMES_EVERSION)
-            return rc < 0 ? error_set(text, rc, "page of group '%s'", group->name) : HERMES_OK;
-    }
-    bool begins_anew = topic->durability == DURABILITY_MEMORY && !topic->log.taken_up;
-    uint64_t oldest, end;
-    place_ends(topic, &oldest, &end);
-    int rc = page_make(broker, group, text);
+    struct group_place end = place_of_end(topic);
+    int rc = find_page(topic, group, end.position, text);
+    *taken_up = rc == 0;
+    if (rc != HERMES_ENOTFOUND)
+        return rc;
+    if (topic->durability == DURABILITY_MEMORY && !topic->log.taken_up)
+        end = (struct group_place){0, 0}; /* it begins anew, and the group with it */
+    rc = page_make(topic->broker, group, record->cursor_sequence, text);
     if (rc == 0)
-        group_record_restore(record, group->map.address, page_mask(record->slots), begins_anew ? 0 : end);
+        group_record_restore(record, group->map.address, page_mask(record->slots), end);
     return rc;
 }
 
@@ -52,10 +85,12 @@ static int load_one(struct topic *topic, const char *name, struct error_text *te
     if (rc == 0 && (rc = group_count_share(broker, group)) < 0)
         error_set(text, rc, "group '%s'", name);
     if (rc == 0)
-        rc = open_page(broker, topic, group, &taken_up, text);
+        rc = open_page(topic, group, &taken_up, text);
     if (rc == 0) {
         page_use(group);
         kept->since_ns = taken_up ? clock_monotonic_ns() : 0;
+        if (taken_up)
+            group_tell(kept->page); /* members find another broker, and greet it */
         rc = keeper_add(&broker->workers, kept);
         if (rc < 0 && taken_up)
             page_forget(group);
@@ -69,28 +104,37 @@ static int load_one(struct topic *topic, const char *name, struct error_text *te
     return rc;
 }
 
+/* Records that were not finished. Before any group is loaded, which may write its record from then on. */
+static void remove_unfinished(DIR *directory)
+{
+    struct dirent *item;
+    while ((item = readdir(directory)) != NULL)
+        if (strchr(item->d_name, '~') != NULL)
+            unlinkat(dirfd(directory), item->d_name, 0);
+    rewinddir(directory);
+}
+
 void group_load_all(struct topic *topic)
 {
-    struct broker *broker = topic->broker;
     char path[PATH_BYTES];
-    group_path(broker, topic, "", path);
+    group_path(topic->broker, topic, "", path);
     DIR *directory = opendir(path);
     struct dirent *item;
     if (directory == NULL && errno != ENOENT) {
         topic->groups_unread = true;
         note("groups of topic '%s' are not served: cannot list %s: %s", topic->name, path, strerror(errno));
     }
-    while (directory != NULL && (item = readdir(directory)) != NULL) {
+    if (directory == NULL)
+        return;
+    remove_unfinished(directory);
+    while ((item = readdir(directory)) != NULL) {
         struct error_text text;
-        if (strchr(item->d_name, '~') != NULL)
-            unlinkat(dirfd(directory), item->d_name, 0); /* a record that was not finished */
-        else if (hermes_topic_name_check(item->d_name) == 0 && load_one(topic, item->d_name, &text) < 0) {
+        if (hermes_topic_name_check(item->d_name) == 0 && load_one(topic, item->d_name, &text) < 0) {
             topic->groups_unread = true;
             note("group '%s' of topic '%s' is not served: %s", item->d_name, topic->name, text.bytes);
         }
     }
-    if (directory != NULL)
-        closedir(directory);
+    closedir(directory);
 }
 
 /* ---- stop ---- */
@@ -98,22 +142,41 @@ void group_load_all(struct topic *topic)
 void group_stop_all(struct topic *topic)
 {
     for (struct group *group = topic->groups; group != NULL; group = group->next) {
-        atomic_store(&group->kept.page->state, (uint32_t)GROUP_CLOSED);
-        group_tell(group->kept.page);
+        page_end(group->kept.page, GROUP_CLOSED);
     }
 }
 
-void group_close_all(struct topic *topic)
+/* The record says less than the page: that stays for the next broker, as after a crash of ours. */
+static void keep_page(struct topic *topic, struct group *group)
 {
+    if (group->page_path[0] == 0 || topic->durability == DURABILITY_MEMORY) {
+        page_drop(group, GROUP_CLOSED);
+        return;
+    }
+    note("group '%s' of topic '%s': its page stays in shared memory for the next start", group->name,
+         topic->name);
+    atomic_store(&group->kept.page->state, (uint32_t)GROUP_OPEN);
+    page_forget(group);
+}
+
+int group_close_all(struct topic *topic)
+{
+    int first = HERMES_OK;
     while (topic->groups != NULL) {
         struct group *group = group_take_first(topic);
         struct error_text text;
         workers_remove(&topic->broker->workers, &group->kept.task);
-        if (kept_save(&group->kept, &text) < 0)
+        int rc = kept_save(&group->kept, &text);
+        if (rc < 0) {
             note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
-        page_drop(group, GROUP_CLOSED);
+            keep_page(topic, group);
+        } else {
+            page_drop(group, GROUP_CLOSED);
+        }
+        first = first < 0 ? first : rc;
         group_free(topic->broker, group);
     }
+    return first;
 }
 
 void group_abandon_all(struct topic *topic)

@@ -65,30 +65,16 @@ static bool is_nobodys(struct kept *group, unsigned line)
     return !atomic_load(&group->attended[line]) && atomic_load(&group->page->members[line].id) == 0;
 }
 
-static void see(void *context, uint64_t position, uint64_t word)
+/* Its member was there before a crash of ours, and has not greeted us yet. */
+static bool is_awaited(struct kept *group, unsigned line)
 {
-    struct look *look = context;
-    struct kept *group = look->group;
-    if (group_state_of(word) != GROUP_CLAIMED)
-        return;
-    while (look->before < group->sighting_count && group->sightings[look->before].position < position)
-        look->before++;
-    const struct sighting *before =
-        look->before < group->sighting_count ? &group->sightings[look->before] : NULL;
-    uint64_t since = look->now;
-    if ((word & GROUP_RENEWED) != 0)
-        (void)group_take_renewal(group->page, group->mask, position, &word);
-    else if (before != NULL && before->position == position && before->word == word)
-        since = before->since_ns;
-    bool expired = look->now - since >= group->settings.lease_ns;
-    if (expired || is_nobodys(group, group_line_of(word))) {
-        if (group_give_up(group->page, group->mask, position, word)) {
-            if (expired)
-                atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
-            look->changed = true;
-        }
-        return;
-    }
+    return group->since_ns != 0 && !atomic_load(&group->attended[line]) &&
+           atomic_load(&group->page->members[line].id) != 0;
+}
+
+/* That claim is there, as it was before or anew. */
+static void remember(struct look *look, uint64_t position, uint64_t word, uint64_t since)
+{
     if (look->count == look->room) {
         size_t room = look->room == 0 ? 64 : look->room * 2;
         struct sighting *grown = realloc(look->fresh, room * sizeof *grown);
@@ -100,23 +86,71 @@ static void see(void *context, uint64_t position, uint64_t word)
     look->fresh[look->count++] = (struct sighting){position, word, since};
 }
 
-/* Members that did not come back within a lease after a crash of ours give up their lines. */
+/* Since when the claim has been as it is. */
+static uint64_t seen_since(struct look *look, uint64_t position, uint64_t word)
+{
+    const struct kept *group = look->group;
+    while (look->before < group->sighting_count && group->sightings[look->before].position < position)
+        look->before++;
+    if (look->before == group->sighting_count)
+        return look->now;
+    const struct sighting *before = &group->sightings[look->before];
+    return before->position == position && before->word == word ? before->since_ns : look->now;
+}
+
+static void see_claim(struct look *look, uint64_t position, uint64_t word)
+{
+    struct kept *group = look->group;
+    unsigned line = group_line_of(word);
+    uint64_t since = look->now;
+    if ((word & GROUP_RENEWED) == 0)
+        since = seen_since(look, position, word);
+    else if (!group_take_renewal(group->page, group->mask, position, &word))
+        return; /* it is another by now */
+    if (since == look->now)
+        group->heard_ns[line] = look->now;
+    bool expired = look->now - since >= group->settings.lease_ns && !is_awaited(group, line);
+    if (!expired && !is_nobodys(group, line)) {
+        remember(look, position, word, since);
+    } else if (group_give_up(group->page, group->mask, position, word)) {
+        if (expired)
+            atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
+        look->changed = true;
+    }
+}
+
+static void see(void *context, uint64_t position, uint64_t word)
+{
+    if (group_state_of(word) == GROUP_CLAIMED)
+        see_claim(context, position, word);
+}
+
+static uint64_t patience_of(const struct kept *group)
+{
+    return group->mask == 0 ? group->grace_ns : group->settings.lease_ns;
+}
+
+/* Members that did not come back after a crash of ours, and were not heard of, give up their lines. */
 static void free_lines(struct kept *group, uint64_t now)
 {
-    if (group->since_ns == 0 || now - group->since_ns < group->settings.lease_ns)
-        return;
-    group->since_ns = 0;
-    for (unsigned i = 0; i < GROUP_MEMBERS; i++) {
+    bool awaits = false;
+    for (unsigned i = 0; group->since_ns != 0 && i < GROUP_MEMBERS; i++) {
+        if (!is_awaited(group, i))
+            continue;
+        uint64_t heard = group->heard_ns[i] > group->since_ns ? group->heard_ns[i] : group->since_ns;
         uint64_t id = atomic_load(&group->page->members[i].id);
-        if (id != 0 && !atomic_load(&group->attended[i]))
+        if (now - heard >= patience_of(group))
             (void)atomic_compare_exchange_strong(&group->page->members[i].id, &id, 0);
+        else
+            awaits = true;
     }
+    if (!awaits)
+        group->since_ns = 0;
 }
 
 /* true: claims were given up. */
 static bool look_at_claims(struct kept *group, uint64_t now)
 {
-    free_lines(group, now);
     struct look look = {.group = group, .now = now};
     group_visit(group->page, group->mask, see, &look);
     free(group->sightings);
@@ -145,13 +179,22 @@ static bool has_members(struct kept *group)
     return false;
 }
 
-static uint64_t look(struct task *task, uint64_t now)
+/* When leases, and lines that are awaited, are to be looked at again. */
+static uint64_t next_look(const struct kept *group, uint64_t due)
 {
-    struct kept *group = (struct kept *)(void *)((char *)task - offsetof(struct kept, task));
+    uint64_t look = due;
+    if (group->mask != 0 || group->since_ns != 0)
+        look = patience_of(group) / 8;
+    due = look < due ? look : due;
+    return due < soonest_ns ? soonest_ns : due;
+}
+
+uint64_t kept_look(struct kept *group, uint64_t now)
+{
     struct error_text text;
     bool members = has_members(group); /* before the rest: who leaves rings afterwards */
-    bool leases = group->mask != 0;
-    bool moved = leases && look_at_claims(group, now);
+    free_lines(group, now);
+    bool moved = group->mask != 0 && look_at_claims(group, now);
     int rc = take(group);
     if (rc < 0)
         error_set(&text, rc, "%s", group->path);
@@ -165,10 +208,12 @@ static uint64_t look(struct task *task, uint64_t now)
     bool restless = moved || rc < 0;
     if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
         return TASK_WHEN_RUNG;
-    uint64_t due = restless ? record_ns : quiet_ns;
-    if (leases && group->settings.lease_ns / 8 < due)
-        due = group->settings.lease_ns / 8;
-    return now + (due < soonest_ns ? soonest_ns : due);
+    return now + next_look(group, restless ? record_ns : quiet_ns);
+}
+
+static uint64_t look(struct task *task, uint64_t now)
+{
+    return kept_look((struct kept *)(void *)((char *)task - offsetof(struct kept, task)), now);
 }
 
 int keeper_add(struct workers *workers, struct kept *group)
@@ -182,6 +227,12 @@ int keeper_add(struct workers *workers, struct kept *group)
 void keeper_ring(struct workers *workers, struct kept *group)
 {
     workers_ring(workers, &group->task);
+}
+
+void kept_forget_claims(struct kept *group)
+{
+    group->since_ns = 0;
+    group->sighting_count = 0;
 }
 
 void kept_release(struct kept *group)

@@ -7,6 +7,10 @@
  *
  * A lease costs members nothing: the keeper looks at all claims eight times a lease, and what it sees
  * unchanged for a whole one has run out. So a lease ends after 1 to 1.25 times its length.
+ *
+ * After a crash of ours members come back one by one, each when it next has to do with its group. Until a
+ * member has greeted us, nothing is taken from it; a line from which nothing was heard for a whole lease (of
+ * a durable subscription: for grace_ns) is nobody's. A greeting is heard, and so is a renewal or a claim.
  */
 #ifndef BROKER_KEEPER_H
 #define BROKER_KEEPER_H
@@ -31,7 +35,9 @@ struct kept {
     struct group_record record;           /* as it is on disk */
     struct group_record next;             /* as it will be */
     char path[PATH_BYTES];                /* of the record */
-    uint64_t since_ns; /* when the page was taken up: members of before may still come back */
+    uint64_t since_ns; /* when the page was taken up: members of before may still come back; 0: no more */
+    uint64_t grace_ns;
+    uint64_t heard_ns[GROUP_MEMBERS]; /* when a claim of that line was last renewed, or new */
     uint64_t told_ns;
     struct sighting *sightings; /* claims, in the order of positions */
     size_t sighting_count;
@@ -45,6 +51,12 @@ void keeper_ring(struct workers *workers, struct kept *group);
 
 /* Writes the record of the group as it stands now; a sync or two. Of a group whose task is out. */
 int kept_save(struct kept *group, struct error_text *text);
+
+/* It has another page: nothing is known of it. Of a group whose task is out. */
+void kept_forget_claims(struct kept *group);
+
+/* What the task does, for tests that have a clock of their own; returns when it is due again. */
+uint64_t kept_look(struct kept *group, uint64_t now_ns);
 
 /* Frees what hangs on a group whose task is out. */
 void kept_release(struct kept *group);

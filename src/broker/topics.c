@@ -318,10 +318,15 @@ static int close_one(struct topic *topic)
         note("topic '%s' has no room for all that publishers had handed over: who has stopped since has lost "
              "it",
              topic->name);
-    group_close_all(topic);
+    int groups = group_close_all(topic);
     int rc = log_close(&topic->log, STATE_CLOSED);
     topic_close_readers(topic, rc < 0);
-    return rc;
+    if (rc < 0)
+        note("topic '%s': %s; %s", topic->name, hermes_strerror(rc),
+             rc == HERMES_EMALFORMED && topic->log.cut
+                 ? "what was behind its end is lost"
+                 : "its window stays in shared memory for the next start");
+    return rc < 0 ? rc : groups;
 }
 
 int topics_close(struct broker *broker, struct error_text *text)
@@ -330,11 +335,6 @@ int topics_close(struct broker *broker, struct error_text *text)
     while (broker->topics != NULL) {
         struct topic *topic = broker->topics;
         int rc = close_one(topic);
-        if (rc < 0)
-            note("topic '%s': %s; %s", topic->name, hermes_strerror(rc),
-                 rc == HERMES_EMALFORMED && topic->log.cut
-                     ? "what was behind its end is lost"
-                     : "its window stays in shared memory for the next start");
         if (rc < 0 && first == 0)
             first = error_set(text, rc, "topic '%s'", topic->name);
         poller_cancel(broker->poller, &topic->grace_op);

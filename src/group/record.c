@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/crc32.h"
@@ -31,79 +30,143 @@ struct header {
     uint64_t lost;
     uint64_t page_id;
     char dead_letter[GROUP_DEAD_LETTER_BYTES];
-    uint8_t reserved[84];
+    uint64_t lost_through; /* from version 2 on, as the next one */
+    uint32_t generation;
+    uint8_t reserved[72];
     uint32_t crc; /* CRC-32 of the entries, then of the header up to here */
 };
 
 _Static_assert(sizeof(struct header) == GROUP_RECORD_HEADER_BYTES, "header");
+_Static_assert(offsetof(struct header, lost_through) == 232, "lost_through");
 _Static_assert(offsetof(struct header, crc) == 316, "crc");
 _Static_assert(sizeof(struct group_record_entry) == 16, "entry");
 
 /* ---- pages ---- */
 
-struct taking {
-    struct group_record *record;
-    int error;
-};
-
-static void take(void *context, uint64_t position, uint64_t word)
+static bool grow(struct group_record *record)
 {
-    struct taking *taking = context;
-    struct group_record *record = taking->record;
-    if (record->count == record->room) {
-        uint32_t room = record->room == 0 ? 64 : record->room * 2;
-        struct group_record_entry *grown = realloc(record->entries, room * sizeof *grown);
-        if (grown == NULL) {
-            taking->error = HERMES_ENOMEM;
-            return;
-        }
-        record->entries = grown;
-        record->room = room;
+    uint32_t room = record->room == 0 ? 64 : record->room * 2;
+    struct group_record_entry *grown = realloc(record->entries, room * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    record->entries = grown;
+    record->room = room;
+    return true;
+}
+
+static uint64_t load_word(struct group_page *page, uint64_t mask, uint64_t position)
+{
+    return atomic_load_explicit(&page->slot[position >> 6 & mask], memory_order_acquire);
+}
+
+static int take_word(struct group_record *record, uint64_t position, uint64_t word)
+{
+    enum group_state state = group_state_of(word);
+    if (!group_is_of(word, position) || (state == GROUP_DONE && position < record->cursor))
+        return HERMES_OK;
+    if (record->count == record->room && !grow(record))
+        return HERMES_ENOMEM;
+    record->entries[record->count++] = (struct group_record_entry){
+        .position = position,
+        .deliveries = group_deliveries_of(word),
+        .state = state == GROUP_DONE   ? ENTRY_DONE
+                 : state == GROUP_DEAD ? ENTRY_DEAD
+                                       : ENTRY_AVAILABLE,
+    };
+    return HERMES_OK;
+}
+
+/*
+ * The cursor is a hint, and may be an older one than claims are: these have words, and none that has no word
+ * stands between them but what could not be read. So what is claimed or done behind the cursor is looked for
+ * as far as there are words, the least span of a page apart.
+ */
+static int take_words(struct group_record *record, struct group_page *page, uint64_t mask)
+{
+    const uint64_t span = (mask + 1) << 6, ahead = (uint64_t)GROUP_SLOTS_MIN << 6;
+    uint64_t end = record->cursor - record->floor < span ? record->cursor : record->floor + span;
+    for (uint64_t at = record->floor; at - record->floor < span && at < end + ahead; at += 64) {
+        uint64_t word = load_word(page, mask, at);
+        if (at >= end && group_is_of(word, at))
+            end = at;
+        int rc = take_word(record, at, word);
+        if (rc < 0)
+            return rc;
     }
-    record->entries[record->count++] =
-        (struct group_record_entry){position, group_deliveries_of(word), group_state_of(word) == GROUP_DEAD};
+    return HERMES_OK;
 }
 
 int group_record_take(struct group_record *record, struct group_page *page, uint64_t mask)
 {
-    struct taking taking = {record, HERMES_OK};
+    int rc = HERMES_OK;
     record->count = 0;
+    /* These first: a gap that is counted meanwhile is rather counted again than not at all. */
+    record->lost_through = atomic_load(&page->lost_through);
     record->cursor_sequence = atomic_load(&page->cursor_sequence);
-    if (record->slots == 0) {
-        record->floor = record->cursor = atomic_load(&page->floor) & ~(uint64_t)63;
-    } else {
-        record->floor = group_advance(page, mask) & ~(uint64_t)63;
-        /* First: what is claimed behind it is not an entry. */
-        record->cursor = atomic_load(&page->cursor) & ~(uint64_t)63;
-        if (record->cursor < record->floor)
-            record->cursor = record->floor;
-        group_visit(page, mask, take, &taking);
-        while (record->count > 0 && record->entries[record->count - 1].position >= record->cursor)
-            record->count--;
-    }
+    record->floor = record->slots == 0 ? atomic_load(&page->floor) : group_advance(page, mask);
+    record->floor &= ~(uint64_t)63;
+    /* Before the words: what is claimed behind it has one, or comes again. */
+    record->cursor = record->slots == 0 ? record->floor : atomic_load(&page->cursor) & ~(uint64_t)63;
+    if (record->cursor < record->floor)
+        record->cursor = record->floor;
+    if (record->slots != 0)
+        rc = take_words(record, page, mask);
     record->redelivered = atomic_load(&page->redelivered);
     record->expired = atomic_load(&page->expired);
     record->dead = atomic_load(&page->dead);
     record->lost = atomic_load(&page->lost);
-    return taking.error;
+    record->generation = atomic_load(&page->generation);
+    return rc;
+}
+
+bool group_page_fits(struct group_page *page, uint64_t mask, uint64_t end)
+{
+    uint64_t floor = atomic_load(&page->floor) & ~(uint64_t)63;
+    if (floor > end || (mask != 0 && atomic_load(&page->cursor) > end))
+        return false;
+    for (uint64_t at = end; mask != 0 && at - floor < (mask + 1) << 6; at += 64)
+        if (group_is_of(load_word(page, mask, at), at))
+            return false;
+    return true;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* So many members may have come between two records, of whom the last one knows nothing. */
+enum { GENERATIONS_A_RECORD = 64 };
+
+static void restore_done(struct group_page *page, uint64_t mask, const struct group_record_entry *entry)
+{
+    atomic_store(&page->slot[entry->position >> 6 & mask],
+                 group_word(entry->position, entry->deliveries, 0, 0, GROUP_DONE));
 }
 
 void group_record_restore(const struct group_record *record, struct group_page *page, uint64_t mask,
-                          uint64_t end)
+                          struct group_place end)
 {
-    uint64_t floor = record->floor < end ? record->floor : end;
-    uint64_t cursor = record->cursor < end ? record->cursor : end;
+    uint64_t floor = least(record->floor, end.position), cursor = least(record->cursor, end.position);
+    bool cut = record->cursor > end.position;
     atomic_store(&page->floor, floor);
     atomic_store(&page->cursor, cursor);
-    atomic_store(&page->cursor_sequence, cursor == 0 ? 0 : record->cursor_sequence);
+    atomic_store(&page->cursor_sequence, cut ? end.sequence : record->cursor_sequence);
+    atomic_store(&page->lost_through, least(record->lost_through, end.sequence));
     atomic_store(&page->redelivered, record->redelivered);
     atomic_store(&page->expired, record->expired);
     atomic_store(&page->dead, record->dead);
     atomic_store(&page->lost, record->lost);
+    atomic_store(&page->generation, (record->generation + GENERATIONS_A_RECORD) % GROUP_GENERATIONS);
+    atomic_store(&page->max_deliveries, record->max_deliveries);
     for (uint32_t i = 0; i < record->count; i++) {
         const struct group_record_entry *entry = &record->entries[i];
-        if (entry->position >= floor && entry->position < cursor)
-            group_restore(page, mask, entry->position, entry->deliveries, entry->dead != 0);
+        if (entry->position < floor || entry->position >= end.position)
+            continue;
+        if (entry->state == ENTRY_DONE)
+            restore_done(page, mask, entry);
+        else
+            group_restore(page, mask, entry->position, entry->deliveries, entry->state == ENTRY_DEAD);
     }
 }
 
@@ -113,22 +176,32 @@ bool group_record_equal(const struct group_record *a, const struct group_record 
            a->max_deliveries == b->max_deliveries && a->count == b->count &&
            strcmp(a->dead_letter, b->dead_letter) == 0 && a->redelivered == b->redelivered &&
            a->expired == b->expired && a->dead == b->dead && a->lost == b->lost &&
+           a->cursor_sequence == b->cursor_sequence && a->lost_through == b->lost_through &&
+           a->generation == b->generation &&
            (a->count == 0 || memcmp(a->entries, b->entries, a->count * sizeof *a->entries) == 0);
 }
 
 /* ---- files ---- */
 
-static int write_all(int fd, struct iovec parts[2], int count, size_t bytes)
+/* A write that is short says why at the next try: a disk that is full says so only when nothing fits. */
+static int write_all(int fd, const void *bytes, size_t size)
 {
-    errno = EIO; /* for a write that is short */
-    return writev(fd, parts, count) == (ssize_t)bytes && fdatasync(fd) == 0 ? 0 : -1;
+    for (size_t done = 0; done < size;) {
+        ssize_t now = write(fd, (const char *)bytes + done, size - done);
+        if (now < 0 && errno == EINTR)
+            continue;
+        if (now <= 0)
+            return -1;
+        done += (size_t)now;
+    }
+    return 0;
 }
 
 int group_record_write(const struct group_record *record, const char *path, struct error_text *text)
 {
     struct header header = {
         .magic = {'H', 'G', 'R', 'C'},
-        .version = 1,
+        .version = GROUP_RECORD_VERSION,
         .header_bytes = sizeof header,
         .topic_id = record->topic_id,
         .floor = record->floor,
@@ -144,6 +217,8 @@ int group_record_write(const struct group_record *record, const char *path, stru
         .dead = record->dead,
         .lost = record->lost,
         .page_id = record->page_id,
+        .lost_through = record->lost_through,
+        .generation = record->generation,
     };
     memcpy(header.dead_letter, record->dead_letter, sizeof header.dead_letter);
     size_t bytes = record->count * sizeof *record->entries;
@@ -154,9 +229,9 @@ int group_record_write(const struct group_record *record, const char *path, stru
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set_errno(text, "create", fresh);
-    struct iovec parts[2] = {{&header, sizeof header}, {record->entries, bytes}};
-    int rc = write_all(fd, parts, 2, sizeof header + bytes);
-    if (rc != 0)
+    int rc = HERMES_OK;
+    if (write_all(fd, &header, sizeof header) != 0 || write_all(fd, record->entries, bytes) != 0 ||
+        fdatasync(fd) != 0)
         rc = error_set_errno(text, "write", fresh);
     close(fd);
     if (rc == 0 && rename(fresh, path) != 0)
@@ -175,7 +250,7 @@ int group_record_decode(struct group_record *record, const uint8_t *bytes, size_
     memcpy(&header, bytes, sizeof header);
     if (memcmp(header.magic, "HGRC", 4) != 0)
         return HERMES_EMALFORMED;
-    if (header.version != 1)
+    if (header.version < 1 || header.version > GROUP_RECORD_VERSION)
         return HERMES_EVERSION;
     if (header.header_bytes != sizeof header ||
         size != sizeof header + (uint64_t)header.count * sizeof *record->entries)
@@ -201,6 +276,8 @@ int group_record_decode(struct group_record *record, const uint8_t *bytes, size_
         .dead = header.dead,
         .lost = header.lost,
         .page_id = header.page_id,
+        .lost_through = header.lost_through,
+        .generation = header.generation,
         .room = header.count,
     };
     memcpy(record->dead_letter, header.dead_letter, sizeof record->dead_letter);
@@ -210,15 +287,15 @@ int group_record_decode(struct group_record *record, const uint8_t *bytes, size_
     if (record->entries == NULL)
         return HERMES_ENOMEM;
     memcpy(record->entries, bytes + sizeof header, header.count * sizeof *record->entries);
-    uint64_t least = header.floor, span = (uint64_t)header.slots * 64;
+    uint64_t next = header.floor, span = (uint64_t)header.slots * 64;
     for (uint32_t i = 0; i < header.count; i++) {
-        uint64_t position = record->entries[i].position;
-        if (position < least || position % 64 != 0 || position - header.floor >= span ||
-            position >= header.cursor || record->entries[i].deliveries > GROUP_DELIVERIES_MAX) {
+        const struct group_record_entry *entry = &record->entries[i];
+        if (entry->position < next || entry->position % 64 != 0 || entry->position - header.floor >= span ||
+            entry->deliveries > GROUP_DELIVERIES_MAX || entry->state > ENTRY_DONE) {
             group_record_release(record);
             return HERMES_EMALFORMED;
         }
-        least = position + 64;
+        next = entry->position + 64;
     }
     return HERMES_OK;
 }

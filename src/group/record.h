@@ -12,12 +12,15 @@
 #include "base/error.h"
 #include "group/group.h"
 
-enum { GROUP_RECORD_HEADER_BYTES = 320 };
+enum { GROUP_RECORD_HEADER_BYTES = 320, GROUP_RECORD_VERSION = 2 };
+
+/* ENTRY_DONE: at or above the cursor, which may be an older one than claims are. */
+enum group_entry_state { ENTRY_AVAILABLE = 0, ENTRY_DEAD = 1, ENTRY_DONE = 2 };
 
 struct group_record_entry {
     uint64_t position;
     uint32_t deliveries;
-    uint32_t dead;
+    uint32_t state; /* enum group_entry_state: what was claimed is available again */
 };
 
 struct group_record {
@@ -30,18 +33,34 @@ struct group_record {
     uint32_t uid; /* whose it is */
     uint32_t count;
     uint64_t redelivered, expired, dead, lost;
+    uint64_t lost_through;                     /* the sequence up to which losses are in `lost` */
+    uint32_t generation;                       /* the latest that a line of the page was given */
     char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* "": none */
     struct group_record_entry *entries;        /* in the order of positions; malloc()ed */
     uint32_t room;
 };
 
 /* What the page says now, into *record: floor, cursor, counters and entries. Members may go on meanwhile:
- * what is neither an entry nor at or above the cursor is done. HERMES_ENOMEM. */
+ * what is neither an entry nor at or above the cursor is done. After the page's state was stored (seq_cst) as
+ * another than GROUP_OPEN, whatever a member was told is done is so in the record, too: its swap, after which
+ * it loads the state, came before (group.h). HERMES_ENOMEM. */
 int group_record_take(struct group_record *record, struct group_page *page, uint64_t mask);
 
-/* Into a fresh page. Nothing at or above end exists: the log may have lost more than the record knows. */
+/* A place in the log, and the sequence of the last message before it. */
+struct group_place {
+    uint64_t position, sequence;
+};
+
+/* Does the page speak of nothing at or above that position? Of a log that nobody writes. */
+bool group_page_fits(struct group_page *page, uint64_t mask, uint64_t end);
+
+/*
+ * Into a fresh page. Nothing at or above the end exists, whatever the record says: the log may have lost more
+ * than the record knows. What was given out as often as the settings allow is not given out again: it counts
+ * as dead, for the dead-letter topic, or done without one.
+ */
 void group_record_restore(const struct group_record *record, struct group_page *page, uint64_t mask,
-                          uint64_t end);
+                          struct group_place end);
 
 bool group_record_equal(const struct group_record *a, const struct group_record *b);
 

@@ -67,12 +67,33 @@ static void test_a_disconnected_holder_leaves_its_place(void **state)
     }
 }
 
+/* Whoever held it did not come back: nobody waits for the next orderly stop. */
+static void test_the_place_of_who_died_with_the_broker_is_free(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 3);
+    hermes_client_t *other = another();
+    expect(subscribe_as(other, "n", HERMES_ACK_MANUAL, 0), 1);
+    stop_broker(f, SIGKILL);
+    hermes_disconnect(other); /* tells nobody */
+    start_broker(f);
+    hermes_subscriber_t *s = NULL;
+    hermes_subscriber_options_t options = {.size = sizeof options, .name = "n", .from = HERMES_FROM_FIRST};
+    int rc;
+    for (time_t start = time(NULL); (rc = hermes_subscriber_open(f->client, "t", &options, &s)) < 0;) {
+        assert_int_equal(rc, HERMES_EBUSY);
+        assert_true(time(NULL) - start < PATIENCE);
+    }
+    expect(s, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_durable),
         TEST(test_a_disconnected_holder_leaves_its_place),
+        TEST(test_the_place_of_who_died_with_the_broker_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,9 @@
  * comes again. */
 #include "members.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 static void test_killed_broker(void **state)
 {
     struct fixture *f = *state;
@@ -84,19 +87,19 @@ static void test_stopped_broker(void **state)
     hermes_disconnect(other);
 }
 
-/* What was in flight when the broker stopped may have been worked on: it counts as a delivery. */
-static void test_a_stop_delivers_nothing_beyond_the_limit(void **state)
+/* What was in flight when the broker stopped was not given up: nobody failed. */
+static void test_a_stop_is_no_failure(void **state)
 {
     struct fixture *f = *state;
     make_topic(f, "t", false);
-    make_group(f, 0, 1, NULL);
+    make_group(f, 0, 2, NULL);
     publish(f, "t", 1, 2);
     hermes_subscriber_t *a = join(f->client);
     expect(a, 1);
     stop_broker(f, SIGTERM);
     start_broker(f);
-    expect(a, 2);
-    assert_int_equal(describe(f, "risk").dead, 1);
+    expect(a, 1);
+    assert_int_equal(describe(f, "risk").dead, 0);
 }
 
 /* A memory topic ends with its broker's orderly stop, and its groups begin anew with it. */
@@ -117,13 +120,183 @@ static void test_memory_topic(void **state)
     assert_int_equal(describe(f, "risk").max_deliveries, 7);
 }
 
+/* It was given out as often as it may be; whether it was dealt with the broker cannot know. */
+static void test_a_stop_delivers_nothing_beyond_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 2, NULL);
+    publish(f, "t", 1, 3);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message = expect(a, 1);
+    assert_int_equal(hermes_nack(a, &message), 0);
+    message = expect(a, 1);
+    assert_int_equal(hermes_deliveries(a, &message), 2);
+    expect(a, 2);
+    restart(f, SIGTERM);
+    message = expect(a, 2);
+    assert_int_equal(hermes_deliveries(a, &message), 2);
+    expect(a, 3);
+    assert_int_equal(describe(f, "risk").dead, 1);
+    restart(f, SIGTERM); /* and is counted once */
+    expect(a, 3);
+    assert_int_equal(describe(f, "risk").dead, 2);
+}
+
+/* The broker's exit code at an orderly stop. */
+static int stop_and_tell(struct fixture *f)
+{
+    int status = 0;
+    kill(f->broker, SIGTERM);
+    assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
+    f->broker = 0;
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* A directory where the record is to be written first: no record can be written any more. */
+static void forbid_record(struct fixture *f, const char *group, bool forbidden)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/data/topics/t/groups/%s~", f->home, group);
+    while ((forbidden ? mkdir(path, 0700) : rmdir(path)) != 0)
+        assert_int_equal(errno, EEXIST); /* one is being written */
+}
+
+/* Its page stays in shared memory, as a topic's window does, and the broker says that it could not do all. */
+static void test_a_record_that_cannot_be_written_loses_no_acks(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message = expect(a, 1), held = message;
+    forbid_record(f, "risk", true);
+    for (uint64_t i = 2; i <= 11; i++) {
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    assert_int_equal(stop_and_tell(f), 1);
+    forbid_record(f, "risk", false);
+    start_broker(f);
+    message = expect(a, 12);
+    assert_int_equal(describe(f, "risk").in_flight, 2);
+    assert_int_equal(hermes_ack(a, &held), 0); /* as after a crash: it is still its own */
+    assert_int_equal(hermes_ack(a, &message), 0);
+    restart(f, SIGTERM);
+    expect(a, 13);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
+/* What is told of before anything was read: where it begins. */
+static void test_where_a_group_stands_is_known_exactly(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_subscriber_t *reader;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &reader), 0);
+    assert_int_equal(hermes_seek_sequence(reader, 50), 0);
+    hermes_message_t fiftieth = expect(reader, 50);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_END};
+    assert_int_equal(hermes_group_create(f->client, "t", "end", &options), 0);
+    assert_int_equal(describe(f, "end").last_sequence, 100);
+    options.from = HERMES_FROM_POSITION;
+    options.position = fiftieth.position;
+    assert_int_equal(hermes_group_create(f->client, "t", "middle", &options), 0);
+    assert_int_equal(describe(f, "middle").last_sequence, 49);
+    options.durable = 1;
+    assert_int_equal(hermes_group_create(f->client, "t", "durable", &options), 0);
+    assert_int_equal(describe(f, "durable").last_sequence, 49);
+    options.from = HERMES_FROM_FIRST;
+    assert_int_equal(hermes_group_alter(f->client, "t", "middle", HERMES_GROUP_POSITION, &options), 0);
+    assert_int_equal(describe(f, "middle").last_sequence, 0);
+    options.from = HERMES_FROM_END;
+    assert_int_equal(hermes_group_alter(f->client, "t", "middle", HERMES_GROUP_POSITION, &options), 0);
+    assert_int_equal(describe(f, "middle").last_sequence, 100);
+    restart(f, SIGTERM);
+    assert_int_equal(describe(f, "middle").last_sequence, 100);
+    assert_int_equal(describe(f, "durable").last_sequence, 49);
+    assert_int_equal(describe(f, "middle").lost, 0);
+}
+
+/* A position is where a message begins, or the end. */
+static void test_a_position_within_a_message_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char large[1000] = {0};
+    make_topic(f, "t", false);
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(hermes_publish(publisher, large, sizeof large, NULL), 0);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_POSITION, .position = 1088};
+    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+    assert_int_equal(describe(f, "risk").last_sequence, 1);
+    options.position += 64;
+    assert_int_equal(hermes_group_create(f->client, "t", "other", &options), HERMES_EINVALID);
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options),
+                     HERMES_EINVALID);
+}
+
+/* What a member did with a message before a reset, or an orderly stop, says nothing about what it does with
+ * it now. */
+static void test_a_claim_of_before_a_reset_is_over(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held = expect(a, 1), again;
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    again = expect(a, 1);
+    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_nack(a, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(a, &again), 0);
+    held = expect(a, 2);
+    restart(f, SIGTERM);
+    again = expect(a, 2);
+    assert_int_equal(hermes_nack(a, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(a, &again), 0);
+}
+
+/* A member that dies with its broker, and its line in a new page that another takes: what it says late is of
+ * another claim. */
+static void test_a_stale_nack_gives_up_nobody_elses_claim(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 200000000, 0, NULL);
+    publish(f, "t", 1, 2);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other);
+    hermes_message_t stale = expect(a, 1);
+    restart(f, SIGKILL); /* a does not come back within a lease */
+    hermes_subscriber_t *b = join(f->client);
+    hermes_message_t message = expect(b, 2);
+    assert_int_equal(hermes_ack(b, &message), 0);
+    expect(b, 1);
+    hermes_client_t *third = another();
+    hermes_subscriber_t *c = join(third); /* on the line that a had */
+    assert_int_equal(hermes_nack(a, &stale), HERMES_EEXPIRED);
+    expect_nothing(c);
+    hermes_disconnect(third);
+    hermes_disconnect(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_killed_broker),  TEST(test_member_dies_with_the_broker),
-        TEST(test_stopped_broker), TEST(test_a_stop_delivers_nothing_beyond_the_limit),
+        TEST(test_killed_broker),
+        TEST(test_member_dies_with_the_broker),
+        TEST(test_stopped_broker),
+        TEST(test_a_stop_is_no_failure),
         TEST(test_memory_topic),
+        TEST(test_a_stop_delivers_nothing_beyond_the_limit),
+        TEST(test_a_record_that_cannot_be_written_loses_no_acks),
+        TEST(test_where_a_group_stands_is_known_exactly),
+        TEST(test_a_position_within_a_message_is_refused),
+        TEST(test_a_claim_of_before_a_reset_is_over),
+        TEST(test_a_stale_nack_gives_up_nobody_elses_claim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

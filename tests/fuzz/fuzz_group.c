@@ -33,7 +33,8 @@ static void restore(const struct group_record *record)
     struct group_page *page = new_page(record->slots);
     group_page_init(page, record->slots, record->topic_id, record->page_id, record->floor,
                     record->dead_letter);
-    group_record_restore(record, page, record->slots - 1, record->cursor);
+    group_record_restore(record, page, record->slots - 1,
+                         (struct group_place){record->cursor, record->cursor_sequence});
     (void)group_advance(page, record->slots - 1);
     free(page);
 }

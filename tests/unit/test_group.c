@@ -552,7 +552,7 @@ static void test_record(void **state)
     assert_int_equal(read.page_id, 9);
 
     struct group_page *other = new_page(0, 3, "dead");
-    group_record_restore(&read, other, MASK, 960); /* the log lost its end */
+    group_record_restore(&read, other, MASK, (struct group_place){960, 15}); /* the log lost its end */
     assert_int_equal(atomic_load(&other->floor), 256);
     assert_int_equal(group_start(&a), 1280);
     struct group_member c = new_member(other, 0, false);

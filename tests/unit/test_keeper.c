@@ -1,0 +1,186 @@
+/* The keeper with a clock of the test's own: when a claim is given up, and a line. */
+#include "test.h"
+
+#include <sys/mman.h>
+
+#include "broker/keeper.h"
+
+enum { SLOTS = GROUP_SLOTS_MIN, MASK = SLOTS - 1 };
+static const uint64_t lease = 8000000, step = 1000000;
+
+struct bench {
+    char directory[32];
+    struct kept kept;
+    struct group_page *page;
+    struct group_member member;
+    uint64_t now;
+};
+
+static int begin(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    strcpy(b->directory, "/tmp/hermes-test-XXXXXX");
+    assert_non_null(mkdtemp(b->directory));
+    b->page = mmap(NULL, group_page_bytes(SLOTS), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(b->page != MAP_FAILED);
+    group_page_init(b->page, SLOTS, 7, 1, 0, "");
+    group_give_line(b->page, 3, 5);
+    assert_int_equal(group_member_init(&b->member, b->page, group_page_bytes(SLOTS), 3, 5, false), 0);
+    b->now = 1000000000;
+    b->kept.page = b->page;
+    b->kept.mask = MASK;
+    b->kept.settings = (struct group_record){.slots = SLOTS, .lease_ns = lease};
+    b->kept.grace_ns = 2 * lease;
+    snprintf(b->kept.path, sizeof b->kept.path, "%s/record", b->directory);
+    *state = b;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct bench *b = *state;
+    kept_release(&b->kept);
+    munmap(b->page, group_page_bytes(SLOTS));
+    test_remove(b->directory);
+    free(b);
+    return 0;
+}
+
+static void claim(struct bench *b, uint64_t position)
+{
+    assert_int_equal(group_claim(&b->member, position), GROUP_MINE);
+    group_passed(&b->member, position + 64, position / 64 + 1);
+}
+
+static enum group_state state_of(struct bench *b, uint64_t position)
+{
+    return group_state_of(atomic_load(&b->page->slot[position / 64]));
+}
+
+/* Eight looks a lease. */
+static void look_for(struct bench *b, uint64_t ns)
+{
+    for (uint64_t until = b->now + ns; b->now < until; b->now += step)
+        (void)kept_look(&b->kept, b->now);
+}
+
+static void renew(struct bench *b, uint64_t position)
+{
+    assert_int_equal(group_renew(&b->member, position, group_first_claim(&b->member)), 0);
+}
+
+static void test_a_lease_runs_out(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&b->kept.attended[3], true);
+    claim(b, 0);
+    look_for(b, lease);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    look_for(b, 2 * step);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
+    assert_int_equal(atomic_load(&b->page->expired), 1);
+}
+
+/* However often it was renewed between two looks. */
+static void test_any_number_of_renewals_counts(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&b->kept.attended[3], true);
+    claim(b, 0);
+    for (int times = 1; times <= 9; times++) {
+        look_for(b, lease - step);
+        for (int i = 0; i < times; i++)
+            renew(b, 0);
+        look_for(b, step);
+        assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    }
+    assert_int_equal(atomic_load(&b->page->expired), 0);
+}
+
+/* After a crash of the broker: a member that renews is alive, though it has not greeted. */
+static void test_who_renews_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    claim(b, 0);
+    claim(b, 64);
+    b->kept.since_ns = b->now;
+    for (int i = 0; i < 20; i++) {
+        look_for(b, lease / 2);
+        renew(b, 0);
+    }
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    assert_int_equal(state_of(b, 64), GROUP_CLAIMED); /* nor is anything else taken from it */
+    assert_int_equal(atomic_load(&b->page->members[3].id), 5);
+    atomic_store(&b->kept.attended[3], true); /* it greets */
+    look_for(b, 2 * step);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    assert_int_equal(state_of(b, 64), GROUP_AVAILABLE);
+    assert_int_equal(atomic_load(&b->page->expired), 1);
+}
+
+/* So is who claims. */
+static void test_who_claims_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    b->kept.since_ns = b->now;
+    for (uint64_t i = 0; i < 20; i++) {
+        look_for(b, lease / 2);
+        claim(b, i * 64);
+    }
+    assert_int_equal(atomic_load(&b->page->members[3].id), 5);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+}
+
+static void test_who_is_not_heard_of_is_gone(void **state)
+{
+    struct bench *b = *state;
+    claim(b, 0);
+    b->kept.since_ns = b->now;
+    look_for(b, lease);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    look_for(b, 2 * step);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
+    assert_int_equal(atomic_load(&b->page->members[3].id), 0);
+    assert_int_equal(b->kept.since_ns, 0); /* nobody else is waited for */
+}
+
+/* It has no lease: it is waited for as the publisher of a topic is. */
+static void test_the_holder_of_a_durable_subscription_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    b->kept.mask = 0;
+    b->kept.settings.slots = 0;
+    b->kept.since_ns = b->now;
+    look_for(b, 2 * lease);
+    assert_int_equal(atomic_load(&b->page->members[3].id), 5);
+    look_for(b, 2 * step);
+    assert_int_equal(atomic_load(&b->page->members[3].id), 0);
+}
+
+/* A quiet group with somebody to wait for is looked at again in time, and one without is left alone. */
+static void test_it_looks_again_in_time(void **state)
+{
+    struct bench *b = *state;
+    b->kept.mask = 0;
+    b->kept.settings.slots = 0;
+    (void)kept_look(&b->kept, b->now);
+    assert_int_equal(kept_look(&b->kept, b->now), TASK_WHEN_RUNG);
+    b->kept.since_ns = b->now;
+    uint64_t due = kept_look(&b->kept, b->now);
+    assert_true(due > b->now && due <= b->now + b->kept.grace_ns);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        TEST(test_a_lease_runs_out),
+        TEST(test_any_number_of_renewals_counts),
+        TEST(test_who_renews_is_waited_for),
+        TEST(test_who_claims_is_waited_for),
+        TEST(test_who_is_not_heard_of_is_gone),
+        TEST(test_the_holder_of_a_durable_subscription_is_waited_for),
+        TEST(test_it_looks_again_in_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
