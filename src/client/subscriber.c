@@ -19,6 +19,7 @@ static int away(int rc)
 
 /* So long a broker that came back may take to answer a greeting, and then it is left alone. */
 static const uint64_t greeting_ns = 20000000, greet_again_ns = 1000000000;
+static const uint64_t look_again_ns = 1000000;
 
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
@@ -91,6 +92,15 @@ static bool is_plain(const struct hermes_subscriber *s)
     return !s->push_back && s->member == NULL;
 }
 
+/* Who knows us by now: the broker at the other end of this connection. */
+static void note_greeting(struct hermes_subscriber *s)
+{
+    s->connection = s->client->channel.connected;
+    s->instance = (uint32_t)(status_load_seal(s->reader.status) >> 32);
+    if (!channel_is_up(&s->client->channel))
+        s->instance--; /* that may be its successor's, who does not */
+}
+
 /* Opens the topic and fills in *s but for the client's list. */
 static int attach(struct hermes_subscriber *s, enum reader_verify verify)
 {
@@ -115,6 +125,8 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
                          (struct reader_source){open_window, open_segment, s}, verify);
         if (rc < 0)
             client->error = s->reader.error;
+        else
+            note_greeting(s);
         const struct status *status = s->status_map.address;
         if (rc == HERMES_ECLOSED && atomic_load(&status->state) == STATE_CLOSED)
             rc = error_set(&client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
@@ -277,8 +289,12 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     struct wire_subscriber opened;
     struct map doorbell = {0};
     uint64_t now = clock_monotonic_ns();
-    if (now < s->greet_ns)
+    if (now < s->greet_ns || client_ensure(s->client) < 0)
         return;
+    if (s->client->channel.connected == s->connection) { /* the former broker's end is not seen yet */
+        s->greet_ns = now + look_again_ns;
+        return;
+    }
     if (request_open(s, &opened, now + greeting_ns) < 0) { /* it does not run: messages come without it */
         s->greet_ns = clock_monotonic_ns() + greet_again_ns;
         return;
@@ -292,7 +308,8 @@ void subscriber_greet_again(struct hermes_subscriber *s)
         map_release(&doorbell);
         s->handle = opened.handle;
         subscriber_close_handle(s);
-        s->reader.owner_changed = same;
+        if (!same)
+            note_greeting(s);
         return;
     }
     map_release(&s->doorbell_map);
@@ -300,6 +317,7 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     s->reader.doorbell = doorbell.address;
     s->handle = opened.handle;
     s->reader.owner_changed = false;
+    note_greeting(s);
 }
 
 /* ---- reading ---- */
@@ -360,8 +378,7 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
         return rc;
     uint64_t start = clock_monotonic_ns(), waited = 0;
     while (waited < timeout_ns) {
-        if (s->reader.owner_changed)
-            subscriber_greet_again(s);
+        subscriber_greet_if_due(s);
         if (rc == HERMES_EDISCONNECTED || is_away(s)) {
             struct timespec pause = {0, 1000000}; /* no broker: there is nothing to sleep on */
             clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
@@ -395,8 +412,7 @@ int hermes_subscriber_arm(hermes_subscriber_t *s)
     int rc = hermes_subscriber_fd(s);
     if (rc < 0)
         return rc;
-    if (s->reader.owner_changed)
-        subscriber_greet_again(s);
+    subscriber_greet_if_due(s);
     if (s->late != 0)
         return 1;
     if (s->starved || is_away(s)) {

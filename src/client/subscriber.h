@@ -1,6 +1,7 @@
 /*
- * A subscriber, as the files that make one up see it: subscriber.c opens, reads and waits; member.c does what
- * the members of groups and durable subscriptions do besides.
+ * A subscriber, as the files that make one up see it: subscriber.c opens, reads and waits. Members of groups
+ * and holders of durable subscriptions have a place in a page besides (member.c); what they do with messages
+ * is in claims.c and durable.c.
  */
 #ifndef CLIENT_SUBSCRIBER_H
 #define CLIENT_SUBSCRIBER_H
@@ -23,12 +24,14 @@ struct member {
     bool no_room;  /* too much is in flight: there is nothing to do but for who has news */
     bool holds;    /* HERMES_ACK_AUTO: the message given out last is done when the next is asked for */
     uint64_t held; /* its position; of a durable subscription, that behind it */
-    uint16_t held_claim;
-    uint16_t pending_claim;
+    uint16_t held_claim, pending_claim;
+    uint16_t claim; /* of a durable subscription: what all its messages carry */
     uint64_t held_sequence;
     bool pending; /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
-    uint64_t gap_after; /* the sequence after which messages were lost; 0: nothing outstanding */
+    bool in_gap;        /* messages are gone, and it is not known yet how many */
+    uint64_t gap_from;  /* where it began */
+    uint64_t gap_after; /* the sequence before it; UINT64_MAX: not known, and not counted */
 };
 
 struct hermes_subscriber {
@@ -49,7 +52,9 @@ struct hermes_subscriber {
     uint64_t topic_id;
     uint32_t handle;
     uint64_t spin_ns;
-    uint64_t greet_ns; /* a new broker is not greeted before */
+    uint32_t instance;   /* of the broker that knows us; that of the log says which there is */
+    uint64_t connection; /* to it: channel.connected */
+    uint64_t greet_ns;   /* a new broker is not greeted before */
     struct map status_map, doorbell_map;
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
     bool starved;              /* the last message wants a broker, and none is there */
@@ -62,12 +67,18 @@ void subscriber_free(struct hermes_subscriber *s);
 int subscriber_failed(struct hermes_subscriber *s, int rc);
 /* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: no broker is there. */
 int subscriber_attach_again(struct hermes_subscriber *s);
-/* A restarted broker has taken the log up: only the session is new. */
+/* A restarted broker has taken the log up: only the session is new. Not more often than client_ensure()
+ * tries. */
 void subscriber_greet_again(struct hermes_subscriber *s);
-/* The same for who never waits: not more often than client_ensure() tries. */
+/* Is the broker another than the one that knows us? Whatever a member does, wherever it reads: what a broker
+ * does not hear of for a lease is others'. */
+static inline bool subscriber_is_due(const struct hermes_subscriber *s)
+{
+    return (uint32_t)(status_load_seal(s->reader.status) >> 32) != s->instance;
+}
 static inline void subscriber_greet_if_due(struct hermes_subscriber *s)
 {
-    if (__builtin_expect(s->reader.owner_changed, 0) && client_ensure(s->client) == 0)
+    if (__builtin_expect(subscriber_is_due(s), 0))
         subscriber_greet_again(s);
 }
 void subscriber_close_handle(struct hermes_subscriber *s);
@@ -81,6 +92,15 @@ void member_request(const struct member *member, struct wire_subscriber_open *re
 int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened);
 /* The reader goes to where the group stands. */
 int member_start(struct hermes_subscriber *s);
+void member_start_at(struct reader *reader, uint64_t position);
+/* The group was reset, the broker stopped, or took us for dead: begins anew as another member. 0: perhaps not
+ * yet (member_is_current()). */
+int member_join_again(struct hermes_subscriber *s);
+/* The reader, which expected that sequence (0: any) at position, was told rc. What cannot be read is passed
+ * over once, by one member, who is told, and counts it: at once if it is known how much it is. */
+int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t sequence, int rc);
+/* Else with the first message behind it. */
+void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence);
 /* Has the group still this page, and this line for us? */
 bool member_is_current(const struct member *member);
 int member_poll(struct hermes_subscriber *s, hermes_message_t *message);
@@ -90,5 +110,10 @@ bool member_ready(const struct hermes_subscriber *s);
 bool member_park(struct hermes_subscriber *s, struct futex_word words[2], unsigned *count);
 /* As reader_wait(). */
 int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_ns);
+
+/* Of claims.c and durable.c. */
+int claims_poll(struct hermes_subscriber *s, hermes_message_t *message);
+int durable_poll(struct hermes_subscriber *s, hermes_message_t *message);
+int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message);
 
 #endif

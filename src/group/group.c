@@ -159,7 +159,6 @@ static bool claim_again(struct group_member *member, uint64_t at, uint16_t *clai
                                group_state_of(member->claims));
     if (!swap(slot, &word, mine))
         return false; /* another took it */
-    atomic_fetch_add_explicit(&member->page->redelivered, 1, memory_order_relaxed);
     *claim = group_claim_of(mine);
     return true;
 }
@@ -331,6 +330,33 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line)
             (void)group_give_up(page, mask, at, word);
     }
     group_tell(page);
+}
+
+/* How many of the messages between two positions somebody had. */
+static uint64_t count_words(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to)
+{
+    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire), count = 0;
+    uint64_t end = floor + ((mask + 1) << 6);
+    for (uint64_t at = from > floor ? from : floor; at < to && at < end; at += 64)
+        count += group_is_of(atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire), at);
+    return count;
+}
+
+uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to, uint64_t after,
+                        uint64_t last)
+{
+    /* Who raises it counts what lies between; the counter is for people. */
+    uint64_t counted = atomic_load_explicit(&page->lost_through, memory_order_relaxed);
+    do
+        if (last <= counted || last <= after)
+            return 0;
+    while (!atomic_compare_exchange_weak_explicit(&page->lost_through, &counted, last, memory_order_relaxed,
+                                                  memory_order_relaxed));
+    uint64_t gone = last - (counted > after ? counted : after);
+    uint64_t taken = counted > after || mask == 0 ? 0 : count_words(page, mask, from, to);
+    gone -= taken < gone ? taken : gone;
+    atomic_fetch_add_explicit(&page->lost, gone, memory_order_relaxed);
+    return gone;
 }
 
 bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)

@@ -101,7 +101,7 @@ struct group_page {
 
     _Alignas(64) _Atomic uint64_t floor;
 
-    _Alignas(64) _Atomic uint64_t redelivered; /* claims that were not the first */
+    _Alignas(64) _Atomic uint64_t redelivered; /* handed out, and not for the first time */
     _Atomic uint64_t expired;                  /* leases that ran out */
     _Atomic uint64_t dead;                     /* messages that reached the limit */
     _Atomic uint64_t lost;                     /* gone before they were done: overwritten, removed, damaged */
@@ -312,6 +312,14 @@ void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, vo
 /* A claim becomes available, or dead, provided that its word still is this one; true if it was. Then tell.
  * Without a dead-letter topic what is dead is done. */
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
+
+/*
+ * Of messages that nobody had and that are gone: those behind sequence `after`, which ends at position from,
+ * up to sequence last, which ends at position to, but for what was claimed there. Each is counted once,
+ * whoever finds out, and how often. Returns how many are new.
+ */
+uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to, uint64_t after,
+                        uint64_t last);
 
 /* A member is gone: gives up all that was claimed by that line. */
 void group_leave(struct group_page *page, uint64_t mask, unsigned line);

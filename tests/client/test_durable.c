@@ -55,6 +55,68 @@ static void test_durable(void **state)
     assert_int_equal(hermes_group_delete(f->client, "t", "n"), 0);
 }
 
+/* What an ack said was done stays done; an ack of what is behind it already changes nothing. */
+static void test_acks_say_how_far_all_is_done(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t held[11];
+    for (unsigned i = 1; i <= 6; i++)
+        held[i] = expect(s, i);
+    assert_int_equal(hermes_ack(s, &held[5]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, 5);
+    assert_int_equal(hermes_ack(s, &held[1]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, 5);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    expect(s, 6);
+}
+
+/* Its broker has written down where it stands: what is acked then is not in it, and not told to be. */
+static void test_acks_after_an_orderly_stop_are_expired(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t held[6];
+    for (unsigned i = 1; i <= 5; i++)
+        held[i] = expect(s, i);
+    assert_int_equal(hermes_ack(s, &held[2]), 0);
+    stop_broker(f, SIGTERM);
+    for (unsigned i = 1; i <= 5; i++)
+        assert_int_equal(hermes_ack(s, &held[i]), HERMES_EEXPIRED);
+    start_broker(f);
+    expect(s, 3);
+    for (unsigned i = 1; i <= 5; i++) /* of the former place */
+        assert_int_equal(hermes_ack(s, &held[i]), HERMES_EEXPIRED);
+    expect(s, 4);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    expect(s, 3);
+}
+
+static void test_acks_after_a_reset_are_expired(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t held[6];
+    for (unsigned i = 1; i <= 5; i++)
+        held[i] = expect(s, i);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+    assert_int_equal(hermes_ack(s, &held[5]), HERMES_EEXPIRED); /* before it knows */
+    expect(s, 1);
+    assert_int_equal(hermes_ack(s, &held[5]), HERMES_EEXPIRED); /* and after */
+    hermes_message_t never = {.position = 64};
+    assert_int_equal(hermes_ack(s, &never), HERMES_EINVALID);
+    expect(s, 2);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    expect(s, 1);
+}
+
 /* Whoever asks next, over another connection, finds the place free. */
 static void test_a_disconnected_holder_leaves_its_place(void **state)
 {
@@ -92,6 +154,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_durable),
+        TEST(test_acks_say_how_far_all_is_done),
+        TEST(test_acks_after_an_orderly_stop_are_expired),
+        TEST(test_acks_after_a_reset_are_expired),
         TEST(test_a_disconnected_holder_leaves_its_place),
         TEST(test_the_place_of_who_died_with_the_broker_is_free),
     };

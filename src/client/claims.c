@@ -1,0 +1,228 @@
+/* The messages of a group's members: which one is next, and what becomes of it. */
+#include "client/subscriber.h"
+
+#include <inttypes.h>
+
+/* ---- where to read ---- */
+
+/* The sequence of the message at position, for who comes there from elsewhere; 0: not known. What stands in a
+ * window whose epoch is over may be of a lap before. */
+static uint64_t peek_sequence(const struct reader *reader, uint64_t position)
+{
+    hermes_header_t header;
+    uint64_t bytes;
+    if (reader->in_store || window_poll(reader->data, reader->mask, position, &header, &bytes) != POLL_DATA ||
+        !window_still_there(reader->window, position))
+        return 0;
+    return status_load_seal(reader->status) == reader->seal ? header.sequence : 0;
+}
+
+static void hop(struct reader *reader, uint64_t position)
+{
+    reader_hop(reader, position, peek_sequence(reader, position));
+}
+
+/* ---- messages that come again ---- */
+
+/* Reads the message at position, wherever the reader is otherwise. 1: *message. */
+static int fetch(struct hermes_subscriber *s, uint64_t position, hermes_message_t *message)
+{
+    struct reader *reader = &s->reader;
+    uint64_t saved_position = reader->position, saved_sequence = reader->sequence;
+    bool in_store = reader->in_store;
+    member_start_at(reader, position);
+    int rc = reader_poll(reader, message);
+    reader_hop(reader, saved_position, saved_sequence);
+    reader->in_store = in_store;
+    return rc == 1 && message->position != position ? HERMES_EGONE : rc;
+}
+
+/* A claim that came to nothing: overwritten, removed by retention, damaged. Counted by who makes it done. */
+static int give_up_reading(struct hermes_subscriber *s, uint64_t position, uint16_t claim, int rc)
+{
+    struct member *m = s->member;
+    if (group_ack(&m->group, position, claim) == 0) {
+        atomic_fetch_add_explicit(&m->page->lost, 1, memory_order_relaxed);
+        s->reader.lost++;
+    }
+    return subscriber_failed(s, rc);
+}
+
+/* Reading may have taken long: is it still ours? Its lease begins now. What was claimed by being done is
+ * nobody else's, unless there is another page by now. */
+static bool still_ours(struct member *m, uint64_t position, uint16_t claim)
+{
+    return m->group.at_most_once ? group_is_open(m->page) : group_renew(&m->group, position, claim) == 0;
+}
+
+/* One that was claimed again. 1: *message; 0: nothing came of it. */
+static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t claim,
+                      hermes_message_t *message)
+{
+    struct member *m = s->member;
+    int rc = fetch(s, position, message);
+    m->pending = rc == 0 || rc == HERMES_EDISCONNECTED;
+    m->pending_at = position;
+    m->pending_claim = claim;
+    if (m->pending || rc == HERMES_ECLOSED) /* the page goes with the log: the next one will have it */
+        return rc < 0 ? subscriber_failed(s, rc) : rc;
+    if (rc < 0)
+        return give_up_reading(s, position, claim, rc);
+    if (!still_ours(m, position, claim))
+        return 0;
+    atomic_fetch_add_explicit(&m->page->redelivered, 1, memory_order_relaxed);
+    message->claim = claim;
+    return 1;
+}
+
+/* What the notice may be about. 1: *message; 0: go on with what is new; HERMES_EAGAIN: look again. */
+static int look_at_news(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    struct member *m = s->member;
+    while (group_has_news(&m->group) || m->pending) {
+        if (!member_is_current(m)) {
+            int rc = member_join_again(s);
+            return rc < 0 || !member_is_current(m) ? rc : HERMES_EAGAIN;
+        }
+        uint64_t position = m->pending_at;
+        uint16_t claim = m->pending_claim;
+        if (!m->pending && !group_again(&m->group, &position, &claim))
+            break;
+        int rc = take_again(s, position, claim, message);
+        if (rc != 0 || m->pending)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- messages that nobody had ---- */
+
+static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    struct member *m = s->member;
+    struct reader *reader = &s->reader;
+    for (;;) {
+        uint64_t start = group_start(&m->group);
+        if (__builtin_expect(reader->position < start, 0))
+            hop(reader, start);
+        uint64_t position = reader->position, sequence = reader->sequence;
+        int rc = reader_poll(reader, message);
+        if (__builtin_expect(rc == HERMES_EGONE, 0) && (start = group_start(&m->group)) > position) {
+            reader->gap_from = 0; /* this member was overtaken; the group was not */
+            hop(reader, start);
+            continue;
+        }
+        if (rc <= 0)
+            return rc < 0 ? member_pass_over(s, position, sequence, rc) : 0;
+        if (__builtin_expect(m->in_gap, 0))
+            member_end_gap(s, message->position, message->sequence);
+        enum group_claim claim = group_claim(&m->group, message->position);
+        if (__builtin_expect(claim == GROUP_NO_ROOM, 0)) {
+            hop(reader, message->position);
+            m->no_room = true;
+            return 0;
+        }
+        group_passed(&m->group, reader->position, message->sequence);
+        if (claim == GROUP_MINE) {
+            if (m->group.at_most_once && !group_is_open(m->page))
+                return 0; /* it may be another's, by way of the next page */
+            message->claim = group_first_claim(&m->group);
+            return 1;
+        }
+    }
+}
+
+static void ack_held(struct member *m)
+{
+    m->holds = false;
+    (void)group_ack(&m->group, m->held, m->held_claim);
+}
+
+int claims_poll(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    struct member *m = s->member;
+    if (m->holds)
+        ack_held(m);
+    m->no_room = false;
+    subscriber_greet_if_due(s);
+    int rc = 0;
+    if (__builtin_expect(group_has_news(&m->group) || m->pending, 0)) {
+        do
+            rc = look_at_news(s, message);
+        while (rc == HERMES_EAGAIN);
+        if (rc == 0 && (m->pending || !member_is_current(m)))
+            return 0;
+    }
+    if (rc == 0)
+        rc = poll_new(s, message);
+    if (rc == 1) {
+        m->held = message->position;
+        m->held_claim = message->claim;
+        m->holds = m->ack == HERMES_ACK_AUTO;
+    }
+    return rc;
+}
+
+/* ---- acknowledging ---- */
+
+/* The member of a group that this subscriber is, after a greeting if a new broker is there: what it does not
+ * hear of, it gives to others. */
+static struct member *member_of(hermes_subscriber_t *s)
+{
+    struct member *m = s->member;
+    if (m == NULL || m->durable) {
+        error_set(&s->client->error, HERMES_EINVALID, "this subscriber of topic '%s' is in no group",
+                  s->topic);
+        return NULL;
+    }
+    subscriber_greet_if_due(s);
+    return m;
+}
+
+static int failed(hermes_subscriber_t *s, const hermes_message_t *message, int rc)
+{
+    return error_set(&s->client->error, rc, "message %" PRIu64 " of topic '%s'", message->sequence, s->topic);
+}
+
+/* Asking for the next message does not ack what was just spoken of. */
+static int told(hermes_subscriber_t *s, const hermes_message_t *message, int rc)
+{
+    struct member *m = s->member;
+    if (m->holds && m->held == message->position && m->held_claim == message->claim)
+        m->holds = false;
+    return rc < 0 ? failed(s, message, rc) : rc;
+}
+
+int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
+{
+    struct member *m = s->member;
+    if (m != NULL && m->durable) {
+        int rc = durable_ack(s, message);
+        return rc < 0 ? failed(s, message, rc) : rc;
+    }
+    m = member_of(s);
+    return m == NULL ? HERMES_EINVALID
+                     : told(s, message, group_ack(&m->group, message->position, message->claim));
+}
+
+int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
+{
+    struct member *m = member_of(s);
+    return m == NULL ? HERMES_EINVALID
+                     : told(s, message, group_nack(&m->group, message->position, message->claim));
+}
+
+int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
+{
+    struct member *m = member_of(s);
+    if (m == NULL)
+        return HERMES_EINVALID;
+    int rc = group_renew(&m->group, message->position, message->claim);
+    return rc < 0 ? failed(s, message, rc) : rc;
+}
+
+unsigned hermes_deliveries(const hermes_subscriber_t *s, const hermes_message_t *message)
+{
+    const struct member *m = s->member;
+    return m == NULL || m->durable ? 1 : group_deliveries(&m->group, message->position);
+}

@@ -1,0 +1,59 @@
+/* Durable subscriptions: one holder at a time, and a floor below which all is done. */
+#include "client/subscriber.h"
+
+static void raise(_Atomic uint64_t *word, uint64_t to)
+{
+    uint64_t before = atomic_load_explicit(word, memory_order_relaxed);
+    while (before < to && !atomic_compare_exchange_weak(word, &before, to))
+        ;
+}
+
+/* All before end is done. Nothing takes that back, and an older ack changes nothing. */
+static int done_to(struct member *m, uint64_t end, uint64_t sequence)
+{
+    if (atomic_load_explicit(&m->page->floor, memory_order_relaxed) < end) {
+        raise(&m->page->cursor_sequence, sequence);
+        raise(&m->page->floor, end);
+    }
+    /* After it: pairs with the broker, who ends the page before it looks where that stands (group.h). */
+    return group_is_open(m->page) && atomic_load(&m->page->members[0].id) == m->id ? HERMES_OK
+                                                                                   : HERMES_EEXPIRED;
+}
+
+int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
+{
+    struct member *m = s->member;
+    subscriber_greet_if_due(s);
+    if (message->claim == 0)
+        return HERMES_EINVALID;
+    if (message->claim != m->claim || !member_is_current(m)) /* it says nothing of how the place stands now */
+        return HERMES_EEXPIRED;
+    m->holds &= m->held != message->position + hermes_frame_bytes(message->length);
+    return done_to(m, message->position + hermes_frame_bytes(message->length), message->sequence);
+}
+
+int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    struct member *m = s->member;
+    struct reader *reader = &s->reader;
+    subscriber_greet_if_due(s);
+    if (m->holds && member_is_current(m))
+        (void)done_to(m, m->held, m->held_sequence);
+    m->holds = false;
+    if (__builtin_expect(!member_is_current(m), 0)) {
+        int rc = member_join_again(s);
+        if (rc < 0 || !member_is_current(m))
+            return rc;
+    }
+    uint64_t position = reader->position, sequence = reader->sequence;
+    int rc = reader_poll(reader, message);
+    if (rc <= 0)
+        return rc < 0 ? member_pass_over(s, position, sequence, rc) : 0;
+    if (__builtin_expect(m->in_gap, 0))
+        member_end_gap(s, message->position, message->sequence);
+    m->held = reader->position;
+    m->held_sequence = message->sequence;
+    m->holds = m->ack == HERMES_ACK_AUTO;
+    message->claim = m->claim;
+    return 1;
+}

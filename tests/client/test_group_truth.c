@@ -1,0 +1,309 @@
+/* What the members of groups are told is true: over restarts, resets, changes of the publisher, and when
+ * messages are gone. */
+#include "members.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+static void ack_all(hermes_subscriber_t *member, uint64_t first, uint64_t last)
+{
+    for (uint64_t i = first; i <= last; i++) {
+        hermes_message_t message = expect(member, i);
+        assert_int_equal(hermes_ack(member, &message), 0);
+    }
+}
+
+/* The window of the former epoch is no more, and where it was lapped old frames stand in it. */
+static void test_who_was_passed_in_another_epoch_reads_on(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    enum { LAPS = 10000 }; /* of 4,096 messages */
+    make_group(f, 0, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    publish(f, "t", 1, LAPS);
+    ack_all(a, 1, LAPS);
+    expect_nothing(a);
+    publish(f, "t", LAPS + 1, LAPS + 400);
+    ack_all(b, LAPS + 1, LAPS + 300);
+    ack_all(a, LAPS + 301, LAPS + 400);
+    assert_int_equal(describe(f, "risk").lost, 0);
+    hermes_disconnect(other);
+}
+
+/* ---- a broker that is killed ---- */
+
+static void renew_for(hermes_subscriber_t *member, const hermes_message_t *message, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        assert_int_equal(hermes_renew(member, message), 0);
+        nanosleep(&(struct timespec){0, 50000000}, NULL); /* the pace of its work */
+    }
+}
+
+static void test_who_renews_keeps_what_it_holds_over_a_crash(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 300000000, 0, NULL);
+    publish(f, "t", 1, 3);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held = expect(a, 1);
+    restart(f, SIGKILL);
+    renew_for(a, &held, 24); /* four leases */
+    assert_int_equal(hermes_ack(a, &held), 0);
+    assert_int_equal(describe(f, "risk").members, 1);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
+/* Who acks alone, and who reads what only the store has, sees neither seal nor window of the new one. */
+static void test_whatever_a_member_does_greets_a_new_broker(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish(f, "t", 1, 20000);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t first = expect(a, 1), second = expect(a, 2), third = expect(a, 3), message;
+    hermes_client_t *observer = another();
+    struct fixture seen = {.client = observer};
+    for (int way = 0; way < 4; way++) {
+        restart(f, SIGKILL);
+        assert_int_equal(hermes_ping(observer), 0);
+        assert_int_equal(describe(&seen, "risk").members, 0);
+        for (time_t start = time(NULL); describe(&seen, "risk").members == 0;) {
+            if (time(NULL) - start > PATIENCE)
+                fail_msg("way %d greets nobody", way);
+            if (way == 0)
+                assert_int_equal(hermes_renew(a, &third), 0);
+            else if (way == 1)
+                assert_int_equal(hermes_ack(a, &first), 0);
+            else if (way == 2)
+                (void)hermes_nack(a, &second);
+            else
+                assert_int_equal(hermes_poll(a, &message), 1);
+            sched_yield();
+        }
+        assert_int_equal(hermes_renew(a, &third), 0); /* the same line, the same claims */
+    }
+    hermes_disconnect(observer);
+}
+
+/* A line is another member's after a while; what its former holder says then is its own business. */
+static void test_a_former_holder_of_a_line_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 100000000, 0, NULL);
+    publish(f, "t", 1, 1);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t stale = expect(a, 1);
+    for (int i = 0; i < 2; i++) { /* the second time all lines are free, and given from the first on */
+        stop_broker(f, SIGKILL);
+        start_broker(f);
+        hermes_subscriber_t *b = join(other);
+        hermes_message_t message = expect(b, 1);
+        if (i == 1) {
+            hermes_group_options_t options = {.size = sizeof options, .lease_ns = 3600000000000u};
+            assert_int_equal(hermes_group_alter(other, "t", "risk", HERMES_GROUP_LEASE, &options), 0);
+            assert_int_equal(hermes_nack(a, &stale), HERMES_EEXPIRED);
+            assert_int_equal(hermes_renew(a, &stale), HERMES_EEXPIRED);
+            assert_int_equal(hermes_ack(a, &stale), HERMES_EEXPIRED);
+            assert_int_equal(hermes_ack(b, &message), 0);
+        }
+        hermes_subscriber_close(b);
+    }
+    hermes_disconnect(other);
+}
+
+/* What was claimed and could not be read, for the broker did not open it, is handed out only if it is still
+ * this member's. */
+static void test_a_claim_that_waited_for_a_broker_is_looked_at_again(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 1000000000, 0, NULL);
+    publish(f, "t", 1, 30000); /* two segments */
+    setenv("HERMES_REQUEST_TIMEOUT_MS", "50", 1);
+    hermes_client_t *other = another();
+    unsetenv("HERMES_REQUEST_TIMEOUT_MS");
+    hermes_subscriber_t *a = join(other), *b = join(f->client);
+    hermes_message_t first = expect(b, 1), message;
+    for (uint64_t i = 2; i <= 30000; i++) {
+        assert_int_equal(hermes_poll(a, &message), 1);
+        assert_int_equal(hermes_ack(a, &message), 0);
+        if (i % 100 == 0)
+            assert_int_equal(hermes_renew(b, &first), 0);
+    }
+    kill(f->broker, SIGSTOP);
+    assert_int_equal(hermes_nack(b, &first), 0);
+    int rc = hermes_poll(a, &message);
+    kill(f->broker, SIGCONT);
+    assert_int_equal(rc, HERMES_EDISCONNECTED);
+    first = expect(b, 1); /* once the lease has run out */
+    hermes_group_options_t options = {.size = sizeof options, .lease_ns = 3600000000000u};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_LEASE, &options), 0);
+    expect_nothing(a);
+    assert_int_equal(hermes_ack(b, &first), 0);
+    hermes_disconnect(other);
+}
+
+/* ---- after a reset ---- */
+
+static void test_what_was_held_before_a_reset_is_expired(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held[6], message;
+    for (unsigned i = 1; i <= 5; i++)
+        held[i] = expect(a, i);
+    hermes_group_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_POSITION, .position = held[3].position};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    for (int i = 0; i < 2; i++) { /* before it has seen the new page, and after */
+        for (unsigned j = 1; j <= 5; j++) {
+            assert_int_equal(hermes_ack(a, &held[j]), HERMES_EEXPIRED);
+            assert_int_equal(hermes_renew(a, &held[j]), HERMES_EEXPIRED);
+            assert_int_equal(hermes_nack(a, &held[j]), HERMES_EEXPIRED);
+        }
+        message = expect(a, 3 + (unsigned)i);
+    }
+    assert_int_equal(hermes_ack(a, &message), 0);
+    assert_int_equal(describe(f, "risk").in_flight, 1);
+}
+
+static void test_a_late_ack_of_a_dead_message_is_expired(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    for (int i = 0; i < 2; i++) { /* with a topic for them, and without */
+        make_group(f, 0, 1, i == 0 ? "letters" : NULL);
+        if (i == 0)
+            publish(f, "t", 1, 2);
+        hermes_subscriber_t *a = join(f->client);
+        hermes_message_t message = expect(a, 1);
+        assert_int_equal(hermes_nack(a, &message), 0);
+        assert_int_equal(hermes_ack(a, &message), HERMES_EEXPIRED);
+        expect(a, 2);
+        hermes_subscriber_close(a);
+        assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+    }
+}
+
+/* A broker that does not run keeps no member from its messages: nobody puts dead letters away while it polls.
+ */
+static void test_dead_letters_keep_nobody_waiting(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, "letters");
+    publish(f, "t", 1, 1);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message = expect(a, 1);
+    kill(f->broker, SIGSTOP);
+    assert_int_equal(hermes_nack(a, &message), 0);
+    int rc = hermes_wait(a, &message, blink_ns);
+    kill(f->broker, SIGCONT);
+    assert_int_equal(rc, 0);
+}
+
+/* ---- counters ---- */
+
+static uint64_t lost_by(hermes_subscriber_t *member)
+{
+    hermes_subscriber_counters_t counters = {.size = sizeof counters};
+    assert_int_equal(hermes_subscriber_describe(member, &counters), 0);
+    return counters.lost;
+}
+
+/* At once, not when the next message is read; each once, whoever finds out. */
+static void test_what_is_gone_is_counted_when_it_is_found(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    make_group(f, 0, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    enum { MANY = 20000 };
+    hermes_message_t message;
+    publish(f, "t", 1, MANY);
+    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE); /* before anybody had any */
+    uint64_t lost = describe(f, "risk").lost;
+    assert_int_equal(hermes_poll(b, &message), 1);
+    assert_int_equal(number_of(&message), lost + 1);
+    assert_int_equal(describe(f, "risk").lost, lost);
+    hermes_message_t held = message;
+    uint64_t last = number_of(&message);
+    for (; last < MANY - 100; last++)
+        ack_all(last % 2 ? a : b, last + 1, last + 1);
+    publish(f, "t", MANY + 1, 2 * MANY);
+    assert_int_equal(hermes_poll(b, &message), HERMES_EGONE); /* the second time */
+    uint64_t total = describe(f, "risk").lost;
+    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(total, lost + number_of(&message) - last - 1);
+    assert_int_equal(describe(f, "risk").lost, total);
+    assert_int_equal(lost_by(a) + lost_by(b), total);
+    assert_int_equal(hermes_ack(a, &message), 0);
+    assert_int_equal(hermes_nack(b, &held), 0); /* it is available, and cannot be read: one more */
+    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE);
+    assert_int_equal(describe(f, "risk").lost, total + 1);
+    assert_int_equal(describe(f, "risk").redelivered, 0); /* nobody got it again */
+    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(describe(f, "risk").lost, total + 1);
+    assert_int_equal(lost_by(a) + lost_by(b), total + 1);
+    hermes_disconnect(other);
+}
+
+/* The same of what retention takes away from those that are slower. */
+static void test_what_retention_takes_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    hermes_topic_options_t topic = {.size = sizeof topic,
+                                    .durability = HERMES_DURABILITY_ASYNC,
+                                    .window_bytes = 256 * 1024,
+                                    .segment_bytes = 1024 * 1024,
+                                    .keep_bytes = 1024 * 1024};
+    assert_int_equal(hermes_topic_create(f->client, "t", &topic), 0);
+    make_group(f, 0, 0, NULL);
+    hermes_subscriber_t *a = join(f->client);
+    publish(f, "t", 1, 10);
+    hermes_message_t held = expect(a, 1), message;
+    ack_all(a, 2, 10);
+    hermes_topic_info_t info = {.size = sizeof info};
+    uint64_t next = 11;
+    do { /* until the first segments are gone */
+        publish(f, "t", next, next + 19999);
+        next += 20000;
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    } while (info.first_position == 0);
+    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE);
+    uint64_t lost = describe(f, "risk").lost;
+    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(lost, number_of(&message) - 11);
+    assert_int_equal(lost_by(a), lost);
+    assert_int_equal(hermes_nack(a, &held), 0);
+    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE);
+    assert_int_equal(describe(f, "risk").lost, lost + 1);
+    assert_int_equal(lost_by(a), lost + 1);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_who_was_passed_in_another_epoch_reads_on),
+        TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
+        TEST(test_whatever_a_member_does_greets_a_new_broker),
+        TEST(test_a_former_holder_of_a_line_changes_nothing),
+        TEST(test_a_claim_that_waited_for_a_broker_is_looked_at_again),
+        TEST(test_what_was_held_before_a_reset_is_expired),
+        TEST(test_a_late_ack_of_a_dead_message_is_expired),
+        TEST(test_dead_letters_keep_nobody_waiting),
+        TEST(test_what_is_gone_is_counted_when_it_is_found),
+        TEST(test_what_retention_takes_is_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
