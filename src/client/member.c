@@ -187,12 +187,7 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
     return subscriber_failed(s, rc);
 }
 
-/* ---- polling and waiting ---- */
-
-int member_poll(struct hermes_subscriber *s, hermes_message_t *message)
-{
-    return s->member->durable ? durable_poll(s, message) : claims_poll(s, message);
-}
+/* ---- waiting ---- */
 
 bool member_ready(const struct hermes_subscriber *s)
 {

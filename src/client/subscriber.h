@@ -103,7 +103,6 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence);
 /* Has the group still this page, and this line for us? */
 bool member_is_current(const struct member *member);
-int member_poll(struct hermes_subscriber *s, hermes_message_t *message);
 /* Is there something to do? Cheap: for spinning. */
 bool member_ready(const struct hermes_subscriber *s);
 /* What to sleep on; true: there is something to do already. */
@@ -115,5 +114,10 @@ int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_
 int claims_poll(struct hermes_subscriber *s, hermes_message_t *message);
 int durable_poll(struct hermes_subscriber *s, hermes_message_t *message);
 int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message);
+
+static inline int member_poll(struct hermes_subscriber *s, hermes_message_t *message)
+{
+    return s->member->durable ? durable_poll(s, message) : claims_poll(s, message);
+}
 
 #endif

@@ -222,12 +222,15 @@ static int no_word(const struct group_member *member, uint64_t position, uint16_
                                                                                        : HERMES_EINVALID;
 }
 
+_Static_assert((GROUP_CLAIMED | GROUP_DONE) == GROUP_DONE, "an ack sets bits alone");
+
 static int told(const struct group_page *page)
 {
     return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;
 }
 
-int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
+/* Any claim, whatever has become of it. */
+static int ack_any(struct group_member *member, uint64_t position, uint16_t claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
@@ -243,6 +246,18 @@ int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
             return told(member->page);
         done = (word & ~(GROUP_RENEWED | 7)) | GROUP_DONE;
     } while (!swap(slot, &word, done)); /* renewed, looked at, or another's by now */
+    made_room(member->page);
+    return told(member->page);
+}
+
+int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    /* Most are first claims that nothing happened to: their words are known without a look. */
+    uint64_t word = group_place(position) | member->claims;
+    if (__builtin_expect(claim != group_first_claim(member) ||
+                             !swap(slot_of(member->page, member->mask, position), &word, word | GROUP_DONE),
+                         0))
+        return ack_any(member, position, claim);
     made_room(member->page);
     return told(member->page);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "group/group.h"
 #include "hermes/hermes.h"
 
 enum { ROUNDS = 1000, SIZE = 64, CAPACITY = 4096 };
@@ -17,6 +18,8 @@ static uint64_t word;
 static hermes_clock_t clock_state;
 static hermes_log_t *log_handle;
 static hermes_log_reader_t *reader;
+static struct group_page *page;
+static struct group_member member;
 
 static void must(int rc)
 {
@@ -103,6 +106,32 @@ HOT hot_poll(void)
         must(hermes_log_reader_poll(reader, &message) - 1);
 }
 
+/* What the member of a group does besides polling. */
+HOT hot_claim(void)
+{
+    for (uint64_t at = 0; at < ROUNDS * 64; at += 64) {
+        must(group_claim(&member, at) == GROUP_MINE ? 0 : HERMES_EINVALID);
+        group_passed(&member, at + 64, at);
+    }
+}
+
+HOT hot_ack(void)
+{
+    for (uint64_t at = 0; at < ROUNDS * 64; at += 64)
+        must(group_ack(&member, at, group_first_claim(&member)));
+}
+
+static void join_group(void)
+{
+    size_t bytes = group_page_bytes(GROUP_SLOTS_MIN);
+    page = aligned_alloc(4096, bytes);
+    must(page == NULL ? HERMES_ENOMEM : 0);
+    memset(page, 0, bytes);
+    group_page_init(page, GROUP_SLOTS_MIN, 1, 1, 0, "");
+    group_give_line(page, 0, 1);
+    must(group_member_init(&member, page, bytes, 0, 1, false));
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -110,7 +139,8 @@ int main(int argc, char **argv)
         void (*run)(void);
     } paths[] = {{"spsc", hot_spsc},     {"slot", hot_slot},     {"encode", hot_encode},
                  {"decode", hot_decode}, {"verify", hot_verify}, {"restamp", hot_restamp},
-                 {"clock", hot_clock},   {"append", hot_append}, {"poll", hot_poll}};
+                 {"clock", hot_clock},   {"append", hot_append}, {"poll", hot_poll},
+                 {"claim", hot_claim},   {"ack", hot_ack}};
     const char *directory = argc == 3 ? argv[2] : NULL;
     if (directory == NULL) {
         fprintf(stderr, "Usage: hot_paths NAME DIRECTORY\n");
@@ -126,11 +156,15 @@ int main(int argc, char **argv)
     must(hermes_log_reader_open(directory, &reader));
     for (int i = 0; i < ROUNDS && strcmp(argv[1], "poll") == 0; i++)
         must(hermes_log_append(log_handle, frame, SIZE, NULL));
+    join_group();
+    if (strcmp(argv[1], "ack") == 0)
+        hot_claim();
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         if (strcmp(argv[1], paths[i].name) == 0) {
             paths[i].run();
             printf("%d rounds\n", ROUNDS);
         }
+    free(page);
     hermes_log_reader_close(reader);
     return hermes_log_close(log_handle) < 0;
 }
