@@ -5,6 +5,7 @@
  *     workers    threads for jobs and standing tasks
  *     persister  windows -> stores, a task for each log (and watch)
  *     scrubber   reads what is stored, a task for each log
+ *     letters    groups' dead messages, read and posted to the loop
  *     keeper     groups' leases and records, a task for each group
  *     principal  who may hold how much
  *     broker     this
@@ -13,6 +14,7 @@
  *     sequencer  producers' rings -> topic logs, in the event loop
  *     group*     consumer groups: made, joined, where the page is
  *     topics     all topics: loaded, created, deleted, closed; what a crash left behind
+ *     delivery   dead letters -> topic logs, in the event loop
  *     later      requests whose answer has to wait
  *     request    what each request does
  *     loop       the event loop: start, serve, stop
@@ -30,6 +32,7 @@
 #include "base/path.h"
 #include "base/shm.h"
 #include "broker/config.h"
+#include "broker/letters.h"
 #include "broker/persister.h"
 #include "broker/principal.h"
 #include "broker/scrubber.h"
@@ -56,6 +59,7 @@ struct broker {
     struct persister persister;
     struct scrubber scrubber;
     struct principals principals;
+    struct post post;
 
     struct topic *topics; /* by name */
     unsigned topic_count;

@@ -58,7 +58,7 @@ static void give_back_share(struct broker *broker, const struct group *group)
 
 /* ---- the groups of a topic ---- */
 
-struct group *group_new(const struct broker *broker, struct topic *topic, const char *name)
+struct group *group_new(struct broker *broker, struct topic *topic, const char *name)
 {
     struct group *group = calloc(1, sizeof *group);
     if (group == NULL)
@@ -67,6 +67,13 @@ struct group *group_new(const struct broker *broker, struct topic *topic, const 
     group_path(broker, topic, name, group->kept.path);
     group->kept.records = &topic->records;
     group->kept.grace_ns = broker->config.grace_ms * 1000000ull;
+    group->kept.letters = (struct letters){.post = &broker->post,
+                                           .workers = &broker->workers,
+                                           .task = &group->kept.task,
+                                           .log = &topic->log,
+                                           .topic = topic->name,
+                                           .group = group->name,
+                                           .settings = &group->kept.settings};
     return group;
 }
 

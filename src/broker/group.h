@@ -32,7 +32,7 @@ void group_path(const struct broker *broker, const struct topic *topic, const ch
                 char path[PATH_BYTES]);
 
 /* Not in the topic's list yet; NULL: no memory. Freed when its task is out and its page gone. */
-struct group *group_new(const struct broker *broker, struct topic *topic, const char *name);
+struct group *group_new(struct broker *broker, struct topic *topic, const char *name);
 void group_free(struct broker *broker, struct group *group);
 
 /* In the turn of topic->affairs: the groups of a topic, by name. group_in(): NULL if there is none. */

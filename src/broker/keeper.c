@@ -121,8 +121,11 @@ static void see_claim(struct look *look, uint64_t position, uint64_t word)
 
 static void see(void *context, uint64_t position, uint64_t word)
 {
+    struct look *look = context;
     if (group_state_of(word) == GROUP_CLAIMED)
-        see_claim(context, position, word);
+        see_claim(look, position, word);
+    else if (group_state_of(word) == GROUP_DEAD)
+        letters_see(&look->group->letters, position, word);
 }
 
 static uint64_t patience_of(const struct kept *group)
@@ -194,12 +197,18 @@ uint64_t kept_look(struct kept *group, uint64_t now)
     struct error_text text;
     bool members = has_members(group); /* before the rest: who leaves rings afterwards */
     free_lines(group, now);
-    bool moved = group->mask != 0 && look_at_claims(group, now);
+    uint64_t letters_due = UINT64_MAX;
+    bool moved = false;
+    if (group->mask != 0) {
+        moved = letters_settle(&group->letters, group->page, group->mask, now);
+        moved |= look_at_claims(group, now);
+        letters_due = letters_send(&group->letters, group->page, group->mask, now);
+    }
     int rc = take(group);
     if (rc < 0)
         error_set(&text, rc, "%s", group->path);
     moved |= !group_record_equal(&group->next, &group->record);
-    if (rc == 0 && (moved || group->failed) && lane_enter(group->workers, group->records, task)) {
+    if (rc == 0 && (moved || group->failed) && lane_enter(group->workers, group->records, &group->task)) {
         rc = write_record(group, &text);
         lane_leave(group->workers, group->records);
     }
@@ -207,8 +216,9 @@ uint64_t kept_look(struct kept *group, uint64_t now)
         tell(group, &text, now);
     bool restless = moved || rc < 0;
     if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
-        return TASK_WHEN_RUNG;
-    return now + next_look(group, restless ? record_ns : quiet_ns);
+        return letters_due;
+    uint64_t due = now + next_look(group, restless ? record_ns : quiet_ns);
+    return letters_due < due ? letters_due : due;
 }
 
 static uint64_t look(struct task *task, uint64_t now)
@@ -237,6 +247,7 @@ void kept_forget_claims(struct kept *group)
 
 void kept_release(struct kept *group)
 {
+    letters_withdraw(&group->letters);
     group_record_release(&group->record);
     group_record_release(&group->next);
     free(group->sightings);

@@ -1,9 +1,9 @@
 /*
  * The keeper: looks after the pages of groups. It writes their records to disk, gives up claims whose lease
- * ran out, and those of lines that nobody has. A task of the worker pool for each group: members never wait
- * for it. Groups do not wait for each other, but to write their records: those of a topic are written one
- * after the other, lest a disk that hangs for one topic takes all workers. Of a group that has no members it
- * sleeps for good.
+ * ran out, and those of lines that nobody has, and sends dead messages where they belong (letters.h). A task
+ * of the worker pool for each group: members never wait for it. Groups do not wait for each other, but to
+ * write their records: those of a topic are written one after the other, lest a disk that hangs for one topic
+ * takes all workers. Of a group that has no members it sleeps for good.
  *
  * A lease costs members nothing: the keeper looks at all claims eight times a lease, and what it sees
  * unchanged for a whole one has run out. So a lease ends after 1 to 1.25 times its length.
@@ -16,7 +16,7 @@
 #define BROKER_KEEPER_H
 
 #include "base/path.h"
-#include "broker/workers.h"
+#include "broker/letters.h"
 #include "group/record.h"
 
 /*
@@ -42,6 +42,7 @@ struct kept {
     struct sighting *sightings; /* claims, in the order of positions */
     size_t sighting_count;
     bool failed; /* the record could not be written */
+    struct letters letters;
 };
 
 /* It is looked at at once. HERMES_OK. */

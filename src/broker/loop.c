@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
+#include "broker/delivery.h"
 #include "broker/group_start.h"
 #include "broker/request/handles.h"
 #include "broker/request/request.h"
@@ -89,6 +90,17 @@ static void completed(struct poller_op *op, int result)
     workers_completed(&loop->broker.workers);
     (void)poller_read(loop->broker.poller, op, loop->broker.workers.event_fd, &loop->workers_buffer,
                       sizeof loop->workers_buffer);
+}
+
+/* Groups have dead letters to deliver. */
+static void posted(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, post_op));
+    if (result < 0 || loop->broker.stopping)
+        return;
+    delivery_turn(&loop->broker);
+    (void)poller_read(loop->broker.poller, op, loop->broker.post.event_fd, &loop->post_buffer,
+                      sizeof loop->post_buffer);
 }
 
 /* ---- opening ---- */
@@ -312,6 +324,7 @@ static void prepare(struct loop *loop, const struct config *config)
     *loop = (struct loop){
         .broker = {.config = *config,
                    .workers.event_fd = -1,
+                   .post.event_fd = -1,
                    .shm.fd = -1,
                    .uid = geteuid(),
                    .membarrier = barrier_register(),
@@ -336,6 +349,7 @@ static void prepare(struct loop *loop, const struct config *config)
     loop->signal_op.done = signalled;
     loop->trouble_op.done = troubled;
     loop->workers_op.done = completed;
+    loop->post_op.done = posted;
     loop->look_op.done = look;
 }
 
@@ -353,6 +367,11 @@ static int open_engine(struct loop *loop, struct error_text *text)
     if (rc == 0)
         rc = poller_read(loop->broker.poller, &loop->trouble_op, loop->trouble_fd, &loop->trouble_buffer,
                          sizeof loop->trouble_buffer);
+    if (rc == 0)
+        rc = post_open(&loop->broker.post, text);
+    if (rc == 0)
+        rc = poller_read(loop->broker.poller, &loop->post_op, loop->broker.post.event_fd, &loop->post_buffer,
+                         sizeof loop->post_buffer);
     return rc;
 }
 
@@ -373,6 +392,7 @@ static void release(struct loop *loop)
     workers_stop(&loop->broker.workers);
     topics_forget_unserved(&loop->broker);
     poller_close(loop->broker.poller);
+    post_close(&loop->broker.post);
     if (loop->listen_fd >= 0)
         close(loop->listen_fd);
     if (loop->signal_fd >= 0)

@@ -14,8 +14,8 @@ struct loop {
     int trouble_fd; /* the persister found something for the loop to do */
     bool bound;
     struct listener listener;
-    struct poller_op signal_op, trouble_op, workers_op, look_op;
-    uint64_t trouble_buffer, workers_buffer;
+    struct poller_op signal_op, trouble_op, workers_op, post_op, look_op;
+    uint64_t trouble_buffer, workers_buffer, post_buffer;
     uint8_t signal_buffer[128];
 };
 

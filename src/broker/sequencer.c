@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -291,6 +292,46 @@ static uint64_t drain(struct ring *ring)
     /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
     atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
     return ring->position - before;
+}
+
+/* One frame of our own. HERMES_EAGAIN: no room. */
+static int append_frame(struct window_writer *writer, const uint8_t *from, uint64_t *bytes)
+{
+    hermes_header_t header;
+    int rc = HERMES_OK;
+    memcpy(&header, from, sizeof header);
+    *bytes = hermes_frame_bytes(header.length);
+    uint8_t *frame = window_reserve(writer, *bytes, &rc);
+    if (frame == NULL)
+        return HERMES_EAGAIN;
+    window_copy_in(frame + HERMES_HEADER_BYTES, from + HERMES_HEADER_BYTES, *bytes - HERMES_HEADER_BYTES);
+    hermes_message_restamp(&header, writer->sequence, header.timestamp);
+    window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
+    window_commit(writer, hermes_commit_word(HERMES_TYPE_DATA, header.flags), *bytes, 1);
+    return HERMES_OK;
+}
+
+int sequencer_append(struct topic *topic, const uint8_t *frames, size_t bytes, unsigned *appended)
+{
+    struct status *status = topic->log.status;
+    int rc = HERMES_OK;
+    *appended = 0;
+    if (atomic_load(&status->state) == STATE_FAILED)
+        return HERMES_EIO;
+    if (!queue_is_busy(&topic->turns) && !log_has_writer(&topic->log))
+        topic_renew(topic); /* nobody has published to it since we have it */
+    if (!may_write(topic))
+        return HERMES_EAGAIN;
+    /* What stands behind the journal's position from here on came from no ring. */
+    atomic_store_explicit(&status->journal_ring, 0, memory_order_release);
+    uint64_t frame_bytes;
+    for (size_t at = 0; at < bytes && rc == 0; at += frame_bytes) {
+        rc = append_frame(&topic->log.writer, frames + at, &frame_bytes);
+        *appended += rc == 0;
+    }
+    if (*appended > 0)
+        (void)window_after_commit(&topic->log.writer);
+    return rc;
 }
 
 /* Everything that counts is in the log. */

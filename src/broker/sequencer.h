@@ -68,6 +68,13 @@ void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id);
  * and that into its store, as far as there is room. Rings that still hold something are given up: true. */
 bool sequencer_end(struct topic *topic);
 
+/*
+ * Appends frames that the broker made itself, one after the other and whole but for sequence and commit, to a
+ * shared topic that is open. *appended: how many are in it. HERMES_EAGAIN: for the rest there is no room, or
+ * the log changes hands; HERMES_EIO: its store failed.
+ */
+int sequencer_append(struct topic *topic, const uint8_t *frames, size_t bytes, unsigned *appended);
+
 /* One turn over the rings, some hundred KiB at most; returns how many bytes moved. */
 uint64_t sequencer_turn(struct broker *broker);
 /* Announces that producers must wake us; returns how long to sleep: 0: there is something to do after all. */

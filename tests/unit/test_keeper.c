@@ -13,6 +13,8 @@ struct bench {
     struct kept kept;
     struct group_page *page;
     struct group_member member;
+    struct workers workers; /* it has no task: the test looks itself */
+    struct lane records;
     uint64_t now;
 };
 
@@ -29,6 +31,9 @@ static int begin(void **state)
     b->now = 1000000000;
     b->kept.page = b->page;
     b->kept.mask = MASK;
+    b->kept.workers = &b->workers;
+    b->kept.records = &b->records;
+    assert_int_equal(workers_start(&b->workers, WORKERS_MIN), 0);
     b->kept.settings = (struct group_record){.slots = SLOTS, .lease_ns = lease};
     b->kept.grace_ns = 2 * lease;
     snprintf(b->kept.path, sizeof b->kept.path, "%s/record", b->directory);
@@ -39,6 +44,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     struct bench *b = *state;
+    workers_stop(&b->workers);
     kept_release(&b->kept);
     munmap(b->page, group_page_bytes(SLOTS));
     test_remove(b->directory);

@@ -1,0 +1,260 @@
+#include "broker/letters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "broker/own_reader.h"
+#include "hermes/letter.h"
+#include "log/publish.h"
+
+/* A topic that has no room is tried again after so long; one that is missing, or cannot be written. */
+static const uint64_t no_room_ns = 10000000, in_the_way_ns = 1000000000;
+/* What is in the way is told of at once, and again this often. */
+static const uint64_t tell_again_ns = 60000000000u;
+
+/* ---- the post ---- */
+
+int post_open(struct post *post, struct error_text *text)
+{
+    pthread_mutex_init(&post->lock, NULL);
+    post->event_fd = eventfd(0, EFD_CLOEXEC);
+    return post->event_fd < 0 ? error_set_errno(text, "make", "an eventfd") : HERMES_OK;
+}
+
+void post_close(struct post *post)
+{
+    if (post->event_fd >= 0)
+        close(post->event_fd);
+    post->event_fd = -1;
+}
+
+static void ring(struct post *post)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(post->event_fd, &one, sizeof one);
+    (void)ignored;
+}
+
+static void put(struct letters *letters)
+{
+    struct post *post = letters->post;
+    pthread_mutex_lock(&post->lock);
+    letters->stage = LETTERS_POSTED;
+    letters->next = NULL;
+    if (post->first == NULL)
+        post->first = letters;
+    else
+        post->last->next = letters;
+    post->last = letters;
+    pthread_mutex_unlock(&post->lock);
+    ring(post);
+}
+
+void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
+{
+    pthread_mutex_lock(&post->lock);
+    struct letters *letters = post->first;
+    if (letters != NULL) {
+        post->first = letters->next;
+        letters->delivered = 0;
+        letters->result = deliver(context, letters, &letters->delivered);
+        letters->stage = LETTERS_ANSWERED;
+        workers_ring(letters->workers, letters->task); /* under the lock: its group may go afterwards */
+    }
+    bool more = post->first != NULL;
+    pthread_mutex_unlock(&post->lock);
+    if (more)
+        ring(post);
+}
+
+static enum letters_stage stage_of(struct letters *letters)
+{
+    pthread_mutex_lock(&letters->post->lock);
+    enum letters_stage stage = letters->stage;
+    pthread_mutex_unlock(&letters->post->lock);
+    return stage;
+}
+
+static void forget(struct letters *letters)
+{
+    free(letters->frames);
+    letters->frames = NULL;
+    letters->bytes = 0;
+    letters->count = 0;
+    letters->stage = LETTERS_HERE;
+}
+
+void letters_withdraw(struct letters *letters)
+{
+    struct post *post = letters->post;
+    if (post == NULL)
+        return;
+    pthread_mutex_lock(&post->lock);
+    struct letters *before = NULL, *at = post->first;
+    for (; at != NULL && at != letters; at = at->next)
+        before = at;
+    if (at != NULL && before == NULL)
+        post->first = at->next;
+    else if (at != NULL)
+        before->next = at->next;
+    if (at != NULL && post->last == at)
+        post->last = before;
+    pthread_mutex_unlock(&post->lock);
+    forget(letters);
+}
+
+/* ---- settling ---- */
+
+static void postpone(struct letters *letters, int why, uint64_t now)
+{
+    letters->due_ns = now + (why == HERMES_EAGAIN ? no_room_ns : in_the_way_ns);
+    if (why == HERMES_EAGAIN || (letters->told_ns != 0 && now - letters->told_ns < tell_again_ns))
+        return;
+    letters->told_ns = now;
+    note("dead letters of group '%s' of topic '%s' cannot be put into topic '%s' (%s): they wait",
+         letters->group, letters->topic, letters->settings->dead_letter, hermes_strerror(why));
+}
+
+bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+{
+    bool changed = false;
+    if (letters->post == NULL || stage_of(letters) != LETTERS_ANSWERED)
+        return false;
+    for (unsigned i = 0; i < letters->delivered && i < letters->count; i++)
+        changed |= group_put_away(page, mask, letters->letter[i].position, letters->letter[i].word);
+    if (letters->result < 0)
+        postpone(letters, letters->result, now);
+    forget(letters);
+    return changed;
+}
+
+/* ---- sending ---- */
+
+void letters_see(struct letters *letters, uint64_t position, uint64_t word)
+{
+    if (letters->post == NULL || letters->settings->dead_letter[0] == 0 || letters->count == LETTERS_A_TURN ||
+        stage_of(letters) != LETTERS_HERE)
+        return;
+    letters->letter[letters->count].position = position;
+    letters->letter[letters->count++].word = word;
+}
+
+static bool is_gone(int rc)
+{
+    return rc == HERMES_EGONE || rc == HERMES_ECORRUPT || rc == HERMES_ECHECKSUM || rc == HERMES_EMALFORMED;
+}
+
+/* 1: *message; HERMES_EGONE: it cannot be read any more. */
+static int read_message(struct reader *reader, uint64_t position, hermes_message_t *message)
+{
+    reader->in_store = reader->skipping = reader->past_seal = false;
+    reader_hop(reader, position, 0);
+    int rc = reader_poll(reader, message);
+    if (is_gone(rc) || (rc == 1 && message->position != position))
+        return HERMES_EGONE;
+    return rc == 0 ? HERMES_EAGAIN : rc;
+}
+
+static void fill_envelope(hermes_letter_t *letter, const struct letters *letters,
+                          const hermes_message_t *message, uint64_t word, uint64_t now)
+{
+    *letter = (hermes_letter_t){
+        .magic = HERMES_LETTER_MAGIC,
+        .version = HERMES_LETTER_VERSION,
+        .reason = HERMES_LETTER_DELIVERIES,
+        .deliveries = group_deliveries_of(word),
+        .payload_bytes = message->length,
+        .topic_id = letters->settings->topic_id,
+        .position = message->position,
+        .sequence = message->sequence,
+        .timestamp = message->timestamp,
+        .buried_ns = now,
+    };
+    snprintf(letter->topic, sizeof letter->topic, "%s", letters->topic);
+    snprintf(letter->group, sizeof letter->group, "%s", letters->group);
+}
+
+/* Behind the others. false: it does not fit any more. */
+static bool add_frame(struct letters *letters, const hermes_message_t *message, uint64_t word)
+{
+    uint32_t length = message->length;
+    if (length > HERMES_PAYLOAD_MAX - HERMES_LETTER_BYTES)
+        length = HERMES_PAYLOAD_MAX - HERMES_LETTER_BYTES;
+    uint64_t bytes = hermes_frame_bytes(HERMES_LETTER_BYTES + length);
+    if (letters->bytes + bytes > LETTERS_BYTES)
+        return false;
+    hermes_letter_t letter;
+    uint64_t now = clock_realtime_ns();
+    uint8_t *frame = letters->frames + letters->bytes;
+    fill_envelope(&letter, letters, message, word, now);
+    memcpy(frame + HERMES_HEADER_BYTES, &letter, sizeof letter);
+    memcpy(frame + HERMES_HEADER_BYTES + sizeof letter, message->payload, length);
+    uint64_t commit = publish_fill(frame, NULL, HERMES_LETTER_BYTES + length, 0, now, true);
+    memcpy(frame, &commit, sizeof commit);
+    letters->bytes += bytes;
+    return true;
+}
+
+/* Makes frames of what was seen. What is gone is done, and lost. An error: why they are not all there. */
+static int write_frames(struct letters *letters, struct reader *reader, struct group_page *page,
+                        uint64_t mask)
+{
+    unsigned kept = 0;
+    int rc = 1;
+    for (unsigned i = 0; i < letters->count && rc > 0; i++) {
+        uint64_t position = letters->letter[i].position, word = letters->letter[i].word;
+        hermes_message_t message;
+        rc = read_message(reader, position, &message);
+        if (rc == HERMES_EGONE) {
+            if (group_put_away(page, mask, position, word))
+                atomic_fetch_add_explicit(&page->lost, 1, memory_order_relaxed);
+            rc = 1;
+        } else if (rc == 1) {
+            rc = add_frame(letters, &message, word);
+            letters->letter[kept] = letters->letter[i];
+            kept += rc == 1;
+        }
+    }
+    letters->count = kept;
+    return rc < 0 ? rc : HERMES_OK;
+}
+
+static int write_all(struct letters *letters, struct group_page *page, uint64_t mask)
+{
+    struct reader reader;
+    letters->frames = malloc(LETTERS_BYTES);
+    if (letters->frames == NULL)
+        return HERMES_ENOMEM;
+    int rc = own_reader_open(&reader, letters->log);
+    if (rc < 0)
+        return rc;
+    rc = write_frames(letters, &reader, page, mask);
+    reader_close(&reader);
+    return rc;
+}
+
+uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+{
+    if (letters->count == 0 || stage_of(letters) != LETTERS_HERE)
+        return UINT64_MAX;
+    if (now < letters->due_ns) {
+        letters->count = 0; /* they are seen again */
+        return letters->due_ns;
+    }
+    int rc = write_all(letters, page, mask);
+    if (letters->bytes > 0) {
+        put(letters);
+        return UINT64_MAX; /* the answer rings */
+    }
+    forget(letters);
+    if (rc == 0)
+        return now; /* there may be more than was looked at */
+    postpone(letters, rc, now);
+    letters->due_ns = now + in_the_way_ns; /* it is not the room */
+    return letters->due_ns;
+}

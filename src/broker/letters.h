@@ -1,0 +1,80 @@
+/*
+ * Dead letters: a message that a group gave up goes into the group's dead-letter topic, in an envelope
+ * (hermes/letter.h) that says whence it came. Three steps, of which only the second is the event loop's:
+ *
+ *     group's task   sees DEAD words, reads their messages from window or store, makes frames of them, posts
+ *     loop           appends the frames to the dead-letter topic's log, as from a producer's ring
+ * (delivery.h) group's task   DEAD -> DONE
+ *
+ * A broker that dies between the last two finds the word DEAD, and the letter is there twice: at least once.
+ * Whatever is in the way - the topic is missing, is full, changes hands - words stay DEAD, and it is tried
+ * again; nobody waits for it but this group, and that only for the room of the message.
+ */
+#ifndef BROKER_LETTERS_H
+#define BROKER_LETTERS_H
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "broker/workers.h"
+#include "group/record.h"
+#include "log/log.h"
+
+enum { LETTERS_A_TURN = 64, LETTERS_BYTES = 2 * FRAME_MAX_BYTES };
+
+/* Letters that wait for the loop, of one group each. */
+struct post {
+    pthread_mutex_t lock; /* never held through a system call but the ringing of event_fd */
+    struct letters *first, *last;
+    int event_fd; /* readable when there is something to deliver */
+};
+
+enum letters_stage { LETTERS_HERE, LETTERS_POSTED, LETTERS_ANSWERED };
+
+/* Of one group; its task's, but while they are posted. */
+struct letters {
+    struct post *post;
+    struct workers *workers;
+    struct task *task;
+    struct log *log; /* the group's topic */
+    const char *topic, *group;
+    const struct group_record *settings;
+
+    struct {
+        uint64_t position, word;
+    } letter[LETTERS_A_TURN];
+    unsigned count;
+    uint8_t *frames; /* one after the other, whole but for sequence and commit */
+    size_t bytes;
+
+    enum letters_stage stage; /* under the post's lock, as the next two */
+    unsigned delivered;
+    int result;
+    struct letters *next;
+
+    uint64_t due_ns; /* not before: something was in the way */
+    uint64_t told_ns;
+};
+
+int post_open(struct post *post, struct error_text *text);
+void post_close(struct post *post);
+
+/* What becomes of frames: how many are in the topic, and why not all. HERMES_EAGAIN: it may have room soon.
+ */
+typedef int (*post_deliver_t)(void *context, const struct letters *letters, unsigned *delivered);
+/* Loop: delivers what one group has posted; event_fd is readable again if there is more. */
+void post_deliver_next(struct post *post, post_deliver_t deliver, void *context);
+
+/*
+ * The task's, in this order, of a group with leases: settle what was posted; see each word that is DEAD;
+ * send. letters_settle() is true if words changed. letters_send() returns when the group is to be looked at
+ * again for them; UINT64_MAX: when it is rung, or never.
+ */
+bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
+void letters_see(struct letters *letters, uint64_t position, uint64_t word);
+uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
+
+/* Of a group whose task is out: what was posted is not delivered any more. */
+void letters_withdraw(struct letters *letters);
+
+#endif
