@@ -152,7 +152,8 @@ int group_create_for(struct session *session, struct topic *topic, const struct 
     memcpy(wanted.group, request->group, sizeof wanted.group);
     if (request->from > WIRE_FROM_FIRST)
         return error_set(text, HERMES_EINVALID, "beginning of kind %" PRIu32, request->from);
-    return make_group(session, topic, &wanted, &group, text);
+    int rc = make_group(session, topic, &wanted, &group, text);
+    return rc == HERMES_EEXISTS ? HERMES_EIO : rc; /* as of a topic that is not served: the next start may */
 }
 
 /* ---- altering ---- */

@@ -258,6 +258,55 @@ static void test_a_claim_of_before_a_reset_is_over(void **state)
     assert_int_equal(hermes_ack(a, &again), 0);
 }
 
+/* It renews, and does nothing else: a broker that comes back takes nothing from it. */
+static void test_who_renews_keeps_what_it_holds_over_a_crash(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 200000000, 0, NULL);
+    publish(f, "t", 1, 1);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other), *b = join(f->client);
+    hermes_message_t held = expect(a, 1), message;
+    restart(f, SIGKILL);
+    for (int i = 0; i < 40; i++) { /* for five leases */
+        assert_int_equal(hermes_renew(a, &held), 0);
+        assert_int_equal(hermes_wait(b, &message, 25000000), 0);
+    }
+    assert_int_equal(hermes_ack(a, &held), 0);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.expired, 0);
+    assert_int_equal(info.in_flight, 0);
+    hermes_disconnect(other);
+}
+
+/* A group whose record is damaged is not served: for who was a member before, its broker is away. */
+static void test_a_group_that_is_not_served_is_away(void **state)
+{
+    struct fixture *f = *state;
+    char path[256], aside[256];
+    make_messages(f, 3);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message = expect(a, 1);
+    assert_int_equal(hermes_ack(a, &message), 0);
+    stop_broker(f, SIGTERM);
+    snprintf(path, sizeof path, "%s/data/topics/t/groups/risk", f->home);
+    snprintf(aside, sizeof aside, "%s/aside", f->home);
+    assert_int_equal(rename(path, aside), 0);
+    FILE *file = fopen(path, "w");
+    assert_true(fputs("nonsense", file) >= 0 && fclose(file) == 0);
+    start_broker(f);
+    expect_nothing(a);
+    hermes_subscriber_t *b;
+    hermes_subscriber_options_t options = {.size = sizeof options, .group = "risk"};
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &b), HERMES_EIO);
+    assert_non_null(strstr(hermes_last_error(f->client), "not served"));
+    stop_broker(f, SIGTERM);
+    assert_int_equal(rename(aside, path), 0);
+    start_broker(f);
+    expect(a, 2);
+}
+
 /* A member that dies with its broker, and its line in a new page that another takes: what it says late is of
  * another claim. */
 static void test_a_stale_nack_gives_up_nobody_elses_claim(void **state)
@@ -297,6 +346,8 @@ int main(void)
         TEST(test_a_position_within_a_message_is_refused),
         TEST(test_a_claim_of_before_a_reset_is_over),
         TEST(test_a_stale_nack_gives_up_nobody_elses_claim),
+        TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
+        TEST(test_a_group_that_is_not_served_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
