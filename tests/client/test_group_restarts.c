@@ -3,6 +3,8 @@
 #include "members.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static void test_killed_broker(void **state)
@@ -280,6 +282,56 @@ static void test_who_renews_keeps_what_it_holds_over_a_crash(void **state)
     hermes_disconnect(other);
 }
 
+enum { HELD = 20000 };
+
+struct acker {
+    hermes_subscriber_t *member;
+    hermes_message_t messages[HELD];
+    int told[HELD + 1];
+    _Atomic unsigned count;
+};
+
+static void *ack_all(void *context)
+{
+    struct acker *acker = context;
+    for (unsigned i = 0; i < HELD; i++) {
+        acker->told[i + 1] = hermes_ack(acker->member, &acker->messages[i]);
+        atomic_store(&acker->count, i + 1);
+        for (volatile int spin = 0; spin < 1000; spin++) /* so that the stop comes in between */
+            ;
+    }
+    return NULL;
+}
+
+/* What an ack returned 0 for while the broker stopped, or by a hair before it, does not come again. */
+static void test_acks_while_the_broker_stops_are_true(void **state)
+{
+    struct fixture *f = *state;
+    static struct acker acker;
+    hermes_client_t *other = another();
+    make_messages(f, HELD);
+    for (unsigned round = 1; round <= 5; round++) {
+        char group[16];
+        snprintf(group, sizeof group, "group%u", round);
+        acker = (struct acker){.member = join_as(other, group, HERMES_ACK_MANUAL)};
+        for (unsigned i = 0; i < HELD; i++)
+            acker.messages[i] = expect(acker.member, i + 1);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, ack_all, &acker), 0);
+        while (atomic_load(&acker.count) * 100 < round * HELD)
+            ;
+        restart(f, SIGTERM);
+        pthread_join(thread, NULL);
+
+        for (hermes_message_t message; hermes_wait(acker.member, &message, blink_ns) == 1;) {
+            assert_int_equal(acker.told[number_of(&message)], HERMES_EEXPIRED);
+            assert_int_equal(hermes_ack(acker.member, &message), 0);
+        }
+        hermes_subscriber_close(acker.member);
+    }
+    hermes_disconnect(other);
+}
+
 /* A group whose record is damaged is not served: for who was a member before, its broker is away. */
 static void test_a_group_that_is_not_served_is_away(void **state)
 {
@@ -348,6 +400,7 @@ int main(void)
         TEST(test_a_stale_nack_gives_up_nobody_elses_claim),
         TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
         TEST(test_a_group_that_is_not_served_is_away),
+        TEST(test_acks_while_the_broker_stops_are_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
