@@ -23,6 +23,21 @@ static bool resumes(struct group *group, const struct wire_subscriber_open *requ
            atomic_load(&group->kept.page->members[request->resume_line].id) == request->resume_member;
 }
 
+/*
+ * Returns the id of who has the line: resume, if it is still that member's, with all its claims; else a new
+ * one. The keeper may be about to give the line up (free_line()): it looks at attended when the id is gone,
+ * we at the id when attended is set, all of it sequentially consistent. So one of us sees the other.
+ */
+static uint64_t take_line(struct broker *broker, struct group *group, unsigned line, uint64_t resume)
+{
+    atomic_store(&group->kept.attended[line], true);
+    if (resume != 0 && atomic_load(&group->kept.page->members[line].id) == resume)
+        return resume;
+    uint64_t id = broker_next_id(broker);
+    group_give_line(group->kept.page, line, id);
+    return id;
+}
+
 int group_join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
                struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
 {
@@ -40,21 +55,14 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     }
     if (rc < 0)
         return rc;
-    int line = (int)request->resume_line;
-    uint64_t id = request->resume_member;
     bool resumed = resumes(group, request);
-    if (!resumed) {
-        line = find_line(group);
-        id = broker_next_id(broker);
-    }
+    int line = resumed ? (int)request->resume_line : find_line(group);
     if (line < 0 && group->kept.mask == 0)
         return error_set(text, HERMES_EBUSY, "durable subscription '%s' of topic '%s'", group->name,
                          topic->name);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "group '%s' has %d members", group->name, GROUP_MEMBERS);
-    atomic_store(&group->kept.attended[line], true);
-    if (!resumed) /* else its claims are still its own */
-        group_give_line(group->kept.page, (unsigned)line, id);
+    uint64_t id = take_line(broker, group, (unsigned)line, resumed ? request->resume_member : 0);
     group->next_line = (unsigned)line + 1;
     group->members++;
     keeper_ring(&broker->workers, &group->kept);

@@ -133,6 +133,15 @@ static uint64_t patience_of(const struct kept *group)
     return group->mask == 0 ? group->grace_ns : group->settings.lease_ns;
 }
 
+/* Who comes back at this moment keeps it: pairs with take_line() in group_members.c. */
+static void free_line(struct kept *group, unsigned line)
+{
+    uint64_t id = atomic_load(&group->page->members[line].id), nobody = 0;
+    if (atomic_compare_exchange_strong(&group->page->members[line].id, &id, 0) &&
+        atomic_load(&group->attended[line]))
+        (void)atomic_compare_exchange_strong(&group->page->members[line].id, &nobody, id);
+}
+
 /* Members that did not come back after a crash of ours, and were not heard of, give up their lines. */
 static void free_lines(struct kept *group, uint64_t now)
 {
@@ -141,9 +150,8 @@ static void free_lines(struct kept *group, uint64_t now)
         if (!is_awaited(group, i))
             continue;
         uint64_t heard = group->heard_ns[i] > group->since_ns ? group->heard_ns[i] : group->since_ns;
-        uint64_t id = atomic_load(&group->page->members[i].id);
         if (now - heard >= patience_of(group))
-            (void)atomic_compare_exchange_strong(&group->page->members[i].id, &id, 0);
+            free_line(group, i);
         else
             awaits = true;
     }
