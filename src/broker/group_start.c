@@ -62,9 +62,12 @@ static int open_page(struct topic *topic, struct group *group, bool *taken_up, s
     if (topic->durability == DURABILITY_MEMORY && !topic->log.taken_up)
         end = (struct group_place){0, 0}; /* it begins anew, and the group with it */
     rc = page_make(topic->broker, group, record->cursor_sequence, text);
-    if (rc == 0)
-        group_record_restore(record, group->map.address, page_mask(record->slots), end);
-    return rc;
+    if (rc < 0)
+        return rc;
+    group_record_restore(record, group->map.address, page_mask(record->slots), end);
+    /* As the file says by itself: it need not be written before somebody has come. */
+    record->generation = atomic_load(&((struct group_page *)group->map.address)->generation);
+    return HERMES_OK;
 }
 
 static int load_one(struct topic *topic, const char *name, struct error_text *text)
