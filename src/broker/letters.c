@@ -14,6 +14,8 @@
 
 /* A topic that has no room is tried again after so long; one that is missing, or cannot be written. */
 static const uint64_t no_room_ns = 10000000, in_the_way_ns = 1000000000;
+/* Whether letters are durable is asked after so long, and then after twice as long each time. */
+static const uint64_t ask_ns = 2000000, longest_ask_ns = 1000000000;
 /* What is in the way is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
 
@@ -61,8 +63,7 @@ void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
     struct letters *letters = post->first;
     if (letters != NULL) {
         post->first = letters->next;
-        letters->delivered = 0;
-        letters->result = deliver(context, letters, &letters->delivered);
+        deliver(context, letters);
         letters->stage = LETTERS_ANSWERED;
         workers_ring(letters->workers, letters->task); /* under the lock: its group may go afterwards */
     }
@@ -70,6 +71,13 @@ void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
     pthread_mutex_unlock(&post->lock);
     if (more)
         ring(post);
+}
+
+static void enter(struct letters *letters, enum letters_stage stage)
+{
+    pthread_mutex_lock(&letters->post->lock);
+    letters->stage = stage;
+    pthread_mutex_unlock(&letters->post->lock);
 }
 
 static enum letters_stage stage_of(struct letters *letters)
@@ -85,7 +93,9 @@ static void forget(struct letters *letters)
     free(letters->frames);
     letters->frames = NULL;
     letters->bytes = 0;
-    letters->count = 0;
+    letters->count = letters->delivered = 0;
+    letters->durable = false;
+    letters->ask_ns = ask_ns;
     letters->stage = LETTERS_HERE;
 }
 
@@ -120,13 +130,31 @@ static void postpone(struct letters *letters, int why, uint64_t now)
          letters->group, letters->topic, letters->settings->dead_letter, hermes_strerror(why));
 }
 
+/* Asks again in a while, or now. */
+static void await_durability(struct letters *letters, enum letters_stage stage, uint64_t now)
+{
+    if (stage == LETTERS_ANSWERED) {
+        letters->due_ns = now + letters->ask_ns;
+        letters->ask_ns = letters->ask_ns * 2 < longest_ask_ns ? letters->ask_ns * 2 : longest_ask_ns;
+        enter(letters, LETTERS_AWAITED);
+    } else if (now >= letters->due_ns) {
+        put(letters);
+    }
+}
+
 bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
 {
     bool changed = false;
-    if (letters->post == NULL || stage_of(letters) != LETTERS_ANSWERED)
+    enum letters_stage stage = letters->post == NULL ? LETTERS_HERE : stage_of(letters);
+    if (stage == LETTERS_HERE || stage == LETTERS_POSTED)
         return false;
+    if (letters->delivered > 0 && !letters->durable) {
+        await_durability(letters, stage, now);
+        return false;
+    }
     for (unsigned i = 0; i < letters->delivered && i < letters->count; i++)
         changed |= group_put_away(page, mask, letters->letter[i].position, letters->letter[i].word);
+    letters->due_ns = 0;
     if (letters->result < 0)
         postpone(letters, letters->result, now);
     forget(letters);
@@ -240,8 +268,11 @@ static int write_all(struct letters *letters, struct group_page *page, uint64_t 
 
 uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
 {
-    if (letters->count == 0 || stage_of(letters) != LETTERS_HERE)
+    enum letters_stage stage = letters->post == NULL ? LETTERS_HERE : stage_of(letters);
+    if (letters->count == 0 || (stage != LETTERS_HERE && stage != LETTERS_AWAITED))
         return UINT64_MAX;
+    if (stage == LETTERS_AWAITED)
+        return letters->due_ns;
     if (now < letters->due_ns) {
         letters->count = 0; /* they are seen again */
         return letters->due_ns;

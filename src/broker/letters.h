@@ -1,6 +1,6 @@
 /*
  * Dead letters: a message that a group gave up goes into the group's dead-letter topic, in an envelope
- * (hermes/letter.h) that says whence it came. Three steps, of which only the second is the event loop's:
+ * (hermes/letter.h) that says whence it came. Of the steps only the short ones are the event loop's:
  *
  *     group's task   sees DEAD words, reads their messages from window or store, makes frames of them, posts
  *     loop           appends the frames to the dead-letter topic's log, as from a producer's ring
@@ -29,7 +29,8 @@ struct post {
     int event_fd; /* readable when there is something to deliver */
 };
 
-enum letters_stage { LETTERS_HERE, LETTERS_POSTED, LETTERS_ANSWERED };
+/* AWAITED: delivered, and not durable when that was last asked. */
+enum letters_stage { LETTERS_HERE, LETTERS_POSTED, LETTERS_ANSWERED, LETTERS_AWAITED };
 
 /* Of one group; its task's, but while they are posted. */
 struct letters {
@@ -47,22 +48,24 @@ struct letters {
     uint8_t *frames; /* one after the other, whole but for sequence and commit */
     size_t bytes;
 
-    enum letters_stage stage; /* under the post's lock, as the next two */
-    unsigned delivered;
-    int result;
+    enum letters_stage stage; /* under the post's lock, as what follows */
+    unsigned delivered;       /* so many of them are in the topic of that id, and end there */
+    int result;               /* why not all */
+    uint64_t to, end;
+    bool durable;
     struct letters *next;
 
     uint64_t due_ns; /* not before: something was in the way */
+    uint64_t ask_ns; /* between two questions */
     uint64_t told_ns;
 };
 
 int post_open(struct post *post, struct error_text *text);
 void post_close(struct post *post);
 
-/* What becomes of frames: how many are in the topic, and why not all. HERMES_EAGAIN: it may have room soon.
- */
-typedef int (*post_deliver_t)(void *context, const struct letters *letters, unsigned *delivered);
-/* Loop: delivers what one group has posted; event_fd is readable again if there is more. */
+/* Fills in what became of the frames, and result. HERMES_EAGAIN: there may be room soon. */
+typedef void (*post_deliver_t)(void *context, struct letters *letters);
+/* Loop: deals with what one group has posted; event_fd is readable again if there is more. */
 void post_deliver_next(struct post *post, post_deliver_t deliver, void *context);
 
 /*

@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import json
 import subprocess
 import unittest
 
@@ -147,6 +148,27 @@ class SlowDisk(HangingDisk):
         for s in theirs:
             self.assertEqual(s.recv(4096)[5], 19)
         self.assertEqual(self.broker.stop(), (0, []))
+
+    def test_a_dead_letter_is_on_disk_before_its_message_is_done(self):
+        b = self.broker
+        b.run("topic", "create", "slow", "--shared")
+        b.run("topic", "create", "t")
+        b.run("pub", "slow", "--durable", data=b"first\n")  # somebody has published to it
+        b.run("pub", "t", "--durable", data=b"poison\n")
+        b.run("group", "create", "t", "g", "--from", "first", "--dead-letter", "slow", "--max-deliveries", "1")
+        self.hang()
+        member = b.popen("sub", "t", "--group", "g", stdout=subprocess.PIPE)
+        self.assertEqual(member.stdout.readline(), b"poison\n")
+        member.kill()
+        member.wait()
+        letters = b.popen("sub", "slow", "--from", "first", "--count", "2", stdout=subprocess.PIPE)
+        self.assertIn(b"poison", letters.communicate(timeout=20)[0])
+        self.await_hanging()
+        in_flight = lambda: json.loads(b.run("group", "info", "t", "g", "--json").stdout)["in_flight"]
+        self.assertEqual(in_flight(), 1)
+        self.go_on()
+        self.wait_for(lambda: in_flight() == 0, "the message is done")
+        self.assertEqual(b.stop(), (0, []))
 
 
 class SlowDiskEpoll(SlowDisk):
