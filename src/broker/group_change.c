@@ -185,6 +185,7 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
     rc = page_make(broker, &fresh, place.sequence, text);
     if (rc < 0)
         return rc;
+    letters_withdraw(&group->kept.letters); /* they are the old page's */
     hand_on(fresh.map.address, group->kept.page);
     pages_swap(group, &fresh);
     rc = kept_save(&group->kept, text);

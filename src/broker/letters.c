@@ -134,6 +134,8 @@ static void postpone(struct letters *letters, int why, uint64_t now)
 static void await_durability(struct letters *letters, enum letters_stage stage, uint64_t now)
 {
     if (stage == LETTERS_ANSWERED) {
+        free(letters->frames); /* what did not fit is read again */
+        letters->frames = NULL;
         letters->due_ns = now + letters->ask_ns;
         letters->ask_ns = letters->ask_ns * 2 < longest_ask_ns ? letters->ask_ns * 2 : longest_ask_ns;
         enter(letters, LETTERS_AWAITED);
