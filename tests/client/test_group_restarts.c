@@ -332,6 +332,52 @@ static void test_acks_while_the_broker_stops_are_true(void **state)
     hermes_disconnect(other);
 }
 
+static uint64_t first_position(struct fixture *f)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    return info.first_position;
+}
+
+/* What retention took from a group is counted when that is found, once, and by the sequences on both sides of
+ * it, whatever broker finds it. */
+static void test_what_was_removed_is_counted_once(void **state)
+{
+    struct fixture *f = *state;
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = HERMES_DURABILITY_ASYNC,
+                                      .window_bytes = 256 * 1024,
+                                      .segment_bytes = 1024 * 1024,
+                                      .keep_bytes = 1024 * 1024};
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+    publish(f, "t", 1, 10);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t message;
+    for (uint64_t i = 1; i <= 5; i++) {
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    hermes_subscriber_close(a);
+    publish(f, "t", 11, 60000);
+    for (time_t start = time(NULL); first_position(f) == 0;)
+        assert_true(time(NULL) - start < PATIENCE);
+    restart(f, SIGTERM);
+    assert_int_equal(describe(f, "risk").last_sequence, 5);
+    a = join(f->client);
+    int rc;
+    while ((rc = hermes_wait(a, &message, patience_ns)) == HERMES_EGONE)
+        ;
+    assert_int_equal(rc, 1);
+    uint64_t gone = message.sequence - 6;
+    assert_true(gone > 0);
+    assert_int_equal(describe(f, "risk").lost, gone);
+    for (int i = 0; i < 4; i++) {
+        restart(f, i % 2 == 0 ? SIGKILL : SIGTERM);
+        assert_int_equal(hermes_wait(a, &message, patience_ns), 1);
+        assert_int_equal(describe(f, "risk").lost, gone);
+    }
+}
+
 /* A group whose record is damaged is not served: for who was a member before, its broker is away. */
 static void test_a_group_that_is_not_served_is_away(void **state)
 {
@@ -401,6 +447,7 @@ int main(void)
         TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
         TEST(test_a_group_that_is_not_served_is_away),
         TEST(test_acks_while_the_broker_stops_are_true),
+        TEST(test_what_was_removed_is_counted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

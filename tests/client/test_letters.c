@@ -355,6 +355,35 @@ static void test_a_group_is_deleted_with_letters_waiting(void **state)
     assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
 }
 
+/* Or begins elsewhere: what was dead before is nobody's any more, and comes again with all the rest. */
+static void test_a_group_is_reset_with_letters_waiting(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 20, ROUNDS = 30 };
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, "letters");
+    publish(f, "t", 1, MANY);
+    hermes_subscriber_t *a = join(f->client), *letters = subscribe_letters(f->client, 0);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    for (int round = 1; round <= ROUNDS; round++) {
+        for (uint64_t i = 1; i <= MANY; i++)
+            kill_next(a, i);
+        if (round < ROUNDS)
+            assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    }
+    await_nothing_in_flight(f);
+    assert_int_equal(describe(f, "risk").dead, ROUNDS * MANY);
+    assert_int_equal(describe(f, "risk").lost, 0);
+    uint64_t last = 0;
+    for (hermes_message_t message; hermes_poll(letters, &message) == 1;) {
+        uint64_t sequence = hermes_letter_of(&message)->sequence;
+        assert_true(sequence == last + 1 ||
+                    sequence == 1); /* in order, or from the beginning after a reset */
+        last = sequence;
+    }
+    assert_int_equal(last, MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +398,7 @@ int main(void)
         TEST(test_a_broker_that_is_killed_loses_no_letter),
         TEST(test_letters_among_what_others_publish),
         TEST(test_a_group_is_deleted_with_letters_waiting),
+        TEST(test_a_group_is_reset_with_letters_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
