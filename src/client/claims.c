@@ -124,8 +124,8 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         }
         group_passed(&m->group, reader->position, message->sequence);
         if (claim == GROUP_MINE) {
-            if (m->group.at_most_once && !group_is_open(m->page))
-                return 0; /* it may be another's, by way of the next page */
+            if (__builtin_expect(!group_is_open(m->page), 0))
+                return 0; /* another may get it by way of the next page, which does not know of this claim */
             message->claim = group_first_claim(&m->group);
             return 1;
         }

@@ -51,6 +51,8 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
         return rc < 0 ? member_pass_over(s, position, sequence, rc) : 0;
     if (__builtin_expect(m->in_gap, 0))
         member_end_gap(s, message->position, message->sequence);
+    if (__builtin_expect(!member_is_current(m), 0))
+        return 0; /* reading took long, and another has the place by now: it may have done with the message */
     m->held = reader->position;
     m->held_sequence = message->sequence;
     m->holds = m->ack == HERMES_ACK_AUTO;
