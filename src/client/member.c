@@ -45,6 +45,11 @@ void member_request(const struct member *member, struct wire_subscriber_open *re
     request->resume_line = member->line;
 }
 
+bool member_is_another(const struct member *member, const struct wire_subscriber *opened)
+{
+    return member->page_id != opened->page || member->id != opened->member;
+}
+
 int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened)
 {
     struct map map;
@@ -75,7 +80,7 @@ int member_adopt(struct hermes_client *client, struct member *member, const stru
     member->claim =
         (uint16_t)atomic_load_explicit(&page->members[opened->line].generation, memory_order_relaxed);
     /* What is in hand is still ours if we are who we were. */
-    if (member->page_id != opened->page || member->id != opened->member)
+    if (member_is_another(member, opened))
         member->pending = member->holds = member->in_gap = false;
     member->page_id = opened->page;
     member->id = opened->member;

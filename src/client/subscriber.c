@@ -17,8 +17,9 @@ static int away(int rc)
     return rc == HERMES_ETIMEOUT ? HERMES_EDISCONNECTED : rc;
 }
 
-/* So long a broker that came back may take to answer a greeting, and then it is left alone. */
-static const uint64_t greeting_ns = 20000000, greet_again_ns = 1000000000;
+/* So long a broker that came back may take to answer a greeting, and then it is left alone: for as long the
+ * first time, for what it does not hear of for a lease is others', and longer each time, for it may hang. */
+static const uint64_t greeting_ns = 20000000, greet_again_most_ns = 1000000000;
 static const uint64_t look_again_ns = 1000000;
 
 static int open_window(void *context, uint32_t epoch, int *fd)
@@ -296,9 +297,14 @@ void subscriber_greet_again(struct hermes_subscriber *s)
         return;
     }
     if (request_open(s, &opened, now + greeting_ns) < 0) { /* it does not run: messages come without it */
-        s->greet_ns = clock_monotonic_ns() + greet_again_ns;
+        s->greet_pause_ns = s->greet_pause_ns == 0 ? greeting_ns : s->greet_pause_ns * 2;
+        if (s->greet_pause_ns > greet_again_most_ns)
+            s->greet_pause_ns = greet_again_most_ns;
+        s->greet_ns = clock_monotonic_ns() + s->greet_pause_ns;
         return;
     }
+    s->greet_pause_ns = 0;
+    bool moves = s->member != NULL && member_is_another(s->member, &opened);
     /* A log that was closed meanwhile is another's by now: that is found out by reading to its end. */
     bool same = opened.topic_id == s->topic_id &&
                 atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_CLOSED;
@@ -318,6 +324,8 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     s->handle = opened.handle;
     s->reader.owner_changed = false;
     note_greeting(s);
+    if (moves) /* else the group would be carried to where this member was, over all that lies between */
+        (void)member_start(s);
 }
 
 /* ---- reading ---- */

@@ -55,6 +55,7 @@ struct hermes_subscriber {
     uint32_t instance;   /* of the broker that knows us; that of the log says which there is */
     uint64_t connection; /* to it: channel.connected */
     uint64_t greet_ns;   /* a new broker is not greeted before */
+    uint64_t greet_pause_ns;
     struct map status_map, doorbell_map;
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
     bool starved;              /* the last message wants a broker, and none is there */
@@ -88,8 +89,10 @@ int member_new(struct hermes_client *client, const hermes_subscriber_options_t *
                struct member **member);
 void member_free(struct member *member);
 void member_request(const struct member *member, struct wire_subscriber_open *request);
-/* Takes up what the broker gave: the page is descriptor 2 of the last reply. On failure all is as it was. */
+/* Takes up what the broker gave: the page is descriptor 2 of the last reply. On failure all is as it was.
+ * is_another(): and the place is not the one that the member had: member_start(). */
 int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened);
+bool member_is_another(const struct member *member, const struct wire_subscriber *opened);
 /* The reader goes to where the group stands. */
 int member_start(struct hermes_subscriber *s);
 void member_start_at(struct reader *reader, uint64_t position);

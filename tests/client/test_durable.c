@@ -117,6 +117,47 @@ static void test_acks_after_a_reset_are_expired(void **state)
     expect(s, 1);
 }
 
+/* Who finds at its greeting that the place stands elsewhere goes there. */
+static void test_a_reset_and_a_crash_skip_nothing(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 20);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t held = {0};
+    for (uint64_t i = 1; i <= 10; i++)
+        held = expect(s, i);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(other, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+    restart(f, SIGKILL);
+    struct fixture seen = {.client = other};
+    while (describe(&seen, "n").members == 0)
+        assert_int_equal(hermes_ack(s, &held), HERMES_EEXPIRED);
+    expect(s, 1);
+    expect(s, 2);
+    hermes_disconnect(other);
+}
+
+/* Who lost its place to another is told, and what it acks of it counts no more. */
+static void test_a_place_that_another_has_is_told(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t held = expect(s, 1), message;
+    restart(f, SIGTERM);
+    hermes_subscriber_t *b = subscribe_as(other, "n", HERMES_ACK_MANUAL, 0); /* was faster */
+    assert_int_equal(hermes_ack(s, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_wait(s, &message, patience_ns), HERMES_EBUSY);
+    assert_int_equal(hermes_ack(s, &held), HERMES_EEXPIRED);
+    message = expect(b, 1);
+    assert_int_equal(hermes_ack(b, &message), 0);
+    hermes_subscriber_close(b);
+    expect(s, 2); /* it is free again */
+    hermes_disconnect(other);
+}
+
 /* Whoever asks next, over another connection, finds the place free. */
 static void test_a_disconnected_holder_leaves_its_place(void **state)
 {
@@ -157,6 +198,8 @@ int main(void)
         TEST(test_acks_say_how_far_all_is_done),
         TEST(test_acks_after_an_orderly_stop_are_expired),
         TEST(test_acks_after_a_reset_are_expired),
+        TEST(test_a_reset_and_a_crash_skip_nothing),
+        TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
         TEST(test_the_place_of_who_died_with_the_broker_is_free),
     };

@@ -174,6 +174,31 @@ static void test_what_was_held_before_a_reset_is_expired(void **state)
     assert_int_equal(describe(f, "risk").in_flight, 1);
 }
 
+/* Who finds another page at its greeting goes to where that stands, and not the group to where it was. */
+static void test_a_reset_and_a_crash_skip_nothing(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_client_t *other = another();
+    for (int way = 0; way < 3; way++) {
+        hermes_subscriber_t *a = join(f->client);
+        hermes_message_t held = {0};
+        for (uint64_t i = 1; i <= 50; i++)
+            held = expect(a, i);
+        hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+        assert_int_equal(hermes_group_alter(other, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+        restart(f, SIGKILL);
+        struct fixture seen = {.client = other};
+        while (way < 2 && describe(&seen, "risk").members == 0)
+            assert_int_equal(way == 0 ? hermes_ack(a, &held) : hermes_renew(a, &held), HERMES_EEXPIRED);
+        expect(a, 1);
+        expect(a, 2);
+        hermes_subscriber_close(a);
+        assert_int_equal(hermes_group_alter(other, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    }
+    hermes_disconnect(other);
+}
+
 static void test_a_late_ack_of_a_dead_message_is_expired(void **state)
 {
     struct fixture *f = *state;
@@ -300,6 +325,7 @@ int main(void)
         TEST(test_a_former_holder_of_a_line_changes_nothing),
         TEST(test_a_claim_that_waited_for_a_broker_is_looked_at_again),
         TEST(test_what_was_held_before_a_reset_is_expired),
+        TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_late_ack_of_a_dead_message_is_expired),
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),

@@ -1,0 +1,662 @@
+/*
+ * An exhaustive model of what a member's claim lives through (group/group.h, broker/keeper.h,
+ * client/claims.c, client/durable.c): a broker that is killed, that stops in order and starts again, resets,
+ * lines that are given anew, leases and their renewal. One message, two members, one of whom may die; who
+ * takes which message is model_group.c's. Each step is one access to shared memory, or one request, which the
+ * broker's loop serves as a whole. Three kinds of members, each explored by itself: at least once, at most
+ * once, and the holder of a durable subscription (of two messages). Checked in each state:
+ *
+ *     what was told is true   what was acked with 0 is given to nobody again, unless a reset asked for it
+ *     one's own               whatever an ack, nack or renewal changes is the claim that it speaks of
+ *     at most once            is given out once, unless a reset asks for it
+ *     the limit               nothing is given out more often than it says
+ *     leases                  no claim that was made or renewed within a lease ends by time
+ *     durable                 the floor is above nothing that was not acked, and never goes back
+ *     nobody is stuck         from each state, the message can be done
+ *
+ * Time is the keeper's looks: a lease is what lies between two of them, and looks are as many as you like.
+ * What a token says to the code is its generation and deliveries; its serial number is the model's own, to
+ * know what is true.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MEMBERS = 2, LINES = 2, PAGES = 3, LIMIT = 2, LEASE = 1, SERIALS = 15 };
+enum kind { NO_KIND, AT_LEAST_ONCE, AT_MOST_ONCE, DURABLE, KINDS };
+
+/* Ways of each member: its next step, or what it begins, with the message that it was given last or the one
+ * before that. The broker's ways follow. */
+enum { STEP, POLL, ACK, NACK, RENEW, ACK_OLD, DIE, MEMBER_WAYS };
+enum { CRASH = MEMBERS * MEMBER_WAYS, START, STOP, RESET, LOOK, WAYS };
+
+enum mutation {
+    NONE,
+    ACK_WITHOUT_GENERATION,
+    ACK_WITHOUT_DELIVERIES,
+    GENERATIONS_ANEW,
+    RESTORE_WITHOUT_LIMIT,
+    GREET_ONLY_IN_POLL,
+    GREETS_NOBODY,
+    STATE_BEFORE_SWAP,
+    RECORD_BEFORE_STATE,
+    CLAIM_WITHOUT_STATE,
+    RENEWAL_TOGGLES,
+    RENEWAL_CLEARED_BY_STORE,
+    NOT_AWAITED,
+    LINES_KEPT_FOR_EVER,
+    FLOOR_BY_STORE,
+    READS_ON_WHERE_IT_WAS,
+    MUTATIONS,
+};
+
+static const char *const names[MUTATIONS] = {
+    "none",
+    "an ack, nack or renewal does not compare generations",
+    "an ack, nack or renewal does not compare deliveries",
+    "generations begin anew with each page",
+    "what is restored knows no limit of deliveries",
+    "a new broker is greeted in poll alone",
+    "a new broker is greeted by nobody",
+    "the page's state is looked at before the change",
+    "the record is taken before the state says so",
+    "a claim is handed out without a look at the state",
+    "a renewal toggles a bit",
+    "a renewal is taken note of by a store",
+    "lines that a crash left are nobody's at once",
+    "lines that a crash left are kept for ever",
+    "a durable ack stores the floor",
+    "who greets and finds another page reads on where it was",
+};
+
+enum word_state { FREE, CLAIMED, AVAILABLE, DONE };
+enum page_state { OPEN, MOVED, CLOSED };
+
+struct word {
+    uint8_t state, line, generation, deliveries, renewed;
+    uint8_t serial; /* of the latest claim */
+};
+
+struct page {
+    uint8_t state;
+    uint8_t life;       /* the same over starts; a reset begins another */
+    uint8_t generation; /* the latest that was given */
+    uint8_t id[LINES], line_generation[LINES];
+    uint8_t floor; /* durable: so many messages are done */
+    struct word word;
+};
+
+struct token { /* what the member was handed out, and says again when it acks */
+    uint8_t held, generation, deliveries;
+    uint8_t serial, life, age; /* looks since it was claimed or renewed, at most LEASE */
+};
+
+struct member {
+    uint8_t dead;
+    uint8_t joined, page, line, id, generation; /* as it was told */
+    uint8_t instance;                           /* of the broker that it greeted */
+    uint8_t session, session_line, session_id;  /* as the broker has it */
+    uint8_t action, pc;
+    uint8_t was_open; /* STATE_BEFORE_SWAP */
+    uint8_t position; /* durable: its reader's */
+    struct word seen;
+    uint8_t late;          /* what it claims was done */
+    uint8_t age;           /* looks since its action began: who stands still in it for a lease is late */
+    uint8_t old;           /* the action is about the token before */
+    struct token token[2]; /* the latest, and the one before */
+};
+
+struct state {
+    uint8_t kind, up, stopping, instance, page, pages;
+    uint8_t crashes, stops, resets, deaths; /* each once */
+    uint8_t ids, serials;
+    uint8_t since; /* 1 + looks since a page was taken up; 0: nobody is awaited */
+    uint8_t looking, look_renewed, age;
+    struct word sighting, look;
+    struct page record;        /* what an orderly stop writes down */
+    uint8_t acked, acked_life; /* durable: how many; told 0 */
+    uint8_t given;             /* in this life, how often: at most LIMIT + 1; durable: how many */
+    struct page shm[PAGES];
+    struct member member[MEMBERS];
+};
+
+static enum mutation mutation;
+static enum kind kind;
+static const char *broken;
+
+static bool same(struct word a, struct word b)
+{
+    return a.state == b.state && a.line == b.line && a.generation == b.generation &&
+           a.deliveries == b.deliveries && a.renewed == b.renewed;
+}
+
+static struct page *page_of(struct state *s, const struct member *m)
+{
+    return &s->shm[m->page];
+}
+
+/* ---- what is true ---- */
+
+static void gave(struct state *s, struct member *m, struct word w)
+{
+    uint8_t life = page_of(s, m)->life;
+    if (m->late)
+        broken = "what was told to be done is given out again";
+    if (s->given >= (kind == AT_MOST_ONCE ? 1 : LIMIT))
+        broken = kind == AT_MOST_ONCE ? "at most once, and twice" : "given out more often than the limit";
+    if (s->given <= LIMIT && life == s->shm[s->page].life)
+        s->given++;
+    if (m == &s->member[0]) /* the other speaks of its latest alone */
+        m->token[1] = m->token[0];
+    m->token[1].age = 0;
+    m->token[0] = (struct token){1, w.generation, w.deliveries, w.serial, life, m->age};
+}
+
+static void changed(struct word w, const struct token *token)
+{
+    if (w.serial != token->serial)
+        broken = "another's claim is changed";
+}
+
+static bool all_done(const struct state *s)
+{
+    const struct page *page = &s->shm[s->page];
+    return s->kind == NO_KIND || (s->kind == DURABLE ? page->floor == 2 : page->word.state == DONE);
+}
+
+static bool may_happen(const struct state *s, uint8_t before)
+{
+    /* Claims have many states: one of these; else two. A death while no broker is there comes on top. */
+    return before == 0 && s->crashes + s->stops + s->resets < (s->kind == AT_LEAST_ONCE ? 1 : 2);
+}
+
+/* ---- requests ---- */
+
+static bool serves(const struct state *s)
+{
+    return s->up && s->stopping == 0;
+}
+
+static bool has_session(const struct state *s, uint8_t line)
+{
+    for (unsigned i = 0; i < MEMBERS; i++)
+        if (s->member[i].session && s->member[i].session_line == line)
+            return true;
+    return false;
+}
+
+static struct word given_up(struct word w)
+{
+    w.renewed = 0;
+    w.state = AVAILABLE;
+    if (w.deliveries >= LIMIT) { /* dropped, or put away: it is done, by nobody */
+        w.state = DONE;
+        w.line = w.generation = 0;
+    }
+    return w;
+}
+
+/* A session's line is free, and what was claimed by it is others'. */
+static void drop(struct state *s, struct member *m)
+{
+    struct page *page = &s->shm[s->page];
+    if (m->session && page->id[m->session_line] == m->session_id) {
+        page->id[m->session_line] = 0;
+        if (page->word.state == CLAIMED && page->word.line == m->session_line)
+            page->word = given_up(page->word);
+    }
+    m->session = m->session_line = m->session_id = 0;
+}
+
+static void begin_session(struct state *s, struct member *m, uint8_t line)
+{
+    struct page *page = &s->shm[s->page];
+    bool same_page = m->joined && m->page == s->page && m->id == page->id[line];
+    m->session = m->joined = 1;
+    m->session_line = m->line = line;
+    m->session_id = m->id = page->id[line];
+    m->generation = page->line_generation[line];
+    m->page = s->page;
+    m->instance = s->instance;
+    if (!same_page && mutation != READS_ON_WHERE_IT_WAS)
+        m->position = page->floor;
+}
+
+/* The broker resumes a line, or gives one. false: none is free. */
+static bool join(struct state *s, struct member *m)
+{
+    struct page *page = &s->shm[s->page];
+    if (m->joined && m->page == s->page && page->id[m->line] == m->id && !has_session(s, m->line)) {
+        begin_session(s, m, m->line);
+        return true;
+    }
+    for (uint8_t line = 0; line < (kind == DURABLE ? 1 : LINES); line++)
+        if (page->id[line] == 0 && !has_session(s, line)) {
+            page->id[line] = ++s->ids;
+            page->line_generation[line] = ++page->generation;
+            begin_session(s, m, line);
+            return true;
+        }
+    return false;
+}
+
+static bool is_current(struct state *s, const struct member *m)
+{
+    return m->joined && page_of(s, m)->state == OPEN && page_of(s, m)->id[m->line] == m->id;
+}
+
+/* ---- members ---- */
+
+enum pc { IDLE, STATE_FIRST, SWAP, STATE_LAST };
+
+static bool greets(enum mutation m, uint8_t action)
+{
+    return m != GREETS_NOBODY && (m != GREET_ONLY_IN_POLL || action == POLL);
+}
+
+/* Before anything else, each call greets a broker that is another. false: nothing came of it. */
+static bool begin_action(struct state *s, struct member *m, uint8_t action)
+{
+    if (m->joined && m->instance != s->instance && serves(s) && greets(mutation, action))
+        (void)join(s, m);
+    if (action == POLL && !is_current(s, m)) {
+        if (!serves(s))
+            return false;
+        drop(s, m);
+        if (!join(s, m))
+            return false;
+    }
+    m->action = action;
+    m->pc = mutation == STATE_BEFORE_SWAP ? STATE_FIRST : SWAP;
+    return true;
+}
+
+static void end_action(struct member *m)
+{
+    m->action = m->pc = IDLE;
+    m->was_open = m->old = m->age = m->late = 0;
+    m->seen = (struct word){0, 0, 0, 0, 0, 0};
+}
+
+static void let_go(struct member *m)
+{
+    if (m->old == 0)
+        m->token[0] = m->token[1];
+    m->token[1] = (struct token){0, 0, 0, 0, 0, 0};
+}
+
+static void take(struct state *s, struct member *m)
+{
+    struct page *page = page_of(s, m);
+    if (page->word.state != FREE && page->word.state != AVAILABLE) {
+        end_action(m);
+        return;
+    }
+    s->serials = (uint8_t)(s->serials + (s->serials < SERIALS));
+    page->word = (struct word){kind == AT_MOST_ONCE ? DONE : CLAIMED, m->line, m->generation,
+                               (uint8_t)(page->word.deliveries + 1),  0,       s->serials};
+    m->seen = page->word;
+    m->late = s->acked && s->acked_life == page->life; /* it is given from now on, however long that takes */
+    if (mutation != CLAIM_WITHOUT_STATE) {
+        m->pc = STATE_LAST;
+        return;
+    }
+    gave(s, m, page->word);
+    end_action(m);
+}
+
+/* The look and the exchange are one step: an exchange that fails looks again. */
+static bool is_of_token(const struct member *m, struct word w)
+{
+    const struct token *token = &m->token[m->old];
+    return w.state != FREE && w.line == m->line && w.generation != 0 &&
+           (mutation == ACK_WITHOUT_GENERATION || w.generation == token->generation) &&
+           (mutation == ACK_WITHOUT_DELIVERIES || w.deliveries == token->deliveries);
+}
+
+static void change(struct state *s, struct member *m)
+{
+    struct word *w = &page_of(s, m)->word;
+    bool mine = is_of_token(m, *w);
+    if (!mine || (m->action != ACK && w->state != CLAIMED)) {
+        if (m->action != RENEW)
+            let_go(m);
+        end_action(m);
+        return;
+    }
+    if (w->state != DONE || m->action != ACK)
+        changed(*w, &m->token[m->old]);
+    if (m->action == ACK) {
+        w->state = DONE;
+        w->renewed = 0;
+    } else if (m->action == NACK) {
+        *w = given_up(*w);
+    } else {
+        w->renewed = mutation == RENEWAL_TOGGLES ? !w->renewed : 1;
+        m->token[m->old].age = m->age;
+    }
+    if (m->action == ACK) {
+        m->pc = STATE_LAST; /* what is told of the others claims nothing for later */
+        return;
+    }
+    if (m->action == NACK)
+        let_go(m);
+    end_action(m);
+}
+
+/* Durable: the next message, or all that was given out is done. */
+static void read_on(struct state *s, struct member *m)
+{
+    if (m->position < 2 && (mutation == CLAIM_WITHOUT_STATE || is_current(s, m))) {
+        if (s->acked_life == page_of(s, m)->life && m->position < s->acked)
+            broken = "what was told to be done is given out again";
+        if (page_of(s, m)->life == s->shm[s->page].life) {
+            if (m->position > s->given)
+                broken = "a message is skipped";
+            if (m->position == s->given)
+                s->given++;
+        }
+        m->position++;
+        if (m->token[0].generation != m->generation)
+            m->token[1] = m->token[0];
+        m->token[0] = (struct token){1, m->generation, m->position, 0, page_of(s, m)->life, 0};
+    }
+    end_action(m);
+}
+
+/* Of the latest (ACK) or of the first (NACK, which there is not): an older ack changes nothing. */
+static void raise_floor(struct state *s, struct member *m)
+{
+    struct page *page = page_of(s, m);
+    const struct token *token = &m->token[m->old];
+    uint8_t to = m->action == ACK ? token->deliveries : 1;
+    bool mine = mutation == ACK_WITHOUT_GENERATION || token->generation == m->generation;
+    if (!mine || !is_current(s, m)) {
+        end_action(m);
+        return;
+    }
+    if (token->life != page->life && to > page->floor)
+        broken = "an ack of before a reset skips what comes after it";
+    if (to < page->floor && mutation == FLOOR_BY_STORE)
+        broken = "the floor goes back";
+    if (to > page->floor || mutation == FLOOR_BY_STORE)
+        page->floor = to;
+    m->seen.deliveries = to;
+    m->pc = STATE_LAST;
+}
+
+/* The state is looked at after the change. What is told 0 is true from now on. */
+static void tell(struct state *s, struct member *m)
+{
+    bool open = kind == DURABLE ? is_current(s, m) : page_of(s, m)->state == OPEN;
+    if (mutation == STATE_BEFORE_SWAP)
+        open = m->was_open;
+    if (m->action == POLL) {
+        if (open)
+            gave(s, m, m->seen);
+    } else if (kind == DURABLE) {
+        if (open && s->shm[s->page].life == page_of(s, m)->life && m->seen.deliveries > s->acked) {
+            s->acked = m->seen.deliveries;
+            s->acked_life = page_of(s, m)->life;
+        }
+    } else if (m->action == ACK) {
+        if (open && s->shm[s->page].life == page_of(s, m)->life) {
+            s->acked = 1;
+            s->acked_life = page_of(s, m)->life;
+        }
+        let_go(m);
+    }
+    end_action(m);
+}
+
+static bool step_member(struct state *s, struct member *m, int way)
+{
+    if (m->dead)
+        return false;
+    if (way == DIE) {
+        if (m == &s->member[0] || s->deaths > 0 || s->up)
+            return false;
+        s->deaths++;
+        *m = (struct member){.dead = 1};
+        return true;
+    }
+    if (way != STEP) {
+        bool old = way == ACK_OLD;
+        if (m->pc != IDLE || (way != POLL && !m->token[old].held) || (way == RENEW && kind == DURABLE))
+            return false;
+        if (m == &s->member[1] && way != POLL && way != ACK) /* one of the two does all there is, but dies */
+            return false;
+        m->old = old;
+        if (begin_action(s, m, old ? ACK : (uint8_t)way))
+            return true;
+        m->old = 0;
+        return true;
+    }
+    switch (m->pc) {
+    case STATE_FIRST:
+        m->was_open = page_of(s, m)->state == OPEN;
+        m->pc = SWAP;
+        return true;
+    case SWAP:
+        if (kind == DURABLE)
+            m->action == POLL ? read_on(s, m) : raise_floor(s, m);
+        else
+            m->action == POLL ? take(s, m) : change(s, m);
+        return true;
+    case STATE_LAST:
+        tell(s, m);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- the broker ---- */
+
+static void end_sessions(struct state *s)
+{
+    for (unsigned i = 0; i < MEMBERS; i++)
+        s->member[i].session = s->member[i].session_line = s->member[i].session_id = 0;
+    s->sighting = s->look = (struct word){0, 0, 0, 0, 0, 0};
+    s->looking = s->look_renewed = s->age = s->since = 0;
+}
+
+static struct page restored(const struct page *record)
+{
+    struct page page = {.life = record->life, .floor = record->floor, .generation = record->generation};
+    struct word w = record->word;
+    if (mutation == GENERATIONS_ANEW)
+        page.generation = 0;
+    if (w.state == CLAIMED || w.state == AVAILABLE) {
+        w = mutation == RESTORE_WITHOUT_LIMIT ? w : given_up(w);
+        w.state = mutation == RESTORE_WITHOUT_LIMIT ? AVAILABLE : w.state;
+    }
+    w.line = w.generation = w.renewed = 0;
+    page.word = w;
+    return page;
+}
+
+static bool start(struct state *s)
+{
+    if (s->up)
+        return false;
+    s->up = 1;
+    s->instance++;
+    if (s->stopping) {
+        s->shm[s->pages] = restored(&s->record);
+        s->page = s->pages++;
+        s->record = (struct page){0};
+        s->stopping = 0;
+        return true;
+    }
+    s->since = 1;
+    for (unsigned line = 0; line < LINES && mutation == NOT_AWAITED; line++)
+        s->shm[s->page].id[line] = 0;
+    return true;
+}
+
+/* First the state, then the record. The next start makes another page from it. */
+static bool stop(struct state *s)
+{
+    struct page *page = &s->shm[s->page];
+    if (!s->up || (s->stopping == 0 && !may_happen(s, s->stops)))
+        return false;
+    s->stops = 1;
+    if ((s->stopping == 0) == (mutation != RECORD_BEFORE_STATE))
+        page->state = CLOSED;
+    else
+        s->record = *page;
+    if (++s->stopping == 2) {
+        s->up = 0;
+        end_sessions(s);
+    }
+    return true;
+}
+
+static bool reset(struct state *s)
+{
+    if (!serves(s) || !may_happen(s, s->resets))
+        return false;
+    s->resets++;
+    struct page *before = &s->shm[s->page];
+    s->shm[s->pages] = (struct page){.life = (uint8_t)(before->life + 1),
+                                     .generation = mutation == GENERATIONS_ANEW ? 0 : before->generation};
+    before->state = MOVED;
+    s->page = s->pages++;
+    s->given = s->acked = s->acked_life = s->since = 0;
+    s->sighting = (struct word){0, 0, 0, 0, 0, 0};
+    s->age = 0;
+    return true;
+}
+
+static bool is_awaited(const struct state *s, uint8_t line)
+{
+    return s->since != 0 && s->shm[s->page].id[line] != 0 && !has_session(s, line);
+}
+
+static void free_lines(struct state *s)
+{
+    bool awaits = false;
+    for (uint8_t line = 0; line < LINES; line++)
+        if (is_awaited(s, line)) {
+            if (s->since > LEASE && mutation != LINES_KEPT_FOR_EVER)
+                s->shm[s->page].id[line] = 0;
+            else
+                awaits = true;
+        }
+    s->since = !awaits ? 0 : s->since > LEASE ? s->since : (uint8_t)(s->since + 1);
+}
+
+/* Time has run out for a claim, or its line is nobody's. */
+static void expire(struct state *s, bool by_time)
+{
+    struct page *page = &s->shm[s->page];
+    if (!same(page->word, s->look))
+        return;
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        const struct member *m = &s->member[i];
+        if (!m->dead && m->token[0].held && m->token[0].serial == page->word.serial &&
+            m->token[0].age < LEASE)
+            broken = by_time ? "a lease ends early" : "what a living member holds is taken from it";
+    }
+    page->word = given_up(page->word);
+}
+
+static void end_look(struct state *s)
+{
+    s->look = (struct word){0, 0, 0, 0, 0, 0};
+    s->looking = s->look_renewed = 0;
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        struct member *m = &s->member[i];
+        if (m->pc != IDLE && m->age < LEASE)
+            m->age++;
+        if (m->token[0].held && m->token[0].age < LEASE)
+            m->token[0].age++;
+    }
+}
+
+/* A claim whose line is nobody's, or that is as it was for a lease. */
+static void judge(struct state *s)
+{
+    bool awaited = is_awaited(s, s->look.line);
+    bool nobodys = s->shm[s->page].id[s->look.line] == 0 && !has_session(s, s->look.line);
+    if (nobodys || (s->age >= LEASE && !awaited)) {
+        expire(s, !nobodys);
+        s->sighting = (struct word){0, 0, 0, 0, 0, 0};
+        s->age = 0;
+    }
+    if (s->age > LEASE)
+        s->age = LEASE;
+}
+
+/* The load of the word, and what follows from it. */
+static bool look(struct state *s)
+{
+    struct page *page = &s->shm[s->page];
+    if (!serves(s))
+        return false;
+    if (!s->looking) {
+        free_lines(s);
+        s->look = page->word;
+        s->looking = 1;
+        if (kind == DURABLE || s->look.state != CLAIMED) {
+            s->sighting = (struct word){0, 0, 0, 0, 0, 0};
+            s->age = 0;
+            end_look(s);
+        }
+        return true;
+    }
+    bool renewed = mutation != RENEWAL_TOGGLES && s->look.renewed, taken = same(page->word, s->look);
+    if (renewed && (taken || mutation == RENEWAL_CLEARED_BY_STORE)) {
+        s->look.renewed = 0;
+        page->word = s->look;
+    }
+    s->age = !renewed && same(s->look, s->sighting) ? (uint8_t)(s->age + 1) : 0;
+    s->sighting = s->look;
+    s->sighting.serial = 0;
+    if (taken || !renewed)
+        judge(s);
+    end_look(s);
+    return true;
+}
+
+static bool step(struct state *s, int way)
+{
+    kind = (enum kind)s->kind;
+    if (kind == NO_KIND) {
+        s->kind = (uint8_t)(way + 1);
+        return s->kind < KINDS;
+    }
+    if (way < CRASH)
+        return step_member(s, &s->member[way / MEMBER_WAYS], way % MEMBER_WAYS);
+    switch (way) {
+    case CRASH:
+        if (!serves(s) || !may_happen(s, s->crashes))
+            return false;
+        s->crashes++;
+        s->up = 0;
+        end_sessions(s);
+        return true;
+    case START:
+        return start(s);
+    case STOP:
+        return stop(s);
+    case RESET:
+        return reset(s);
+    default:
+        return look(s);
+    }
+}
+
+static void begin(struct state *s)
+{
+    s->up = s->instance = s->pages = 1;
+}
+
+static void check(const struct state *s)
+{
+    if (s->kind == DURABLE && s->acked_life == s->shm[s->page].life && s->up && s->stopping == 0 &&
+        s->shm[s->page].floor < s->acked)
+        broken = "what was told to be done is forgotten";
+}
+
+#include "explore.h"
