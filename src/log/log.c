@@ -214,6 +214,33 @@ static void end_rings(struct status *status)
     }
 }
 
+/*
+ * The sequence behind what is stored. The last owner may have died between the two words that say how far
+ * that is (log_persist()): then it is that of the messages behind the position, which stand in the window,
+ * one after the other up to the one that the word names.
+ */
+static uint64_t stored_sequence(const struct log *log)
+{
+    const uint64_t start = atomic_load(&log->status->persisted),
+                   told = atomic_load(&log->status->persisted_sequence);
+    uint64_t position = start, sequence = 0, first = told, bytes;
+    hermes_header_t header;
+    int rc;
+    while (position - start < log->capacity &&
+           (rc = window_poll(log->window->data, log->capacity - 1, position, &header, &bytes)) > 0) {
+        position += bytes;
+        if (rc != POLL_DATA)
+            continue;
+        if (sequence == 0)
+            first = sequence = header.sequence;
+        if (header.sequence != sequence || sequence >= told)
+            return told;
+        if (++sequence == told)
+            return first;
+    }
+    return told;
+}
+
 /* HERMES_ENOTFOUND: there is none, or none that can be used: then the store is the truth. */
 static int take_up_status(struct log *log, const struct log_options *options, struct error_text *text)
 {
@@ -246,8 +273,9 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     if (rc < 0)
         return rc;
     if (log->durability != DURABILITY_MEMORY) {
-        rc = store_resume(&log->store, atomic_load(&status->persisted),
-                          atomic_load(&status->persisted_sequence), text);
+        uint64_t sequence = stored_sequence(log);
+        atomic_store(&status->persisted_sequence, sequence);
+        rc = store_resume(&log->store, atomic_load(&status->persisted), sequence, text);
         if (rc == 0)
             rc = tail_write_again(&log->store, atomic_load(&status->durable), text);
         if (rc < 0)

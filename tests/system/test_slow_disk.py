@@ -1,8 +1,8 @@
 """A disk that hangs for one topic. The others do not notice."""
+import json
 import os
 import socket
 import struct
-import json
 import subprocess
 import unittest
 

@@ -121,6 +121,32 @@ static void an_epoch_that_is_over_has_no_writer_after_a_death(void **state)
     teardown(&f);
 }
 
+/* It died between the two words that say how far it stored: nothing of it is a publisher's fault. */
+static void an_owner_dies_between_position_and_sequence(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    for (uint64_t round = 1; round <= 3; round++) {
+        publish(&f, 100);
+        persist_all(&f);
+        uint64_t before = persisted(&f);
+        publish(&f, 50);
+        persist_all(&f);
+        publish(&f, 30); /* that nobody has stored yet */
+        assert_int_equal(atomic_load(&f.log.status->persisted_sequence), round * 180 - 29);
+        atomic_store(&f.log.status->persisted, before);
+        log_abandon(&f.log);
+        open_log(&f);
+        assert_true(f.log.taken_up);
+        assert_int_equal(f.log.store.sequence, round * 180 - 79);
+        persist_all(&f);
+        assert_int_equal(f.log.store.sequence, round * 180 + 1);
+        begin_writing(&f);
+    }
+    teardown(&f);
+}
+
 /* A status page that cannot be used: the store is the truth, and recovers as it does without one. */
 static void an_unusable_status_page_is_as_none(void **state)
 {
@@ -392,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_publishers_wrong_checksum_costs_its_message_alone),
         cmocka_unit_test(an_epoch_that_is_over_has_no_writer_after_a_death),
+        cmocka_unit_test(an_owner_dies_between_position_and_sequence),
         cmocka_unit_test(an_unusable_status_page_is_as_none),
         cmocka_unit_test(a_window_of_another_size_is_taken_up_as_it_is),
         cmocka_unit_test(an_owner_that_loses_its_end_says_so),
