@@ -35,7 +35,8 @@ typedef struct hermes_letter {
     uint16_t version;
     uint16_t reason; /* enum hermes_letter_reason */
     uint32_t deliveries;
-    uint32_t payload_bytes; /* of the message; what does not fit a message with the envelope was cut off here */
+    uint32_t
+        payload_bytes; /* of the message; what does not fit a message with the envelope was cut off here */
     uint64_t topic_id;
     uint64_t position;  /* where it stands in its topic, as long as that keeps it */
     uint64_t sequence;  /* its number there */
@@ -59,8 +60,8 @@ static inline const hermes_letter_t *hermes_letter_of(const hermes_message_t *me
     const hermes_letter_t *letter = (const hermes_letter_t *)message->payload;
     if (message->length < HERMES_LETTER_BYTES)
         return NULL;
-    if (letter->magic != HERMES_LETTER_MAGIC || letter->version != HERMES_LETTER_VERSION || letter->topic[127] != 0 ||
-        letter->group[127] != 0)
+    if (letter->magic != HERMES_LETTER_MAGIC || letter->version != HERMES_LETTER_VERSION ||
+        letter->topic[127] != 0 || letter->group[127] != 0)
         return NULL;
     return letter;
 }
