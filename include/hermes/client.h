@@ -388,7 +388,9 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * deleted. HERMES_EDISCONNECTED: the store is needed and no broker is there to open it, or it does not
  * answer: a broker that was stopped (SIGSTOP) is waited for up to 10 s in this call, and in hermes_wait()
  * whatever its timeout_ns, if the store is needed. HERMES_EIO: memory, or an answer of the broker, could not
- * be had. Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
+ * be had. Of the members of a group one is told what is gone or damaged, for all. HERMES_EBUSY: another has
+ * the durable subscription by now; each call asks for it again.
+ * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
@@ -421,18 +423,28 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
                                     void *context);
 
 /*
- * A member's message is done: nobody gets it again. The message may be any that this subscriber was given, in
- * any order, and several may be held at a time. HERMES_EEXPIRED: the lease ran out, and another has it now;
- * HERMES_EINVALID: it was never given out, or this is no member. Cost: one compare-and-swap, no system call;
- * with a durable subscription, which then stands behind that message, one store.
+ * A member's message is done: nobody gets it again, but after a reset. The message may be any that this
+ * subscriber was given, in any order, and several may be held at a time; of a copy, position, sequence,
+ * length and claim are looked at. 0 as well for what was acked so before, for a message whose lease ran out
+ * and that nobody took yet, and for one that is done since so long that it is not known any more by whom.
+ *
+ *     HERMES_EEXPIRED  it is not this subscriber's any more: the lease ran out and another has it, or it is
+ *                      a dead letter; the group was reset; the broker stopped. It may come again: what was
+ *                      acked just when a broker stopped counts or does not
+ *     HERMES_EINVALID  it was never given out, or this is no member
+ *
+ * With a durable subscription all messages before it are done, too: an ack of one that is done already
+ * changes nothing and returns 0. HERMES_EEXPIRED then: it was given out before a reset or a stop of the
+ * broker, or before another had the subscription.
+ * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting.
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* This member cannot deal with the message: another gets it, or the same again, at once. Of groups only;
- * errors as hermes_ack(). Cost: that, and a wake-up. */
+ * errors as hermes_ack(), and HERMES_EEXPIRED for what is done. Cost: that, and a wake-up. */
 HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
-/* The lease on the message begins anew: for work that takes longer. Errors as hermes_ack(). */
+/* The lease on the message begins anew: for work that takes longer. Errors as hermes_nack(). */
 HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* How often the message was given out, this time included; 1 for who is no member; 0: not known any more. */
@@ -471,7 +483,8 @@ typedef struct hermes_subscriber_counters {
     uint64_t position; /* of the next message */
     uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read. Who began
                           at the end or at a time and was overtaken before its first message is told
-                          (HERMES_EGONE), but how many these were is not known, and not counted */
+                          (HERMES_EGONE), but how many these were is not known, and not counted. Of
+                          a member: what it found gone, for its group */
     uint64_t corrupt;  /* frames that were damaged */
 } hermes_subscriber_counters_t;
 
@@ -482,17 +495,20 @@ HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
 
 /* ---- groups ----
  *
- * The members of a group share the messages of a topic: each message goes to one of them. Messages are at
- * most so often given out until they are acked:
+ * The members of a group share the messages of a topic: each message goes to one of them, and again to one of
+ * them until it is acked:
  *
  *     a member that dies gives back what it had when its session ends, at once
  *     a member that hangs gives back what it had when the lease runs out: after 1 to 1.25 times its length
- *     what was given out max_deliveries times without an ack goes to the dead-letter topic
+ *     what was given out max_deliveries times without an ack goes to the dead-letter topic: the broker puts
+ *     it there, in an envelope that says whence it comes (hermes/letter.h), whether there are members or not
  *
  * Messages are given out in order; those that come again come after others. Members are processes of one
- * user: the one who made the group (and root). A group survives its members, and the broker: after a power
- * cut or an orderly stop nothing is lost, and nothing comes again but what was in flight, or was done within
- * the last tenth of a second before a power cut.
+ * user: the one who made the group (and root). A group survives its members, and the broker. One that is
+ * killed takes nothing from members that call poll, ack, nack or renew within a lease (and grace_ms, for the
+ * place of a durable subscription) once the next one runs: they greet it by themselves. After an orderly stop
+ * what was in flight comes again, as after a death of its member; after a power cut what was done within the
+ * last tenth of a second before it, too.
  *
  *     hermes_subscriber_open(client, "orders", &(hermes_subscriber_options_t){
  *         .size = sizeof(hermes_subscriber_options_t), .group = "risk", .ack = HERMES_ACK_MANUAL}, &member);
@@ -526,11 +542,12 @@ typedef struct hermes_group_info {
     uint64_t position;      /* all messages below it were given out; durable: acked */
     uint64_t done_position; /* and below this, all are done */
     uint64_t last_sequence; /* about: of the last message that was given out for the first time */
-    uint64_t in_flight;     /* given out, or to be given out again, and not done */
+    uint64_t in_flight;     /* given out, or to be given out again, or dead letters to be, and not done */
     uint64_t redelivered;   /* how many times a message was given out again */
     uint64_t expired;       /* leases that ran out */
     uint64_t dead;          /* messages that reached max_deliveries */
-    uint64_t lost;          /* messages that were gone before anybody got them */
+    uint64_t lost;          /* messages that were gone before anybody got them, or when they were to come
+                               again; each counted once, when it is found */
 } hermes_group_info_t;
 
 /* options NULL: the defaults, from the end. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID, HERMES_ELIMIT (256

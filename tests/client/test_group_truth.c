@@ -217,6 +217,28 @@ static void test_a_late_ack_of_a_dead_message_is_expired(void **state)
     }
 }
 
+/* What was kept of a message is enough, and nobody else has it yet. */
+static void test_an_ack_by_what_was_kept_and_before_another_has_it(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 50000000, 0, NULL);
+    publish(f, "t", 1, 1);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t given = expect(a, 1);
+    hermes_message_t kept = {
+        .position = given.position, .sequence = given.sequence, .length = given.length, .claim = given.claim};
+    for (time_t start = time(NULL); describe(f, "risk").expired == 0; sched_yield())
+        assert_true(time(NULL) - start < PATIENCE);
+    assert_int_equal(hermes_renew(a, &kept), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(a, &kept), 0);
+    assert_int_equal(hermes_ack(a, &kept), 0);
+    assert_int_equal(hermes_nack(a, &kept), HERMES_EEXPIRED);
+    expect_nothing(a);
+    kept.claim = 0;
+    assert_int_equal(hermes_renew(a, &kept), HERMES_EEXPIRED);
+}
+
 /* A broker that does not run keeps no member from its messages: nobody puts dead letters away while it polls.
  */
 static void test_dead_letters_keep_nobody_waiting(void **state)
@@ -327,6 +349,7 @@ int main(void)
         TEST(test_what_was_held_before_a_reset_is_expired),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_late_ack_of_a_dead_message_is_expired),
+        TEST(test_an_ack_by_what_was_kept_and_before_another_has_it),
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_retention_takes_is_counted),

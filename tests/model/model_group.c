@@ -9,7 +9,8 @@
  *
  * Orders are x86's: each change of a word or of the floor is an exchange, which drains the store buffer; the
  * cursor, the one plain store, is a hint whose delay is an interleaving as well. Sleeping is not modelled
- * (window.h's model has it): a member that finds nothing looks again. Then each mutation leaves one rule out,
+ * (window.h's model has it): a member that finds nothing looks again. What a claim lives through besides -
+ * restarts, resets, leases, generations - is model_membership.c's. Then each mutation leaves one rule out,
  * and must be caught.
  */
 #include <stdbool.h>
@@ -307,8 +308,8 @@ static void step_member(struct state *s, uint8_t id)
     case WORK: /* and ack */
         p->mine = 0;
         p->word = s->slot[p->at % SLOTS];
-        if (is_of(p->word, p->at) &&
-            (p->word.state == AVAILABLE || (p->word.state == CLAIMED && p->word.member == id)))
+        if (is_of(p->word, p->at) && p->word.member == id &&
+            (p->word.state == AVAILABLE || p->word.state == CLAIMED))
             p->pc = ACK_TAKE;
         else
             go(p, POLL);
@@ -328,7 +329,7 @@ static void step_member(struct state *s, uint8_t id)
             go(p, POLL);
         break;
     case NACK_TAKE:
-        if (exchange(s, p, (struct word){(uint8_t)(p->at + 1), AVAILABLE, 0}, true))
+        if (exchange(s, p, (struct word){(uint8_t)(p->at + 1), AVAILABLE, id}, true))
             p->pc = NACK_TELL;
         else
             go(p, POLL);
@@ -379,7 +380,7 @@ static void step_broker(struct state *s)
         p->pc = LEAVE_TAKE;
         break;
     case LEAVE_TAKE:
-        (void)exchange(s, p, (struct word){(uint8_t)(p->at + 1), AVAILABLE, 0}, true);
+        (void)exchange(s, p, (struct word){(uint8_t)(p->at + 1), AVAILABLE, dead}, true);
         p->at++;
         p->pc = LEAVE_WORD;
         break;
@@ -417,7 +418,7 @@ static bool step(struct state *s, int way)
             return false;
         s->expired++;
         raise_given_up(s, (uint8_t)(slot->place - 1));
-        *slot = (struct word){slot->place, AVAILABLE, 0};
+        *slot = (struct word){slot->place, AVAILABLE, slot->member};
         s->notice++;
     } else {
         struct process *p = &s->process[way - NACK];
