@@ -142,21 +142,24 @@ static void free_line(struct kept *group, unsigned line)
         (void)atomic_compare_exchange_strong(&group->page->members[line].id, &nobody, id);
 }
 
-/* Members that did not come back after a crash of ours, and were not heard of, give up their lines. */
-static void free_lines(struct kept *group, uint64_t now)
+/* Members that did not come back after a crash of ours, and were not heard of, give up their lines. true:
+ * some. */
+static bool free_lines(struct kept *group, uint64_t now)
 {
-    bool awaits = false;
+    bool awaits = false, freed = false;
     for (unsigned i = 0; group->since_ns != 0 && i < GROUP_MEMBERS; i++) {
         if (!is_awaited(group, i))
             continue;
         uint64_t heard = group->heard_ns[i] > group->since_ns ? group->heard_ns[i] : group->since_ns;
-        if (now - heard >= patience_of(group))
+        bool over = now - heard >= patience_of(group);
+        if (over)
             free_line(group, i);
-        else
-            awaits = true;
+        freed |= over;
+        awaits |= !over;
     }
     if (!awaits)
         group->since_ns = 0;
+    return freed;
 }
 
 /* true: claims were given up. */
@@ -204,7 +207,6 @@ uint64_t kept_look(struct kept *group, uint64_t now)
 {
     struct error_text text;
     bool members = has_members(group); /* before the rest: who leaves rings afterwards */
-    free_lines(group, now);
     uint64_t letters_due = UINT64_MAX;
     bool moved = false;
     if (group->mask != 0) {
@@ -212,6 +214,9 @@ uint64_t kept_look(struct kept *group, uint64_t now)
         moved |= look_at_claims(group, now);
         letters_due = letters_send(&group->letters, group->page, group->mask, now);
     }
+    /* Behind the claims: who made or renewed one since the last look was heard of. */
+    if (free_lines(group, now) && group->mask != 0)
+        moved |= look_at_claims(group, now);
     int rc = take(group);
     if (rc < 0)
         error_set(&text, rc, "%s", group->path);

@@ -19,7 +19,7 @@ static int away(int rc)
 
 /* So long a broker that came back may take to answer a greeting, and then it is left alone: for as long the
  * first time, for what it does not hear of for a lease is others', and longer each time, for it may hang. */
-static const uint64_t greeting_ns = 20000000, greet_again_most_ns = 1000000000;
+static const uint64_t greeting_ns = 20000000, greet_again_ns = 1000000000, member_greets_again_ns = 100000000;
 static const uint64_t look_again_ns = 1000000;
 
 static int open_window(void *context, uint32_t epoch, int *fd)
@@ -298,8 +298,8 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     }
     if (request_open(s, &opened, now + greeting_ns) < 0) { /* it does not run: messages come without it */
         s->greet_pause_ns = s->greet_pause_ns == 0 ? greeting_ns : s->greet_pause_ns * 2;
-        if (s->greet_pause_ns > greet_again_most_ns)
-            s->greet_pause_ns = greet_again_most_ns;
+        uint64_t most = s->member != NULL ? member_greets_again_ns : greet_again_ns;
+        s->greet_pause_ns = s->greet_pause_ns < most ? s->greet_pause_ns : most;
         s->greet_ns = clock_monotonic_ns() + s->greet_pause_ns;
         return;
     }

@@ -137,6 +137,22 @@ static void test_who_claims_is_waited_for(void **state)
     assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
 }
 
+/* Both stood still for as long as a lease: what the member did before the keeper looks again counts. */
+static void test_who_was_heard_of_since_the_last_look_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    claim(b, 0);
+    look_for(b, step);
+    b->kept.since_ns = b->now;
+    b->now += 2 * lease;
+    renew(b, 0);
+    claim(b, 64);
+    look_for(b, step);
+    assert_int_equal(atomic_load(&b->page->members[3].id), 5);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    assert_int_equal(state_of(b, 64), GROUP_CLAIMED);
+}
+
 static void test_who_is_not_heard_of_is_gone(void **state)
 {
     struct bench *b = *state;
@@ -184,6 +200,7 @@ int main(void)
         TEST(test_any_number_of_renewals_counts),
         TEST(test_who_renews_is_waited_for),
         TEST(test_who_claims_is_waited_for),
+        TEST(test_who_was_heard_of_since_the_last_look_is_waited_for),
         TEST(test_who_is_not_heard_of_is_gone),
         TEST(test_the_holder_of_a_durable_subscription_is_waited_for),
         TEST(test_it_looks_again_in_time),
