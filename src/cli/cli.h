@@ -74,7 +74,19 @@ void cli_print_base64(FILE *file, const void *bytes, size_t length);
 uint64_t cli_now_ns(void); /* monotonic */
 void cli_sleep_until(uint64_t monotonic_ns);
 
+/* "payload" and, where it is no text, "encoding", as members of a JSON object. */
+void cli_print_payload_json(FILE *file, const void *bytes, size_t length);
+
 /* One message as JSON, on one line. */
 void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message);
+
+/* hermes group dead: what it is about. It tells what fails itself; returns the exit code. */
+struct cli_dead {
+    const char *topic, *name;
+    bool json, requeue;
+    uint64_t sequences[64]; /* those of them alone */
+    size_t count;           /* 0: all */
+};
+int cli_group_dead(hermes_client_t *client, const struct cli_dead *what);
 
 #endif

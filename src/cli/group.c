@@ -1,17 +1,31 @@
-/* hermes group create|list|info|reset|alter|delete */
+/* hermes group create|list|info|reset|alter|delete|dead */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 
 static const char documentation[] =
-    "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions.\v"
+    "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions, and see what "
+    "a "
+    "group gave up.\v"
     "create TOPIC NAME  make a group; hermes sub --group NAME makes one as well, with the defaults\n"
     "list [TOPIC]       all groups and durable subscriptions, of a topic or of all\n"
     "info TOPIC NAME    everything about one: where it stands, what is in flight, what came again\n"
     "reset TOPIC NAME   set it to --from; what its members hold counts no more\n"
     "alter TOPIC NAME   change --lease or --max-deliveries, while the group is used\n"
-    "delete TOPIC NAME  refused while it has members";
+    "delete TOPIC NAME  refused while it has members\n"
+    "dead TOPIC NAME    what the group gave up, from its dead-letter topic: the sequence that a message had "
+    "in "
+    "TOPIC, when it died, how often it was given out\n\n"
+    "dead --requeue publishes those messages in TOPIC again, the payload as it was. All groups and "
+    "subscribers "
+    "of TOPIC get them, with new sequences and time stamps, behind what is there. How far it came is "
+    "remembered in the dead-letter topic, by a durable subscription named requeue.NAME.HASH: a second call "
+    "goes on behind the last letter that was put back, and puts back nothing twice, unless the first was "
+    "killed; then what it did last comes again. --sequence picks some messages, put back already or not, and "
+    "changes nothing of what is remembered. A letter that was cut, because the message was longer than "
+    "65,216 "
+    "bytes, is told and passed over, and the exit code is 1.";
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0, "create, reset: first, end (default), seq:N or time:T", 0},
@@ -20,17 +34,20 @@ static const struct argp_option options[] = {
     {"dead-letter", 'd', "TOPIC", 0, "create: that topic, shared, made if need be; else they are dropped", 0},
     {"span", 's', "SIZE", 0, "create: how far apart in the log messages in flight may be (4M)", 0},
     {"durable", 'n', NULL, 0, "create: a durable subscription, for one subscriber at a time", 0},
-    {"json", 'j', NULL, 0, "list and info as JSON", 0},
+    {"requeue", 'r', NULL, 0, "dead: put them back into TOPIC, those that were not put back before", 0},
+    {"sequence", 'q', "N", 0, "dead: the message that had this sequence in TOPIC; up to 64 times", 0},
+    {"json", 'j', NULL, 0, "list, info and dead as JSON, a line for each; dead has the payloads", 0},
     {0},
 };
 
-enum action { CREATE, LIST, INFO, RESET, ALTER, DELETE };
+enum action { CREATE, LIST, INFO, RESET, ALTER, DELETE, DEAD };
 
 struct arguments {
     enum action action;
     const char *topic, *name;
     struct cli_from from;
     bool json, has_from;
+    struct cli_dead dead;
     uint32_t altered; /* enum hermes_group_alter */
     hermes_group_options_t group;
 };
@@ -45,11 +62,24 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "reset to what? --from first, end, seq:N or time:T");
     if (a->action == ALTER && a->altered == 0)
         argp_error(state, "alter what? --lease or --max-deliveries");
+    if (a->action != DEAD && (a->dead.requeue || a->dead.count > 0))
+        argp_error(state, "%s is of dead", a->dead.requeue ? "--requeue" : "--sequence");
+}
+
+static void add_sequence(struct argp_state *state, struct cli_dead *dead, const char *value)
+{
+    enum { MOST = sizeof dead->sequences / sizeof dead->sequences[0] };
+    uint64_t sequence = cli_size(state, "--sequence", value);
+    if (sequence == 0)
+        argp_error(state, "--sequence 0: sequences begin with 1");
+    if (dead->count == MOST)
+        argp_error(state, "--sequence: at most %d of them", MOST);
+    dead->sequences[dead->count++] = sequence;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
-    static const char *const actions[] = {"create", "list", "info", "reset", "alter", "delete", NULL};
+    static const char *const actions[] = {"create", "list", "info", "reset", "alter", "delete", "dead", NULL};
     struct arguments *a = state->input;
     switch (key) {
     case 'f':
@@ -76,6 +106,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'n':
         a->group.durable = 1;
+        return 0;
+    case 'r':
+        a->dead.requeue = true;
+        return 0;
+    case 'q':
+        add_sequence(state, &a->dead, value);
         return 0;
     case 'j':
         a->json = true;
@@ -248,7 +284,16 @@ int cli_group(int argc, char **argv)
     const struct argp argp = {options, parse, "ACTION [TOPIC [NAME]]", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     hermes_client_t *client = cli_connect();
-    int rc = act(client, &a);
+    int rc;
+    if (a.action == DEAD) {
+        a.dead.topic = a.topic;
+        a.dead.name = a.name;
+        a.dead.json = a.json;
+        rc = cli_group_dead(client, &a.dead);
+        hermes_disconnect(client);
+        return rc;
+    }
+    rc = act(client, &a);
     if (rc < 0)
         cli_fail(a.name != NULL    ? a.name
                  : a.topic != NULL ? a.topic

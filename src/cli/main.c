@@ -13,7 +13,7 @@ static const struct {
     {"demo", cli_demo, "a market feed through a trading bot, a risk engine, analytics and an executor"},
     {"dump", cli_dump, "print the headers of a segment file or a topic, and check every checksum"},
     {"export", cli_export, "write a stored topic as CSV, JSON lines or pcapng"},
-    {"group", cli_group, "create, list, describe, reset and delete consumer groups"},
+    {"group", cli_group, "create, list, describe, reset and delete consumer groups; what they gave up"},
     {"info", cli_info, "describe the broker: since when, for whom, how long its longest turn was"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},

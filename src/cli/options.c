@@ -247,18 +247,23 @@ void cli_print_base64(FILE *file, const void *bytes, size_t length)
     }
 }
 
+void cli_print_payload_json(FILE *file, const void *bytes, size_t length)
+{
+    if (cli_is_utf8(bytes, length)) {
+        fputs("\"payload\":", file);
+        cli_print_json_string(file, bytes, length);
+        return;
+    }
+    fputs("\"encoding\":\"base64\",\"payload\":\"", file);
+    cli_print_base64(file, bytes, length);
+    fputc('"', file);
+}
+
 void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message)
 {
-    bool text = cli_is_utf8(message->payload, message->length);
     fprintf(file, "{\"topic\":\"%s\",\"sequence\":%llu,\"timestamp\":%llu,\"length\":%u,", topic,
             (unsigned long long)message->sequence, (unsigned long long)message->timestamp, message->length);
-    fputs(text ? "\"payload\":" : "\"encoding\":\"base64\",\"payload\":\"", file);
-    if (text) {
-        cli_print_json_string(file, message->payload, message->length);
-    } else {
-        cli_print_base64(file, message->payload, message->length);
-        fputc('"', file);
-    }
+    cli_print_payload_json(file, message->payload, message->length);
     fputs("}\n", file);
 }
 
