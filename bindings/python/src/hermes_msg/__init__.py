@@ -18,6 +18,7 @@ and .retry, and is below Python's own where there is one (TimeoutError, Connecti
 from . import _core, _support
 from . import log as log
 from ._core import *  # noqa: F403
+from ._letter import Letter as Letter
 from ._support import GroupInfo as GroupInfo
 from ._support import TopicInfo as TopicInfo
 from ._support import Verification as Verification
