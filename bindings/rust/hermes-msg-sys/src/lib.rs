@@ -1,5 +1,5 @@
-//! Declarations of `libhermes`, written by hand after `hermes/client.h`, `hermes/message.h` and `hermes/error.h`, which
-//! say what each of them does. The test `layout` holds sizes and offsets against those headers.
+//! Declarations of `libhermes`, written by hand after `hermes/client.h`, `hermes/message.h`, `hermes/letter.h` and
+//! `hermes/error.h`, which say what each of them does. The test `layout` holds sizes and offsets against those headers.
 //!
 //! Use the crate `hermes-msg` instead, unless you need what it does not have.
 #![no_std]
@@ -67,6 +67,11 @@ pub const HERMES_GROUP_POSITION: u32 = 4;
 
 pub const HERMES_SUBSCRIBE_PUSH_BACK: u32 = 1;
 
+pub const HERMES_LETTER_MAGIC: u32 = 0x5254_4C48;
+pub const HERMES_LETTER_VERSION: u16 = 1;
+pub const HERMES_LETTER_BYTES: usize = 320;
+pub const HERMES_LETTER_DELIVERIES: u16 = 1;
+
 /// `enum hermes_confirmation`
 pub type hermes_confirmation = c_int;
 pub const HERMES_COMMITTED: hermes_confirmation = 0;
@@ -94,6 +99,24 @@ pub struct hermes_header_t {
     pub timestamp: u64,
     pub length: u32,
     pub crc: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_letter_t {
+    pub magic: u32,
+    pub version: u16,
+    pub reason: u16,
+    pub deliveries: u32,
+    pub payload_bytes: u32,
+    pub topic_id: u64,
+    pub position: u64,
+    pub sequence: u64,
+    pub timestamp: u64,
+    pub buried_ns: u64,
+    pub reserved: u64,
+    pub topic: [u8; 128],
+    pub group: [u8; 128],
 }
 
 #[repr(C)]

@@ -33,6 +33,10 @@ fn facts() -> Vec<(String, i128)> {
                 size, engine, pid, uid, sessions, topics, uptime_ns, longest_turn_ns, notes_lost, membarrier, instance,
                 longest_own_ns, blocked_turns
             }
+            hermes_letter_t {
+                magic, version, reason, deliveries, payload_bytes, topic_id, position, sequence, timestamp, buried_ns,
+                reserved, topic, group
+            }
             hermes_message_t { position, sequence, timestamp, payload, length, flags }
             hermes_slice_t { data, length }
             hermes_topic_options_t {
@@ -65,7 +69,8 @@ fn facts() -> Vec<(String, i128)> {
             HERMES_ALTER_KEEP_NS, HERMES_ALTER_FULL_WAITS, HERMES_PUBLISH_NO_CRC, HERMES_PUBLISH_NO_WAIT,
             HERMES_COMMITTED, HERMES_DURABLE, HERMES_FROM_END, HERMES_FROM_FIRST, HERMES_FROM_POSITION, HERMES_ACK_AUTO,
             HERMES_ACK_MANUAL, HERMES_ACK_NONE, HERMES_GROUP_LEASE, HERMES_GROUP_DELIVERIES, HERMES_GROUP_POSITION,
-            HERMES_SUBSCRIBE_PUSH_BACK,
+            HERMES_SUBSCRIBE_PUSH_BACK, HERMES_LETTER_MAGIC, HERMES_LETTER_VERSION, HERMES_LETTER_BYTES,
+            HERMES_LETTER_DELIVERIES,
         }
     }
 }
@@ -77,8 +82,10 @@ fn include() -> std::path::PathBuf {
 #[test]
 fn declarations_agree_with_the_headers() {
     let facts = facts();
-    let mut program =
-        String::from("#include <hermes/client.h>\n#include <stdio.h>\n#include <stddef.h>\nint main(void)\n{\n");
+    let mut program = String::from(
+        "#include <hermes/client.h>\n#include <hermes/letter.h>\n#include <stdio.h>\n#include <stddef.h>\n",
+    );
+    program.push_str("int main(void)\n{\n");
     for (name, _) in &facts {
         writeln!(program, "    printf(\"%lld %s\\n\", (long long)({name}), \"{name}\");").unwrap();
     }

@@ -25,6 +25,7 @@
 mod client;
 mod error;
 mod group;
+mod letter;
 mod message;
 mod publisher;
 pub mod spsc;
@@ -35,6 +36,7 @@ mod subscriber;
 pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
 pub use error::{Error, Result};
 pub use group::{GroupInfo, GroupOptions};
+pub use letter::{Letter, Reason};
 pub use message::{decode, encode, encode_plain, Message, MessageId, OwnedMessage, HEADER_BYTES, PAYLOAD_MAX};
 pub use publisher::{Claim, Confirmation, Publisher, PublisherOptions};
 pub use spsc::SpscRing;
