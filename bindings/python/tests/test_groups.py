@@ -79,6 +79,28 @@ def test_manual(client, topic):
         a.ack(one, two)
 
 
+def test_a_message_that_came_twice_is_two(client, topic):
+    a = client.subscriber(topic, "first", group="risk", ack="manual")
+    _, first = a.poll_many(2)
+    a.nack(first)
+    again = a.poll(60)
+    assert (again.sequence, a.deliveries(again)) == (2, 2)
+    for call in (a.ack, a.nack, a.renew):
+        with pytest.raises(hermes.Expired):
+            call(first)
+    a.ack()  # what is held, as it is held
+    assert client.group(topic, "risk").in_flight == 0
+
+
+def test_a_nack_that_is_refused_takes_nothing(client, topic):
+    with client.subscriber(topic, "first", name="desk") as s:
+        with pytest.raises(hermes.InvalidArgument):
+            s.nack(s.poll())
+        assert s.poll().sequence == 2  # and the first is done by that
+    with client.subscriber(topic, name="desk") as s:
+        assert s.poll().sequence == 2
+
+
 def test_a_nack_is_no_ack_in_auto_mode(client, topic):
     a = client.subscriber(topic, "first", group="risk")
     first = a.poll()
@@ -116,7 +138,9 @@ def test_dead_letters_and_leases(client, topic):
     a.nack(a.poll())
     a.nack(a.poll())
     assert number(a.poll()) == 2
-    assert number(letters.poll(60)) == 1
+    letter = hermes.Letter.of(letters.poll(60))
+    assert (letter.topic, letter.group, letter.sequence, letter.deliveries) == (topic, "risk", 1, 2)
+    assert bytes(letter.payload) == np.uint64(1).tobytes() and not letter.is_cut
     b = client.subscriber(topic, group="risk", ack="manual")
     for i in range(3, 21):
         message = b.poll()

@@ -34,11 +34,12 @@ void held_release(struct reader *self)
     self->held.count = self->held.room = 0;
 }
 
-/* No longer ours to acknowledge. Usually it is the first. */
-static void forget(struct held *held, uint64_t position)
+/* No longer ours to acknowledge. Usually it is the first. The same message may be there under another claim:
+ * it was given back, and came again. */
+static void forget(struct held *held, const hermes_message_t *message)
 {
     for (size_t i = 0; i < held->count; i++)
-        if (held->messages[i].position == position) {
+        if (held->messages[i].position == message->position && held->messages[i].claim == message->claim) {
             held->count--;
             memmove(&held->messages[i], &held->messages[i + 1], (held->count - i) * sizeof *held->messages);
             return;
@@ -52,8 +53,8 @@ static PyObject *tell(struct reader *self, PyObject *object,
     if (handle_check(&self->handle) < 0 || message_take(self->handle.state, object, &message) < 0)
         return NULL;
     int rc = say(self->reader, &message);
-    if (ends)
-        forget(&self->held, message.position);
+    if (ends && (rc == 0 || rc == HERMES_EEXPIRED))
+        forget(&self->held, &message);
     if (rc < 0)
         return reader_failed(self, rc);
     Py_RETURN_NONE;

@@ -6,7 +6,7 @@
 struct message {
     PyObject_VAR_HEAD struct state *state;
     uint64_t position, sequence, timestamp;
-    uint32_t flags;
+    uint16_t flags, claim;
     char payload[];
 };
 
@@ -21,6 +21,7 @@ PyObject *message_new(struct state *state, const hermes_message_t *from)
     message->sequence = from->sequence;
     message->timestamp = from->timestamp;
     message->flags = from->flags;
+    message->claim = from->claim;
     memcpy(message->payload, from->payload, from->length);
     return (PyObject *)message;
 }
@@ -33,6 +34,7 @@ int message_take(struct state *state, PyObject *object, hermes_message_t *taken)
         taken->position = message->position;
         taken->sequence = message->sequence;
         taken->length = (uint32_t)Py_SIZE(object);
+        taken->claim = message->claim;
         return 0;
     }
     if (PyObject_TypeCheck(object, state->view_type)) {

@@ -92,7 +92,7 @@ static inline void held_drop(struct reader *self)
 void held_settle(struct reader *self);
 void held_release(struct reader *self);
 
-/* Sequence, position and length of a Message or View; -1 and an exception. */
+/* Sequence, position, length and claim of a Message or View; -1 and an exception. */
 int message_take(struct state *state, PyObject *object, hermes_message_t *message);
 
 #endif

@@ -399,15 +399,25 @@ static PyMethodDef subscriber_methods[] = {
     READING,
     {"ack", (PyCFunction)(void *)reader_ack, METH_FASTCALL,
      "ack($self, message=None, /)\n--\n\n"
-     "The message (a Message or View) is done: no member of the group gets it again; a durable subscription "
-     "goes on\n"
-     "behind it. Without a message: all that was received and is not acked. Raises Expired: the lease ran "
-     "out, and\n"
-     "another has it."},
+     "The message (a Message or View) is done: no member of the group gets it again. Several may be held, "
+     "and "
+     "acked\n"
+     "in any order. With a durable subscription all before it is done, too, and a message before what is "
+     "done\n"
+     "already changes nothing. Without a message: all that was received and is not acked.\n\n"
+     "Raises Expired: it is not this subscriber's any more, and comes again, or came: the lease ran out, it "
+     "was\n"
+     "nacked, the group was reset, the broker was stopped, or the message is dead. A message that was given "
+     "to\n"
+     "the same member twice is two, each of which says so for itself."},
     {"nack", (PyCFunction)reader_nack, METH_O,
-     "nack($self, message, /)\n--\n\nThis member cannot deal with it: another gets it, at once."},
+     "nack($self, message, /)\n--\n\nThis member of a group cannot deal with it: another gets it, or the "
+     "same "
+     "again, at once. Raises Expired as ack(),\nand for what is done already."},
     {"renew", (PyCFunction)reader_renew, METH_O,
-     "renew($self, message, /)\n--\n\nThe lease begins anew: for work that takes longer."},
+     "renew($self, message, /)\n--\n\nThe lease of a group's member begins anew: for work that takes longer. "
+     "Raises "
+     "Expired as nack()."},
     {"deliveries", (PyCFunction)reader_deliveries, METH_O,
      "deliveries($self, message, /)\n--\n\n"
      "How often the message was given to a member, this time included; 0: not known any more."},

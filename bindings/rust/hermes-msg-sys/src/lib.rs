@@ -145,7 +145,8 @@ pub struct hermes_message_t {
     pub timestamp: u64,
     pub payload: *const c_void,
     pub length: u32,
-    pub flags: u32,
+    pub flags: u16,
+    pub claim: u16,
 }
 
 #[repr(C)]

@@ -37,7 +37,7 @@ fn facts() -> Vec<(String, i128)> {
                 magic, version, reason, deliveries, payload_bytes, topic_id, position, sequence, timestamp, buried_ns,
                 reserved, topic, group
             }
-            hermes_message_t { position, sequence, timestamp, payload, length, flags }
+            hermes_message_t { position, sequence, timestamp, payload, length, flags, claim }
             hermes_slice_t { data, length }
             hermes_topic_options_t {
                 size, durability, shared, window_bytes, segment_bytes, keep_bytes, keep_ns, full_waits, push_back

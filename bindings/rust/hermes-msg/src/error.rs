@@ -97,7 +97,7 @@ errors! {
     Closed = HERMES_ECLOSED,
     /// A signal handler ran while one waited.
     Interrupted = HERMES_EINTERRUPTED,
-    /// The lease on this message ran out: it was, or will be, given to another member.
+    /// The message is not this subscriber's any more: it was, or will be, given out again.
     Expired = HERMES_EEXPIRED,
 }
 

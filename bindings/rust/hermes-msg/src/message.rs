@@ -43,7 +43,12 @@ impl<'a> Message<'a> {
 
     /// What names it when it is acknowledged.
     pub fn id(&self) -> MessageId {
-        MessageId { position: self.raw.position, sequence: self.raw.sequence, length: self.raw.length }
+        MessageId {
+            position: self.raw.position,
+            sequence: self.raw.sequence,
+            length: self.raw.length,
+            claim: self.raw.claim,
+        }
     }
 
     /// When it was published, in nanoseconds since the Unix epoch.
@@ -58,7 +63,7 @@ impl<'a> Message<'a> {
 
     /// Whether its publisher sent a checksum; it was right then.
     pub fn has_checksum(&self) -> bool {
-        self.raw.flags & u32::from(sys::HERMES_FLAG_CRC) != 0
+        self.raw.flags & sys::HERMES_FLAG_CRC != 0
     }
 
     /// A copy to keep.
@@ -69,16 +74,19 @@ impl<'a> Message<'a> {
             position: self.raw.position,
             timestamp: self.raw.timestamp,
             has_checksum: self.has_checksum(),
+            claim: self.raw.claim,
         }
     }
 }
 
-/// Names a message of a subscriber: [`Message::id`]. A copy; it borrows nothing.
+/// Names a message of a subscriber, and the claim under which it has it: the same message has another id each time it
+/// is given out. [`Message::id`] makes it. A copy; it borrows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageId {
     position: u64,
     sequence: u64,
     length: u32,
+    claim: u16,
 }
 
 impl MessageId {
@@ -90,6 +98,7 @@ impl MessageId {
             payload: std::ptr::null(),
             length: self.length,
             flags: 0,
+            claim: self.claim,
         }
     }
 }
@@ -102,7 +111,12 @@ impl From<&Message<'_>> for MessageId {
 
 impl From<&OwnedMessage> for MessageId {
     fn from(message: &OwnedMessage) -> MessageId {
-        MessageId { position: message.position, sequence: message.sequence, length: message.payload.len() as u32 }
+        MessageId {
+            position: message.position,
+            sequence: message.sequence,
+            length: message.payload.len() as u32,
+            claim: message.claim,
+        }
     }
 }
 
@@ -130,6 +144,7 @@ pub struct OwnedMessage {
     pub timestamp: u64,
     /// Whether its publisher sent a checksum; it was right then.
     pub has_checksum: bool,
+    pub(crate) claim: u16,
 }
 
 impl OwnedMessage {
@@ -215,7 +230,8 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>> {
             timestamp: header.timestamp,
             payload: rest.as_ptr().cast(),
             length: header.length,
-            flags: header.flags.into(),
+            flags: header.flags,
+            claim: 0,
         },
         lifetime: PhantomData,
     })

@@ -174,32 +174,35 @@ impl Subscriber {
         Messages { subscriber: self }
     }
 
-    /// A member's message is done: nobody gets it again; a durable subscription goes on behind it. Any that this
-    /// subscriber was given, in any order; several may be held at a time.
+    /// A member's message is done: nobody gets it again. Any that this subscriber was given, in any order; several may be
+    /// held at a time. With a durable subscription all before it is done, too, and a message before what is done already
+    /// changes nothing.
     ///
     /// # Errors
-    /// [`Expired`](Error::Expired): the lease ran out, and another has it; [`InvalidArgument`](Error::InvalidArgument):
-    /// it was never given out, or this is no member.
+    /// [`Expired`](Error::Expired): it is not this subscriber's any more, and comes again, or came: the lease ran out, it
+    /// was given back, the group was reset, the broker was stopped, or the message is dead. A message that was given to
+    /// the same member twice has two ids, each of which says so for itself.
+    /// [`InvalidArgument`](Error::InvalidArgument): it was never given out, or this is no member.
     pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
         // SAFETY: alive, and ours alone; the message lives through the call, which does not look at its payload.
         self.session.check(unsafe { sys::hermes_ack(self.raw.as_ptr(), &raw) }).map(drop)
     }
 
-    /// This member cannot deal with the message: another gets it, or the same again, at once.
+    /// This member of a group cannot deal with the message: another gets it, or the same again, at once.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack).
+    /// As [`ack`](Self::ack); [`Expired`](Error::Expired) also for what is done already.
     pub fn nack(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
         // SAFETY: as ack().
         self.session.check(unsafe { sys::hermes_nack(self.raw.as_ptr(), &raw) }).map(drop)
     }
 
-    /// The lease on the message begins anew: for work that takes longer.
+    /// The lease of a group's member on the message begins anew: for work that takes longer.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack).
+    /// As [`nack`](Self::nack).
     pub fn renew(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
         // SAFETY: as ack().

@@ -1,7 +1,7 @@
 //! The client against a real broker: the hermesd of $HERMES_BIN.
 
 use hermes_msg::{
-    decode, encode, encode_plain, Ack, Client, Confirmation, Durability, Error, GroupOptions, MessageId,
+    decode, encode, encode_plain, Ack, Client, Confirmation, Durability, Error, GroupOptions, Letter, MessageId,
     PublisherOptions, Start, Subscriber, SubscriberOptions, TopicOptions, WhenFull,
 };
 use std::io::{BufRead, BufReader};
@@ -497,7 +497,10 @@ fn dead_letters_leases_and_resets() {
     let again = expect(&mut b, 4); // once the lease of a ran out
     b.nack(again).unwrap();
     assert!(b.poll().unwrap().is_none());
-    assert_eq!(letters.wait(LONG).unwrap().unwrap().payload(), 4u32.to_le_bytes());
+    let message = letters.wait(LONG).unwrap().unwrap();
+    let letter = Letter::of(&message).unwrap();
+    assert_eq!((&*letter.topic, &*letter.group, letter.sequence, letter.deliveries), ("t", "risk", 4, 2));
+    assert_eq!(letter.payload, 4u32.to_le_bytes());
     let info = client.group("t", "risk").unwrap();
     assert_eq!((info.expired, info.dead, info.dead_letter.as_deref()), (1, 1, Some("letters")));
     client.set_lease("t", "risk", Duration::from_secs(3600)).unwrap();
