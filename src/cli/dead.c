@@ -240,9 +240,9 @@ static void say_what_was_done(const struct walk *w)
         return;
     }
     if (w->done > 0)
-        printf("%" PRIu64 " messages put back into topic %s: all its groups and subscribers get them, not "
+        printf("%" PRIu64 " message%s put back into topic %s: all its groups and subscribers get them, not "
                "%s alone%s\n",
-               w->done, what->topic, what->name,
+               w->done, w->done == 1 ? "" : "s", what->topic, what->name,
                w->remembers ? "" : "; --requeue without --sequence does not know of it");
     else
         printf("no message put back: %s%s\n", what->name,

@@ -88,7 +88,7 @@ class Letters(Case):
         self.letter(1, "risk-of-orders")
         self.dead("--requeue")
         for topic, group in (("orders", long), ("orders", long[:-1] + "b"), ("fills", "risk")):
-            self.assertIn(b"1 messages put back", b.run("group", "dead", topic, group, "--requeue").stdout)
+            self.assertIn(b"1 message put back", b.run("group", "dead", topic, group, "--requeue").stdout)
         self.assertEqual(self.orders(), ["risk-of-orders", "aaaa", "aaab"])
 
     def test_picked_letters_are_put_back_whatever_was_before(self):
@@ -149,7 +149,7 @@ class Letters(Case):
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"takes one publisher at a time: end that one", result.stderr)
         publisher.communicate(b"theirs\n")
-        self.assertIn(b"1 messages put back", self.dead("--requeue").stdout)
+        self.assertIn(b"1 message put back", self.dead("--requeue").stdout)
         self.assertEqual(self.orders(), ["theirs", "one"])
 
     def test_what_cannot_be_says_what_to_do(self):
