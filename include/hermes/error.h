@@ -49,7 +49,7 @@ enum hermes_error {
     HERMES_ENOTSUP = -22,       /* this kernel or machine cannot do it */
     HERMES_ECLOSED = -23,       /* the topic was deleted, or the log was closed */
     HERMES_EINTERRUPTED = -24,  /* a signal handler asked to stop waiting */
-    HERMES_EEXPIRED = -25,      /* the lease on this message ran out: it was, or will be, given to another */
+    HERMES_EEXPIRED = -25, /* the message is not this member's any more: it comes again, or is given up */
 };
 
 /* "HERMES_EFENCED: another publisher has taken over ..." for a code; never NULL. Static storage. */

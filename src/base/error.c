@@ -33,7 +33,7 @@ static const struct {
     {"HERMES_ENOTSUP", "not supported on this system"},
     {"HERMES_ECLOSED", "closed or deleted"},
     {"HERMES_EINTERRUPTED", "interrupted"},
-    {"HERMES_EEXPIRED", "the lease on this message ran out"},
+    {"HERMES_EEXPIRED", "the message is not this member's any more: it comes again, or is given up"},
 };
 
 enum { DESCRIPTIONS = sizeof descriptions / sizeof descriptions[0] };

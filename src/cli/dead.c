@@ -10,7 +10,8 @@
 
 enum { SETTLE_EACH = 256 }; /* so many are put back twice at most, should we die */
 
-static const uint64_t wait_ns = 1000000000, settle_ns = 10000000000, progress_interval_ns = 250000000;
+static const uint64_t wait_ns = 10000000000, slice_ns = 250000000, settle_ns = 10000000000,
+                      busy_ns = 3000000000, progress_interval_ns = 250000000;
 
 struct walk {
     const struct cli_dead *what;
@@ -22,6 +23,7 @@ struct walk {
     hermes_publisher_t *publisher; /* NULL: they are listed only */
     bool remembers;                /* the subscriber is that durable subscription */
     bool failed;                   /* some could not be read, or put back */
+    bool rewound; /* the broker was stopped, and the letters since it last remembered come again */
     uint64_t found, done, unsettled;
     hermes_message_t last; /* the letter up to which all are dealt with; its payload is gone */
     uint64_t progress_at;  /* monotonic; UINT64_MAX: nobody watches */
@@ -113,9 +115,10 @@ static int settle(struct walk *w)
         settle_ns);
     if (rc == 0 && w->remembers)
         rc = hermes_ack(w->subscriber, &w->last);
+    w->rewound = rc == HERMES_EEXPIRED;
     if (rc == 0)
         w->unsettled = 0;
-    return rc;
+    return w->rewound ? HERMES_OK : rc;
 }
 
 static int put_back(struct walk *w, const hermes_message_t *message, const hermes_letter_t *letter)
@@ -136,16 +139,31 @@ static int put_back(struct walk *w, const hermes_message_t *message, const herme
     return rc;
 }
 
+/* The next broker after one that was killed keeps a place for who had it, for 2 s (grace_ms), though it be
+ * gone. */
+static bool is_busy_for_long(int rc, uint64_t start)
+{
+    if (rc != HERMES_EBUSY || cli_stop || cli_now_ns() - start > busy_ns)
+        return true;
+    cli_sleep_until(cli_now_ns() + 20000000);
+    return false;
+}
+
 /* Who has a session on an exclusive topic is in the way, and the sentence alone would not say what to do. */
 static int open_publisher(struct walk *w)
 {
     hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
-    int rc = hermes_publisher_open(w->client, w->what->topic, &how, &w->publisher);
+    uint64_t start = cli_now_ns();
+    int rc;
+    do
+        rc = hermes_publisher_open(w->client, w->what->topic, &how, &w->publisher);
+    while (!is_busy_for_long(rc, start));
     if (rc == HERMES_EBUSY)
-        fprintf(stderr,
-                "hermes: %s takes one publisher at a time: end that one for the time being, or let it "
-                "publish them; 'hermes group dead %s %s --json' has their payloads\n",
-                w->what->topic, w->what->topic, w->what->name);
+        fprintf(
+            stderr,
+            "hermes: %s takes one publisher at a time: end that one, or wait for it, or let it publish them; "
+            "'hermes group dead %s %s --json' has their payloads\n",
+            w->what->topic, w->what->topic, w->what->name);
     return rc;
 }
 
@@ -167,8 +185,22 @@ static void show_progress(struct walk *w, const hermes_message_t *message, bool 
                 (unsigned)(all == 0 ? 100 : 100 * (read < all ? read : all) / all));
 }
 
+/* Read once more, after the broker was stopped: nothing is left to do but to remember it. */
+static bool is_dealt_with(struct walk *w, const hermes_message_t *message)
+{
+    if (w->last.position == UINT64_MAX || message->position > w->last.position)
+        return false;
+    if (message->position == w->last.position) {
+        w->last = *message;
+        w->rewound = false;
+    }
+    return true;
+}
+
 static int deal_with(struct walk *w, const hermes_message_t *message)
 {
+    if (is_dealt_with(w, message))
+        return HERMES_OK;
     const hermes_letter_t *letter = letter_of_group(w, message);
     int rc = HERMES_OK;
     if (letter != NULL) {
@@ -185,35 +217,63 @@ static int deal_with(struct walk *w, const hermes_message_t *message)
     return w->unsettled >= SETTLE_EACH ? settle(w) : HERMES_OK;
 }
 
+/* The next message. A broker that is away may come back; a signal may come between a look and a sleep. */
+static int next_message(struct walk *w, hermes_message_t *message)
+{
+    uint64_t start = cli_now_ns();
+    int rc;
+    do
+        rc = hermes_wait(w->subscriber, message, slice_ns);
+    while ((rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED) && !cli_stop &&
+           cli_now_ns() - start < wait_ns);
+    return rc == 0 && !cli_stop ? HERMES_ETIMEOUT : rc;
+}
+
+/* What was put back before is, whatever came then. */
+static void say_what_failed(struct walk *w, int rc)
+{
+    w->failed = true;
+    if (rc == HERMES_ETIMEOUT)
+        fprintf(stderr, "hermes: %s: the other letters cannot be read at the moment: call it again\n",
+                w->letters.name);
+    else
+        cli_fail(w->letters.name, rc, hermes_last_error(w->client));
+    (void)settle(w);
+}
+
 /* Up to what stands in the topic now: what dies meanwhile is for the next time. */
-static int walk(struct walk *w)
+static bool is_at_the_end(const struct walk *w)
 {
     hermes_subscriber_counters_t at = {.size = sizeof at};
+    hermes_subscriber_describe(w->subscriber, &at);
+    return !w->rewound && at.position >= w->letters.committed_position;
+}
+
+static int step(struct walk *w)
+{
     hermes_message_t message;
+    int rc = next_message(w, &message);
+    if (rc > 0)
+        return deal_with(w, &message);
+    if (!cli_is_damage(rc))
+        return rc == HERMES_EINTERRUPTED ? HERMES_OK : rc;
+    w->failed = true;
+    cli_fail(w->letters.name, rc, hermes_last_error(w->client));
+    return HERMES_OK;
+}
+
+static void walk(struct walk *w)
+{
     int rc = HERMES_OK;
-    while (rc >= 0 && !cli_stop && !ferror(stdout)) {
-        hermes_subscriber_describe(w->subscriber, &at);
-        if (at.position >= w->letters.committed_position ||
-            (rc = hermes_wait(w->subscriber, &message, wait_ns)) == 0)
-            break;
-        if (rc > 0 && message.position >= w->letters.committed_position)
-            break;
-        if (rc > 0) {
-            rc = deal_with(w, &message);
-        } else if (rc == HERMES_EINTERRUPTED) {
-            rc = HERMES_OK;
-        } else if (cli_is_damage(rc)) {
-            w->failed = true;
-            cli_fail(w->letters.name, rc, hermes_last_error(w->client));
-            rc = HERMES_OK;
-        }
-    }
+    do {
+        while (rc >= 0 && !is_at_the_end(w) && !cli_stop && cli_flush(false))
+            rc = step(w);
+        if (rc >= 0)
+            rc = settle(w);
+    } while (rc >= 0 && w->rewound && !cli_stop);
     show_progress(w, &w->last, true);
-    if (rc < 0) { /* what was put back before is, whatever came then */
-        w->failed = true;
-        cli_fail(w->letters.name, rc, hermes_last_error(w->client));
-    }
-    return settle(w);
+    if (rc < 0)
+        say_what_failed(w, rc);
 }
 
 /* ---- all of it ---- */
@@ -223,7 +283,11 @@ static int open_subscriber(struct walk *w)
     hermes_subscriber_options_t how = {
         .size = sizeof how, .name = w->place, .from = HERMES_FROM_FIRST, .ack = HERMES_ACK_MANUAL};
     w->remembers = w->what->requeue && w->what->count == 0;
-    int rc = hermes_subscriber_open(w->client, w->letters.name, w->remembers ? &how : NULL, &w->subscriber);
+    uint64_t start = cli_now_ns();
+    int rc;
+    do
+        rc = hermes_subscriber_open(w->client, w->letters.name, w->remembers ? &how : NULL, &w->subscriber);
+    while (!is_busy_for_long(rc, start));
     if (rc == HERMES_EBUSY)
         fputs("hermes: somebody else is putting them back at the moment\n", stderr);
     if (rc == 0 && !w->remembers)
@@ -267,13 +331,12 @@ static int list_or_put_back(struct walk *w)
         printf("%-24s %12s %-24s %10s %8s\n", "TOPIC", "SEQUENCE", "DIED", "DELIVERIES", "BYTES");
     bool watched = isatty(STDERR_FILENO) && (w->what->requeue || !isatty(STDOUT_FILENO));
     w->progress_at = watched ? 0 : UINT64_MAX;
-    if ((rc = walk(w)) < 0)
-        return rc;
+    walk(w);
     if (w->what->requeue)
         say_what_was_done(w);
     if (cli_stop)
         fputs("hermes: stopped; the others are as they were\n", stderr);
-    return rc;
+    return HERMES_OK;
 }
 
 int cli_group_dead(hermes_client_t *client, const struct cli_dead *what)

@@ -126,6 +126,24 @@ class Letters(Case):
             self.assertIn(b"2 messages put back", b.run("group", "dead", topic, "risk", "--requeue").stdout)
             self.assertEqual(b.run("sub", topic, "--from", "first", "--timeout", "0").stdout, b"one\ntwo\n")
 
+    def test_a_broker_that_stops_or_dies_meanwhile_makes_nothing_come_twice(self):
+        b = self.broker
+        b.run("topic", "create", "many", "--shared")
+        b.run("group", "create", "many", "risk", "--dead-letter", "orders.dead", "--max-deliveries", "3")
+        for i in range(1, 5):  # and between them what takes its time to be passed over
+            self.letter(i, f"m{i}", topic="many")
+            b.run("pub", "orders.dead", "--count", "50000", "--size", "16")
+        for end in (b.stop, b.kill, b.stop):
+            child = b.popen("group", "dead", "many", "risk", "--requeue", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.wait_for(lambda: child.poll() is not None or b'"members":1,' in b.run("group", "list", "orders.dead", "--json").stdout,
+                          "it is at it")
+            end()
+            b.start()
+            said = child.communicate(timeout=60)
+            self.assertEqual(child.returncode, 0, said)
+        self.assertIn(b"no letter that was not", b.run("group", "dead", "many", "risk", "--requeue").stdout)
+        self.assertEqual(b.run("sub", "many", "--from", "first", "--timeout", "0").stdout, b"m1\nm2\nm3\nm4\n")
+
     def test_many_letters_and_who_watches(self):
         b = self.broker
         self.letter(1, "one")

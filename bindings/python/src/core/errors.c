@@ -72,7 +72,7 @@ int errors_add(PyObject *module, struct state *state)
         {HERMES_ECLOSED, "Closed", NULL, 0, "The topic was deleted, or this object was closed."},
         {HERMES_EINTERRUPTED, "Interrupted", NULL, 1, "A signal handler asked to stop waiting."},
         {HERMES_EEXPIRED, "Expired", NULL, 0,
-         "The lease on this message ran out: it was, or will be, given to another member."},
+         "The message is not this subscriber's any more: it comes again, or came, or is given up."},
     };
     if (add(module, "Error", NULL, 0, 0,
             "The base of all. code: the HERMES_E... number; name: its name; retry: whether the same call may "
