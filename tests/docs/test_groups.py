@@ -21,15 +21,16 @@ ADVICE = {
 
 #: By cases of acks.txt, in all languages.
 BY_CASES = {
-    "A broker that is killed takes nothing from anybody: members go on, and keep what they hold.":
+    "A broker that is killed takes nothing from members that do anything with their group within a lease of the next one's "
+    "start: they go on, and keep what they hold.":
         ["A broker that is killed takes nothing from a member", "Durable: a broker that is killed takes nothing"],
     "Who closes, or dies, without asking for more has not done its last message.":
         ["Automatic: done when the next one is asked for"],
     "An acknowledgement speaks of one delivery: a message that was given to you twice is two, and each is acknowledged for "
     "itself.":
         ["The same message given twice to one member is two claims"],
-    "`Expired` (`HERMES_EEXPIRED`) says that it is not yours any more: the lease ran out, you gave it back, the group was reset, "
-    "the broker was stopped in good order, or the message is dead.":
+    "`Expired` (`HERMES_EEXPIRED`) says that it is not yours any more: its lease ran out, or you gave it back, and somebody"
+    " has it again; the group was reset; the broker was stopped in good order; or the message is dead.":
         ["A lease that ran out is told to who had it, and not to who has it now", "Another member's message is not one's own",
          "What is given back comes again, and only who has it now may say what becomes of it",
          "A reset takes from everybody what they hold", "After a stop in good order what was held comes again",

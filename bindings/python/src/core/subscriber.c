@@ -405,9 +405,9 @@ static PyMethodDef subscriber_methods[] = {
      "in any order. With a durable subscription all before it is done, too, and a message before what is "
      "done\n"
      "already changes nothing. Without a message: all that was received and is not acked.\n\n"
-     "Raises Expired: it is not this subscriber's any more, and comes again, or came: the lease ran out, it "
-     "was\n"
-     "nacked, the group was reset, the broker was stopped, or the message is dead. A message that was given "
+     "Raises Expired: it is not this subscriber's any more: another has it (its lease ran out, or it was "
+     "nacked),\n"
+     "the group was reset, the broker was stopped, or the message is dead. A message that was given "
      "to\n"
      "the same member twice is two, each of which says so for itself."},
     {"nack", (PyCFunction)reader_nack, METH_O,

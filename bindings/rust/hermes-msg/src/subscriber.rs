@@ -179,8 +179,8 @@ impl Subscriber {
     /// changes nothing.
     ///
     /// # Errors
-    /// [`Expired`](Error::Expired): it is not this subscriber's any more, and comes again, or came: the lease ran out, it
-    /// was given back, the group was reset, the broker was stopped, or the message is dead. A message that was given to
+    /// [`Expired`](Error::Expired): it is not this subscriber's any more: another has it (its lease ran out, or it was
+    /// given back), the group was reset, the broker was stopped, or the message is dead. A message that was given to
     /// the same member twice has two ids, each of which says so for itself.
     /// [`InvalidArgument`](Error::InvalidArgument): it was never given out, or this is no member.
     pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
