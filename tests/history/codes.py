@@ -50,6 +50,32 @@ NAMED = {
     "seek": {"EINVALID", "EGONE", "ENOTFOUND"} | ASKS_THE_BROKER,
 }
 
+# "Errors as hermes_ack()": of a message that this subscriber was given itself there is one.
+CLAIM = {"EEXPIRED"}
+NAMED |= {
+    "join": NAMED["subscribe"],
+    "durable": NAMED["subscribe"],
+    "leave": set(),
+    "part": set(),
+    "take": NAMED["read"],
+    "ack": CLAIM,
+    "nack": CLAIM,
+    "renew": CLAIM,
+    "counters": set(),
+    "create": {"EEXISTS", "ENAME", "EINVALID", "ELIMIT", "EFULL"} | ASKS_THE_BROKER,
+    "alter": {"EACCESS", "EFULL"} | ASKS_THE_BROKER,
+    "reset": {"EACCESS", "EFULL"} | ASKS_THE_BROKER,
+    "describe": ASKS_THE_BROKER,
+    "delete": {"EBUSY"} | ASKS_THE_BROKER,
+    # hermes/log.h
+    "write": {"EBUSY", "EFULL"},
+    "append": {"EAGAIN", "EFULL"},
+    "room": {"ETIMEOUT"},
+    "sync": set(),
+    "finish": set(),
+    "follow": {"ENOTFOUND"},
+}
+
 NAMED["until"] = NAMED["read"]
 NAMED["wait_for"] = NAMED["wait"]
 

@@ -9,6 +9,7 @@ the topic. A seed's schedule is always the same; how the processes interleave is
     history.py --seed 17                     one of them again
     history.py --schedule NAME               a small one that always does the same; "all": each of them
     history.py --list                        their names
+    history.py --groups ...                  any of these, of groups and durable subscriptions
 """
 import argparse
 import os
@@ -18,12 +19,15 @@ import sys
 import time
 
 import doubts  # noqa: F401: has scenarios
+import group_scenarios
+import group_schedule
 import scenarios
 import schedule
 import surroundings
+from group_trial import GroupTrial
 from trial import Trial
 from verdicts import show
-from world import more_descriptors
+from world import World, more_descriptors
 
 LONG = "HERMES_TEST_LONG" in os.environ
 LONG_SECONDS = 3600
@@ -41,9 +45,9 @@ def report(name, how, verdicts, world, begin):
     sys.stdout.flush()
 
 
-def try_one(name, world, run, how):
+def try_one(name, world, run, how, kind):
     begin = time.monotonic()
-    trial = Trial(world)
+    trial = kind(world)
     try:
         verdicts = trial.run(run)
         report(name, how, verdicts, world, begin)
@@ -52,15 +56,24 @@ def try_one(name, world, run, how):
     return {verdict.kind for verdict in verdicts}
 
 
+def kinds(arguments):
+    """(named schedules, random ones, how they are tried)."""
+    if arguments.groups:
+        return group_scenarios.SCENARIOS, group_schedule.plan, GroupTrial
+    return scenarios.SCENARIOS, schedule.plan, Trial
+
+
 def run_scenario(name, arguments):
-    world, run = scenarios.run(name, arguments.bin, arguments.keep)
-    return try_one(name, world, run, "schedule")
+    named, _, kind = kinds(arguments)
+    run, options = named[name]
+    return try_one(name, World(arguments.bin, keep=arguments.keep, **options), run, "schedule", kind)
 
 
 def run_seed(seed, arguments):
-    plan = schedule.plan(seed)
+    _, plan_of, kind = kinds(arguments)
+    plan = plan_of(seed)
     world = plan.world(arguments.bin, arguments.keep)
-    return try_one(f"seed {seed}", world, plan.run, plan.describe())
+    return try_one(f"seed {seed}", world, plan.run, plan.describe(), kind)
 
 
 def parse():
@@ -68,6 +81,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--schedule")
+    parser.add_argument("--groups", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--bin", default=os.environ.get("HERMES_BIN", os.path.join(SOURCE, "build/release/bin")))
     parser.add_argument("--keep", action="store_true", help="leave directories and logs")
@@ -76,7 +90,7 @@ def parse():
 
 def names_of(arguments):
     if arguments.schedule == "all":
-        return list(scenarios.SCENARIOS)
+        return list(kinds(arguments)[0])
     return [arguments.schedule] if arguments.schedule else []
 
 
@@ -104,7 +118,7 @@ def summarize(found):
 def main():
     arguments = parse()
     if arguments.list:
-        print("\n".join(scenarios.SCENARIOS))
+        print("\n".join(kinds(arguments)[0]))
         return 0
     surroundings.enter()
     more_descriptors()

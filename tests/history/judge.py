@@ -13,7 +13,7 @@ from verdicts import Verdict
 SHOWN = 3  # verdicts of a kind for a stream; the rest are counted
 
 
-def judge_content(topic, content, streams, durability):
+def judge_content(topic, content, streams, durability, keeps_all=True):
     """The topic by itself, and against all that was ever asked for."""
     verdicts = []
     asked = {message.key: message for stream in streams for message in stream.messages}
@@ -26,9 +26,10 @@ def judge_content(topic, content, streams, durability):
     if unasked:
         verdicts.append(Verdict("unasked", f"topic {topic}: {len(unasked)} messages that nobody published: {unasked[:3]}"))
     sequences = [sequence for sequence, _, _ in content]
-    first = 1 if durability != "memory" else (sequences or [1])[0]
+    first = 1 if durability != "memory" and keeps_all else (sequences or [1])[0]
     if durability != "memory" and sequences != list(range(first, first + len(sequences))):
-        verdicts.append(Verdict("hole", f"topic {topic}: its sequences are not 1, 2, 3 ... {len(sequences)}"))
+        verdicts.append(Verdict("hole", f"topic {topic}: its sequences are not {first}, {first + 1}, {first + 2} ... "
+                                f"{first + len(sequences) - 1}"))
     return verdicts
 
 

@@ -11,6 +11,7 @@
 enum { LINE = 512 };
 
 static int log_fd = -1;
+static int schedule_fd = -1;
 static uint64_t call;
 static char seen[64 * LINE];
 static size_t seen_used;
@@ -22,8 +23,23 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t queued_ns(void)
+{
+    char line[96] = "";
+    unsigned long long on_cpu = 0, queued = 0;
+    if (schedule_fd >= 0 && pread(schedule_fd, line, sizeof line - 1, 0) > 0)
+        (void)sscanf(line, "%llu %llu", &on_cpu, &queued);
+    return queued;
+}
+
+uint64_t record_number(void)
+{
+    return call;
+}
+
 void record_open(const char *path)
 {
+    schedule_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0) {
         perror(path);

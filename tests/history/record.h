@@ -12,6 +12,9 @@
  *     m SEQUENCE POSITION PUBLISHER RUN NUMBER       a message
  *     t SEQUENCE POSITION LENGTH                     one that is torn, or that no publisher of ours made
  *     e CODE                                         an error
+ *
+ * A member takes one message with each call, so its messages stand in the outcome. Where a call may take only
+ * so long, the outcome has queued_ns: how much of it the process was ready to run, and the machine was not.
  */
 #ifndef HISTORY_RECORD_H
 #define HISTORY_RECORD_H
@@ -28,6 +31,12 @@ __attribute__((format(printf, 2, 3))) void record_outcome(int64_t rc, const char
 __attribute__((format(printf, 1, 2))) void record_seen(const char *format, ...);
 void record_flush(void);
 
+/* The number of the last call. */
+uint64_t record_number(void);
+
 uint64_t now_ns(void);
+
+/* How long this thread has waited for a processor so far. */
+uint64_t queued_ns(void);
 
 #endif

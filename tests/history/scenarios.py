@@ -562,9 +562,3 @@ def who_waits_by_the_descriptor_is_woken_over_a_brokers_stop(world):
 @scenario()
 def who_waits_by_the_descriptor_for_a_shared_topic_is_woken(world):
     woken(world, lambda world: world.kill(), shared=True)
-
-
-def run(name, binaries, keep):
-    """Returns (world, schedule)."""
-    schedule, options = SCENARIOS[name]
-    return World(binaries, keep=keep, **options), schedule

@@ -48,9 +48,14 @@ def read_segment(path):
         at += (HEADER.size + length + 63) // 64 * 64
 
 
-def read_topic(data, topic):
-    """[(sequence, position, key)] of a stored topic whose broker has stopped."""
+def read_payloads(data, topic):
+    """[(sequence, position, payload)] of a stored topic whose broker has stopped."""
     messages = []
     for path in sorted(glob.glob(os.path.join(data, "topics", topic, "*.log"))):
-        messages += [(sequence, position, key_of(payload)) for sequence, position, payload in read_segment(path)]
+        messages += read_segment(path)
     return messages
+
+
+def read_topic(data, topic):
+    """[(sequence, position, key)]."""
+    return [(sequence, position, key_of(payload)) for sequence, position, payload in read_payloads(data, topic)]

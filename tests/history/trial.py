@@ -71,6 +71,19 @@ class Trial:
 
     def settle(self):
         world = self.world
+        self.put_right()
+        alive = [worker for worker in world.workers if worker.is_alive()]
+        publishers = [worker for worker in alive if worker.name.startswith("publisher")]
+        for worker in alive:
+            worker.go_on()
+            worker.ask(f"set_wait {PATIENCE_MS}" if worker in publishers else READ_ON)
+        self.finish_publishers(publishers)
+        self.read_all(alive)
+        self.stop_at_last()
+
+    def put_right(self):
+        """There is room, and a broker that serves everything."""
+        world = self.world
         world.disk.make_room()
         world.disk.resize("1G")  # for however much a fast machine has published
         world.shm.make_room()
@@ -78,12 +91,10 @@ class Trial:
             world.go_on()
         else:
             world.start()
-        alive = [worker for worker in world.workers if worker.is_alive()]
         self.serve_all()
-        publishers = [worker for worker in alive if worker.name.startswith("publisher")]
-        for worker in alive:
-            worker.go_on()
-            worker.ask(f"set_wait {PATIENCE_MS}" if worker in publishers else READ_ON)
+
+    def finish_publishers(self, publishers):
+        world = self.world
         for worker in publishers:
             worker.finish()
         for topic in world.topics:
@@ -93,7 +104,9 @@ class Trial:
             self.let_finish(worker, alone or all(topic["shared"] for topic in world.topics.values()))
         for topic in world.topics:
             self.guard(self.settle_topic, topic)
-        self.read_all(alive)
+
+    def stop_at_last(self):
+        world = self.world
         world.check_alive()
         code = world.stop()
         if code != 0:
@@ -183,12 +196,12 @@ class Trial:
         streams, contents = self.streams(), {}
         for topic, options in self.world.topics.items():
             mine = [stream for stream in streams if stream.topic == topic]
-            contents[topic] = self.content(topic, options["durability"], histories)
+            contents[topic] = self.content(topic, options, histories)
             contents[topic].published = {message.key: message.call.end for stream in mine for message in stream.messages}
             if contents[topic].anew:
                 for stream in mine:
                     stream.wrong = [wrong for wrong in stream.wrong if wrong[0] != "confirmed"]
-            self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"])
+            self.verdicts += judge_content(topic, contents[topic].messages, mine, options["durability"], options["keep"] is None)
             for stream in mine:
                 self.verdicts += judge_stream(stream, contents[topic].messages, contents[topic].whole, contents[topic].anew)
             self.verdicts += judge_others(mine, contents[topic])
@@ -196,11 +209,11 @@ class Trial:
             if name.startswith("subscriber"):
                 self.verdicts += judge_reader(name, calls, self.world.topics, contents)
 
-    def content(self, topic, durability, histories):
-        if durability == "memory":
+    def content(self, topic, options, histories):
+        if options["durability"] == "memory":
             return seen_content(topic, histories, self.began_anew(topic))
         try:
-            return Content(read_topic(self.world.disk.path, topic), True)
+            return Content(read_topic(self.world.disk.path, topic), options["keep"] is None)
         except Unreadable as error:
             self.verdicts.append(Verdict("damage", str(error)))
             return Content([], False)

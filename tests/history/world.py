@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+from calls import read_calls
 from surroundings import SmallDisk
 
 SHM = "/dev/shm"
@@ -114,6 +115,7 @@ class Worker:
             time.sleep(0.0005)
 
     def stop(self):
+        self.world.note(f"{self.name} is halted")
         halt(self.process)
 
     def wait_until_stopped(self, seconds=STUCK_SECONDS):
@@ -126,11 +128,20 @@ class Worker:
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
+        self.world.note(f"{self.name} goes on")
 
     def kill(self):
         self.world.note(f"kill {self.name}")
         self.process.kill()
         self.process.wait()
+
+    def calls(self):
+        return read_calls(self.name, self.log)
+
+    def is_open(self):
+        """A member, or who has a durable subscription, and has not left it."""
+        comings = [call for call in self.calls() if call.what in ("join", "durable", "leave", "part")]
+        return bool(comings) and comings[-1].what in ("join", "durable") and comings[-1].rc == 0
 
     def is_alive(self):
         return self.process.poll() is None
@@ -166,6 +177,7 @@ class World:
         self.events = []  # (CLOCK_MONOTONIC in ns, what happened)
         self.workers = []
         self.topics = {}  # name: its options
+        self.groups = {}  # name: groups.Options; durable subscriptions too
         self.runs = {}  # publisher: how many programs it had
         self.broker = None
 
@@ -239,8 +251,8 @@ class World:
         halt(self.broker)
 
     def go_on(self):
-        self.note("broker goes on")
         self.broker.send_signal(signal.SIGCONT)
+        self.note("broker goes on")
 
     def is_up(self):
         return self.broker is not None and self.broker.poll() is None
@@ -315,16 +327,22 @@ class World:
             raise Violation("command", f"{command}: {result.returncode}: {result.stderr.decode()}")
         return result
 
-    def create(self, topic, durability="async", shared=False, push_back=False, window="256K", full_waits=False):
-        options = ["--durability", durability, "--window", window, "--segment", "4M" if window == "4M" else "1M"]
+    def create(self, topic, durability="async", shared=False, push_back=False, window="256K", full_waits=False,
+               keep=None):
+        segment = "4M" if window == "4M" else "1M"
+        options = ["--durability", durability, "--window", window, "--segment", segment]
+        options += ["--keep-bytes", keep] if keep is not None else []
         options += ["--shared"] if shared else []
         options += ["--push-back"] if push_back else []
         options += ["--when-full", "wait"] if full_waits else []
         self.hermes("topic", "create", topic, *options)
-        self.topics[topic] = {"durability": durability, "shared": shared, "push_back": push_back}
+        self.topics[topic] = {"durability": durability, "shared": shared, "push_back": push_back, "keep": keep}
 
     def info(self, topic):
         return json.loads(self.hermes("topic", "info", topic, "--json").stdout)
+
+    def group_info(self, topic, group):
+        return json.loads(self.hermes("group", "info", topic, group, "--json").stdout)
 
     def wait_until(self, condition, kind, what, seconds=15):
         end = time.monotonic() + seconds
@@ -350,6 +368,15 @@ class World:
 
     def subscriber(self, name):
         return self.add(Worker(self, f"subscriber-{name}", ["history_subscriber"]))
+
+    def member(self, group):
+        """Of a group, or who has a durable subscription."""
+        self.runs[group] = run = self.runs.get(group, 0) + 1
+        return self.add(Worker(self, f"member-{group}-{run}", ["history_member"]))
+
+    def administrator(self):
+        self.runs["administrator"] = run = self.runs.get("administrator", 0) + 1
+        return self.add(Worker(self, f"administrator-{run}", ["history_administrator"]))
 
     def add(self, worker):
         self.workers.append(worker)

@@ -1,0 +1,228 @@
+"""
+What the members of a group were given, and what they did with it, as claims: one for each time that a message was
+given to somebody. Of each, the moment from which another may have the message.
+"""
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+import codes
+
+NEVER = float("inf")
+
+
+@dataclass
+class Options:
+    """Of a group, as it was made."""
+    topic: str
+    start: str = "first"
+    lease_ms: int = 30000
+    most: int = 0  # deliveries; 0: no limit
+    letters: str = "-"
+    durable: bool = False
+
+
+@dataclass
+class Claim:
+    worker: str
+    take: object  # the call
+    mode: str  # manual, auto, none
+    sequence: int
+    position: int
+    key: tuple
+    number: int  # of its deliveries this is said to be
+    era: float | None = None  # between which resets; None: while one was under way
+    verbs: list = field(default_factory=list)  # calls of ack, nack and renew
+    next_take: object = None  # of the same member: to who acks by itself that is an ack
+    left: float = NEVER  # when its member left, died, lost its session
+    stopped: float = NEVER  # when a broker was told to stop
+    lease_ns: int = 0
+
+    @property
+    def begin(self):
+        return self.take.begin
+
+    @property
+    def end(self):
+        return self.take.end
+
+    def done(self, what, rc=0):
+        return [call for call in self.verbs if call.what == what and call.rc == rc]
+
+    def lease_ends(self):
+        """When the lease may have run out, with each renewal again."""
+        return [begin + self.lease_ns for begin in [self.begin] + [call.begin for call in self.done("renew")]]
+
+    def lease_end(self):
+        """The lease runs that long, at least."""
+        return max(self.lease_ends())
+
+    def given_back(self):
+        return min((call.begin for call in self.verbs if call.what == "nack" and call.rc in (0, None)), default=NEVER)
+
+    def without_lease(self):
+        """From then on another may have it, whatever the lease."""
+        return min(self.given_back(), self.left, self.stopped)
+
+    def free(self):
+        return min(self.lease_end(), self.without_lease())
+
+    def acked(self):
+        """The call that says for certain that it is done; None: nobody said so."""
+        if self.mode == "none":
+            return self.take
+        if self.mode == "auto" and self.next_take is not None and 0 < self.next_take.end < self.free():
+            return self.next_take
+        return next(iter(self.done("ack")), None)
+
+    def perhaps_acked(self):
+        return self.acked() is not None or (self.mode == "auto" and self.next_take is not None) or bool(self.done("ack", None))
+
+
+@dataclass
+class Era:
+    number: float
+    begin: int
+    start: str  # first, end, or a sequence
+    end: float = 0  # of the call that began it
+    sure: bool = True  # the call that reset the group may have come to nothing
+
+
+@dataclass
+class History:
+    """Of one group."""
+    options: Options
+    claims: list = field(default_factory=list)
+    eras: list = field(default_factory=list)
+    unknown: int = 0  # calls that may have claimed a message, and nobody was told
+    unread: int = 0  # of those, the calls of members that never get it again
+    most: int = 0  # deliveries, however the limit was altered
+
+    def by_message(self, era):
+        found = {}
+        for claim in self.claims:
+            if claim.era == era.number:
+                found.setdefault(claim.sequence, []).append(claim)
+        return {sequence: sorted(claims, key=lambda claim: (claim.number, claim.begin)) for sequence, claims in found.items()}
+
+
+def key_of(text):
+    return tuple(int(part) for part in text.split("."))
+
+
+# ---- what happened around them ----
+
+def spans(events, begins, ends):
+    """[(begin, end)] between two events."""
+    found, begin = [], None
+    for when, what in events:
+        if what == begins:
+            begin = when if begin is None else begin
+        elif what == ends and begin is not None:
+            found.append((begin, when))
+            begin = None
+    return found + ([(begin, NEVER)] if begin is not None else [])
+
+
+def stops(events):
+    return spans(events, "broker is told to stop", "broker is gone")
+
+
+def stopped_at(stops_, when):
+    """From when on what is in flight may come again because a broker stops."""
+    return min((max(told, when) for told, gone in stops_ if gone >= when), default=NEVER)
+
+
+def partings(calls, events, worker):
+    """When the worker let go of what it had: by itself, or killed."""
+    found = [call.begin for call in calls if call.what in ("leave", "part", "lose")]
+    return sorted(found + [when for when, what in events if what == f"kill {worker}"])
+
+
+def eras_of(name, options, histories):
+    """Between the resets of a group."""
+    calls = [call for calls in histories.values() for call in calls
+             if call.what == "reset" and call.asked.get("name") == name and (call.rc in (0, None) or codes.name(call.rc) in codes.ASKS_THE_BROKER)]
+    eras = [Era(0, 0, options.start)]
+    for at, call in enumerate(sorted(calls, key=lambda call: call.begin), 1):
+        eras.append(Era(at, call.begin, call.asked["from"], call.end or NEVER, call.rc == 0))
+    return eras
+
+
+def era_of(eras, take):
+    """None: a reset was under way."""
+    now = 0
+    for era in eras[1:]:
+        if take.begin > era.end:
+            now = era.number
+        elif take.end > era.begin:
+            return None
+    return now
+
+
+def leases_of(name, options, histories):
+    """[(from when, ns)]."""
+    found = [(0, options.lease_ms * 1000000)]
+    for calls in histories.values():
+        for call in calls:
+            if call.what == "alter" and call.asked.get("name") == name and int(call.asked["fields"]) & 1:
+                found.append((call.begin, call.number("lease_ms") * 1000000))
+    return sorted(found)
+
+
+def shortest_lease(leases, when):
+    """That a claim of that time may have."""
+    before = [ns for begin, ns in leases if begin <= when][-1]
+    return min([before] + [ns for begin, ns in leases if begin > when])
+
+
+# ---- the claims ----
+
+def claims_of(worker, calls, name):
+    """Of one worker, and how many calls may have claimed what it was not given, and in which mode."""
+    claims, open_as, last = [], None, None
+    unknown = unread = 0
+    by_call = {}
+    for number, call in enumerate(calls, 1):
+        if call.what in ("join", "durable"):
+            open_as = call.asked if call.rc == 0 and call.asked["name"] == name else None
+            last = None
+        elif call.what in ("leave", "part"):
+            last = None
+        elif open_as is not None and call.what == "take":
+            if last is not None:
+                last.next_take = call
+                last = None
+            if call.rc == 1:
+                told = call.told
+                last = Claim(worker, call, open_as["ack"], int(told["sequence"]), int(told["position"]), key_of(told["key"]),
+                             int(told["deliveries"]))
+                by_call[number] = last
+                claims.append(last)
+            elif call.rc is None or call.rc < 0:
+                unknown += 1
+                unread += open_as["ack"] == "none"
+        elif open_as is not None and call.what in ("ack", "nack", "renew"):
+            claim = by_call.get(call.number("take"))
+            if claim is not None:
+                claim.verbs.append(call)
+    return claims, unknown, unread
+
+
+def history_of(name, options, histories, events):
+    history = History(options, eras=eras_of(name, options, histories), most=options.most)
+    leases, stops_ = leases_of(name, options, histories), stops(events)
+    for worker, calls in histories.items():
+        if not worker.startswith("member"):
+            continue
+        claims, unknown, unread = claims_of(worker, calls, name)
+        history.unknown += unknown
+        history.unread += unread
+        ends = partings(calls, events, worker)
+        for claim in claims:
+            claim.era = era_of(history.eras, claim.take)
+            at = bisect_left(ends, claim.begin)
+            claim.left = ends[at] if at < len(ends) else NEVER
+            claim.stopped = stopped_at(stops_, claim.begin)
+            claim.lease_ns = shortest_lease(leases, claim.begin)
+        history.claims += claims
+    return history

@@ -1,0 +1,575 @@
+"""Small schedules of groups and durable subscriptions, each named after what must hold."""
+import time
+
+from claims import Options
+from scenarios import opened, restart
+from world import Violation, World
+
+SCENARIOS = {}
+TOPIC, GROUP, PLACE, LETTERS = "t", "risk", "report", "letters"
+
+
+def scenario(**options):
+    """options: of the World."""
+    def register(schedule):
+        SCENARIOS[schedule.__name__.replace("_", "-")] = (schedule, options)
+        return schedule
+    return register
+
+
+def make(world, lease_ms=30000, most=0, letters="-", start="first", span=0, durable=False, name=None, **topic):
+    """A topic, if it is not there, and a group or durable subscription on it. Returns who administers it."""
+    if not world.topics:
+        world.start()
+        world.create(TOPIC, **topic)
+    name = name or (PLACE if durable else GROUP)
+    world.groups[name] = Options(TOPIC, start, lease_ms, most, letters, durable)
+    administrator = world.administrator()
+    administrator.do(f"create {TOPIC} {name} {start} " + ("durable" if durable else f"{lease_ms} {most} {span} {letters}"))
+    return administrator
+
+
+def publish(world, count, size=100, number=1, stays=False):
+    publisher = opened(world, number)
+    for _ in range(count // 4000 + 1):
+        publisher.do(f"batch {min(count, 4000)} {size}")
+        count -= 4000
+        if count <= 0:
+            break
+    publisher.do("wait durable 5000")
+    if not stays:
+        publisher.do("close", "disconnect")
+    return publisher
+
+
+def joined(world, ack="manual", name=GROUP):
+    member = world.member(name)
+    member.do(f"join {TOPIC} {name} first {ack} 5000")
+    return member
+
+
+def holder(world, ack="manual", try_ms=5000):
+    member = world.member(PLACE)
+    member.do(f"durable {TOPIC} {PLACE} first {ack} {try_ms}")
+    return member
+
+
+def flow(ms):
+    time.sleep(ms / 1000)
+
+
+def must(holds, kind, text):
+    if not holds:
+        raise Violation(kind, text)
+
+
+def last_call(member, what):
+    return [call for call in member.calls() if call.what == what][-1]
+
+
+# ---- a member reads ----
+
+def goes_on(world, **topic):
+    """It follows in a window that wraps, and is another's by then; another member is further."""
+    make(world, **topic)
+    caught_up, other = joined(world), joined(world)
+    for _ in range(30):  # it is never so far behind that it has to read from the store
+        caught_up.ask("work 100 5000")
+        publish(world, 100)
+        caught_up.finish()
+    publish(world, 200, number=2)
+    other.do("work 50 500")
+    caught_up.do("work 1000 500")
+
+
+@scenario()
+def a_member_that_is_caught_up_goes_on_with_the_next_publisher(world):
+    goes_on(world)
+
+
+@scenario()
+def a_member_that_is_caught_up_goes_on_with_the_next_publisher_under_retention(world):
+    goes_on(world, keep="1M")
+
+
+# ---- leases ----
+
+@scenario()
+def who_renews_keeps_what_it_holds_over_a_brokers_death(world):
+    """It talks to the page alone: ack and renew greet the broker that comes."""
+    make(world, lease_ms=300)
+    member, other = joined(world), joined(world)
+    publish(world, 20)
+    member.do("take 3 500")
+    other.ask("work 1000 600000")
+    member.do("keep 50 30")
+    restart(world)
+    member.do("keep 900 30", "ack all")
+
+
+@scenario()
+def who_acks_behind_a_brokers_death_was_in_time(world):
+    """It was given the message by the new broker already, and reads from the store, where no seal is seen."""
+    make(world, lease_ms=600)
+    publish(world, 3000, 400)
+    member, other = joined(world), joined(world)
+    member.do("work 5 500")
+    restart(world)
+    for _ in range(12):  # all that a member does is poll, and ack within its lease
+        member.do("take 2 200", "keep 60 20", "nack first", "ack all")
+    other.do("work 20 100")
+
+
+@scenario()
+def a_member_that_renews_often_is_not_given_up_early(world):
+    """Between two looks of the broker there are any number of renewals."""
+    make(world, lease_ms=800)
+    member, other = joined(world), joined(world)
+    publish(world, 64)
+    other.ask("work 1000 600000")
+    for _ in range(12):
+        member.do("take 1 200", "keep 90 25", "renew all")
+        flow(770)
+        member.do("ack all")
+
+
+@scenario()
+def four_renewals_between_two_looks_count(world):
+    """The lease is a second: the broker looks each 125 ms. Four renewals, and then nothing for most of a lease."""
+    make(world, lease_ms=1000)
+    member, other = joined(world), joined(world)
+    publish(world, 200)
+    member.do("take 12 500")
+    other.ask("work 1000 600000")
+    for _ in range(5):
+        flow(130)
+        for _ in range(4):
+            member.do("renew all")
+        flow(960)
+        member.do("renew all")
+    member.do("ack all")
+
+
+@scenario()
+def a_stale_nack_gives_up_nobody_elses_claim(world):
+    """Who was halted over a broker's death has lost its line to another."""
+    make(world, lease_ms=200)
+    publish(world, 1)
+    stale = joined(world)
+    stale.do("take 1 500")
+    stale.stop()
+    restart(world)
+    flow(1200)  # the line is free
+    fresh = joined(world)
+    fresh.do("take 1 1000")
+    stale.go_on()
+    stale.do("nack all")
+    third = joined(world)
+    third.do("take 1 100")
+    fresh.do("ack all")
+
+
+@scenario()
+def what_is_pending_over_a_wait_for_the_broker_is_still_ones_own(world):
+    """Claimed again while the store is needed and no broker is there; then its member is halted beyond the lease."""
+    make(world, lease_ms=1000)
+    publish(world, 2000, 400)
+    first, second = joined(world), joined(world)
+    first.do("take 1 500")
+    second.do("work 1999 500")  # far ahead: to read the first message it needs the store
+    world.kill()
+    first.do("nack all")
+    second.do("take 1 100")
+    second.stop()
+    world.start()
+    first.do("close")
+    flow(2500)
+    third = joined(world)
+    third.do("take 1 2000")
+    second.go_on()
+    second.do("take 1 200")
+    third.do("ack all")
+
+
+@scenario()
+def an_old_claim_of_ones_own_is_not_the_new_one(world):
+    """Two times the same member: what it says of the first time does not count for the second."""
+    make(world, lease_ms=200)
+    publish(world, 2)
+    member, other = joined(world), joined(world)
+    member.do("take 1 500")
+    flow(400)
+    member.do("take 1 500", "take 1 500", "renew 1 old", "nack 1 old", "ack 1 old")
+    other.do("take 1 100")
+    member.do("ack all")
+
+
+# ---- durable subscriptions ----
+
+@scenario(config="[broker]\ngrace_ms = 200\n")
+def who_comes_after_holder_and_broker_died_together_is_let_in(world):
+    make(world, durable=True)
+    publish(world, 10)
+    first = holder(world)
+    first.do("take 3 500", "ack 2")
+    world.halt()
+    first.kill()
+    restart(world)
+    second = holder(world)
+    must(second.is_open(), "not let in", "nobody has the durable subscription, and it is busy: " + second.last_line())
+    second.do("work 10 500")
+
+
+@scenario(config="[broker]\ngrace_ms = 200\n")
+def what_is_acked_while_a_broker_stops_is_done(world):
+    """The acks of the first messages come while it is away."""
+    make(world, durable=True)
+    publish(world, 10)
+    member = holder(world)
+    member.do("take 5 500")
+    world.stop()
+    member.do(*[f"ack {sequence}" for sequence in range(1, 6)])
+    world.start()
+    member.do("work 10 500")
+
+
+@scenario()
+def what_was_given_before_a_reset_cannot_be_acked(world):
+    administrator = make(world, durable=True)
+    publish(world, 10)
+    member = holder(world)
+    member.do("take 4 500")
+    administrator.do(f"reset {TOPIC} {PLACE} first")
+    member.do("take 1 500", "ack 4 old", "close")
+    member = holder(world)
+    member.do("work 10 500")
+
+
+@scenario()
+def a_reset_between_two_acks_counts(world):
+    """And who acks without having looked."""
+    administrator = make(world, durable=True)
+    publish(world, 10)
+    member = holder(world)
+    member.do("take 4 500", "ack 1")
+    administrator.do(f"reset {TOPIC} {PLACE} first")
+    member.do("ack 4", "work 10 500")
+
+
+@scenario()
+def an_ack_of_what_is_done_changes_nothing(world):
+    make(world, durable=True)
+    publish(world, 10)
+    member = holder(world)
+    member.do("take 5 500", "ack 5", "ack 1", "close")
+    member = holder(world)
+    member.do("work 10 500")
+
+
+@scenario()
+def acks_of_a_durable_subscription_in_any_order_leave_the_last(world):
+    """Over deaths and stops of the broker."""
+    make(world, durable=True)
+    publish(world, 40)
+    member = holder(world)
+    for end in (World.kill, World.stop, World.kill):
+        member.do("take 8 500", "ack any", "ack any", "ack any")
+        end(world)
+        world.start()
+    member.do("work 100 500")
+
+
+@scenario()
+def a_durable_subscription_tells_what_is_lost(world):
+    """Removed before it was read, and again over a broker's stop."""
+    make(world, durable=True, keep="1M")
+    publish(world, 100, 1000)
+    member = holder(world)
+    member.do("work 10 500")
+    publish(world, 4000, 1000, number=2)
+    member.do("work 100 500", "counters")
+    world.stop()
+    world.start()
+    member.do("work 100 500", "counters", "close", "disconnect")
+    member = holder(world)
+    member.do("counters", "work 100000 500", "counters")
+
+
+# ---- deliveries, and dead letters ----
+
+@scenario()
+def nobody_gets_a_message_more_often_than_the_limit(world):
+    """What is in flight over an orderly stop was given out once more."""
+    make(world, most=3, lease_ms=500)
+    publish(world, 5)
+    member = joined(world)
+    for _ in range(5):
+        member.do("take 5 400")
+        world.stop()
+        world.start()
+        member.do("take 0 0")
+
+
+@scenario()
+def what_reaches_the_limit_is_a_letter(world):
+    make(world, most=2, lease_ms=300, letters=LETTERS)
+    publish(world, 12)
+    member = joined(world)
+    member.do("take 12 500", "nack all", "take 12 500", "nack first", "ack last", "nack all")
+    restart(world)
+    member.do("work 12 500")
+
+
+@scenario()
+def what_reaches_the_limit_over_a_stop_is_a_letter(world):
+    make(world, most=1, lease_ms=300, letters=LETTERS)
+    publish(world, 12)
+    member = joined(world)
+    member.do("take 12 500")
+    world.stop()
+    world.start()
+    member.do("work 12 500")
+
+
+@scenario()
+def a_dead_message_cannot_be_acked(world):
+    """By who had it last, and too long."""
+    make(world, most=1, lease_ms=150, letters=LETTERS)
+    publish(world, 4)
+    member = joined(world)
+    member.do("take 4 500")
+    flow(400)
+    member.do("ack all")
+
+
+@scenario()
+def a_message_that_was_dropped_cannot_be_acked(world):
+    """There is no topic for letters: who had it is not told that it is done."""
+    make(world, most=1, lease_ms=150)
+    publish(world, 4)
+    member = joined(world)
+    member.do("take 4 500")
+    flow(400)
+    member.do("ack all")
+
+
+@scenario(disk="24M")
+def who_waits_does_not_wait_for_letters(world):
+    """Their topic has no room, and that is nobody's business but theirs."""
+    make(world, most=1, lease_ms=150, letters=LETTERS)
+    publish(world, 4000, 2000)
+    member, other = joined(world), joined(world)
+    other.do("take 40 500")
+    member.do("work 3000 200")
+    world.disk.fill()
+    world.hermes("pub", LETTERS, "--count", "4000", "--size", "4000", "--timeout", "0", check=False)
+    flow(400)
+    for _ in range(40):
+        member.do("take 1 28")
+    world.disk.make_room()
+
+
+@scenario()
+def who_waits_does_not_wait_for_a_letters_topic_that_is_gone(world):
+    make(world, most=1, lease_ms=150, letters=LETTERS)
+    world.hermes("topic", "delete", LETTERS)
+    publish(world, 10)
+    member = joined(world)
+    member.do("take 10 500")
+    flow(300)
+    for _ in range(5):
+        member.do("take 1 28")
+    world.hermes("topic", "create", LETTERS, "--shared")
+
+
+# ---- counters ----
+
+def removed(world, before, then):
+    """Retention removes most of what is published; so many were given to somebody before."""
+    make(world, keep="1M", lease_ms=500)
+    member = joined(world)
+    if before:
+        publish(world, before, 200)
+        member.do(f"take {before} 500")
+        member.do("ack first", "ack last")
+    publish(world, 8000, 200, number=2)
+    administrator = world.administrator()
+    administrator.do(f"describe {TOPIC} {GROUP}")
+    then(member)
+    world.wait_until(lambda: True, "", "")
+
+
+@scenario()
+def what_was_removed_before_a_first_read_is_counted(world):
+    removed(world, 0, lambda member: member.do("work 10 500"))
+
+
+@scenario()
+def what_was_removed_behind_a_read_is_counted(world):
+    removed(world, 10, lambda member: member.do("work 10 500"))
+
+
+@scenario()
+def what_was_removed_while_it_was_held_is_counted_once(world):
+    """And is not said to have been given out again."""
+    def let_go(member):
+        member.do("close")
+        other = joined(world)
+        other.do("work 100 700")
+    removed(world, 200, let_go)
+
+
+@scenario()
+def what_was_removed_is_counted_once_for_all_members(world):
+    """Several find the same gap."""
+    make(world, keep="1M", lease_ms=500)
+    members = [joined(world) for _ in range(3)]
+    publish(world, 60, 200)
+    for member in members:
+        member.do("work 10 200")
+    for number in (2, 3):
+        publish(world, 8000, 200, number=number)
+        for member in members:
+            member.ask("work 4000 300")
+        for member in members:
+            member.finish()
+
+
+# ---- stops ----
+
+@scenario(disk="24M")
+def what_was_acked_before_a_stop_on_a_full_disk_is_done(world):
+    make(world, lease_ms=2000)
+    publish(world, 100)
+    member = joined(world)
+    member.do("take 20 500")
+    flow(300)  # its record has them
+    world.disk.fill()
+    member.do(*["ack first"] * 10)
+    world.stop()
+    world.disk.make_room()
+    world.start()
+    member.do("work 200 500")
+
+
+@scenario(disk="24M")
+def a_stop_on_a_full_disk_is_told(world):
+    make(world, lease_ms=2000)
+    publish(world, 100)
+    member = joined(world)
+    member.do("take 20 500")
+    flow(300)
+    world.disk.fill()
+    member.do(*["ack first"] * 10)
+    code = world.stop()
+    world.disk.make_room()
+    world.start()
+    must(code != 0, "stop", "the group's record could not be written, and the broker says that all is well")
+
+
+@scenario(disk="24M")
+def who_waits_while_a_broker_stops_on_a_full_disk_is_told_what_is_named(world):
+    """Several times, while messages come in and a member waits."""
+    make(world, lease_ms=500)
+    member, reader = joined(world), joined(world, "auto")
+    publisher = opened(world, 1, wait_ms=20)
+    for _ in range(4):
+        publisher.ask("batch 3000 1000")
+        member.ask("work 1000000 600000")
+        reader.ask("work 1000000 600000")
+        flow(30)
+        world.disk.fill()
+        publisher.finish()
+        publisher.ask("batch 3000 1000")
+        world.stop()
+        flow(20)
+        world.disk.make_room()
+        world.start()
+        publisher.finish()
+        member.do("take 5 200", "ack all")
+
+
+@scenario()
+def what_is_acked_while_a_broker_stops_never_comes_again(world):
+    """Member after member acks as fast as it can, over stop after stop."""
+    make(world, lease_ms=2000)
+    publish(world, 20000, 40)
+    members = [joined(world) for _ in range(2)]
+    for _ in range(5):
+        for member in members:
+            member.ask("work 1000000 600000")
+        flow(30)
+        world.stop()
+        world.start()
+
+
+# ---- resets of a group ----
+
+@scenario()
+def what_a_member_held_over_a_reset_counts_no_more(world):
+    """Whether the new page has come as far, or not."""
+    administrator = make(world)
+    publish(world, 40)
+    member, other = joined(world), joined(world)
+    member.do("take 8 500")
+    administrator.do(f"reset {TOPIC} {GROUP} first")
+    member.do("ack first", "take 2 500", "nack 4 old", "renew 5 old", "ack 6 old", "ack 1 old")
+    other.do("work 5 500")
+    administrator.do(f"reset {TOPIC} {GROUP} 20")
+    member.do("ack 7 old", "ack 2", "take 1 500", "ack 8 old")
+
+
+@scenario()
+def a_reset_to_the_end_ends_everything(world):
+    administrator = make(world, lease_ms=300)
+    publish(world, 40)
+    member = joined(world)
+    member.do("take 8 500")
+    administrator.do(f"reset {TOPIC} {GROUP} end")
+    member.do("ack all")
+    publish(world, 10, number=2)
+    member.do("work 10 500")
+
+
+# ---- at most once ----
+
+@scenario()
+def at_most_once_is_at_most_once_over_everything(world):
+    make(world, lease_ms=200)
+    publisher = publish(world, 2000, 200, stays=True)
+    members = [joined(world, "none") for _ in range(3)]
+    for end in (World.kill, World.stop, World.kill):
+        for member in members:
+            member.ask("work 1000000 600000")
+        publisher.ask("batch 500 200")
+        flow(30)
+        members[0].kill()
+        end(world)
+        world.start()
+        members[0] = joined(world, "none")
+
+
+# ---- who sleeps ----
+
+def switches(member):
+    """How often it has gone to sleep by itself."""
+    with open(f"/proc/{member.process.pid}/status") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return int(lines["voluntary_ctxt_switches"])
+
+
+@scenario()
+def one_of_those_who_sleep_wakes_for_a_message(world):
+    make(world)
+    members = [joined(world) for _ in range(8)]
+    publisher = opened(world, 1)
+    for member in members:
+        member.ask("work 1000 600000")
+    flow(300)
+    before = sum(switches(member) for member in members)
+    for _ in range(100):
+        publisher.do("publish 1 100")
+        flow(5)
+    woken = sum(switches(member) for member in members) - before
+    idle = len(members) * 30  # each looks about so often in that time by itself
+    must(woken < 100 * 4 + idle, "woken", f"100 messages woke {len(members)} members {woken} times")
