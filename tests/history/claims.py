@@ -96,6 +96,7 @@ class History:
     unknown: int = 0  # calls that may have claimed a message, and nobody was told
     unread: int = 0  # of those, the calls of members that never get it again
     most: int = 0  # deliveries, however the limit was altered
+    counted: list = field(default_factory=list)  # calls that asked for a member's counters
 
     def by_message(self, era):
         found = {}
@@ -169,6 +170,13 @@ def leases_of(name, options, histories):
     return sorted(found)
 
 
+def greatest_limit(name, options, histories):
+    """Of deliveries. 0: for a while there was none."""
+    limits = [options.most] + [call.number("max") for calls in histories.values() for call in calls
+                               if call.what == "alter" and call.asked.get("name") == name and int(call.asked["fields"]) & 2]
+    return 0 if 0 in limits else max(limits)
+
+
 def shortest_lease(leases, when):
     """That a claim of that time may have."""
     before = [ns for begin, ns in leases if begin <= when][-1]
@@ -209,7 +217,7 @@ def claims_of(worker, calls, name):
 
 
 def history_of(name, options, histories, events):
-    history = History(options, eras=eras_of(name, options, histories), most=options.most)
+    history = History(options, eras=eras_of(name, options, histories), most=greatest_limit(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
     for worker, calls in histories.items():
         if not worker.startswith("member"):
@@ -217,6 +225,7 @@ def history_of(name, options, histories, events):
         claims, unknown, unread = claims_of(worker, calls, name)
         history.unknown += unknown
         history.unread += unread
+        history.counted += [call for call in calls if claims and call.what == "counters" and call.rc == 0]
         ends = partings(calls, events, worker)
         for claim in claims:
             claim.era = era_of(history.eras, claim.take)

@@ -33,6 +33,8 @@ class Place:
         self.perhaps = start if era.sure else None  # and perhaps up to this; None: whatever was there
         self.due = None  # this is the next; None: any of acked + 1 to perhaps + 1
         self.given_last = None  # to who acks by itself
+        self.reached = 0  # its holder was given this
+        self.gaps = 0  # so many its holder missed, since it has been one
 
     def ack(self, sequence, sure=True):
         if sure:
@@ -57,10 +59,13 @@ class Place:
             last_end = call.end or call.begin
             if call.what == "durable":
                 self.due = self.given_last = None
+                self.gaps = self.reached = 0
             elif call.what == "take":
                 self.take(number, call, mode, era)
             elif call.what == "ack":
                 self.told(call, era)
+            elif call.what == "counters" and call.rc == 0:
+                self.judge_lost(call)
 
     def take(self, number, call, mode, era):
         if mode == "auto" and self.given_last is not None:
@@ -81,6 +86,7 @@ class Place:
             return
         self.judge_place(call, sequence)
         self.due = sequence + 1
+        self.reached = max(self.reached, sequence)
         if self.perhaps is None:
             self.perhaps = sequence - 1
 
@@ -96,16 +102,22 @@ class Place:
             self.wrong("came again", f"message {sequence} came to {call.worker}, and all up to {self.acked} are acked", call)
         elif self.due is not None and sequence < self.due:
             self.wrong("given again", f"message {sequence} came to {call.worker} where {self.due} was due", call)
-        elif self.due is not None:
-            self.judge_skipped(call, self.due, sequence)
-        elif self.perhaps is not None:
-            self.judge_skipped(call, self.perhaps + 1, sequence)
+        elif self.due is not None or self.perhaps is not None:
+            due = self.due or max(self.perhaps, self.reached) + 1
+            self.judge_skipped(call, due, sequence)
+            self.gaps += max(0, sequence - due)
 
     def judge_skipped(self, call, due, sequence):
         """Retention may have removed some."""
         skipped = [missing for missing in range(due, sequence) if missing in self.by_sequence]
         if skipped:
             self.wrong("skipped", f"message {sequence} came to {call.worker} where {due} was due, at the latest", call)
+
+    def judge_lost(self, call):
+        lost, removed = int(call.told["lost"]), self.published - len(self.by_sequence)
+        if not self.gaps <= lost <= removed:
+            self.wrong("counters", f"{lost} messages are lost to {call.worker}, it says, which missed {self.gaps} at least; {removed} "
+                       "were removed", call)
 
     def told(self, call, era):
         sequence, life, take = self.given.get((call.worker, call.number("take")), (call.number("sequence"), None, None))
@@ -181,10 +193,6 @@ def judge_durable(name, options, histories, events, content, published, settled)
     place = Place(name, eras_of(name, options, histories), content, published, moves_of(histories, events))
     calls = calls_of(name, histories)
     place.take_all(calls)
-    removed = published - len(content)
-    for _, call, _ in calls:
-        if call.what == "counters" and int(call.told["lost"]) > removed:
-            place.wrong("counters", f"{call.told['lost']} messages are lost to {call.worker}, it says, and {removed} were removed", call)
     if settled:
         place.judge_end(max((sequence for sequence, _, _ in content), default=0))
     verdicts = list(place.verdicts.values())

@@ -1,8 +1,10 @@
 """Small schedules of groups and durable subscriptions, each named after what must hold."""
 import time
 
+import codes
 from claims import Options
 from scenarios import opened, restart
+from store import read_topic
 from world import Violation, World
 
 SCENARIOS = {}
@@ -61,6 +63,12 @@ def flow(ms):
 def must(holds, kind, text):
     if not holds:
         raise Violation(kind, text)
+
+
+def one_by_one(member, *commands):
+    """Each is through before the next is asked for: who works gives way to that."""
+    for command in commands:
+        member.do(command)
 
 
 def last_call(member, what):
@@ -173,10 +181,10 @@ def a_stale_nack_gives_up_nobody_elses_claim(world):
 def what_is_pending_over_a_wait_for_the_broker_is_still_ones_own(world):
     """Claimed again while the store is needed and no broker is there; then its member is halted beyond the lease."""
     make(world, lease_ms=1000)
-    publish(world, 2000, 400)
+    publish(world, 6000, 400)
     first, second = joined(world), joined(world)
     first.do("take 1 500")
-    second.do("work 1999 500")  # far ahead: to read the first message it needs the store
+    second.do("work 5999 500")  # far ahead: to read the first message it needs the store
     world.kill()
     first.do("nack all")
     second.do("take 1 100")
@@ -279,22 +287,6 @@ def acks_of_a_durable_subscription_in_any_order_leave_the_last(world):
     member.do("work 100 500")
 
 
-@scenario()
-def a_durable_subscription_tells_what_is_lost(world):
-    """Removed before it was read, and again over a broker's stop."""
-    make(world, durable=True, keep="1M")
-    publish(world, 100, 1000)
-    member = holder(world)
-    member.do("work 10 500")
-    publish(world, 4000, 1000, number=2)
-    member.do("work 100 500", "counters")
-    world.stop()
-    world.start()
-    member.do("work 100 500", "counters", "close", "disconnect")
-    member = holder(world)
-    member.do("counters", "work 100000 500", "counters")
-
-
 # ---- deliveries, and dead letters ----
 
 @scenario()
@@ -356,14 +348,15 @@ def a_message_that_was_dropped_cannot_be_acked(world):
 @scenario(disk="24M")
 def who_waits_does_not_wait_for_letters(world):
     """Their topic has no room, and that is nobody's business but theirs."""
+    world.start()
+    world.create(TOPIC)
+    world.hermes("topic", "create", LETTERS, "--shared", "--window", "256K", "--segment", "1M", "--when-full", "wait")
     make(world, most=1, lease_ms=150, letters=LETTERS)
-    publish(world, 4000, 2000)
+    publish(world, 4000, 1000)
     member, other = joined(world), joined(world)
-    other.do("take 40 500")
-    member.do("work 3000 200")
+    other.do("take 1000 500")
+    member.do("work 2900 200")
     world.disk.fill()
-    world.hermes("pub", LETTERS, "--count", "4000", "--size", "4000", "--timeout", "0", check=False)
-    flow(400)
     for _ in range(40):
         member.do("take 1 28")
     world.disk.make_room()
@@ -384,55 +377,111 @@ def who_waits_does_not_wait_for_a_letters_topic_that_is_gone(world):
 
 # ---- counters ----
 
-def removed(world, before, then):
-    """Retention removes most of what is published; so many were given to somebody before."""
-    make(world, keep="1M", lease_ms=500)
+def publish_away(world, number=2):
+    """So much that retention removes all that was there before. Returns the first message that is left."""
+    first = world.info(TOPIC)["first_position"]
+    publish(world, 6000, 1000, number)
+    world.wait_until(lambda: world.info(TOPIC)["first_position"] > first + 3000000, "retention", "nothing was removed")
+    return read_topic(world.disk.path, TOPIC)[0][0]
+
+
+def told_lost(world, administrator):
+    administrator.do(f"describe {TOPIC} {GROUP}")
+    return int(last_call(administrator, "describe").told["lost"])
+
+
+def removed(world, let_go, before=0, acked=0):
+    """Of so many that were given to somebody, so many are done; then all is removed that was there. The gap is counted
+    when it is found, and not before somebody reads on."""
+    administrator = make(world, keep="1M", lease_ms=500)
     member = joined(world)
     if before:
         publish(world, before, 200)
-        member.do(f"take {before} 500")
-        member.do("ack first", "ack last")
-    publish(world, 8000, 200, number=2)
-    administrator = world.administrator()
-    administrator.do(f"describe {TOPIC} {GROUP}")
-    then(member)
-    world.wait_until(lambda: True, "", "")
+        member.do(f"take {before} 500", *["ack last"] * acked)
+    first = publish_away(world)
+    member = let_go(world, member) or member
+    while world.is_up() and last_call(member, "take").told.get("sequence") is None and told_lost(world, administrator) == 0:
+        member.do("take 1 100")
+    member.do("take 1 600")
+    lost, due = told_lost(world, administrator), first - 1 - acked
+    must(lost == due, "counters", f"{lost} messages are lost, it says, and {due} were removed before anybody was done with them")
 
 
 @scenario()
 def what_was_removed_before_a_first_read_is_counted(world):
-    removed(world, 0, lambda member: member.do("work 10 500"))
+    removed(world, lambda world, member: member.do("take 1 100"))
 
 
 @scenario()
 def what_was_removed_behind_a_read_is_counted(world):
-    removed(world, 10, lambda member: member.do("work 10 500"))
+    removed(world, lambda world, member: member.do("take 1 100"), before=10, acked=10)
+
+
+@scenario()
+def a_gap_is_counted_when_it_is_found(world):
+    """By who is told HERMES_EGONE, not by who is given the next message."""
+    administrator = make(world, keep="1M", lease_ms=500)
+    member = joined(world)
+    publish(world, 10, 200)
+    member.do("work 10 500")
+    first = publish_away(world)
+    member.do("poll")
+    must(codes.name(last_call(member, "take").rc) == "EGONE", "code", "the first poll behind a gap does not tell of it")
+    lost = told_lost(world, administrator)
+    must(lost == first - 11, "counters", f"a member was told EGONE, and {lost} messages are lost, it says; {first - 11} are")
 
 
 @scenario()
 def what_was_removed_while_it_was_held_is_counted_once(world):
     """And is not said to have been given out again."""
-    def let_go(member):
+    def let_go(world, member):
         member.do("close")
         other = joined(world)
-        other.do("work 100 700")
-    removed(world, 200, let_go)
+        other.do("take 3 700")
+        flow(1000)
+        other.do("work 100000 700")
+        return other
+    removed(world, let_go, before=200, acked=2)
 
 
 @scenario()
 def what_was_removed_is_counted_once_for_all_members(world):
     """Several find the same gap."""
-    make(world, keep="1M", lease_ms=500)
+    administrator = make(world, keep="1M", lease_ms=500)
     members = [joined(world) for _ in range(3)]
     publish(world, 60, 200)
     for member in members:
-        member.do("work 10 200")
+        member.do("work 20 200")
+    gone = 0
+    last = 60
     for number in (2, 3):
-        publish(world, 8000, 200, number=number)
+        first = publish_away(world, number)
+        gone += first - last - 1
+        last = world.info(TOPIC)["last_sequence"]
         for member in members:
-            member.ask("work 4000 300")
+            member.ask("work 6000 300")
         for member in members:
             member.finish()
+        lost = told_lost(world, administrator)
+        must(lost == gone, "counters", f"{lost} messages are lost, it says, and {gone} are")
+
+
+@scenario()
+def a_durable_subscription_tells_what_is_lost(world):
+    """Removed before it was read, and again over a broker's stop."""
+    make(world, durable=True, keep="1M")
+    publish(world, 100, 1000)
+    member = holder(world)
+    member.do("work 10 500")
+    publish_away(world)
+    one_by_one(member, "counters", "work 100 500", "counters")
+    publish_away(world, number=3)
+    world.stop()
+    world.start()
+    one_by_one(member, "counters", "take 2 500", "counters", "work 100 500", "counters", "close", "disconnect")
+    publish_away(world, number=4)
+    member = holder(world)
+    one_by_one(member, "counters", "take 1 500", "counters", "work 100000 500", "counters")
 
 
 # ---- stops ----

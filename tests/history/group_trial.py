@@ -80,7 +80,8 @@ class GroupTrial(Trial):
             raise Violation("not let in", f"{name}: {member.last_line()}")
         member.ask(WORK_ON)
         self.guard(self.wait_for_rest, name)
-        member.do(f"work 1000000 {SILENCE_MS}", "counters", "close", "disconnect")
+        member.do(f"work 1000000 {SILENCE_MS}")
+        member.do("counters", "close", "disconnect")
 
     # ---- the judgement ----
 

@@ -34,6 +34,9 @@ class Judge:
             for claims in messages.values():
                 self.judge_message(claims)
         self.judge_letters(letters)
+        for call in self.history.counted:
+            if int(call.told["lost"]) > self.published:
+                self.wrong("counters", f"{call.told['lost']} messages are lost to {call.worker}, it says, of {self.published}", call)
         if settled:
             self.judge_all_done(letters)
             self.judge_counters(info, letters)
@@ -219,7 +222,8 @@ class Judge:
         yield "lost", max(0, gone - self.history.unread), gone
         if self.history.most > 0:
             dead = len({claim.sequence for claim in claims if claim.number >= self.history.most and not claim.done("ack")})
-            yield "dead", max(dead if unknown == 0 else 0, len({letter.sequence for letter in letters})), dead + unknown
+            least = max(dead if unknown == 0 else 0, len({letter.sequence for letter in letters}))
+            yield "dead", least, max(least, dead + unknown)
         else:
             yield "dead", 0, 0
 

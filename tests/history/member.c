@@ -6,6 +6,7 @@
  *     durable TOPIC NAME first|end manual|auto TRY_MS
  *     take COUNT SILENCE_MS            keeps what it is given, until so many came, or none for so long
  *     work COUNT SILENCE_MS            acks each at once; gives way to the next command
+ *     poll                             takes what is there now, if anything is
  *     ack|nack|renew WHICH             first, last, any, all: of what it keeps. SEQUENCE: of all it was ever
  *                                      given the last time that it was given this; old: the first time
  *     keep MS EVERY_MS                 renews all it keeps, every so often
@@ -291,6 +292,13 @@ static void work(char **words)
     take_until(number(words[1]), number(words[2]) * 1000000, true);
 }
 
+static void poll_once(char **words)
+{
+    (void)words;
+    if (member != NULL)
+        take_one(0);
+}
+
 static void keep(char **words)
 {
     static char all_words[] = "all", renew_words[] = "renew";
@@ -379,20 +387,10 @@ static void mix(char **words)
 int main(int argc, char **argv)
 {
     static const struct command commands[] = {
-        {"join", join},
-        {"durable", open_durable},
-        {"take", take},
-        {"work", work},
-        {"ack", ack_some},
-        {"nack", nack_some},
-        {"renew", renew_some},
-        {"keep", keep},
-        {"counters", counters},
-        {"lose", lose},
-        {"mix", mix},
-        {"close", close_member},
-        {"disconnect", disconnect},
-        {NULL, NULL},
+        {"join", join},          {"durable", open_durable},  {"take", take},      {"work", work},
+        {"poll", poll_once},     {"ack", ack_some},          {"nack", nack_some}, {"renew", renew_some},
+        {"keep", keep},          {"counters", counters},     {"lose", lose},      {"mix", mix},
+        {"close", close_member}, {"disconnect", disconnect}, {NULL, NULL},
     };
     if (argc < 3)
         return 64;
