@@ -93,7 +93,7 @@ class History:
     options: Options
     claims: list = field(default_factory=list)
     eras: list = field(default_factory=list)
-    unknown: int = 0  # calls that may have claimed a message, and nobody was told
+    unknown: int = 0  # calls that may have claimed a message that nobody was told of
     unread: int = 0  # of those, the calls of members that never get it again
     most: int = 0  # deliveries, however the limit was altered
     counted: list = field(default_factory=list)  # calls that asked for a member's counters
@@ -216,6 +216,12 @@ def claims_of(worker, calls, name):
     return claims, unknown, unread
 
 
+def interrupted(calls, events, worker):
+    """Calls in which it was halted: what it had claimed it may have had to let go, before it was told."""
+    halts = spans(events, f"{worker} is halted", f"{worker} goes on")
+    return sum(any(since < call.end and to > call.begin for since, to in halts) for call in calls if call.what == "take")
+
+
 def history_of(name, options, histories, events):
     history = History(options, eras=eras_of(name, options, histories), most=greatest_limit(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
@@ -223,7 +229,7 @@ def history_of(name, options, histories, events):
         if not worker.startswith("member"):
             continue
         claims, unknown, unread = claims_of(worker, calls, name)
-        history.unknown += unknown
+        history.unknown += unknown + interrupted(calls, events, worker)
         history.unread += unread
         history.counted += [call for call in calls if claims and call.what == "counters" and call.rc == 0]
         ends = partings(calls, events, worker)

@@ -67,17 +67,21 @@ NAMED |= {
     "reset": {"EACCESS", "EFULL"} | ASKS_THE_BROKER,
     "describe": ASKS_THE_BROKER,
     "delete": {"EBUSY"} | ASKS_THE_BROKER,
-    # hermes/log.h
-    "write": {"EBUSY", "EFULL"},
-    "append": {"EAGAIN", "EFULL"},
-    "room": {"ETIMEOUT"},
-    "sync": set(),
-    "finish": set(),
-    "follow": {"ENOTFOUND"},
 }
 
 NAMED["until"] = NAMED["read"]
 NAMED["wait_for"] = NAMED["wait"]
+
+# include/hermes/log.h.
+NAMED_OF_LOGS = {
+    "write": {"EBUSY", "EFULL", "ECORRUPT"},
+    "append": {"ETOOLARGE", "EAGAIN", "EIO", "EFULL"},
+    "claim": {"ETOOLARGE", "EAGAIN", "EIO", "EFULL"},
+    "room": {"ETIMEOUT", "EIO", "EFULL"},
+    "sync": {"EIO", "EFULL"},
+    "finish": {"EIO", "EFULL"},
+    "follow": {"ENOTFOUND"},
+}
 
 # What a reader is told of damage. No schedule damages anything.
 DAMAGE = {"ECHECKSUM", "ECORRUPT", "EMALFORMED"}

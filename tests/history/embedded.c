@@ -3,15 +3,11 @@
  * standard input says, and logs each call.
  *
  *     write                       opens it for writing; what may pass is tried again for five seconds
- *     append COUNT SIZE           one by one, until one fails
- *     batch COUNT SIZE
- *     claim SIZE commit|abort
- *     sync
- *     close
- *     follow                      opens it for reading; tried again too
- *     read COUNT SILENCE_MS       until so many came, or none for so long, or the end is told, or it is
- * wanted until SEQUENCE SILENCE_MS seek first|end|sequence [VALUE] leave                       closes the
- * reader mix SEED COUNT              writes or reads, whichever it opened, at random
+ *     append COUNT SIZE           one by one, until one fails for another reason than that there is no room
+ * yet batch COUNT SIZE claim SIZE commit|abort sync close follow                      opens it for reading;
+ * tried again too read COUNT SILENCE_MS       until so many came, or none for so long, or the end is told, or
+ * it is wanted until SEQUENCE SILENCE_MS seek first|end|sequence [VALUE] leave                       closes
+ * the reader mix SEED COUNT              writes or reads, whichever it opened, at random
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,9 +78,10 @@ static int do_append(size_t size)
 
 static void append(char **words)
 {
-    for (uint64_t left = number(words[1]); left > 0 && writer != NULL; left--)
-        if (do_append(number(words[2])) < 0)
-            return;
+    int rc = HERMES_OK;
+    for (uint64_t left = number(words[1]); left > 0 && writer != NULL && (rc == 0 || rc == HERMES_EAGAIN);
+         left--)
+        rc = do_append(number(words[2]));
 }
 
 static void do_batch(size_t count, size_t size)

@@ -64,7 +64,10 @@ class Judge:
             told = codes.name(call.rc)
             if told == "EINVALID":
                 self.wrong("code", f"{call.what} of message {claim.sequence}, which {claim.worker} was given, returned EINVALID", call)
-            elif not settled and self.is_surely_held(claim, call) and call.rc != 0:
+            settled |= claim.mode == "none" or (claim.next_take is not None and claim.mode == "auto" and claim.next_take.begin <= call.begin)
+            if told == "EINVALID":
+                continue
+            if not settled and self.is_surely_held(claim, call) and call.rc != 0:
                 self.wrong("expired early", f"{call.what} of message {claim.sequence} returned {told} {ms(call.end - claim.begin)} ms "
                            f"after {claim.worker} was given it; the lease is {ms(claim.lease_ns)} ms, and nothing ended it", call)
             elif not settled and self.is_of_another_life(claim, call) and call.rc == 0:
@@ -130,15 +133,15 @@ class Judge:
 
     def judge_numbers(self, messages, era):
         """1, 2, 3 ... but for those that nobody was told of."""
-        missing, call = 0, None
-        for claims in messages.values():
+        missing, where, call = 0, 0, None
+        for sequence, claims in messages.items():
             numbers = {claim.number for claim in claims}
             gaps = max(numbers) - len(numbers - {0})
             if gaps > 0:
-                missing, call = missing + gaps, call or claims[-1].take
+                missing, where, call = missing + gaps, where or sequence, call or claims[-1].take
         if missing > self.history.unknown + self.unclear() and era.sure:
-            self.wrong("deliveries", f"{missing} deliveries are counted that nobody was given, and {self.history.unknown} calls had no "
-                       "outcome", call)
+            self.wrong("deliveries", f"{missing} deliveries are counted that nobody was given, of message {where} to begin with, and "
+                       f"{self.history.unknown} calls had no outcome", call)
 
     def unclear(self):
         """Claims that were made while a reset was under way."""

@@ -10,6 +10,7 @@ the topic. A seed's schedule is always the same; how the processes interleave is
     history.py --schedule NAME               a small one that always does the same; "all": each of them
     history.py --list                        their names
     history.py --groups ...                  any of these, of groups and durable subscriptions
+    history.py --logs ...                    and of embedded logs
 """
 import argparse
 import os
@@ -21,10 +22,12 @@ import time
 import doubts  # noqa: F401: has scenarios
 import group_scenarios
 import group_schedule
+import log_schedule
 import scenarios
 import schedule
 import surroundings
 from group_trial import GroupTrial
+from log_trial import LogTrial
 from trial import Trial
 from verdicts import show
 from world import World, more_descriptors
@@ -60,6 +63,8 @@ def kinds(arguments):
     """(named schedules, random ones, how they are tried)."""
     if arguments.groups:
         return group_scenarios.SCENARIOS, group_schedule.plan, GroupTrial
+    if arguments.logs:
+        return log_schedule.SCENARIOS, log_schedule.plan, LogTrial
     return scenarios.SCENARIOS, schedule.plan, Trial
 
 
@@ -82,6 +87,7 @@ def parse():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--schedule")
     parser.add_argument("--groups", action="store_true")
+    parser.add_argument("--logs", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--bin", default=os.environ.get("HERMES_BIN", os.path.join(SOURCE, "build/release/bin")))
     parser.add_argument("--keep", action="store_true", help="leave directories and logs")

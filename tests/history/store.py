@@ -48,14 +48,23 @@ def read_segment(path):
         at += (HEADER.size + length + 63) // 64 * 64
 
 
-def read_payloads(data, topic):
-    """[(sequence, position, payload)] of a stored topic whose broker has stopped."""
+def read_log(path):
+    """[(sequence, position, payload)] of a log that nobody writes to."""
     messages = []
-    for path in sorted(glob.glob(os.path.join(data, "topics", topic, "*.log"))):
-        messages += read_segment(path)
+    for segment in sorted(glob.glob(os.path.join(path, "*.log"))):
+        messages += read_segment(segment)
     return messages
 
 
-def read_topic(data, topic):
+def read_payloads(data, topic):
+    """The same of a stored topic whose broker has stopped."""
+    return read_log(os.path.join(data, "topics", topic))
+
+
+def keyed(messages):
     """[(sequence, position, key)]."""
-    return [(sequence, position, key_of(payload)) for sequence, position, payload in read_payloads(data, topic)]
+    return [(sequence, position, key_of(payload)) for sequence, position, payload in messages]
+
+
+def read_topic(data, topic):
+    return keyed(read_payloads(data, topic))

@@ -41,7 +41,8 @@ def halt(process):
 class Worker:
     """A process that does one command after the other. Each is logged by itself; see record.h."""
 
-    def __init__(self, world, name, arguments):
+    def __init__(self, world, name, arguments, place=None):
+        """place: what it is told to connect to; None: the broker."""
         self.world = world
         self.name = name
         self.log = os.path.join(world.home, name + ".history")
@@ -50,7 +51,7 @@ class Worker:
         self.buffer = b""
         program, *rest = arguments
         self.process = subprocess.Popen(
-            [os.path.join(world.bin, program), world.url, self.log, *map(str, rest)], env=world.environment,
+            [os.path.join(world.bin, program), place or world.url, self.log, *map(str, rest)], env=world.environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
         os.set_blocking(self.process.stdout.fileno(), False)
 
@@ -377,6 +378,12 @@ class World:
     def administrator(self):
         self.runs["administrator"] = run = self.runs.get("administrator", 0) + 1
         return self.add(Worker(self, f"administrator-{run}", ["history_administrator"]))
+
+    def embedded(self, number):
+        """Writes, or reads, an embedded log."""
+        self.runs["embedded", number] = run = self.runs.get(("embedded", number), 0) + 1
+        path = os.path.join(self.disk.path, "log")
+        return self.add(Worker(self, f"embedded-{number}-{run}", ["history_embedded", number, run], path))
 
     def add(self, worker):
         self.workers.append(worker)
