@@ -2,7 +2,6 @@
 What the members of a group were given, and what they did with it, as claims: one for each time that a message was
 given to somebody. Of each, the moment from which another may have the message.
 """
-from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import codes
@@ -19,6 +18,11 @@ class Options:
     most: int = 0  # deliveries; 0: no limit
     letters: str = "-"
     durable: bool = False
+    span: int = 0  # bytes of log that what is in flight stands within; 0: what the broker has for it
+
+    @property
+    def span_bytes(self):
+        return self.span or 4 << 20
 
 
 @dataclass
@@ -74,8 +78,11 @@ class Claim:
             return self.next_take
         return next(iter(self.done("ack")), None)
 
-    def perhaps_acked(self):
-        return self.acked() is not None or (self.mode == "auto" and self.next_take is not None) or bool(self.done("ack", None))
+    def perhaps_acked(self, by=NEVER):
+        """By then?"""
+        if self.mode == "auto" and self.next_take is not None and self.next_take.begin < by:
+            return True
+        return self.mode == "none" or any(call.what == "ack" and call.rc in (0, None) and call.begin < by for call in self.verbs)
 
 
 @dataclass
@@ -133,10 +140,19 @@ def stopped_at(stops_, when):
     return min((max(told, when) for told, gone in stops_ if gone >= when), default=NEVER)
 
 
+UNNOTICED_NS = 1000000000  # so long a member may go on whose session was lost behind its back, before it notices
+
+
 def partings(calls, events, worker):
-    """When the worker let go of what it had: by itself, or killed."""
-    found = [call.begin for call in calls if call.what in ("leave", "part", "lose")]
-    return sorted(found + [when for when, what in events if what == f"kill {worker}"])
+    """[(begin, end)]: when the worker let go of what it has, by itself, or killed, or may have had to."""
+    found = [(call.begin, call.begin) for call in calls if call.what in ("leave", "part")]
+    found += [(call.begin, call.begin + UNNOTICED_NS) for call in calls if call.what == "lose"]
+    return sorted(found + [(when, when) for when, what in events if what == f"kill {worker}"])
+
+
+def left_at(partings_, when):
+    """From when on what it was given then may be another's, because it let go of it."""
+    return min((max(begin, when) for begin, end in partings_ if end >= when), default=NEVER)
 
 
 def eras_of(name, options, histories):
@@ -235,8 +251,7 @@ def history_of(name, options, histories, events):
         ends = partings(calls, events, worker)
         for claim in claims:
             claim.era = era_of(history.eras, claim.take)
-            at = bisect_left(ends, claim.begin)
-            claim.left = ends[at] if at < len(ends) else NEVER
+            claim.left = left_at(ends, claim.begin)
             claim.stopped = stopped_at(stops_, claim.begin)
             claim.lease_ns = shortest_lease(leases, claim.begin)
         history.claims += claims

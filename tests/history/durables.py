@@ -138,12 +138,13 @@ class Place:
     # ---- at rest ----
 
     def judge_end(self, last):
-        if self.acked < last:
+        if max(self.acked, self.perhaps or 0, self.reached) < last:
             self.wrong("stuck", f"all up to {self.acked} are acked at the end, of {last}", None)
 
 
 def calls_of(name, histories):
-    """[(number, call, ack mode)] of who had the subscription, in the order of time."""
+    """[(number, call, ack mode)] of who had the subscription, in the order of time. Who waited until it was let in comes
+    behind who had the place until then."""
     found = []
     for worker, calls in histories.items():
         mode = None
@@ -156,7 +157,7 @@ def calls_of(name, histories):
                 mode = None
             elif mode is not None and call.what in ("take", "ack", "counters"):
                 found.append((number, call, mode))
-    return sorted(found, key=lambda each: each[1].begin)
+    return sorted(found, key=lambda each: each[1].end if each[1].what == "durable" else each[1].begin)
 
 
 def moves_of(histories, events):
@@ -164,7 +165,7 @@ def moves_of(histories, events):
     moves = [(begin, end + SETTLING_NS, None) for what in (("broker is told to stop", "broker starts"), ("broker is killed", "broker starts"))
              for begin, end in spans(events, *what)]
     for worker, calls in histories.items():
-        moves += [(when, when + 1, worker) for when in partings(calls, events, worker)]
+        moves += [(begin, end + 1, worker) for begin, end in partings(calls, events, worker)]
     return moves
 
 

@@ -19,7 +19,7 @@ def scenario(**options):
     return register
 
 
-def make(world, lease_ms=30000, most=0, letters="-", start="first", span=0, durable=False, name=None, **topic):
+def make(world, lease_ms=30000, most=0, letters="-", start="first", durable=False, name=None, **topic):
     """A topic, if it is not there, and a group or durable subscription on it. Returns who administers it."""
     if not world.topics:
         world.start()
@@ -27,7 +27,7 @@ def make(world, lease_ms=30000, most=0, letters="-", start="first", span=0, dura
     name = name or (PLACE if durable else GROUP)
     world.groups[name] = Options(TOPIC, start, lease_ms, most, letters, durable)
     administrator = world.administrator()
-    administrator.do(f"create {TOPIC} {name} {start} " + ("durable" if durable else f"{lease_ms} {most} {span} {letters}"))
+    administrator.do(f"create {TOPIC} {name} {start} " + ("durable" if durable else f"{lease_ms} {most} 0 {letters}"))
     return administrator
 
 

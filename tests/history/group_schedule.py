@@ -15,7 +15,6 @@ PAUSE_US = 12000  # of publishers: members log each message
 class Group:
     name: str
     options: Options
-    span: int = 0
     members: list = field(default_factory=list)  # how each acks
 
 
@@ -48,7 +47,8 @@ def any_group(rng, number):
     options.letters = f"letters.{number}" if options.most > 0 and rng.random() < 0.6 else "-"
     kinds = rng.choice([["manual"], ["manual", "manual", "auto"], ["none"], ["auto"]])
     members = [rng.choice(kinds) for _ in range(rng.randint(2, 4))]
-    return Group(f"g{number}", options, rng.choice([0, 0, 262144]), members)
+    options.span = rng.choice([0, 0, 262144])
+    return Group(f"g{number}", options, members)
 
 
 def any_place(rng, number):
@@ -137,7 +137,7 @@ class Play:
     def make(self, group):
         options = group.options
         self.world.groups[group.name] = options
-        what = "durable" if options.durable else f"{options.lease_ms} {options.most} {group.span} {options.letters}"
+        what = "durable" if options.durable else f"{options.lease_ms} {options.most} {options.span} {options.letters}"
         self.administrator.do(f"create {TOPIC} {group.name} first {what}")
         self.members.append([self.join(group, mode) for mode in group.members])
 

@@ -2,6 +2,9 @@
 Judges what the members of a group were told: each message is given to somebody until it is done, never to two at a
 time, never again once it is done; and the counters are the sum of what happened.
 """
+from bisect import bisect_right
+from itertools import accumulate
+
 import codes
 from claims import NEVER
 from verdicts import Verdict
@@ -17,6 +20,9 @@ class Judge:
         self.published = published  # the last sequence that there ever was
         self.events = events
         self.verdicts = {}
+        claims = sorted(history.claims, key=lambda claim: claim.begin)
+        self.begins = [claim.begin for claim in claims]
+        self.furthest = list(accumulate((claim.position for claim in claims), max))
 
     def wrong(self, kind, text, call=None):
         """One of a kind is enough; the first is nearest to the fault."""
@@ -102,16 +108,22 @@ class Judge:
         if earlier.number == later.number and later.number != 0:
             self.wrong("deliveries", f"message {sequence} was given to {earlier.worker} and to {later.worker}, and to both for the "
                        f"{later.number}. time", later.take)
-        if acked is not None:
+        if acked is not None and not self.is_long_done(earlier, later, acked):
             kind, how = ("given twice", "was given out") if earlier.mode == "none" else ("came again", "was acked")
             self.wrong(kind, f"message {sequence} {how} by {earlier.worker} (line {acked.line + 1}), and was given to {later.worker}",
                        later.take)
-        elif later.end < earlier.free():
+        elif acked is None and later.end < earlier.free():
             self.wrong("under a lease", f"message {sequence} was given to {later.worker} {ms(later.end - earlier.begin)} ms after "
                        f"{earlier.worker} was given it, whose lease is {ms(earlier.lease_ns)} ms", later.take)
         for call in earlier.verbs:
             if call.begin > later.end and call.rc == 0 and call.what != "ack" and not self.has_settled(earlier, call):
                 self.wrong("stale", f"{call.what} of message {sequence} by {earlier.worker} returned 0, and {later.worker} has it", call)
+
+    def is_long_done(self, earlier, later, call):
+        """What was done by another is said to be done, once its place in the page is another message's."""
+        at = bisect_right(self.begins, call.end) - 1
+        return call.begin > later.end and later.perhaps_acked(call.end) and (
+            self.furthest[at] >= earlier.position + self.history.options.span_bytes)
 
     def has_settled(self, claim, before):
         return any(call.what != "renew" and call.rc == 0 and call.end <= before.begin for call in claim.verbs)
