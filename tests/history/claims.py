@@ -39,6 +39,7 @@ class Claim:
     next_take: object = None  # of the same member: to who acks by itself that is an ack
     left: float = NEVER  # when its member left, died, lost its session
     stopped: float = NEVER  # when a broker was told to stop
+    closing: list = field(default_factory=list)  # while brokers stop: [(begin, end)]
     lease_ns: int = 0
 
     @property
@@ -82,7 +83,11 @@ class Claim:
         """By then?"""
         if self.mode == "auto" and self.next_take is not None and self.next_take.begin < by:
             return True
-        return self.mode == "none" or any(call.what == "ack" and call.rc in (0, None) and call.begin < by for call in self.verbs)
+        return self.mode == "none" or any(call.what == "ack" and call.begin < by and self.may_count(call) for call in self.verbs)
+
+    def may_count(self, ack):
+        """Also what is not promised any more, because a broker stops."""
+        return ack.rc in (0, None) or any(begin < ack.end and end > ack.begin for begin, end in self.closing)
 
 
 @dataclass
@@ -102,8 +107,15 @@ class History:
     eras: list = field(default_factory=list)
     unknown: int = 0  # calls that may have claimed a message that nobody was told of
     unread: int = 0  # of those, the calls of members that never get it again
-    most: int = 0  # deliveries, however the limit was altered
+    limits: list = field(default_factory=list)  # of deliveries, one after the other; 0: none
     counted: list = field(default_factory=list)  # calls that asked for a member's counters
+
+    def most(self):
+        """Nobody gets a message more often than this; 0: there was a time without a limit."""
+        return 0 if 0 in self.limits else max(self.limits)
+
+    def may_be_dead(self, claim):
+        return any(0 < limit <= claim.number for limit in self.limits)
 
     def by_message(self, era):
         found = {}
@@ -186,11 +198,10 @@ def leases_of(name, options, histories):
     return sorted(found)
 
 
-def greatest_limit(name, options, histories):
-    """Of deliveries. 0: for a while there was none."""
-    limits = [options.most] + [call.number("max") for calls in histories.values() for call in calls
-                               if call.what == "alter" and call.asked.get("name") == name and int(call.asked["fields"]) & 2]
-    return 0 if 0 in limits else max(limits)
+def limits_of(name, options, histories):
+    """Of deliveries."""
+    return [options.most] + [call.number("max") for calls in histories.values() for call in calls
+                             if call.what == "alter" and call.asked.get("name") == name and int(call.asked["fields"]) & 2]
 
 
 def shortest_lease(leases, when):
@@ -232,14 +243,18 @@ def claims_of(worker, calls, name):
     return claims, unknown, unread
 
 
+AT_A_TIME = 4  # messages that a member has claimed and was not told of yet, at most, by a generous count
+
+
 def interrupted(calls, events, worker):
-    """Calls in which it was halted: what it had claimed it may have had to let go, before it was told."""
+    """Calls in which it was halted, or lost its session: what it had claimed it may have had to let go, before it was told."""
+    lost = AT_A_TIME * sum(call.what == "lose" for call in calls)
     halts = spans(events, f"{worker} is halted", f"{worker} goes on")
-    return sum(any(since < call.end and to > call.begin for since, to in halts) for call in calls if call.what == "take")
+    return lost + sum(any(since < call.end and to > call.begin for since, to in halts) for call in calls if call.what == "take")
 
 
 def history_of(name, options, histories, events):
-    history = History(options, eras=eras_of(name, options, histories), most=greatest_limit(name, options, histories))
+    history = History(options, eras=eras_of(name, options, histories), limits=limits_of(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
     for worker, calls in histories.items():
         if not worker.startswith("member"):
@@ -253,6 +268,7 @@ def history_of(name, options, histories, events):
             claim.era = era_of(history.eras, claim.take)
             claim.left = left_at(ends, claim.begin)
             claim.stopped = stopped_at(stops_, claim.begin)
+            claim.closing = stops_
             claim.lease_ns = shortest_lease(leases, claim.begin)
         history.claims += claims
     return history

@@ -563,6 +563,32 @@ def what_a_member_held_over_a_reset_counts_no_more(world):
 
 
 @scenario()
+def who_acks_first_behind_a_reset_and_a_death_skips_nothing(world):
+    """It learns from its acks that all begins anew, and reads from there."""
+    administrator = make(world, lease_ms=2000)
+    publish(world, 40)
+    member = joined(world)
+    member.do("take 8 500")
+    administrator.do(f"reset {TOPIC} {GROUP} first")
+    restart(world)
+    for sequence in (1, 2, 3):
+        flow(50)
+        member.do(f"ack {sequence} old")
+    member.do("take 4 500", "ack all")
+
+
+@scenario()
+def who_acks_first_behind_a_reset_of_its_place_and_a_death_skips_nothing(world):
+    administrator = make(world, durable=True)
+    publish(world, 40)
+    member = holder(world)
+    member.do("take 8 500")
+    administrator.do(f"reset {TOPIC} {PLACE} first")
+    restart(world)
+    member.do("ack 2", "take 4 500")
+
+
+@scenario()
 def a_reset_to_the_end_ends_everything(world):
     administrator = make(world, lease_ms=300)
     publish(world, 40)

@@ -100,8 +100,9 @@ class Judge:
         for earlier, later in zip(claims, claims[1:]):
             self.judge_pair(earlier, later)
         last = claims[-1]
-        if 0 < self.history.most < last.number:
-            self.wrong("deliveries", f"message {last.sequence} was given {last.number} times; the limit is {self.history.most}", last.take)
+        if 0 < self.history.most() < last.number:
+            self.wrong("deliveries", f"message {last.sequence} was given {last.number} times; the limit is {self.history.most()}",
+                       last.take)
 
     def judge_pair(self, earlier, later):
         sequence, acked = later.sequence, earlier.acked()
@@ -184,7 +185,7 @@ class Judge:
     def due(self):
         """The sequences that the group had to deal with in its last life, and how many it may not have seen."""
         era = self.history.eras[-1]
-        given = [claim.sequence for claim in self.history.claims if claim.era in (era.number, None) and claim.number <= 1]
+        given = [claim.sequence for claim in self.history.claims if claim.era == era.number]
         if era.start == "first":
             first = 1
         elif era.start == "end":
@@ -197,12 +198,11 @@ class Judge:
         era = self.history.eras[-1]
         lives = (era.number, None) if era.sure else (era.number, era.number - 1, None)
         claims = [claim for claim in self.history.claims if claim.era in lives]
-        most = self.history.most
         done = {claim.sequence for claim in claims if claim.perhaps_acked()}
         if self.history.options.letters != "-":
             done |= {letter.sequence for letter in letters}
-        elif most > 0:
-            done |= {claim.sequence for claim in claims if claim.number >= most}
+        else:
+            done |= {claim.sequence for claim in claims if self.history.may_be_dead(claim)}
         return done
 
     def judge_all_done(self, letters):
@@ -232,15 +232,16 @@ class Judge:
         yield "expired", self.surely_expired(), self.perhaps_expired() + unknown
         if len(self.history.eras) > 1:
             return
-        done = self.done(letters)
-        gone = len([sequence for sequence in self.due() if sequence not in done])
-        yield "lost", max(0, gone - self.history.unread), gone
-        if self.history.most > 0:
-            dead = len({claim.sequence for claim in claims if claim.number >= self.history.most and not claim.done("ack")})
-            least = max(dead if unknown == 0 else 0, len({letter.sequence for letter in letters}))
-            yield "dead", least, max(least, dead + unknown)
-        else:
+        removed = {sequence for sequence in self.due() if sequence not in self.by_sequence}
+        least = len(removed - self.done(letters)) - self.history.unread
+        yield "lost", max(0, least), len(removed - {claim.sequence for claim in claims if claim.acked() is not None})
+        if self.history.limits == [0]:
             yield "dead", 0, 0
+        elif len(self.history.limits) == 1:
+            last = [claim for claim in claims if self.history.may_be_dead(claim)]
+            least = len({claim.sequence for claim in last if not claim.perhaps_acked()}) if unknown == 0 else 0
+            least = max(least, len({letter.sequence for letter in letters}))
+            yield "dead", least, max(least, len({claim.sequence for claim in last if not claim.done("ack")}) + unknown)
 
     def surely_expired(self):
         """Nothing but the lease explains that the message came again."""

@@ -1,0 +1,275 @@
+"""The judges of groups, durable subscriptions and embedded logs find what is wrong, each in a history that is right but
+for that. No processes, no files."""
+import unittest
+
+from bounds import judge_bounds
+from calls import Call, pairs, seen
+from claims import Options, history_of
+from codes import CODES
+from durables import judge_durable
+from groups import Judge
+from judge import judge_codes
+from letters import Letter
+from logs import judge_log
+from trial import Content
+
+MS = 1000000
+STEP = 10 * MS  # between the beginnings of two calls
+
+
+def history(*lines):
+    """From "WORKER AT_MS what asked ... | rc told ...", in the order of each worker's calls."""
+    histories = {}
+    for line in lines:
+        asked, _, told = line.partition("|")
+        worker, at, what, *words = asked.split()
+        calls = histories.setdefault(worker, [])
+        call = Call(worker, 2 * len(calls), int(at) * MS, what, pairs(words))
+        if told:
+            rc, *words = told.split(";")[0].split()
+            call.end, call.rc, call.told = call.begin + MS // 10, CODES.get(rc) or int(rc), pairs(words)
+            call.seen = [seen(words.split()) for words in told.split(";")[1:]]
+        calls.append(call)
+    return histories
+
+
+def content(count):
+    return [(number, 128 * (number - 1), (1, 1, number)) for number in range(1, count + 1)]
+
+
+def given(worker, at, sequence, deliveries=1):
+    return (f"{worker} {at} take timeout_ms=20 | 1 sequence={sequence} position={128 * (sequence - 1)} length=64 "
+            f"key=1.1.{sequence} deliveries={deliveries}")
+
+
+def described(at, **counters):
+    told = {"members": 0, "position": 0, "in_flight": 0, "redelivered": 0, "expired": 0, "dead": 0, "lost": 0} | counters
+    return f"administrator-1 {at} describe topic=t name=g | 0 " + " ".join(f"{name}={value}" for name, value in told.items())
+
+
+def join(worker, ack="manual"):
+    return f"{worker} 0 join topic=t name=g from=first ack={ack} try_ms=0 | 0"
+
+
+A, B = "member-g-1", "member-g-2"
+
+
+class Groups(unittest.TestCase):
+    options = Options("t", lease_ms=100)
+
+    def judge(self, *lines, count=2, removed=0, letters=(), events=(), options=None):
+        histories = history(*lines)
+        made = history_of("g", options or self.options, histories, list(events))
+        info = next((call for call in histories.get("administrator-1", []) if call.what == "describe"), None)
+        judge = Judge("g", made, content(count)[removed:], count, list(events))
+        return sorted({verdict.kind for verdict in judge.judge(list(letters), info, True)})
+
+    def right(self):
+        """Message 1 is acked; 2 comes again when its lease has run out."""
+        return [join(A), join(B), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", given(B, 140, 2, 2),
+                f"{B} 150 ack sequence=2 take=2 | 0", described(200, redelivered=1, expired=1)]
+
+    def test_what_is_right(self):
+        self.assertEqual(self.judge(*self.right()), [])
+
+    def but(self, at, line, **more):
+        lines = self.right()
+        lines[at:at + 1] = [line] if line else []
+        return self.judge(*lines, **more)
+
+    def test_at_least_once(self):
+        self.assertIn("lost", self.but(6, None))  # nobody acked it
+        self.assertIn("lost", self.judge(*self.right(), count=3))  # nobody was given it
+
+    def test_nobody_is_given_what_another_holds(self):
+        self.assertIn("under a lease", self.but(5, given(B, 60, 2, 2)))
+
+    def test_who_gives_back_holds_no_more(self):
+        for way in ("nack sequence=2 take=3 | 0", "leave | 0", "lose | 0"):
+            lines = self.right()
+            lines[5:8] = [f"{A} 40 {way}", given(B, 60, 2, 2), f"{B} 70 ack sequence=2 take=2 | 0", described(200, redelivered=1)]
+            self.assertEqual(self.judge(*lines), [], way)
+
+    def test_a_renewal_is_a_lease(self):
+        lines = self.right()
+        lines.insert(5, f"{A} 90 renew sequence=2 take=3 | 0")
+        self.assertIn("under a lease", self.judge(*lines))
+
+    def test_what_was_acked_never_comes_again(self):
+        self.assertIn("came again", self.but(5, given(B, 140, 1, 2)))
+        lines = self.right()
+        lines.insert(7, f"{A} 160 ack sequence=2 take=3 | 0")  # that claim was over
+        self.assertIn("came again", self.judge(*lines))
+
+    def test_at_most_once(self):
+        lines = [join(A, "none"), join(B, "none"), given(A, 10, 1), given(A, 20, 2), described(200)]
+        self.assertEqual(self.judge(*lines), [])
+        lines.insert(4, given(B, 300, 1, 2))
+        self.assertIn("given twice", self.judge(*lines))
+
+    def test_who_acks_by_itself_has_acked_when_it_asks_again(self):
+        lines = [join(A, "auto"), join(B), given(A, 10, 1), given(A, 20, 2), f"{A} 30 take timeout_ms=0 | 0", described(200)]
+        self.assertEqual(self.judge(*lines), [])
+        self.assertIn("came again", self.judge(*lines[:5], given(B, 300, 1, 2), f"{B} 310 ack sequence=1 take=2 | 0"))
+
+    def test_nothing_expires_early(self):
+        for what in ("ack", "nack", "renew"):
+            self.assertIn("expired early", self.but(4, f"{A} 30 {what} sequence=1 take=2 | EEXPIRED"), what)
+        self.assertIn("code", self.but(4, f"{A} 30 ack sequence=1 take=2 | EINVALID"))
+
+    def test_an_old_claim_is_over(self):
+        for what in ("nack", "renew"):
+            lines = self.right()
+            lines.insert(6, f"{A} 145 {what} sequence=2 take=3 | 0")
+            self.assertIn("stale", self.judge(*lines), what)
+
+    def test_deliveries(self):
+        self.assertIn("deliveries", self.but(5, given(B, 140, 2, 1)))
+        self.assertIn("deliveries", self.but(5, given(B, 140, 2, 3)))
+        self.assertIn("deliveries", self.but(2, given(A, 10, 1, 0)))
+        limited = Options("t", lease_ms=100, most=1)
+        self.assertIn("deliveries", self.judge(*self.right(), options=limited))
+
+    def test_the_order_of_first_deliveries(self):
+        lines = self.right()
+        lines[2:4] = [given(A, 10, 2), given(A, 20, 1)]
+        self.assertIn("order", self.judge(*lines))
+
+    def test_counters(self):
+        for counter in ("redelivered", "expired", "dead", "lost", "in_flight", "members"):
+            wrong = {"redelivered": 1, "expired": 1} | {counter: 7}
+            self.assertEqual(self.but(7, described(200, **wrong)), ["counters"], counter)
+
+    def test_what_was_removed_is_lost(self):
+        lines = [join(A), given(A, 10, 3), f"{A} 20 ack sequence=3 take=2 | 0"]
+        self.assertEqual(self.judge(*lines, described(200, lost=2), count=3, removed=2), [])
+        self.assertEqual(self.judge(*lines, described(200, lost=1), count=3, removed=2), ["counters"])
+        self.assertEqual(self.judge(*lines, f"{A} 30 counters | 0 lost=99", described(200, lost=2), count=3, removed=2), ["counters"])
+
+    def test_what_it_was_given(self):
+        self.assertIn("differs", self.but(2, given(A, 10, 1).replace("key=1.1.1", "key=1.1.9")))
+        self.assertIn("torn", self.but(2, given(A, 10, 1).replace("key=1.1.1", "key=1.1.0")))
+        self.assertIn("phantom", self.but(2, given(A, 10, 9)))
+
+    def test_a_reset_ends_every_claim(self):
+        reset = "administrator-1 40 reset topic=t name=g from=first | 0"
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", reset, given(A, 50, 1), given(A, 60, 2),
+                 f"{A} 70 ack sequence=1 take=5 | 0", f"{A} 80 ack sequence=2 take=6 | 0"]
+        self.assertEqual(self.judge(*lines), [])
+        self.assertIn("stale", self.judge(*lines[:7], f"{A} 65 ack sequence=2 take=3 | 0", *lines[7:]))
+        self.assertIn("lost", self.judge(*lines[:5], *lines[6:]))
+
+    def test_letters(self):
+        limited = Options("t", lease_ms=100, most=1, letters="letters")
+        letter = Letter((1, 1, 2), 2, 128, 1, "t", "g")
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", f"{A} 40 nack sequence=2 take=3 | 0",
+                 described(200, dead=1)]
+
+        def judge(*letters, more=()):
+            return self.judge(*lines[:5], *more, lines[5], letters=letters, options=limited)
+
+        self.assertEqual(judge(letter), [])
+        self.assertEqual(judge(), ["lost"])
+        self.assertEqual(judge(letter, letter), ["letter"])
+        self.assertEqual(judge(Letter((1, 1, 2), 2, 128, 7, "t", "g")), ["letter"])
+        self.assertEqual(judge(Letter((1, 1, 1), 2, 128, 1, "t", "g")), ["letter"])
+        self.assertIn("dead and done", judge(letter, more=[f"{A} 50 ack sequence=2 take=3 | 0"]))
+
+    def test_a_stop_gives_up_what_is_in_flight(self):
+        events = [(25 * MS, "broker is told to stop"), (27 * MS, "broker is gone"), (28 * MS, "broker starts")]
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 22 ack sequence=1 take=2 | 0", given(A, 30, 2, 2),
+                 f"{A} 40 ack sequence=2 take=5 | 0"]
+        self.assertEqual(self.judge(*lines, events=events), [])
+        self.assertIn("under a lease", self.judge(*lines))
+        self.assertIn("came again", self.judge(*lines, given(A, 50, 1, 2), events=events))
+
+
+class Durables(unittest.TestCase):
+    def judge(self, *lines, count=3, events=()):
+        lines = [line.replace("join", "durable") for line in lines]
+        options = Options("t", durable=True)
+        return sorted({v.kind for v in judge_durable("g", options, history(*lines), list(events), content(count), count, True)})
+
+    def right(self):
+        """Message 1 is acked, and who comes then is given the others."""
+        return [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", f"{A} 40 leave | 0",
+                join(B).replace(" 0 ", " 50 "), given(B, 60, 2), given(B, 70, 3), f"{B} 80 ack sequence=3 take=3 | 0",
+                f"{B} 90 ack sequence=2 take=2 | 0"]
+
+    def test_what_is_right(self):
+        self.assertEqual(self.judge(*self.right()), [])
+
+    def test_what_is_wrong(self):
+        lines = self.right()
+        self.assertEqual(self.judge(*lines[:6], *lines[7:]), ["skipped"])
+        self.assertEqual(self.judge(*lines[:6], given(B, 55, 1), *lines[6:]), ["came again"])
+        self.assertEqual(self.judge(*lines[:7]), ["stuck"])
+        self.assertEqual(self.judge(*lines, f"{B} 95 counters | 0 lost=18446744073709551538"), ["counters"])
+
+    def test_the_place_is_ones_own(self):
+        self.assertIn("expired early", self.judge(join(A), given(A, 10, 1), f"{A} 20 ack sequence=1 take=2 | EEXPIRED"))
+        self.assertIn("two holders", self.judge(join(A), given(A, 10, 1), join(B).replace(" 0 ", " 50 "), given(B, 60, 1)))
+        self.assertIn("given again", self.judge(join(A), given(A, 10, 1), given(A, 20, 1)))
+
+    def test_a_reset_ends_what_was_given(self):
+        reset = "administrator-1 25 reset topic=t name=g from=first | 0"
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), reset, given(A, 30, 1), given(A, 40, 2), given(A, 50, 3),
+                 f"{A} 60 ack sequence=3 take=6 | 0"]
+        self.assertEqual(self.judge(*lines), [])
+        self.assertIn("stale", self.judge(*lines, f"{A} 70 ack sequence=2 take=3 | 0"))
+        self.assertIn("skipped", self.judge(*lines[:4], *lines[5:]))
+
+    def test_who_acks_by_itself(self):
+        lines = [join(A, "auto"), given(A, 10, 1), given(A, 20, 2), f"{A} 30 leave | 0", join(B).replace(" 0 ", " 50 ")]
+        self.assertNotIn("came again", self.judge(*lines, given(B, 60, 2)))
+        self.assertIn("came again", self.judge(*lines, given(B, 60, 1)))
+
+
+class Calls(unittest.TestCase):
+    def test_codes(self):
+        named = history(f"{A} 0 ack sequence=1 take=1 | EEXPIRED")[A]
+        self.assertEqual(judge_codes(named), [])
+        self.assertEqual([v.kind for v in judge_codes(history(f"{A} 0 take timeout_ms=1 | EIO")[A])], ["code"])
+
+    def test_bounds(self):
+        """A call may take as long as it was told, and not counting when somebody was halted."""
+        histories = history(f"{A} 0 take timeout_ms=28 | 0")
+        call = histories[A][0]
+        self.assertEqual(judge_bounds(histories, []), [])
+        call.end = 1000 * MS
+        self.assertEqual([v.kind for v in judge_bounds(histories, [])], ["slow"])
+        call.told["queued_ns"] = str(500 * MS)
+        self.assertEqual(judge_bounds(histories, []), [])
+        call.told["queued_ns"] = "0"
+        self.assertEqual(judge_bounds(histories, [(100 * MS, f"{A} is halted"), (600 * MS, f"{A} goes on")]), [])
+        self.assertEqual(judge_bounds(histories, [(100 * MS, "broker is halted"), (600 * MS, "broker goes on")]), [])
+
+
+class Logs(unittest.TestCase):
+    WRITER, READER = "embedded-1-1", "embedded-2-1"
+
+    def judge(self, *lines, count=2, events=()):
+        return sorted({v.kind for v in judge_log(history(*lines), list(events), Content(content(count), True))})
+
+    def right(self):
+        w, r = self.WRITER, self.READER
+        return [f"{w} 0 write | 0", f"{w} 10 append number=1 count=1 | 0 sequence=1", f"{w} 20 append number=2 count=1 | 0 sequence=2",
+                f"{w} 60 finish | 0", f"{r} 30 follow | 0", f"{r} 40 seek where=first value=0 | 0",
+                f"{r} 50 read | 0 last=2;m 1 0 1 1 1;m 2 128 1 1 2", f"{r} 70 read | 0 last=2;e {CODES['ECLOSED']}"]
+
+    def test_what_is_right(self):
+        self.assertEqual(self.judge(*self.right()), [])
+
+    def test_what_is_wrong(self):
+        lines = self.right()
+        self.assertIn("lost", self.judge(*lines, count=1))
+        self.assertIn("sequence", self.judge(*lines[:2], lines[2].replace("sequence=2", "sequence=3"), *lines[3:]))
+        self.assertIn("told out", self.judge(*lines[:2], lines[2].replace("| 0", "| EAGAIN"), *lines[3:]))
+        self.assertIn("skipped", self.judge(*lines[:6], lines[6].replace("m 1 0 1 1 1;", ""), lines[7]))
+        self.assertIn("skipped", self.judge(*lines[:6], lines[6].replace(";m 2 128 1 1 2", ""), lines[7]))
+        self.assertIn("closed", self.judge(*lines[:6], lines[6] + f";e {CODES['ECLOSED']}", lines[7]))
+        self.assertIn("code", self.judge(*lines[:2], lines[2].replace("| 0", "| EFENCED"), *lines[3:]))
+
+
+if __name__ == "__main__":
+    unittest.main()
