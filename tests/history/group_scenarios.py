@@ -528,6 +528,27 @@ def who_waits_while_a_broker_stops_on_a_full_disk_is_told_what_is_named(world):
         member.do("take 5 200", "ack all")
 
 
+@scenario(disk="24M")
+def who_reads_the_store_while_a_broker_stops_on_a_full_disk_is_told_what_is_named(world):
+    """Far behind, again and again, with a publisher whose messages the disk does not take."""
+    administrator = make(world, lease_ms=500)
+    publish(world, 3000, 2000)
+    members = [joined(world), joined(world, "auto")]
+    publisher = opened(world, 2, wait_ms=20)
+    for _ in range(5):
+        administrator.do(f"reset {TOPIC} {GROUP} first")
+        world.disk.fill()
+        publisher.do("batch 500 1000")
+        for member in members:
+            member.ask("work 1000000 600000")
+        flow(10)
+        world.stop()
+        flow(20)
+        world.disk.make_room()
+        world.start()
+        members[0].do("take 1 100", "ack all")
+
+
 @scenario()
 def what_is_acked_while_a_broker_stops_never_comes_again(world):
     """Member after member acks as fast as it can, over stop after stop."""
