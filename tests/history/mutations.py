@@ -1,0 +1,133 @@
+"""
+Does the checker find what it is there for? Breaks the product, one way after the other, in a copy of the source, builds
+that, and runs schedules that must find it.
+
+    mutations.py [NAME...]              all of them, or those
+    mutations.py --list
+
+A mutation that does not apply any more says so: the source has changed, and its place is to be found again.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+
+SOURCE = os.environ.get("HERMES_SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+TARGETS = ["hermesd", "hermes"] + [f"history_{who}" for who in ("publisher", "subscriber", "member", "administrator", "embedded")]
+
+
+@dataclass
+class Mutation:
+    name: str
+    file: str
+    old: str
+    new: str
+    schedules: tuple
+
+
+MUTATIONS = [
+    Mutation("an ack does not look whose claim it is", "src/group/group.c",
+             "if ((word & GROUP_WHOSE_MASK) != whose(member, claim) || group_generation_of(word) == 0)\n            return HERMES_EEXPIRED;",
+             "", ("an-old-claim-of-ones-own-is-not-the-new-one",)),
+    Mutation("nack and renew look at the line alone", "src/group/group.c",
+             "(word & GROUP_WHOSE_MASK) == whose(member, claim);", "group_line_of(word) == member->line && claim != 0;",
+             ("a-stale-nack-gives-up-nobody-elses-claim", "an-old-claim-of-ones-own-is-not-the-new-one")),
+    Mutation("an ack does not look at the page's end", "src/group/group.c",
+             "return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;", "return page != NULL ? HERMES_OK : HERMES_EEXPIRED;",
+             ("what-a-member-held-over-a-reset-counts-no-more",)),
+    Mutation("a record is restored without the limit", "src/group/group.c",
+             "uint64_t word = given_up(page, position, group_word(position, deliveries, 0, 0, GROUP_CLAIMED));",
+             "uint64_t word = group_word(position, deliveries, 0, 0, GROUP_AVAILABLE);",
+             ("nobody-gets-a-message-more-often-than-the-limit",)),
+    Mutation("acks and renewals do not greet", "src/client/claims.c", "    subscriber_greet_if_due(s);\n    return m;", "    return m;",
+             ("who-renews-keeps-what-it-holds-over-a-brokers-death",)),
+    Mutation("who greets and finds another page reads on where it was", "src/client/subscriber.c",
+             "member_start(s)", "HERMES_OK", ("who-acks-first-behind-a-reset-and-a-death-skips-nothing",)),
+    Mutation("a renewal is none", "src/group/group.c", "word | GROUP_RENEWED)); /* pairs", "word)); /* pairs",
+             ("four-renewals-between-two-looks-count",)),
+    Mutation("a lease is short", "src/broker/keeper.c", "look->now - since >= group->settings.lease_ns &&",
+             "look->now - since >= group->settings.lease_ns / 2 &&", ("four-renewals-between-two-looks-count",)),
+    Mutation("a member's death gives nothing back", "src/group/group.c", "(void)group_give_up(page, mask, at, word);", ";",
+             ("at-most-once-is-at-most-once-over-everything", "what-was-removed-while-it-was-held-is-counted-once")),
+    Mutation("a nack counts no delivery", "src/group/group.c",
+             "    unsigned deliveries = group_deliveries_of(word);\n    enum group_state to",
+             "    unsigned deliveries = 0;\n    enum group_state to", ("what-reaches-the-limit-is-a-letter",)),
+    Mutation("a durable subscription goes back", "src/client/durable.c", "while (before < to &&", "while (before != to &&",
+             ("an-ack-of-what-is-done-changes-nothing",)),
+    Mutation("an ack of a place before its reset counts", "src/client/durable.c",
+             "if (message->claim != m->claim || !member_is_current(m))", "if (message->claim == 0)",
+             ("what-was-given-before-a-reset-cannot-be-acked",)),
+    Mutation("a gap is counted by each who finds it", "src/group/group.c", "if (last <= counted || last <= after)\n            return 0;",
+             "if (last <= after)\n            return 0;", ("what-was-removed-is-counted-once-for-all-members",)),
+    Mutation("letters are thrown away", "src/broker/letters.c", "if (letters->post == NULL || letters->settings",
+             "if (true || letters->settings", ("what-reaches-the-limit-is-a-letter",)),
+    Mutation("a letter says another sequence", "src/broker/letters.c", ".sequence = message->sequence,",
+             ".sequence = message->sequence + 1,", ("what-reaches-the-limit-is-a-letter",)),
+    Mutation("what is pending is not looked at again", "src/client/claims.c", "if (!still_ours(m, position, claim))\n        return 0;",
+             "(void)still_ours;", ("what-is-pending-over-a-wait-for-the-broker-is-still-ones-own",)),
+]
+
+
+def edit(path, old, new):
+    """Returns what stood there; None: old does not stand there once."""
+    with open(path) as file:
+        text = file.read()
+    if text.count(old) != 1:
+        return None
+    with open(path, "w") as file:
+        file.write(text.replace(old, new))
+    return text
+
+
+def restore(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def build(folder):
+    command = ["cmake", "--build", os.path.join(folder, "build"), "-j2", "--target", *TARGETS]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def copy(folder):
+    subprocess.run(f"git archive HEAD | tar x -C {folder}", cwd=SOURCE, shell=True, check=True)
+    subprocess.run(["cmake", "-S", folder, "-B", os.path.join(folder, "build"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"],
+                   stdout=subprocess.DEVNULL, check=True)
+
+
+def finds(folder, schedule):
+    """What is found; "": nothing."""
+    checker = os.path.join(folder, "tests/history/history.py")
+    result = subprocess.run([sys.executable, "-B", checker, "--groups", "--schedule", schedule, "--bin", os.path.join(folder, "build/bin")],
+                            capture_output=True, text=True)
+    return result.stdout.split("\n")[0].partition(": ")[2] if result.returncode == 1 else ""
+
+
+def try_one(folder, mutation):
+    """Is it found?"""
+    path = os.path.join(folder, mutation.file)
+    before = edit(path, mutation.old, mutation.new)
+    if before is None:
+        print(f"DOES NOT APPLY  {mutation.name}")
+        return False
+    found = [text for schedule in mutation.schedules if (text := finds(folder, schedule))] if build(folder) else None
+    restore(path, before)
+    how = "DOES NOT BUILD " if found is None else "found          " if found else "NOT FOUND      "
+    print(f"{how} {mutation.name}: {'; '.join(found or [])}", flush=True)
+    return bool(found)
+
+
+def main():
+    names = sys.argv[1:]
+    chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    if names == ["--list"]:
+        print("\n".join(mutation.name for mutation in MUTATIONS))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="hermes-mutations-") as folder:
+        copy(folder)
+        return 0 if all([try_one(folder, mutation) for mutation in chosen]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
