@@ -134,6 +134,8 @@ class Place:
         elif life == era and not self.has_moved(call.worker, take.begin, call.end):
             self.wrong("expired early", f"ack of message {sequence} returned {codes.name(call.rc)}, and nothing took the place from "
                        f"{call.worker}", call)
+        elif life == era:
+            self.ack(sequence, False)  # it is not promised, and may count
 
     # ---- at rest ----
 

@@ -43,7 +43,7 @@ MUTATIONS = [
     Mutation("acks and renewals do not greet", "src/client/claims.c", "    subscriber_greet_if_due(s);\n    return m;", "    return m;",
              ("who-renews-keeps-what-it-holds-over-a-brokers-death",)),
     Mutation("who greets and finds another page reads on where it was", "src/client/subscriber.c",
-             "member_start(s)", "HERMES_OK", ("who-acks-first-behind-a-reset-and-a-death-skips-nothing",)),
+             "(void)member_start(s);", ";", ("who-acks-first-behind-a-reset-and-a-death-skips-nothing",)),
     Mutation("a renewal is none", "src/group/group.c", "word | GROUP_RENEWED)); /* pairs", "word)); /* pairs",
              ("four-renewals-between-two-looks-count",)),
     Mutation("a lease is short", "src/broker/keeper.c", "look->now - since >= group->settings.lease_ns &&",
