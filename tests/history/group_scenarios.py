@@ -215,6 +215,23 @@ def who_comes_after_holder_and_broker_died_together_is_let_in(world):
 
 
 @scenario(config="[broker]\ngrace_ms = 200\n")
+def who_acks_keeps_its_place_over_a_brokers_death(world):
+    """It asks for no message for longer than the broker waits for it."""
+    make(world, durable=True)
+    publish(world, 20)
+    first = holder(world)
+    first.do("take 12 500")
+    restart(world)
+    for sequence in range(1, 13):
+        flow(50)
+        first.do(f"ack {sequence}")
+    second = holder(world, try_ms=100)
+    must(not second.is_open(), "two holders", "another was let in while the holder acks one message after the other")
+    acks = [call for call in first.calls() if call.what == "ack"]
+    must(all(call.rc == 0 for call in acks), "expired early", f"{sum(call.rc != 0 for call in acks)} acks did not count")
+
+
+@scenario(config="[broker]\ngrace_ms = 200\n")
 def what_is_acked_while_a_broker_stops_is_done(world):
     """The acks of the first messages come while it is away."""
     make(world, durable=True)
