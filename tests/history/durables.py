@@ -18,6 +18,7 @@ class Place:
         self.moves = moves  # (begin, end): its holder may have to take it up again, by the worker that is concerned, or None
         self.verdicts = {}
         self.life = -1
+        self.holder = None
         self.given = {}  # (worker, number of the call): (sequence, era)
         self.begin_life(eras[0])
 
@@ -54,8 +55,9 @@ class Place:
             era = era_of(self.eras, call)
             if era is not None and era != self.life:
                 self.begin_life(self.eras[era])
-            if self.has_moved(call.worker, last_end, call.end or call.begin):
+            if self.has_moved(call.worker, last_end, call.end or call.begin) or call.worker != self.holder:
                 self.due = None
+            self.holder = call.worker
             last_end = call.end or call.begin
             if call.what == "durable":
                 self.due = self.given_last = None

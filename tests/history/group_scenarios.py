@@ -129,6 +129,45 @@ def who_acks_behind_a_brokers_death_was_in_time(world):
 
 
 @scenario()
+def who_greets_a_broker_that_stands_keeps_what_it_holds(world):
+    """It is not answered in time, and has other things to do then, for less than a lease."""
+    make(world, lease_ms=600)
+    publish(world, 60)
+    member, other = joined(world), joined(world)
+    for _ in range(3):
+        member.do("take 1 500")
+        restart(world)
+        world.halt()
+        member.do("take 2 50")
+        world.go_on()
+        flow(300)
+        other.do("take 3 50")
+        member.do("ack all")
+        other.do("ack all")
+
+
+@scenario(disk="24M")
+def who_works_over_a_stop_on_a_full_disk_keeps_what_it_is_given(world):
+    """The page is the same behind it, and its lines are somebody's."""
+    make(world, lease_ms=300)
+    publish(world, 12000, 100)
+    members = [joined(world) for _ in range(3)]
+    for _ in range(2):
+        world.disk.fill()
+        flow(100)
+        for member in members:
+            for _ in range(60):
+                member.ask("take 8 20")
+                member.ask("renew first")
+                member.ask("ack all")
+        world.stop()
+        world.disk.make_room()
+        world.start()
+        for member in members:
+            member.finish()
+
+
+@scenario()
 def four_renewals_between_two_looks_count(world):
     """The lease is a second: the broker looks each 125 ms. Four renewals, and then nothing for most of a lease."""
     make(world, lease_ms=1000)
