@@ -6,7 +6,8 @@ from verdicts import Verdict
 BRIEF = 700  # it talks to shared memory alone, or to a broker that is there
 REQUEST = 11000  # an answer is waited for so long
 MOST = {
-    "take": BRIEF, "ack": BRIEF, "nack": BRIEF, "renew": BRIEF, "counters": BRIEF, "lose": BRIEF, "join": 2 * REQUEST, "durable": 2 * REQUEST,
+    "take": BRIEF, "ack": BRIEF, "nack": BRIEF, "renew": BRIEF, "counters": BRIEF, "lose": BRIEF,
+    "join": 2 * REQUEST, "durable": 2 * REQUEST,
     "leave": REQUEST, "part": 2 * REQUEST, "create": REQUEST, "alter": REQUEST, "reset": REQUEST, "describe": REQUEST,
 }
 

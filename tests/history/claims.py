@@ -81,9 +81,13 @@ class Claim:
 
     def perhaps_acked(self, by=NEVER):
         """By then?"""
-        if self.mode == "auto" and self.next_take is not None and self.next_take.begin < by:
+        if self.mode == "none" or self.is_acked_by_itself(by):
             return True
-        return self.mode == "none" or any(call.what == "ack" and call.begin < by and self.may_count(call) for call in self.verbs)
+        return any(call.what == "ack" and call.begin < by and self.may_count(call) for call in self.verbs)
+
+    def is_acked_by_itself(self, by):
+        """Its member asked for the next one, and may have been in time."""
+        return self.mode == "auto" and self.next_take is not None and self.next_take.begin <= by
 
     def may_count(self, ack):
         """Also what is not promised any more, because a broker stops."""
@@ -167,10 +171,14 @@ def left_at(partings_, when):
     return min((max(begin, when) for begin, end in partings_ if end >= when), default=NEVER)
 
 
+def may_have_come_to_something(call):
+    return call.rc in (0, None) or codes.name(call.rc) in codes.ASKS_THE_BROKER
+
+
 def eras_of(name, options, histories):
     """Between the resets of a group."""
     calls = [call for calls in histories.values() for call in calls
-             if call.what == "reset" and call.asked.get("name") == name and (call.rc in (0, None) or codes.name(call.rc) in codes.ASKS_THE_BROKER)]
+             if call.what == "reset" and call.asked.get("name") == name and may_have_come_to_something(call)]
     eras = [Era(0, 0, options.start)]
     for at, call in enumerate(sorted(calls, key=lambda call: call.begin), 1):
         eras.append(Era(at, call.begin, call.asked["from"], call.end or NEVER, call.rc == 0))

@@ -150,7 +150,7 @@ def calls_of(name, histories):
     """[(number, call, ack mode)] of who had the subscription, in the order of time. Who waited until it was let in comes
     behind who had the place until then."""
     found = []
-    for worker, calls in histories.items():
+    for calls in histories.values():
         mode = None
         for number, call in enumerate(calls, 1):
             if call.what in ("join", "durable"):
@@ -166,8 +166,8 @@ def calls_of(name, histories):
 
 def moves_of(histories, events):
     """When a holder may have had to take up its place again."""
-    moves = [(begin, end + SETTLING_NS, None) for what in (("broker is told to stop", "broker starts"), ("broker is killed", "broker starts"))
-             for begin, end in spans(events, *what)]
+    moves = [(begin, end + SETTLING_NS, None) for what in ("broker is told to stop", "broker is killed")
+             for begin, end in spans(events, what, "broker starts")]
     for worker, calls in histories.items():
         moves += [(begin, end + 1, worker) for begin, end in partings(calls, events, worker)]
     return moves

@@ -70,7 +70,7 @@ class Judge:
             told = codes.name(call.rc)
             if told == "EINVALID":
                 self.wrong("code", f"{call.what} of message {claim.sequence}, which {claim.worker} was given, returned EINVALID", call)
-            settled |= claim.mode == "none" or (claim.next_take is not None and claim.mode == "auto" and claim.next_take.begin <= call.begin)
+            settled |= claim.mode == "none" or claim.is_acked_by_itself(call.begin)
             if told == "EINVALID":
                 continue
             if not settled and self.is_surely_held(claim, call) and call.rc != 0:

@@ -28,8 +28,8 @@ class Mutation:
 
 MUTATIONS = [
     Mutation("an ack does not look whose claim it is", "src/group/group.c",
-             "if ((word & GROUP_WHOSE_MASK) != whose(member, claim) || group_generation_of(word) == 0)\n            return HERMES_EEXPIRED;",
-             "", ("an-old-claim-of-ones-own-is-not-the-new-one",)),
+             "if ((word & GROUP_WHOSE_MASK) != whose(member, claim) || group_generation_of(word) == 0)", "if (false)",
+             ("an-old-claim-of-ones-own-is-not-the-new-one",)),
     Mutation("nack and renew look at the line alone", "src/group/group.c",
              "(word & GROUP_WHOSE_MASK) == whose(member, claim);", "group_line_of(word) == member->line && claim != 0;",
              ("a-stale-nack-gives-up-nobody-elses-claim", "an-old-claim-of-ones-own-is-not-the-new-one")),
