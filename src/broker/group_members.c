@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
+
 /* A line that nobody has, after the one that was given last: a line's old holder may be slow to notice. */
 static int find_line(struct group *group)
 {
@@ -69,6 +71,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     handle->group = group;
     handle->line = (unsigned)line;
     handle->member = id;
+    handle->resumed = resumed && id == request->resume_member;
     opened->page = group->kept.settings.page_id;
     opened->member = id;
     opened->line = (uint32_t)line;
@@ -87,5 +90,18 @@ void group_drop(struct broker *broker, struct handle *handle)
             group_leave(kept->page, kept->mask, handle->line);
     }
     atomic_store(&kept->attended[handle->line], false);
+    keeper_ring(&broker->workers, kept);
+}
+
+void group_undo_join(struct broker *broker, struct handle *handle)
+{
+    struct kept *kept = &handle->group->kept;
+    if (!handle->resumed) {
+        group_drop(broker, handle);
+        return;
+    }
+    handle->group->members--;
+    atomic_store(&kept->attended[handle->line], false);
+    atomic_store(&kept->since_ns, clock_monotonic_ns()); /* behind it: pairs with free_lines() */
     keeper_ring(&broker->workers, kept);
 }

@@ -12,4 +12,8 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
                struct handle *handle, struct wire_subscriber *opened, struct error_text *text);
 void group_drop(struct broker *broker, struct handle *handle);
 
+/* As if it had not been asked for: a member that came back is awaited again, with all that it has; a new one
+ * leaves. */
+void group_undo_join(struct broker *broker, struct handle *handle);
+
 #endif

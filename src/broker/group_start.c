@@ -91,7 +91,7 @@ static int load_one(struct topic *topic, const char *name, struct error_text *te
         rc = open_page(topic, group, &taken_up, text);
     if (rc == 0) {
         page_use(group);
-        kept->since_ns = taken_up ? clock_monotonic_ns() : 0;
+        atomic_store(&kept->since_ns, taken_up ? clock_monotonic_ns() : 0);
         if (taken_up)
             group_tell(kept->page); /* members find another broker, and greet it */
         rc = keeper_add(&broker->workers, kept);

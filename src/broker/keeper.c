@@ -68,7 +68,7 @@ static bool is_nobodys(struct kept *group, unsigned line)
 /* Its member was there before a crash of ours, and has not greeted us yet. */
 static bool is_awaited(struct kept *group, unsigned line)
 {
-    return group->since_ns != 0 && !atomic_load(&group->attended[line]) &&
+    return atomic_load(&group->since_ns) != 0 && !atomic_load(&group->attended[line]) &&
            atomic_load(&group->page->members[line].id) != 0;
 }
 
@@ -147,18 +147,19 @@ static void free_line(struct kept *group, unsigned line)
 static bool free_lines(struct kept *group, uint64_t now)
 {
     bool awaits = false, freed = false;
-    for (unsigned i = 0; group->since_ns != 0 && i < GROUP_MEMBERS; i++) {
+    uint64_t since = atomic_load(&group->since_ns);
+    for (unsigned i = 0; since != 0 && i < GROUP_MEMBERS; i++) {
         if (!is_awaited(group, i))
             continue;
-        uint64_t heard = group->heard_ns[i] > group->since_ns ? group->heard_ns[i] : group->since_ns;
-        bool over = now - heard >= patience_of(group);
+        uint64_t heard = group->heard_ns[i] > since ? group->heard_ns[i] : since;
+        bool over = now > heard && now - heard >= patience_of(group);
         if (over)
             free_line(group, i);
         freed |= over;
         awaits |= !over;
     }
-    if (!awaits)
-        group->since_ns = 0;
+    if (!awaits) /* unless another is awaited since: group_undo_join() */
+        (void)atomic_compare_exchange_strong(&group->since_ns, &since, 0);
     return freed;
 }
 
@@ -197,7 +198,7 @@ static bool has_members(struct kept *group)
 static uint64_t next_look(const struct kept *group, uint64_t due)
 {
     uint64_t look = due;
-    if (group->mask != 0 || group->since_ns != 0)
+    if (group->mask != 0 || atomic_load(&group->since_ns) != 0)
         look = patience_of(group) / 8;
     due = look < due ? look : due;
     return due < soonest_ns ? soonest_ns : due;
@@ -228,7 +229,7 @@ uint64_t kept_look(struct kept *group, uint64_t now)
     if (rc < 0)
         tell(group, &text, now);
     bool restless = moved || rc < 0;
-    if (!restless && !members && group->sighting_count == 0 && group->since_ns == 0)
+    if (!restless && !members && group->sighting_count == 0 && atomic_load(&group->since_ns) == 0)
         return letters_due;
     uint64_t due = now + next_look(group, restless ? record_ns : quiet_ns);
     return letters_due < due ? letters_due : due;
@@ -254,7 +255,7 @@ void keeper_ring(struct workers *workers, struct kept *group)
 
 void kept_forget_claims(struct kept *group)
 {
-    group->since_ns = 0;
+    atomic_store(&group->since_ns, 0);
     group->sighting_count = 0;
 }
 

@@ -35,7 +35,8 @@ struct kept {
     struct group_record record;           /* as it is on disk */
     struct group_record next;             /* as it will be */
     char path[PATH_BYTES];                /* of the record */
-    uint64_t since_ns; /* when the page was taken up: members of before may still come back; 0: no more */
+    /* When the page was taken up, or a member's coming back was undone: it may still come. 0: nobody */
+    _Atomic uint64_t since_ns;
     uint64_t grace_ns;
     uint64_t heard_ns[GROUP_MEMBERS]; /* when a claim of that line was last renewed, or new */
     uint64_t told_ns;

@@ -23,6 +23,7 @@ struct handle {
     struct group *group; /* of a subscriber that is a member; NULL: it is none */
     unsigned line;
     uint64_t member;
+    bool resumed;    /* that had the line before */
     unsigned reader; /* 1 + its line in the readers page; 0: it is not waited for */
 };
 

@@ -33,7 +33,7 @@ struct handle *handles_new(struct session *session, struct topic *topic, struct 
     return handle;
 }
 
-int handles_drop(struct session *session, struct handle *handle, bool closed)
+int handles_drop(struct session *session, struct handle *handle, enum handle_end end)
 {
     struct topic *topic = handle->topic;
     switch (handle->kind) {
@@ -43,13 +43,15 @@ int handles_drop(struct session *session, struct handle *handle, bool closed)
             topic_end_epoch(topic, EPOCH_LEFT);
         break;
     case HANDLE_RING:
-        sequencer_leave_ring(handle->ring, closed);
+        sequencer_leave_ring(handle->ring, end != HANDLE_SESSION_OVER);
         break;
     case HANDLE_SUBSCRIBER:
         if (handle->group != NULL && !later_may_use(session, &topic->affairs))
             return later_turn(session, topic, &topic->affairs);
         topic->subscribers--;
-        if (handle->group != NULL)
+        if (handle->group != NULL && end == HANDLE_FORGOTTEN)
+            group_undo_join(session->broker, handle);
+        else if (handle->group != NULL)
             group_drop(session->broker, handle);
         if (handle->reader != 0 && topic->readers != NULL && !session->broker->stopping)
             readers_remove(topic->readers, handle->reader - 1);
@@ -65,7 +67,8 @@ void handles_leave(struct session *session)
     if (session->later.waits)
         return; /* comes again */
     for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
-        if (session->handles[i].id != 0 && handles_drop(session, &session->handles[i], false) == LATER)
+        if (session->handles[i].id != 0 &&
+            handles_drop(session, &session->handles[i], HANDLE_SESSION_OVER) == LATER)
             return;
     later_forget(session);
     session_free(session);

@@ -14,8 +14,12 @@ struct handle *handles_new(struct session *session, struct topic *topic, struct 
 /* NULL: it is not open. */
 struct handle *handles_find(struct session *session, uint32_t id);
 
-/* closed: by its client; else its session is over. LATER: the groups are busy. */
-int handles_drop(struct session *session, struct handle *handle, bool closed);
+/* Why: its client closed it, its session is over, or its client did not wait for the answer that it is open.
+ */
+enum handle_end { HANDLE_CLOSED, HANDLE_SESSION_OVER, HANDLE_FORGOTTEN };
+
+/* LATER: the groups are busy. */
+int handles_drop(struct session *session, struct handle *handle, enum handle_end end);
 
 /* The session is over: drops what it holds, and frees it, at once or later. */
 void handles_leave(struct session *session);

@@ -60,7 +60,7 @@ static int close_handle(struct session *session, const struct wire_handle *reque
     struct handle *handle = handles_find(session, request->handle);
     if (handle == NULL)
         return error_set(text, HERMES_EINVALID, "handle %" PRIu32 " is not open", request->handle);
-    return answer_done(session, handles_drop(session, handle, true));
+    return answer_done(session, handles_drop(session, handle, HANDLE_CLOSED));
 }
 
 /* Requests are answered in their order: what that one was to open is open by now, or never will be. */
@@ -69,7 +69,7 @@ static int forget(struct session *session, const struct wire_forget *request)
     for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++) {
         struct handle *handle = &session->handles[i];
         if (handle->id != 0 && handle->correlation == request->correlation)
-            return answer_done(session, handles_drop(session, handle, true));
+            return answer_done(session, handles_drop(session, handle, HANDLE_FORGOTTEN));
     }
     return answer_done(session, HERMES_OK);
 }

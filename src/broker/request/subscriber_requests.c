@@ -45,7 +45,7 @@ static int join(struct session *session, struct topic *topic, const struct wire_
     if (rc == HERMES_ENOTFOUND)
         return later_work(session, topic, &topic->affairs, make_group_for, NULL);
     if (rc == 0 && (rc = session_attach(session, handle->group->fd, text)) < 0)
-        group_drop(session->broker, handle);
+        group_undo_join(session->broker, handle);
     return rc;
 }
 
@@ -78,7 +78,7 @@ int subscriber_requests_open(struct session *session, const struct wire_subscrib
     }
     if (request->push_back != 0 && (rc = add_reader(session, topic, request, &fresh, &opened, text)) < 0) {
         if (fresh.group != NULL)
-            group_drop(session->broker, &fresh);
+            group_undo_join(session->broker, &fresh);
         return rc;
     }
     topic_hold(topic);
