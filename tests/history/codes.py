@@ -57,7 +57,7 @@ NAMED |= {
     "durable": NAMED["subscribe"],
     "leave": set(),
     "part": set(),
-    "take": NAMED["read"],
+    "take": NAMED["read"] | {"EBUSY"},  # of a durable subscription: another has its place by now
     "ack": CLAIM,
     "nack": CLAIM,
     "renew": CLAIM,
