@@ -120,13 +120,14 @@ void client_forget(struct hermes_client *client, uint64_t correlation)
         channel_close(channel);
 }
 
-void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns)
+int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns)
 {
     struct wire_handle request = {.handle = handle};
     struct error_text ignored;
-    if (handle != 0 && channel_is_up(&client->channel))
-        (void)channel_request(&client->channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns,
-                              &ignored);
+    if (handle == 0 || !channel_is_up(&client->channel))
+        return HERMES_EDISCONNECTED;
+    return channel_request(&client->channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns,
+                           &ignored);
 }
 
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic)

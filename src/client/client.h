@@ -36,7 +36,7 @@ int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
 
 /* Tells the broker that a handle is not needed any more, and waits for its answer as long as that. */
-void client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
+int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
 
 /* Nobody waits for the answer to that request any more: what it opened, or still will, is closed. Waits for
  * nothing. */

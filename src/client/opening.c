@@ -226,21 +226,22 @@ int publisher_request_epoch(struct hermes_publisher *p, struct wire_epoch *found
 }
 
 /* Handles are a connection's: the next one gives the same numbers to others. */
-static void close_handle(struct hermes_publisher *p, uint32_t handle, uint64_t connection, uint64_t until_ns)
+static int close_handle(struct hermes_publisher *p, uint32_t handle, uint64_t connection, uint64_t until_ns)
 {
-    if (connection == p->client->channel.connected)
-        client_close_handle(p->client, handle, until_ns);
+    return connection == p->client->channel.connected ? client_close_handle(p->client, handle, until_ns)
+                                                      : HERMES_EDISCONNECTED;
 }
 
-void publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns)
+int publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns)
 {
-    close_handle(p, p->handle, p->connection, until_ns);
+    int rc = close_handle(p, p->handle, p->connection, until_ns);
     p->handle = 0;
+    return rc;
 }
 
 void publisher_decline(struct hermes_publisher *p)
 {
-    close_handle(p, p->opened.handle, p->opened_connection, 0);
+    (void)close_handle(p, p->opened.handle, p->opened_connection, 0);
     p->opened.handle = 0;
     release(&p->fresh);
 }
@@ -414,8 +415,8 @@ static uint64_t await_all(struct hermes_publisher *p, uint64_t until_ns)
     }
 }
 
-/* Does the broker that answers take what the ring holds? Asked in this order: who answers has ended, before
- * it could be heard, the rings of the one before it. */
+/* As far as can be known without an answer: does the broker that is there take what the ring holds? Asked in
+ * this order: it has ended, before it could be heard, the rings of the one before it. */
 static bool is_taken_from(struct hermes_publisher *p)
 {
     if (!channel_is_up(&p->client->channel))
@@ -424,8 +425,9 @@ static bool is_taken_from(struct hermes_publisher *p)
     return state == STANDING_OPEN || state == STANDING_CHANGING;
 }
 
-/* What becomes of messages that are not in when their publisher is closed. */
-static void say_what_becomes(struct hermes_publisher *p, uint64_t missing)
+/* What becomes of messages that are not in when their publisher is closed. goodbye: what came of saying so.
+ */
+static void say_what_becomes(struct hermes_publisher *p, uint64_t missing, int goodbye)
 {
     struct error_text *text = &p->client->error;
     uint64_t kept = publisher_has_window(p) ? missing - p->backlog_count : 0;
@@ -436,12 +438,17 @@ static void say_what_becomes(struct hermes_publisher *p, uint64_t missing)
                         "topic '%s': whether the last %" PRIu64
                         " messages are in is known once a broker is back",
                         p->topic, missing);
-    else if (kept > 0 && is_taken_from(p))
+    else if (kept > 0 && (goodbye == 0 || (p->wait_ns == 0 && is_taken_from(p))))
         (void)error_set(text, HERMES_EAGAIN,
                         "topic '%s': %" PRIu64
                         " messages are left to the broker: they go in when there is room"
                         "%s",
                         p->topic, kept, kept < missing ? "; those behind them are lost" : "");
+    else if (kept > 0 && goodbye == HERMES_ETIMEOUT)
+        (void)error_set(text, HERMES_EDISCONNECTED,
+                        "topic '%s': the broker does not answer: whether the last %" PRIu64
+                        " messages go in is not known",
+                        p->topic, missing);
     else
         (void)error_set(text, HERMES_EDISCONNECTED,
                         "topic '%s': no broker took the last %" PRIu64
@@ -454,10 +461,12 @@ int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns)
     uint64_t until_ns = p->wait_ns < UINT64_MAX - start_ns ? start_ns + p->wait_ns : UINT64_MAX;
     hermes_abort(p);
     uint64_t missing = await_all(p, until_ns);
+    /* Answered soon, unless the broker does not run at the moment. One that was killed may look alive for
+     * some milliseconds, but it answers nothing. */
+    int goodbye =
+        publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
     if (missing > 0)
-        say_what_becomes(p, missing);
-    /* The goodbye is answered soon, or by a broker that does not run at the moment. */
-    publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
+        say_what_becomes(p, missing, goodbye);
     forget_asked(p);
     publisher_decline(p);
     publisher_free(p);

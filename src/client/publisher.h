@@ -141,7 +141,7 @@ void publisher_install_resumed(struct hermes_publisher *p);
 void publisher_decline(struct hermes_publisher *p);
 
 /* What was installed is not wanted any more. */
-void publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns);
+int publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns);
 
 /* hermes_publisher_close(), for a wait that began at start_ns. */
 int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns);

@@ -36,7 +36,7 @@ static void give_up_window(struct hermes_publisher *p, uint64_t sequence)
         p->confirmed[HERMES_COMMITTED] = sequence - 1;
     p->unsettled = true;
     map_release(&p->attached.window);
-    publisher_close_handle(p, 0); /* or the broker, if it is the same, keeps our place from ourselves */
+    (void)publisher_close_handle(p, 0); /* or the broker, if it is the same, keeps our place from ourselves */
 }
 
 static void drop_backlog(struct hermes_publisher *p)

@@ -55,7 +55,7 @@ static int request_open(const struct hermes_subscriber *s, struct wire_subscribe
 
 void subscriber_close_handle(struct hermes_subscriber *s)
 {
-    client_close_handle(s->client, s->handle, clock_deadline_ns(s->client->request_timeout_ns));
+    (void)client_close_handle(s->client, s->handle, clock_deadline_ns(s->client->request_timeout_ns));
     s->handle = 0;
 }
 
