@@ -63,8 +63,7 @@ struct broker {
 
     struct topic *topics; /* by name */
     unsigned topic_count;
-    struct topic *unserved;  /* that could not be loaded: known by name, and by id if that could be read */
-    bool unread;             /* a definition could not be read: nobody knows what belongs to its topic */
+    struct topic *unserved;  /* that could not be loaded, by name */
     uint64_t grace_until_ns; /* while subscribers of before a crash may come back; 0: that is over */
 
     struct session *sessions; /* the newest first */

@@ -211,8 +211,9 @@ int topic_read_definition(struct topic *topic, struct error_text *text)
         return error_set_errno(text, "open", path);
     int line = ini_parse_file(file, definition_line, topic);
     fclose(file);
-    return line == 0 && topic->id != 0 ? HERMES_OK
-                                       : error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
+    if (line != 0)
+        return error_set(text, HERMES_EMALFORMED, "%s: line %d", path, line);
+    return topic->id != 0 ? HERMES_OK : error_set(text, HERMES_EMALFORMED, "%s: no id, or 0", path);
 }
 
 /* ---- opening ---- */

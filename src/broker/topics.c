@@ -200,32 +200,100 @@ int topics_delete(struct topic *topic, struct error_text *text)
 
 /* ---- loading ---- */
 
-/* A topic that cannot be served keeps what it has: its name and id are known while the rest is swept. */
-static int load_one(struct broker *broker, const char *name, struct error_text *text)
+/* Those that have a definition which can be read. */
+struct definitions {
+    struct topic **topics;
+    size_t count, room;
+};
+
+static bool make_room(struct definitions *all)
 {
-    struct topic *topic = topic_new(broker, name);
-    if (topic == NULL) {
-        broker->unread = true;
+    if (all->count < all->room)
+        return true;
+    size_t room = all->room == 0 ? 64 : all->room * 2;
+    struct topic **grown = realloc(all->topics, room * sizeof(struct topic *));
+    if (grown == NULL)
+        return false;
+    all->topics = grown;
+    all->room = room;
+    return true;
+}
+
+/* It keeps what it has, whatever that is: so nothing that may be its is swept. Who asks for it is told. */
+static void leave_unserved(struct topic *topic, const struct error_text *text)
+{
+    struct topic **at = &topic->broker->unserved;
+    while (*at != NULL && strcmp((*at)->name, topic->name) < 0)
+        at = &(*at)->next;
+    topic->next = *at;
+    *at = topic;
+    note("topic '%s' is not served, and what it has is left as it is: %s", topic->name, text->bytes);
+}
+
+static int read_one(struct broker *broker, const char *name, struct definitions *all, struct error_text *text)
+{
+    struct topic *topic = make_room(all) ? topic_new(broker, name) : NULL;
+    if (topic == NULL)
         return error_set(text, HERMES_ENOMEM, "topic '%s'", name);
-    }
     int rc = topic_read_definition(topic, text);
     if (rc == HERMES_ENOTFOUND) { /* a creation or a deletion that a crash cut short */
         free(topic);
         topic_remove_remains(broker, name);
-        return HERMES_OK;
+    } else if (rc < 0) { /* it must not keep the others from being served */
+        leave_unserved(topic, text);
+    } else {
+        all->topics[all->count++] = topic;
     }
-    broker->unread |= rc < 0;
-    if (rc == 0)
-        rc = topic_open_log(topic, text);
+    return HERMES_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct topic *x = *(struct topic *const *)a, *y = *(struct topic *const *)b;
+    return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : strcmp(x->name, y->name);
+}
+
+static int read_all(struct broker *broker, struct definitions *all, struct error_text *text)
+{
+    DIR *directory = opendir(broker->topics_path);
+    if (directory == NULL)
+        return error_set_errno(text, "list", broker->topics_path);
+    int rc = HERMES_OK;
+    struct dirent *item;
+    while (rc == 0 && (item = readdir(directory)) != NULL)
+        if (hermes_topic_name_check(item->d_name) == 0)
+            rc = read_one(broker, item->d_name, all, text);
+    closedir(directory);
+    if (all->count > 0)
+        qsort(all->topics, all->count, sizeof(struct topic *), compare_ids);
+    return rc;
+}
+
+/* Status page and window have the name of the id: two topics with one would write over each other. Which of
+ * them is the original nobody knows. */
+static int check_id(const struct definitions *all, size_t i, struct error_text *text)
+{
+    const struct topic *topic = all->topics[i], *other = NULL;
+    if (i > 0 && all->topics[i - 1]->id == topic->id)
+        other = all->topics[i - 1];
+    else if (i + 1 < all->count && all->topics[i + 1]->id == topic->id)
+        other = all->topics[i + 1];
+    return other == NULL ? HERMES_OK
+                         : error_set(text, HERMES_EBUSY,
+                                     "it and topic '%s' have one id: if one is a copy, move its directory "
+                                     "out of %s, and start again",
+                                     other->name, topic->broker->topics_path);
+}
+
+static int serve(struct topic *topic, struct error_text *text)
+{
+    int rc = topic_open_log(topic, text);
     if (rc == 0 && (rc = topic_begin(topic, text)) < 0) {
         topic_close_readers(topic, true);
         log_abandon(&topic->log);
     }
-    if (rc < 0) {
-        topic->next = broker->unserved;
-        broker->unserved = topic;
+    if (rc < 0)
         return rc;
-    }
     topic_link(topic);
     group_load_all(topic);
     return HERMES_OK;
@@ -235,14 +303,6 @@ bool topics_is_unserved(const struct broker *broker, const char *name)
 {
     for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
         if (strcmp(topic->name, name) == 0)
-            return true;
-    return false;
-}
-
-static bool is_unserved(const struct broker *broker, uint64_t id)
-{
-    for (const struct topic *topic = broker->unserved; topic != NULL; topic = topic->next)
-        if (topic->id == id)
             return true;
     return false;
 }
@@ -266,8 +326,8 @@ static bool owns_file(const struct topic *topic, const char *name, const char *k
            (strcmp(kind, ".readers") == 0 && topic->readers != NULL) || group_owns_file(topic, name);
 }
 
-/* Does nobody need that file? Of a topic whose definition cannot be read not even the id is known, so what is
- * unknown may be its: a start that could not do its work must not cost what a crash left. */
+/* Does nobody need that file? What is unknown may belong to a topic that is not served: a start that could
+ * not do its work must not cost what a crash left. */
 static bool is_left_over(struct broker *broker, const char *name)
 {
     char *kind;
@@ -275,7 +335,7 @@ static bool is_left_over(struct broker *broker, const char *name)
     if (kind != name + 16 || *kind != '.')
         return true;
     const struct topic *topic = topic_by_id(broker, id);
-    return topic != NULL ? !owns_file(topic, name, kind) : !is_unserved(broker, id) && !broker->unread;
+    return topic != NULL ? !owns_file(topic, name, kind) : broker->unserved == NULL;
 }
 
 /* Windows and status pages of topics that are no more. */
@@ -292,20 +352,19 @@ static void sweep(struct broker *broker)
 
 int topics_load(struct broker *broker, struct error_text *text)
 {
-    DIR *directory = opendir(broker->topics_path);
-    if (directory == NULL)
-        return error_set_errno(text, "list", broker->topics_path);
-    struct dirent *item;
-    while ((item = readdir(directory)) != NULL) {
-        if (hermes_topic_name_check(item->d_name) < 0)
-            continue;
+    struct definitions all = {0};
+    int rc = read_all(broker, &all, text);
+    for (size_t i = 0; i < all.count; i++) {
         /* One damaged topic must not keep the others from being served. */
-        if (load_one(broker, item->d_name, text) < 0)
-            note("topic '%s' is not served, and what it has is left as it is: %s", item->d_name, text->bytes);
+        if (rc < 0)
+            free(all.topics[i]);
+        else if (check_id(&all, i, text) < 0 || serve(all.topics[i], text) < 0)
+            leave_unserved(all.topics[i], text);
     }
-    closedir(directory);
-    sweep(broker);
-    return HERMES_OK;
+    free(all.topics);
+    if (rc == 0)
+        sweep(broker);
+    return rc;
 }
 
 /* ---- the end ---- */
