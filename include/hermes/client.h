@@ -158,7 +158,10 @@ typedef void (*hermes_damage_t)(void *context, uint64_t from, uint64_t to, int e
 HERMES_API int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damage_t damage,
                                    void *context, hermes_verification_t *result);
 
-/* HERMES_EBUSY: it has a publisher. Subscribers get HERMES_ECLOSED once they have read what there is. */
+/* HERMES_EBUSY: it has a publisher, or one that may come back after a restart of the broker, or the broker
+ * has not yet taken in what a former one of a shared topic left; HERMES_EIO: it is not served, or cannot be
+ * deleted. HERMES_ENOTFOUND, HERMES_ENAME. Subscribers get HERMES_ECLOSED once they have read what there is.
+ */
 HERMES_API int hermes_topic_delete(hermes_client_t *client, const char *topic);
 HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info);
 /* Up to count topics whose names come after `after` ("": from the first), by name; returns how many. The size

@@ -408,6 +408,25 @@ int topic_begin(struct topic *topic, struct error_text *text)
 
 /* ---- who writes ---- */
 
+int topic_check_free(const struct topic *topic, struct error_text *text)
+{
+    bool has_publisher = topic->publisher != NULL || topic->ring_count > topic->rings_left;
+    if (has_publisher)
+        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher%s", topic->name,
+                         topic->shared ? "" : ", and is not shared");
+    if (topic->ring_count > 0)
+        return error_set(text, HERMES_EBUSY,
+                         "topic '%s' has no publisher, but not all that former ones handed over is in it yet",
+                         topic->name);
+    /* The place of a publisher who may be back from a crash of ours is kept for a moment. */
+    if (topic->grace_until_ns != 0 && clock_monotonic_ns() < topic->grace_until_ns)
+        return error_set(
+            text, HERMES_EBUSY,
+            "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
+            topic->name);
+    return HERMES_OK;
+}
+
 static struct topic *of_end_job(struct job *job)
 {
     return (struct topic *)(void *)((char *)job - offsetof(struct topic, end_job));

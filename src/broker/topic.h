@@ -115,6 +115,10 @@ void topic_end_tasks(struct topic *topic);
 /* keep: the log stays in shared memory, and who reads it with it. */
 void topic_close_readers(struct topic *topic, bool keep);
 
+/* HERMES_EBUSY: somebody publishes to it, may be back to do so from a crash of ours, or has left what is not in
+ * the log yet. */
+int topic_check_free(const struct topic *topic, struct error_text *text);
+
 /* Whoever writes the epoch can no longer: a job. note: its publisher spoilt the window. */
 void topic_end_epoch(struct topic *topic, enum epoch_end why);
 /* A window for the rings, and the sequencer for its writer, as soon as there is room: a job. */

@@ -188,8 +188,9 @@ static void readers_are_through(struct job *job)
 
 int topics_delete(struct topic *topic, struct error_text *text)
 {
-    if (topic->publisher != NULL || topic->ring_count > 0)
-        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher", topic->name);
+    int rc = topic_check_free(topic, text);
+    if (rc < 0)
+        return rc;
     topic->deleting = true;
     topic->change_result = HERMES_OK;
     topic_hold(topic);

@@ -1,5 +1,6 @@
 """Deletions of topics that the disk does not let through."""
 import os
+import subprocess
 
 from hermes_test import Case, main
 
@@ -102,6 +103,45 @@ class Deletion(Case):
         self.assertEqual(self.lines(), b"1\n2\n")
         self.assertTrue(os.path.isdir(foreign))
         self.assertNotIn("no more", b.messages())
+
+
+class DeletionInGrace(Case):
+    """After a crash of the broker the place of a publisher is kept for a moment."""
+
+    def crash_under_a_publisher(self, grace_ms):
+        b = self.broker
+        b.stop()
+        with open(os.path.join(b.home, "hermes.conf"), "w") as file:
+            file.write(f"[broker]\ngrace_ms = {grace_ms}\n")
+        b.start()
+        b.run("topic", "create", "t", *SMALL)
+        publisher = b.popen("pub", "t", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        publisher.stdin.write(b"1\n")
+        publisher.stdin.flush()
+        self.wait_for(lambda: b.info("t")["last_sequence"] == 1, "the first message")
+        b.kill()
+        b.start()
+        return publisher
+
+    def test_is_refused_as_long_as_the_publisher_may_be_back(self):
+        b = self.broker
+        publisher = self.crash_under_a_publisher(600000)
+        for _ in range(2):
+            result = b.run("topic", "delete", "t", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"it may claim its place", result.stderr)
+        publisher.communicate(b"2\n", timeout=60)
+        self.assertEqual(publisher.returncode, 0)
+        self.assertEqual(b.run("sub", "t", "--from", "first", "-t", "0").stdout, b"1\n2\n")
+        b.run("topic", "delete", "t")
+        self.assertEqual(b.stop(), (0, []))
+
+    def test_goes_through_when_nobody_came_back(self):
+        b = self.broker
+        publisher = self.crash_under_a_publisher(10)
+        publisher.kill()
+        self.wait_for(lambda: b.run("topic", "delete", "t", check=False).returncode == 0, "the grace is over")
+        self.assertEqual(b.stop(), (0, []))
 
 
 main()

@@ -34,28 +34,10 @@ static int freshen(struct session *session, struct topic *topic, struct error_te
     return later_work(session, topic, &topic->turns, renew, NULL);
 }
 
-/* The place of a publisher who may be back from a crash of ours is kept for a moment. */
-static bool in_grace(const struct topic *topic)
-{
-    return topic->grace_until_ns != 0 && clock_monotonic_ns() < topic->grace_until_ns;
-}
-
 static void end_grace(struct topic *topic)
 {
     topic->grace_until_ns = 0;
     poller_cancel(topic->broker->poller, &topic->grace_op);
-}
-
-static int check_exclusive(const struct topic *topic, struct error_text *text)
-{
-    if (topic->publisher != NULL || topic->ring_count > 0)
-        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher, and is not shared", topic->name);
-    if (in_grace(topic))
-        return error_set(
-            text, HERMES_EBUSY,
-            "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
-            topic->name);
-    return HERMES_OK;
 }
 
 static int attach_direct(struct session *session, const struct topic *topic, struct error_text *text)
@@ -78,7 +60,7 @@ static int open_direct(struct session *session, struct topic *topic,
 {
     bool resumes = atomic_load(&topic->log.status->writer) == WRITER_CLIENT && topic->publisher == NULL &&
                    request->resume_topic_id == topic->id && request->resume_epoch == topic->log.epoch;
-    int rc = resumes ? HERMES_OK : check_exclusive(topic, text);
+    int rc = resumes ? HERMES_OK : topic_check_free(topic, text);
     if (rc == 0 && !resumes)
         rc = freshen(session, topic, text);
     struct handle *handle = NULL;
@@ -139,7 +121,7 @@ static int attach_ring(struct session *session, const struct topic *topic, const
 static int open_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
                      struct wire_publisher *opened, struct error_text *text)
 {
-    int rc = topic->shared ? HERMES_OK : check_exclusive(topic, text);
+    int rc = topic->shared ? HERMES_OK : topic_check_free(topic, text);
     bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
     if (rc == 0 && !sequenced)
         rc = freshen(session, topic, text);
