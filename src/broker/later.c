@@ -1,6 +1,7 @@
 #include "broker/later.h"
 
 #include "broker/sequencer.h"
+#include "broker/topics.h"
 
 bool later_may_use(const struct session *session, const struct job_queue *queue)
 {
@@ -41,8 +42,8 @@ static bool begins(struct job *job)
     return session->later.begins(session);
 }
 
-static int submit(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
-                  bool (*asked)(struct session *session))
+static void prepare(struct session *session, struct topic *topic, later_work_t what,
+                    bool (*asked)(struct session *session))
 {
     struct later *later = &session->later;
     later->waits = true;
@@ -56,8 +57,21 @@ static int submit(struct session *session, struct topic *topic, struct job_queue
                               .done = done,
                               .whose = broker_whose(session->uid)};
     topic_hold(topic);
+}
+
+static int submit(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
+                  bool (*asked)(struct session *session))
+{
+    prepare(session, topic, what, asked);
     topic_look(topic);
-    workers_submit(&session->broker->workers, queue, &later->job);
+    workers_submit(&session->broker->workers, queue, &session->later.job);
+    return LATER;
+}
+
+int later_changed(struct session *session, struct topic *topic)
+{
+    prepare(session, topic, NULL, NULL);
+    topics_await_change(topic, &session->later.job);
     return LATER;
 }
 

@@ -21,6 +21,9 @@ enum { LATER = 1 };
 /* Is no job of that queue under way or waiting, or is it this session's turn? */
 bool later_may_use(const struct session *session, const struct job_queue *queue);
 
+/* LATER: handled again when the change of the topic that is under way is through. */
+int later_changed(struct session *session, struct topic *topic);
+
 /* LATER: handled again when all that are before it in the queue are done. */
 int later_turn(struct session *session, struct topic *topic, struct job_queue *queue);
 

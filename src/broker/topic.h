@@ -54,8 +54,9 @@ struct topic {
     struct job renew_job; /* a window for the rings of a topic whose own was spoilt */
     bool renews;
     int renew_result;
-    struct poller_op renew_op; /* when it is tried again */
-    struct job change_job;     /* makes or deletes the topic */
+    struct poller_op renew_op;  /* when it is tried again */
+    struct job change_job;      /* makes or deletes the topic */
+    struct link *awaits_change; /* jobs that are submitted when that is through */
     int change_result;
     struct error_text change_text;
 
@@ -115,8 +116,8 @@ void topic_end_tasks(struct topic *topic);
 /* keep: the log stays in shared memory, and who reads it with it. */
 void topic_close_readers(struct topic *topic, bool keep);
 
-/* HERMES_EBUSY: somebody publishes to it, may be back to do so from a crash of ours, or has left what is not in
- * the log yet. */
+/* HERMES_EBUSY: somebody publishes to it, may be back to do so from a crash of ours, or has left what is not
+ * in the log yet. */
 int topic_check_free(const struct topic *topic, struct error_text *text);
 
 /* Whoever writes the epoch can no longer: a job. note: its publisher spoilt the window. */

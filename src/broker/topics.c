@@ -13,6 +13,36 @@
 #include "broker/group_start.h"
 #include "broker/sequencer.h"
 
+/* ---- changes, which take jobs of several queues ---- */
+
+bool topics_is_changing(const struct topic *topic)
+{
+    return !topic->gone && (topic->opening || topic->deleting);
+}
+
+/* Until a job is submitted, its link is its submitter's. */
+void topics_await_change(struct topic *topic, struct job *job)
+{
+    struct link **at = &topic->awaits_change;
+    while (*at != NULL)
+        at = &(*at)->next;
+    job->link.next = NULL;
+    *at = &job->link;
+}
+
+/* What came of it is known: the first who waited for it comes first. */
+static void end_change(struct topic *topic)
+{
+    struct link *link = topic->awaits_change;
+    topic->awaits_change = NULL;
+    while (link != NULL) {
+        struct job *job = (struct job *)(void *)((char *)link - offsetof(struct job, link));
+        link = link->next;
+        workers_submit(&topic->broker->workers, NULL, job);
+    }
+    topic_release(topic);
+}
+
 /* ---- creating ---- */
 
 static struct topic *of_change_job(struct job *job)
@@ -89,7 +119,7 @@ static void made(struct job *job)
         topic_unlink(topic);
     else
         topic->opening = false;
-    topic_release(topic);
+    end_change(topic);
 }
 
 /* An eighth is for root and the broker's user: nobody else locks them out. */
@@ -145,7 +175,7 @@ static void deleted(struct job *job)
     struct topic *topic = of_change_job(job);
     group_free_all(topic);
     topic_unlink(topic);
-    topic_release(topic);
+    end_change(topic);
 }
 
 static void remove_definition(struct job *job)
@@ -165,7 +195,7 @@ static void definition_removed(struct job *job)
     struct topic *topic = of_change_job(job);
     if (topic->change_result < 0) {
         topic->deleting = false;
-        topic_release(topic);
+        end_change(topic);
         return;
     }
     topic->broker->let_go(topic);

@@ -33,7 +33,7 @@ int answer_find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES]
         return rc;
     *topic = topic_find(session->broker, name);
     if (*topic != NULL && (*topic)->opening) /* known once its creation is through */
-        return later_turn(session, *topic, &(*topic)->turns);
+        return later_changed(session, *topic);
     if (*topic == NULL && topics_is_unserved(session->broker, name))
         return error_set(text, HERMES_EIO,
                          "topic '%s' is on the disk, but is not served: see the broker's notes", name);

@@ -51,7 +51,7 @@ int topic_requests_describe(struct session *session, const struct wire_topic *re
 static bool is_changed(const struct session *session, int *rc, struct error_text *text)
 {
     const struct topic *topic = session->later.changes;
-    if (topic == NULL || (!topic->gone && (topic->opening || topic->deleting)))
+    if (topic == NULL || topics_is_changing(topic))
         return false;
     *rc = topic->change_result;
     if (*rc < 0)
@@ -68,15 +68,15 @@ int topic_requests_create(struct session *session, const struct wire_topic_creat
     if ((rc = answer_check_name(request->topic, text)) < 0)
         return rc;
     struct topic *topic = topic_find(session->broker, request->topic);
-    if (topic != NULL && (topic->opening || topic->deleting)) /* let us see what comes of it */
-        return later_turn(session, topic, &topic->turns);
+    if (topic != NULL && topics_is_changing(topic)) /* let us see what comes of it */
+        return later_changed(session, topic);
     if (topic != NULL)
         return error_set(text, HERMES_EEXISTS, "topic '%s'", request->topic);
     if ((rc = topics_create(session->broker, session->uid, request, &topic, text)) < 0)
         return rc;
     later_change(session, topic);
     topic_release(topic);
-    return later_turn(session, topic, &topic->turns);
+    return later_changed(session, topic);
 }
 
 static int alter_topic(struct session *session, struct topic *topic, struct error_text *text)
@@ -123,21 +123,15 @@ int topic_requests_alter(struct session *session, const struct wire_topic_alter 
 
 int topic_requests_delete(struct session *session, const struct wire_topic *request, struct error_text *text)
 {
-    struct topic *topic = session->later.changes;
+    struct topic *topic;
     int rc;
-    if (topic == NULL) {
-        rc = answer_find_topic(session, request->topic, &topic, text);
-        if (rc != 0)
-            return rc;
-        if ((rc = topics_delete(topic, text)) < 0)
-            return rc;
-        later_change(session, topic);
-    }
     if (is_changed(session, &rc, text))
         return answer_done(session, rc);
-    /* Behind whatever step the deletion is at. */
-    struct job_queue *queue = queue_is_busy(&topic->reading)   ? &topic->reading
-                              : queue_is_busy(&topic->affairs) ? &topic->affairs
-                                                               : &topic->turns;
-    return later_turn(session, topic, queue);
+    rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc == 0)
+        rc = topics_delete(topic, text);
+    if (rc != 0)
+        return rc;
+    later_change(session, topic);
+    return later_changed(session, topic);
 }
