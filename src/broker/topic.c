@@ -368,6 +368,9 @@ static void note_recovery(const struct topic *topic)
     if (store->holes > 0)
         note("topic '%s': segments are missing in %zu places of its store (hermes verify %s)", topic->name,
              store->holes, topic->name);
+    if (store->cut_short)
+        note("topic '%s' is cut short in its segment %020" PRIu64 ".log (hermes verify %s)", topic->name,
+             store->entries[store->entry_count - 2].base, topic->name);
 }
 
 /* Its publisher did not come back: nobody is waited for, and what it may still commit counts no more. */

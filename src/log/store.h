@@ -47,6 +47,7 @@ struct store {
     struct index_writer index;
     uint64_t cut_bytes; /* that recovery put aside */
     size_t holes;       /* places where segments are missing */
+    bool cut_short;     /* so is part of the last segment but one */
     struct steady clock;
     uint8_t *stage; /* see store_stage() */
 

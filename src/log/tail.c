@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hermes/message.h"
@@ -147,14 +148,29 @@ int tail_end(struct store *store, size_t i, const struct segment *segment, bool 
     return HERMES_OK;
 }
 
+/* What is missing of it is damage. What is there is safe from here on, and nothing waits for the rest. */
+static int settle_short(struct store *store, struct error_text *text)
+{
+    struct stat status;
+    if (fstat(store->previous_fd, &status) == 0 &&
+        (uint64_t)status.st_size >= SEGMENT_HEADER_BYTES + store->segment_bytes)
+        return HERMES_OK;
+    store->cut_short = true;
+    int rc = fdatasync(store->previous_fd) == 0 ? HERMES_OK : error_set_errno(text, "sync", "the store");
+    close(store->previous_fd);
+    store->previous_fd = -1;
+    return rc;
+}
+
 int tail_distrust(struct store *store, struct error_text *text)
 {
     size_t last = store->entry_count - 1;
     store->dirty = store->rolled = true;
     store->checkpoint_synced_ns = 0;
-    return last > 0 && store->entries[last - 1].base + store->segment_bytes == store->entries[last].base
-               ? store_open_segment(store, last - 1, O_RDWR, &store->previous_fd, text)
-               : HERMES_OK;
+    if (last == 0 || store->entries[last - 1].base + store->segment_bytes != store->entries[last].base)
+        return HERMES_OK;
+    int rc = store_open_segment(store, last - 1, O_RDWR, &store->previous_fd, text);
+    return rc < 0 ? rc : settle_short(store, text);
 }
 
 /* Bytes [from, to) of a file over themselves. */
@@ -163,10 +179,12 @@ static int write_over(int fd, uint64_t from, uint64_t to, struct error_text *tex
     uint8_t bytes[65536];
     while (from < to) {
         size_t length = to - from < sizeof bytes ? (size_t)(to - from) : sizeof bytes;
-        if (pread(fd, bytes, length, (off_t)from) != (ssize_t)length ||
-            segment_write(fd, bytes, length, from) != 0)
+        ssize_t got = pread(fd, bytes, length, (off_t)from);
+        if (got == 0) /* cut short: what is missing is damage */
+            return HERMES_OK;
+        if (got < 0 || segment_write(fd, bytes, (size_t)got, from) != 0)
             return error_set_errno(text, "write again", "what was not synced");
-        from += length;
+        from += (uint64_t)got;
     }
     return HERMES_OK;
 }
