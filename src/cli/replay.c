@@ -15,7 +15,9 @@ static const char documentation[] =
     "as "
     "it happened, --speed max does not wait at all. --from-topic S replays a stored topic: all that is "
     "there, or "
-    "what was published between two times, by each message's own, in the order of the topic.";
+    "what was published between two times, by each message's own, in the order of the topic; damage is told "
+    "and "
+    "passed over, exit 1.";
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
@@ -112,31 +114,57 @@ static int replay_file(const struct arguments *a, hermes_publisher_t *publisher)
     return rc < 0 ? rc : 0;
 }
 
-static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher)
+static int open_source(const struct arguments *a, hermes_client_t *client, hermes_subscriber_t **subscriber,
+                       uint64_t *end)
 {
     hermes_topic_info_t info = {.size = sizeof info};
+    int rc = hermes_topic_describe(client, a->source, &info);
+    if (rc == 0)
+        rc = hermes_subscriber_open(client, a->source, NULL, subscriber);
+    if (rc == 0)
+        rc = a->since != 0 ? hermes_seek_time(*subscriber, a->since) : hermes_seek_first(*subscriber);
+    *end = info.last_sequence;
+    return rc;
+}
+
+/* What the source cannot give is told here; an error that is returned is of the topic that it goes to. */
+static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher,
+                        bool *damaged)
+{
     hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
     struct pacer pacer = {.speed = a->speed};
-    int rc = hermes_topic_describe(client, a->source, &info);
-    if (rc == 0)
-        rc = hermes_subscriber_open(client, a->source, NULL, &subscriber);
-    if (rc == 0)
-        rc = a->since != 0 ? hermes_seek_time(subscriber, a->since) : hermes_seek_first(subscriber);
+    uint64_t end;
+    int rc = open_source(a, client, &subscriber, &end);
+    if (rc < 0) {
+        *damaged = true;
+        cli_fail(a->source, rc, hermes_last_error(client));
+        return HERMES_OK;
+    }
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
-    for (uint64_t last = 0; rc >= 0 && !cli_stop && last < info.last_sequence;) {
+    for (uint64_t last = 0; !cli_stop && last < end;) {
         rc = hermes_wait(subscriber, &message, 1000000000);
-        if (rc <= 0)
+        if (rc == 0)
             break;
+        if (rc == HERMES_EINTERRUPTED)
+            continue;
+        if (rc < 0) {
+            *damaged = true;
+            cli_fail(a->source, rc, hermes_last_error(client));
+            if (!cli_is_damage(rc))
+                break;
+            continue;
+        }
         last = message.sequence;
         /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
          */
         if (message.timestamp < a->since || message.timestamp >= a->until)
             continue;
         pace(&pacer, message.timestamp);
-        rc = hermes_publish(publisher, message.payload, message.length, NULL);
+        if ((rc = hermes_publish(publisher, message.payload, message.length, NULL)) < 0)
+            return rc;
     }
-    return rc < 0 ? rc : 0;
+    return HERMES_OK;
 }
 
 int cli_replay(int argc, char **argv)
@@ -149,12 +177,13 @@ int cli_replay(int argc, char **argv)
     hermes_publisher_t *publisher;
     hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
     hermes_topic_info_t info = {.size = sizeof info};
+    bool damaged = false;
     int rc = hermes_topic_describe(client, a.topic, &info);
     if (rc == 0)
         rc = hermes_publisher_open(client, a.topic, &how, &publisher);
     if (rc == 0) {
         bool sync = info.durability == HERMES_DURABILITY_SYNC;
-        rc = a.file != NULL ? replay_file(&a, publisher) : replay_topic(&a, client, publisher);
+        rc = a.file != NULL ? replay_file(&a, publisher) : replay_topic(&a, client, publisher, &damaged);
         int waited = hermes_publisher_wait(publisher, sync ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
         rc = rc < 0 ? rc : waited;
         if (rc == 0)
@@ -163,5 +192,5 @@ int cli_replay(int argc, char **argv)
     if (rc < 0)
         cli_fail(a.topic, rc, hermes_last_error(client));
     hermes_disconnect(client);
-    return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
+    return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }
