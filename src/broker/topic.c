@@ -533,6 +533,7 @@ void topic_look(struct topic *topic)
     struct window_end end = log_committed(&topic->log);
     topic->told_position = end.position;
     topic->told_sequence = end.sequence - 1;
+    topic->told_first = window_oldest(topic->log.window, end.position);
 }
 
 void topic_describe(struct topic *topic, struct wire_topic_info *info)
@@ -545,7 +546,8 @@ void topic_describe(struct topic *topic, struct wire_topic_info *info)
         .shared = topic->shared,
         .window_bytes = topic->log.capacity,
         .segment_bytes = topic->segment_bytes,
-        .first_position = atomic_load(&status->first),
+        .first_position =
+            topic->durability == DURABILITY_MEMORY ? topic->told_first : atomic_load(&status->first),
         .committed_position = topic->told_position,
         .last_sequence = topic->told_sequence,
         .persisted_position = atomic_load(&status->persisted),

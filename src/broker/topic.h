@@ -80,6 +80,7 @@ struct topic {
     bool groups_unread; /* one is on the disk that could not be loaded */
     uint64_t refused;
     uint64_t told_position, told_sequence; /* the end, when it was last known */
+    uint64_t told_first;                   /* of a memory topic: the oldest position then */
 };
 
 /* A job of that queue is under way, or waits. */
