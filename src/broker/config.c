@@ -137,7 +137,8 @@ static bool set(struct config *c, const char *section, const char *name, const c
     if (SETTING("topic", "window"))
         return config_parse_size(value, &c->window_bytes) == 0 && window_capacity_is_legal(c->window_bytes);
     if (SETTING("topic", "segment"))
-        return config_parse_size(value, &c->segment_bytes) == 0 && c->segment_bytes >= STORE_SEGMENT_MIN;
+        return config_parse_size(value, &c->segment_bytes) == 0 && c->segment_bytes >= STORE_SEGMENT_MIN &&
+               c->segment_bytes <= STORE_SEGMENT_MAX;
     if (SETTING("topic", "ring"))
         return config_parse_size(value, &c->ring_bytes) == 0 && window_capacity_is_legal(c->ring_bytes);
     *known = false;

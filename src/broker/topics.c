@@ -70,10 +70,11 @@ static int take_options(struct topic *topic, const struct wire_topic_create *req
         return error_set(text, HERMES_EINVALID,
                          "window of %" PRIu64 " bytes: it must be a power of two from 256K to 1G",
                          topic->window_bytes);
-    if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes % topic->window_bytes != 0)
+    if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes > STORE_SEGMENT_MAX ||
+        topic->segment_bytes % topic->window_bytes != 0)
         return error_set(text, HERMES_EINVALID,
                          "segment of %" PRIu64
-                         " bytes: it must be at least 1M and a multiple of the window's %" PRIu64,
+                         " bytes: it must be from 1M to 1024G and a multiple of the window's %" PRIu64,
                          topic->segment_bytes, topic->window_bytes);
     return HERMES_OK;
 }

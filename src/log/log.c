@@ -326,10 +326,12 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         return error_set(text, HERMES_EINVALID,
                          "window of %" PRIu64 " bytes: it must be a power of two from %d to %d",
                          options->window_bytes, WINDOW_MIN_BYTES, WINDOW_MAX_BYTES);
-    if (options->durability != DURABILITY_MEMORY && (options->segment_bytes < options->window_bytes ||
-                                                     options->segment_bytes % options->window_bytes != 0))
+    if (options->durability != DURABILITY_MEMORY &&
+        (options->segment_bytes < options->window_bytes || options->segment_bytes > STORE_SEGMENT_MAX ||
+         options->segment_bytes % options->window_bytes != 0))
         return error_set(text, HERMES_EINVALID,
-                         "segment of %" PRIu64 " bytes: it must be a multiple of the window's %" PRIu64,
+                         "segment of %" PRIu64 " bytes: it must be a multiple of the window's %" PRIu64
+                         ", and 1024G at most",
                          options->segment_bytes, options->window_bytes);
     int used = snprintf(log->prefix, sizeof log->prefix, "%s", options->prefix);
     if (used < 0 || (size_t)used >= sizeof log->prefix)

@@ -27,6 +27,8 @@ enum {
     STORE_STAGE_BYTES = 256 * 1024,
 };
 
+#define STORE_SEGMENT_MAX ((uint64_t)1 << 40)
+
 struct store {
     int directory;
     int checkpoint_fd;
