@@ -25,13 +25,17 @@
  * (HERMES_REQUEST_TIMEOUT_MS in the environment of hermes_connect() makes it so many milliseconds), then
  * HERMES_ETIMEOUT: the session goes on, whatever the request may still open is closed again, and whether it
  * took effect otherwise is not known. HERMES_EDISCONNECTED from any of them: there is no broker.
- * HERMES_EPROTOCOL: it does not speak our language. These three are not repeated below.
+ * HERMES_EPROTOCOL: it does not speak our language. HERMES_EIO from any that names a topic: it is on the
+ * disk, but the broker could not load it and does not serve it. HERMES_ELIMIT from any that needs shared
+ * memory or files of the broker (opening, hermes_poll(), hermes_wait(), seeking, hermes_topic_verify()): this
+ * process has no descriptor left for it. These are not repeated below.
  *
  * Threads: a client and everything opened through it belong to one thread at a time; use one client a
  * thread. After fork(2) only the parent may go on using them.
  * Time-outs are in nanoseconds; HERMES_FOREVER waits without end.
  * Structs begin with their size: {.size = sizeof options} keeps a program and a library of different age
- * compatible. HERMES_EINVALID where it is missing.
+ * compatible. HERMES_EINVALID where it is missing; HERMES_ENOTSUP: a field or flag is set that this library
+ * does not know.
  * Errors: negative enum hermes_error; hermes_last_error(client) is the sentence that goes with the last
  * one of the client or of anything opened through it; NULL: of the last hermes_connect() of this thread.
  */
@@ -90,7 +94,7 @@ typedef struct hermes_topic_options {
     uint32_t durability;    /* enum hermes_durability */
     uint32_t shared;        /* 0: one publisher at a time, the fastest; 1: up to 256, in one order */
     uint64_t window_bytes;  /* power of two, 256 KiB to 1 GiB; 0: the broker's default (4 MiB) */
-    uint64_t segment_bytes; /* a multiple of window_bytes; 0: the broker's default (64 MiB) */
+    uint64_t segment_bytes; /* a multiple of window_bytes, 1 MiB to 1 TiB; 0: the broker's default (64 MiB) */
     uint64_t keep_bytes;    /* retention: at least so much is kept, in whole segments; 0: all */
     uint64_t keep_ns;       /* and all that is younger than this; 0: whatever its age. Either is enough to
                                remove a segment */
@@ -194,7 +198,7 @@ HERMES_API int hermes_broker_describe(hermes_client_t *client, hermes_broker_inf
 
 typedef struct hermes_publisher_options {
     size_t size;    /* sizeof(hermes_publisher_options_t) */
-    uint32_t flags; /* HERMES_PUBLISH_... */
+    uint32_t flags; /* HERMES_PUBLISH_...; others: HERMES_ENOTSUP */
     uint32_t reserved;
     uint64_t wait_ns; /* how long publish, claim, commit and close may wait: for room, for a broker to come
                          back, for the disk of a sync topic; 0: 10 s */
@@ -360,7 +364,7 @@ typedef struct hermes_subscriber_options {
     uint32_t from;     /* enum hermes_from: where to begin; a group or durable subscription that exists
                           already goes on where it stands */
     uint32_t ack;      /* enum hermes_ack_mode */
-    uint32_t flags;    /* HERMES_SUBSCRIBE_... */
+    uint32_t flags;    /* HERMES_SUBSCRIBE_...; others: HERMES_ENOTSUP */
     uint32_t reserved;
 } hermes_subscriber_options_t;
 

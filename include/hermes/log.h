@@ -44,12 +44,13 @@ typedef struct hermes_log hermes_log_t;
 typedef struct hermes_log_reader hermes_log_reader_t;
 
 typedef struct hermes_log_options {
-    size_t size;               /* sizeof(hermes_log_options_t): lets the struct grow */
-    uint64_t window_bytes;     /* power of two, 256 KiB to 1 GiB; 0: 4 MiB. A window that a writer left which
-                                * died is taken up as it is: the size counts from the next opening on */
-    uint64_t segment_bytes;    /* a multiple of window_bytes, the same as long as the log lives; 0: 64 MiB */
+    size_t size;            /* sizeof(hermes_log_options_t): lets the struct grow */
+    uint64_t window_bytes;  /* power of two, 256 KiB to 1 GiB; 0: 4 MiB. A window that a writer left which
+                             * died is taken up as it is: the size counts from the next opening on */
+    uint64_t segment_bytes; /* a multiple of window_bytes, up to 1 TiB, the same as long as the log lives; 0:
+                               64 MiB */
     uint32_t sync_interval_ms; /* 0: 10 */
-    uint32_t flags;            /* HERMES_LOG_... */
+    uint32_t flags;            /* HERMES_LOG_...; others: HERMES_ENOTSUP */
 } hermes_log_options_t;
 
 #define HERMES_LOG_NO_CRC 1u /* writer: messages without checksum */

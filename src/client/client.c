@@ -140,16 +140,25 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
     return HERMES_OK;
 }
 
+int client_miss_fd(struct hermes_client *client)
+{
+    return client->channel.fds_lost
+               ? error_set(&client->error, HERMES_ELIMIT,
+                           "this process has no descriptors left for what the broker gives it (ulimit -n)")
+               : error_set(&client->error, HERMES_EPROTOCOL, "the broker's answer has too few descriptors");
+}
+
 int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access, struct map *map)
 {
     uint64_t size = 0;
-    int rc = fd < 0 ? HERMES_EPROTOCOL : map_file_size(fd, &size);
+    if (fd < 0)
+        return client_miss_fd(client);
+    int rc = map_file_size(fd, &size);
     if (rc == 0 && size < bytes)
         rc = HERMES_EMALFORMED;
     if (rc == 0)
         rc = map_fd(fd, bytes == 0 ? (size_t)size : bytes, access, MAP_PREFAULT, map);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
 }
 
@@ -171,7 +180,7 @@ int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum st
     memcpy(&found, client->channel.reply, sizeof found);
     *place = (struct store_place){channel_take_fd(&client->channel, 0), found.position, found.sequence,
                                   found.indexed != 0};
-    return place->fd < 0 ? HERMES_EPROTOCOL : HERMES_OK;
+    return place->fd < 0 ? client_miss_fd(client) : HERMES_OK;
 }
 
 int hermes_ping(hermes_client_t *client)

@@ -49,6 +49,10 @@ int client_ensure(struct hermes_client *client);
 /* A topic name into a wire field. HERMES_ENAME. */
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic);
 
+/* A descriptor that should have come with a reply is not there. HERMES_ELIMIT: this process has no room for
+ * it; HERMES_EPROTOCOL: the broker sent none. */
+int client_miss_fd(struct hermes_client *client);
+
 /* Maps descriptor number index of the last reply; checks that the file is as large as it must be. bytes 0:
  * all of it. */
 int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,

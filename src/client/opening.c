@@ -134,7 +134,9 @@ static int check_attached(struct hermes_publisher *p, const struct wire_publishe
     if (attached->readers.address != NULL &&
         (rc = readers_check(attached->readers.address, attached->readers.size)) < 0)
         return error_set(&client->error, rc, "the readers of topic '%s'", p->topic);
-    if (opened->kind == WIRE_RING && (attached->eventfd < 0 || opened->ring >= STATUS_RINGS))
+    if (opened->kind == WIRE_RING && attached->eventfd < 0)
+        return client_miss_fd(client);
+    if (opened->kind == WIRE_RING && opened->ring >= STATUS_RINGS)
         return error_set(&client->error, HERMES_EPROTOCOL, "the broker's ring");
     return rc;
 }
@@ -366,6 +368,8 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
     if (rc < 0)
         return error_set(&client->error, rc, "options of a publisher");
+    if (options.flags & ~(HERMES_PUBLISH_NO_CRC | HERMES_PUBLISH_NO_WAIT))
+        return error_set(&client->error, HERMES_ENOTSUP, "flags of a publisher");
     struct wire_publisher_open request = {.sequence = 0};
     rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)

@@ -78,6 +78,7 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
 {
     channel->fd = -1;
     channel->fd_count = 0;
+    channel->fds_lost = false;
     channel->received = 0;
     channel->connected = channel->correlation;
     struct sockaddr_un address;
@@ -177,6 +178,7 @@ static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_
         ssize_t got = recvmsg(channel->fd, &message, MSG_CMSG_CLOEXEC);
         if (got > 0) {
             take_fds(channel, &message);
+            channel->fds_lost |= (message.msg_flags & MSG_CTRUNC) != 0;
             channel->received += (size_t)got;
         } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             return lost(channel, text);

@@ -22,6 +22,7 @@ struct channel {
     uint8_t reply[WIRE_REPLY_MAX];
     hermes_header_t header; /* of the last reply */
     int fds[WIRE_FDS_MAX];  /* that came with it; the caller takes them by channel_take_fd() */
+    bool fds_lost;          /* a descriptor that came with a reply found no room in this process */
     unsigned fd_count;
     /* Is shown each reply that was not waited for; what it leaves of the descriptors is closed. It may send,
      * not receive. NULL: nobody. */

@@ -62,6 +62,8 @@ static int take_options(hermes_log_options_t *options, const hermes_log_options_
 {
     *options = (hermes_log_options_t){.size = sizeof *options};
     int rc = given == NULL ? HERMES_OK : abi_take(options, sizeof *options, given);
+    if (rc == 0 && (options->flags & ~HERMES_LOG_NO_CRC) != 0)
+        rc = HERMES_ENOTSUP;
     if (options->window_bytes == 0)
         options->window_bytes = WINDOW_DEFAULT_BYTES;
     if (options->segment_bytes == 0)
