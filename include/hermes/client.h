@@ -172,6 +172,10 @@ HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic,
  * of infos[0] is that of all. */
 HERMES_API int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos,
                                  size_t count);
+/* The same of the topics that are on the disk, but that the broker could not load when it started, and does
+ * not serve: it said why. Of each its name, and its id if that could be read (else 0); all else is 0. */
+HERMES_API int hermes_topic_list_unserved(hermes_client_t *client, const char *after,
+                                          hermes_topic_info_t *infos, size_t count);
 
 /* ---- the broker itself ---- */
 

@@ -7,7 +7,8 @@
 
 static const char documentation[] = "Check everything that is stored: every header, checksum and sequence.\v"
                                     "Without TOPIC, all topics. Damaged ranges are told by their positions "
-                                    "in the log; exit 1 where there is one. "
+                                    "in the log, topics that are not served by their names; exit 1 where "
+                                    "there is one. "
                                     "The topic may be in use.";
 
 static const struct argp_option options[] = {
@@ -73,7 +74,31 @@ static int verify_topic(hermes_client_t *client, const struct arguments *a, cons
     return rc;
 }
 
-static int verify_all(hermes_client_t *client, const struct arguments *a, bool *damaged)
+typedef int (*lister_t)(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count);
+typedef int (*visitor_t)(hermes_client_t *client, const struct arguments *a, const hermes_topic_info_t *info,
+                         bool *damaged);
+
+static int verify_stored(hermes_client_t *client, const struct arguments *a, const hermes_topic_info_t *info,
+                         bool *damaged)
+{
+    return info->durability == HERMES_DURABILITY_MEMORY ? 0 : verify_topic(client, a, info->name, damaged);
+}
+
+/* Nothing of it can be looked at, so nobody may take it for right. */
+static int tell_unserved(hermes_client_t *client, const struct arguments *a, const hermes_topic_info_t *info,
+                         bool *damaged)
+{
+    (void)client;
+    *damaged = true;
+    if (a->json)
+        printf("{\"topic\":\"%s\",\"served\":false,\"complete\":false}\n", info->name);
+    else
+        printf("%s: NOT SERVED, and not looked at: the broker said why when it started\n", info->name);
+    return 0;
+}
+
+static int for_each(hermes_client_t *client, const struct arguments *a, lister_t list, visitor_t visit,
+                    bool *damaged)
 {
     enum { PAGE = 64 };
     hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
@@ -81,14 +106,19 @@ static int verify_all(hermes_client_t *client, const struct arguments *a, bool *
         infos[0].size = sizeof *infos;
     char after[128] = "";
     int count = infos == NULL ? HERMES_ENOMEM : 0, rc = 0;
-    while (infos != NULL && rc == 0 && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {
+    while (infos != NULL && rc == 0 && (count = list(client, after, infos, PAGE)) > 0) {
         for (int i = 0; i < count && rc == 0; i++)
-            if (infos[i].durability != HERMES_DURABILITY_MEMORY)
-                rc = verify_topic(client, a, infos[i].name, damaged);
+            rc = visit(client, a, &infos[i], damaged);
         memcpy(after, infos[count - 1].name, sizeof after);
     }
     free(infos);
     return rc < 0 ? rc : count;
+}
+
+static int verify_all(hermes_client_t *client, const struct arguments *a, bool *damaged)
+{
+    int rc = for_each(client, a, hermes_topic_list, verify_stored, damaged);
+    return rc < 0 ? rc : for_each(client, a, hermes_topic_list_unserved, tell_unserved, damaged);
 }
 
 int cli_verify(int argc, char **argv)

@@ -62,6 +62,7 @@ static bool is_repeatable(enum wire_type type)
 {
     switch (type) {
     case WIRE_TOPIC_LIST:
+    case WIRE_UNSERVED_LIST:
     case WIRE_TOPIC_DESCRIBE:
     case WIRE_TOPIC_ALTER:
     case WIRE_PUBLISHER_OPEN:

@@ -116,12 +116,24 @@ int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_top
     return rc < 0 ? rc : read_info(client->channel.reply + sizeof(struct wire_topics), info);
 }
 
-int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
+static int list(hermes_client_t *client, enum wire_type type, const char *after, hermes_topic_info_t *infos,
+                size_t count)
 {
     struct wire_list request = {{0}};
     snprintf(request.after, sizeof request.after, "%s", after);
-    struct client_listing list = {WIRE_TOPIC_LIST, WIRE_TOPICS,   &request,
-                                  sizeof request,  request.after, sizeof(struct wire_topic_info),
+    struct client_listing list = {type,           WIRE_TOPICS,   &request,
+                                  sizeof request, request.after, sizeof(struct wire_topic_info),
                                   read_info};
     return client_list(client, &list, infos, count);
+}
+
+int hermes_topic_list(hermes_client_t *client, const char *after, hermes_topic_info_t *infos, size_t count)
+{
+    return list(client, WIRE_TOPIC_LIST, after, infos, count);
+}
+
+int hermes_topic_list_unserved(hermes_client_t *client, const char *after, hermes_topic_info_t *infos,
+                               size_t count)
+{
+    return list(client, WIRE_UNSERVED_LIST, after, infos, count);
 }

@@ -45,6 +45,7 @@ int wire_request_bytes(uint8_t type)
     case WIRE_GROUP_LIST:
         return sizeof(struct wire_group_list);
     case WIRE_TOPIC_LIST:
+    case WIRE_UNSERVED_LIST:
         return sizeof(struct wire_list);
     case WIRE_PUBLISHER_OPEN:
         return sizeof(struct wire_publisher_open);

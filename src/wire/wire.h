@@ -57,6 +57,7 @@ enum wire_type {
     WIRE_BROKER_DESCRIBE = 43,  /* nothing -> WIRE_BROKER */
     WIRE_BROKER = 44,           /* wire_broker */
     WIRE_FORGET = 45,           /* wire_forget -> WIRE_OK */
+    WIRE_UNSERVED_LIST = 46,    /* wire_list -> WIRE_TOPICS: name and id, the rest 0 */
 };
 
 struct wire_hello {

@@ -1,4 +1,5 @@
 """Topics that are on the disk and cannot be served: they keep what they have, and who asks is told."""
+import json
 import os
 import shutil
 
@@ -120,6 +121,29 @@ class Definitions(Unserved):
         b.start()
         self.assertEqual(self.lines("t"), b"1\n2\n")
         self.assertEqual(b.info("t")["last_sequence"], 2)
+
+
+class Verified(Unserved):
+    def test_verifying_all_names_what_is_not_served(self):
+        b = self.broker
+        names = sorted(f"t{i}" for i in range(130))  # more than fit a reply
+        self.make("good")
+        for name in names:
+            b.run("topic", "create", name, *SMALL)
+        self.assertEqual(b.run("verify").returncode, 0)
+        self.assertEqual(b.stop(), (0, []))
+        for name in names:
+            self.alter(name, "window = 262144", "window = 77")
+        b.start()
+        result = b.run("verify", check=False)
+        self.assertEqual(result.returncode, 1)
+        lines = result.stdout.decode().splitlines()
+        self.assertIn("good: 2 messages right", lines[0])
+        self.assertEqual([line.split(": NOT SERVED")[0] for line in lines[1:]], names)
+        rows = [json.loads(row) for row in b.run("verify", "--json", check=False).stdout.splitlines()]
+        self.assertEqual([row["topic"] for row in rows if not row["complete"]], names)
+        self.assertEqual(b.run("verify", "good").returncode, 0)
+        self.fails("verify", "t0", why=b"not served")
 
 
 main()

@@ -92,6 +92,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return topic_requests_delete(session, payload, text);
     case WIRE_TOPIC_LIST:
         return topic_requests_list(session, payload);
+    case WIRE_UNSERVED_LIST:
+        return topic_requests_list_unserved(session, payload);
     case WIRE_TOPIC_DESCRIBE:
         return topic_requests_describe(session, payload, text);
     case WIRE_PUBLISHER_OPEN:

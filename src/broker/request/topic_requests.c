@@ -12,24 +12,42 @@ enum { TOPICS_A_REPLY = 124 };
 _Static_assert(sizeof(struct wire_topics) + TOPICS_A_REPLY * sizeof(struct wire_topic_info) <= WIRE_REPLY_MAX,
                "a full list fits a reply");
 
-int topic_requests_list(struct session *session, const struct wire_list *request)
+/* What can be said of a topic that could not be loaded. */
+static void describe_unserved(struct topic *topic, struct wire_topic_info *info)
+{
+    *info = (struct wire_topic_info){.topic_id = topic->id};
+    snprintf(info->topic, sizeof info->topic, "%s", topic->name);
+}
+
+static int list(struct session *session, const struct wire_list *request, struct topic *first,
+                void (*describe)(struct topic *topic, struct wire_topic_info *info))
 {
     struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
     char after[WIRE_TOPIC_BYTES];
     snprintf(after, sizeof after, "%.*s", WIRE_TOPIC_BYTES - 1, request->after);
     *topics = (struct wire_topics){0};
-    for (struct topic *topic = session->broker->topics; topic != NULL; topic = topic->next) {
+    for (struct topic *topic = first; topic != NULL; topic = topic->next) {
         if (strcmp(topic->name, after) <= 0 || topic->opening || topic->deleting)
             continue;
         if (topics->head.count == TOPICS_A_REPLY) {
             topics->head.more = 1;
             break;
         }
-        topic_describe(topic, &topics->topics[topics->head.count++]);
+        describe(topic, &topics->topics[topics->head.count++]);
     }
     answer(session, WIRE_TOPICS, topics,
            (uint32_t)(sizeof *topics + topics->head.count * sizeof(struct wire_topic_info)));
     return HERMES_OK;
+}
+
+int topic_requests_list(struct session *session, const struct wire_list *request)
+{
+    return list(session, request, session->broker->topics, topic_describe);
+}
+
+int topic_requests_list_unserved(struct session *session, const struct wire_list *request)
+{
+    return list(session, request, session->broker->unserved, describe_unserved);
 }
 
 int topic_requests_describe(struct session *session, const struct wire_topic *request,

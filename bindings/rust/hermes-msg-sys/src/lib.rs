@@ -337,6 +337,12 @@ extern "C" {
         infos: *mut hermes_topic_info_t,
         count: usize,
     ) -> c_int;
+    pub fn hermes_topic_list_unserved(
+        client: *mut hermes_client_t,
+        after: *const c_char,
+        infos: *mut hermes_topic_info_t,
+        count: usize,
+    ) -> c_int;
 
     pub fn hermes_publisher_open(
         client: *mut hermes_client_t,
