@@ -46,7 +46,7 @@ enum hermes_error {
     HERMES_EDISCONNECTED = -19, /* the broker went away */
     HERMES_EPROTOCOL = -20,     /* the peer broke the control protocol */
     HERMES_ELIMIT = -21,        /* a documented limit is reached */
-    HERMES_ENOTSUP = -22,       /* this kernel or machine cannot do it */
+    HERMES_ENOTSUP = -22,       /* this kernel or machine cannot do it, or this library does not know it */
     HERMES_ECLOSED = -23,       /* the topic was deleted, or the log was closed */
     HERMES_EINTERRUPTED = -24,  /* a signal handler asked to stop waiting */
     HERMES_EEXPIRED = -25, /* the message is not this member's any more: it comes again, or is given up */
