@@ -28,7 +28,7 @@ static int open_window(void *context, uint32_t epoch, int *fd)
     struct wire_window request = {.topic_id = s->topic_id, .epoch = epoch};
     int rc = client_request(s->client, WIRE_WINDOW_OPEN, &request, sizeof request, WIRE_OK, 0);
     *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
-    return rc == 0 && *fd < 0 ? HERMES_EPROTOCOL : away(rc);
+    return rc == 0 && *fd < 0 ? client_miss_fd(s->client) : away(rc);
 }
 
 static int open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
