@@ -392,29 +392,3 @@ def at_most_once_is_at_most_once_over_everything(world):
         end(world)
         world.start()
         members[0] = joined(world, "none")
-
-
-# ---- who sleeps ----
-
-def switches(member):
-    """How often it has gone to sleep by itself."""
-    with open(f"/proc/{member.process.pid}/status") as file:
-        lines = dict(line.split(":", 1) for line in file)
-    return int(lines["voluntary_ctxt_switches"])
-
-
-@scenario()
-def one_of_those_who_sleep_wakes_for_a_message(world):
-    make(world)
-    members = [joined(world) for _ in range(8)]
-    publisher = opened(world, 1)
-    for member in members:
-        member.ask("work 1000 600000")
-    flow(300)
-    before = sum(switches(member) for member in members)
-    for _ in range(100):
-        publisher.do("publish 1 100")
-        flow(5)
-    woken = sum(switches(member) for member in members) - before
-    idle = len(members) * 30  # each looks about so often in that time by itself
-    must(woken < 100 * 4 + idle, "woken", f"100 messages woke {len(members)} members {woken} times")
