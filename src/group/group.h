@@ -94,7 +94,7 @@ struct group_page {
 
     _Alignas(64) _Atomic uint32_t notice;
     _Atomic uint64_t given_up;
-    _Atomic uint64_t sentinel; /* who of the sleepers sleeps on the window's bell */
+    uint64_t reserved3;
 
     _Alignas(64) _Atomic uint64_t cursor;
     _Atomic uint64_t cursor_sequence; /* about: of the last message below it. For people */
