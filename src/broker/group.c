@@ -177,10 +177,10 @@ void group_describe(const struct group *group, struct wire_group_info *info)
     };
     snprintf(info->group, sizeof info->group, "%s", group->name);
     snprintf(info->dead_letter, sizeof info->dead_letter, "%s", kept->settings.dead_letter);
-    info->done_position = info->position = atomic_load(&page->floor);
+    info->done_position = info->position = group_sane(atomic_load(&page->floor));
     if (kept->mask != 0) {
         info->done_position = group_advance(page, kept->mask);
-        info->position = atomic_load(&page->cursor);
+        info->position = group_sane(atomic_load(&page->cursor));
         if (info->position < info->done_position)
             info->position = info->done_position;
         group_visit(page, kept->mask, count, &info->in_flight);

@@ -92,8 +92,8 @@ static uint64_t flight_end(uint64_t floor, uint64_t cursor, uint64_t mask)
  */
 static bool try_advance(struct group_page *page, uint64_t mask, uint64_t *now)
 {
-    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
-    uint64_t cursor = atomic_load_explicit(&page->cursor, memory_order_acquire);
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
+    uint64_t cursor = group_sane(atomic_load_explicit(&page->cursor, memory_order_acquire));
     uint64_t end = flight_end(floor, cursor, mask), to = floor;
     for (; to < end; to += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, to), memory_order_acquire);
@@ -133,9 +133,9 @@ enum group_claim group_make_room(struct group_member *member, uint64_t position)
 
 void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, void *context)
 {
-    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
     /* Acquire pairs with the release in group_passed(): the claims below it are visible. */
-    uint64_t cursor = atomic_load_explicit(&page->cursor, memory_order_acquire);
+    uint64_t cursor = group_sane(atomic_load_explicit(&page->cursor, memory_order_acquire));
     uint64_t end = flight_end(floor, cursor, mask);
     for (uint64_t at = floor; at < end; at += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
@@ -175,9 +175,9 @@ bool group_again(struct group_member *member, uint64_t *position, uint16_t *clai
             member->scanning_for = notice;
             member->scan = 0;
         }
-        uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
+        uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
         /* After the notice, and raised before it: relaxed is enough. Not the cursor, which may be older. */
-        uint64_t given_up = atomic_load_explicit(&page->given_up, memory_order_relaxed);
+        uint64_t given_up = group_sane(atomic_load_explicit(&page->given_up, memory_order_relaxed));
         uint64_t end = flight_end(floor, given_up, member->mask);
         for (uint64_t at = member->scan > floor ? member->scan : floor; at < end; at += 64)
             if (claim_again(member, at, claim)) {
@@ -337,7 +337,7 @@ unsigned group_deliveries(const struct group_member *member, uint64_t position)
 
 void group_leave(struct group_page *page, uint64_t mask, unsigned line)
 {
-    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire);
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
     /* Not to the cursor: who dies between a claim and group_passed() leaves one behind it. */
     for (uint64_t at = floor; at < floor + ((mask + 1) << 6); at += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
@@ -350,7 +350,7 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line)
 /* How many of the messages between two positions somebody had. */
 static uint64_t count_words(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to)
 {
-    uint64_t floor = atomic_load_explicit(&page->floor, memory_order_acquire), count = 0;
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire)), count = 0;
     uint64_t end = floor + ((mask + 1) << 6);
     for (uint64_t at = from > floor ? from : floor; at < to && at < end; at += 64)
         count += group_is_of(atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire), at);

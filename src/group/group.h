@@ -97,7 +97,7 @@ struct group_page {
     uint64_t reserved3;
 
     _Alignas(64) _Atomic uint64_t cursor;
-    _Atomic uint64_t cursor_sequence; /* about: of the last message below it. For people */
+    _Atomic uint64_t cursor_sequence; /* of the last message below it; for a moment, of one before */
 
     _Alignas(64) _Atomic uint64_t floor;
 
@@ -186,6 +186,14 @@ static inline bool group_is_free_for(uint64_t word, uint64_t position)
 {
     uint64_t ahead = ((position >> 18) - (word >> GROUP_PLACE_AT)) & GROUP_PLACE_MASK;
     return word == 0 || (ahead != 0 && ahead <= GROUP_PLACE_MASK / 2);
+}
+
+/* A position that a page says, which a stranger may have written: a frame's, and a span may be added to it.
+ */
+static inline uint64_t group_sane(uint64_t position)
+{
+    const uint64_t most = (uint64_t)1 << 62;
+    return (position < most ? position : most) & ~(uint64_t)63;
 }
 
 /* ---- a member's side; one thread at a time ---- */

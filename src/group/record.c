@@ -103,10 +103,9 @@ int group_record_take(struct group_record *record, struct group_page *page, uint
     /* These first: a gap that is counted meanwhile is rather counted again than not at all. */
     record->lost_through = atomic_load(&page->lost_through);
     record->cursor_sequence = atomic_load(&page->cursor_sequence);
-    record->floor = record->slots == 0 ? atomic_load(&page->floor) : group_advance(page, mask);
-    record->floor &= ~(uint64_t)63;
+    record->floor = record->slots == 0 ? group_sane(atomic_load(&page->floor)) : group_advance(page, mask);
     /* Before the words: what is claimed behind it has one, or comes again. */
-    record->cursor = record->slots == 0 ? record->floor : atomic_load(&page->cursor) & ~(uint64_t)63;
+    record->cursor = record->slots == 0 ? record->floor : group_sane(atomic_load(&page->cursor));
     if (record->cursor < record->floor)
         record->cursor = record->floor;
     if (record->slots != 0)
@@ -121,7 +120,7 @@ int group_record_take(struct group_record *record, struct group_page *page, uint
 
 bool group_page_fits(struct group_page *page, uint64_t mask, uint64_t end)
 {
-    uint64_t floor = atomic_load(&page->floor) & ~(uint64_t)63;
+    uint64_t floor = group_sane(atomic_load(&page->floor));
     if (floor > end || (mask != 0 && atomic_load(&page->cursor) > end))
         return false;
     for (uint64_t at = end; mask != 0 && at - floor < (mask + 1) << 6; at += 64)
