@@ -571,13 +571,14 @@ enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, H
 
 /*
  * Takes effect at once, whoever is a member, and is on disk when this returns. HERMES_GROUP_POSITION sets the
- * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). Only the group's owner
- * may, root, and the broker's user: HERMES_EACCESS.
+ * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). What is dead before it
+ * is put into the dead-letter topic first; HERMES_EBUSY: that takes longer than a second, or cannot be, and
+ * nothing was altered. Only the group's owner may, root, and the broker's user: HERMES_EACCESS.
  */
 HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
                                   uint32_t fields, const hermes_group_options_t *options);
 
-/* HERMES_EBUSY: it has members. */
+/* HERMES_EBUSY: it has members, or dead letters that cannot be put into their topic. */
 HERMES_API int hermes_group_delete(hermes_client_t *client, const char *topic, const char *group);
 HERMES_API int hermes_group_describe(hermes_client_t *client, const char *topic, const char *group,
                                      hermes_group_info_t *info);

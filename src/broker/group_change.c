@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/note.h"
 #include "broker/group_page.h"
 #include "broker/group_place.h"
 
@@ -167,15 +168,39 @@ static void hand_on(struct group_page *page, const struct group_page *before)
     atomic_store(&page->lost, atomic_load(&before->lost));
 }
 
+/* A page with messages below that position whose letters are not where they belong is not given up. */
+static int finish_letters(struct group *group, uint64_t below, struct error_text *text)
+{
+    struct kept *kept = &group->kept;
+    uint64_t wait = letters_finish(&kept->letters, kept->page, kept->mask, below);
+    return wait == 0 ? HERMES_OK
+                     : error_set(text, HERMES_EBUSY,
+                                 "group '%s' has %" PRIu64 " dead letters that are not in topic '%s' yet",
+                                 group->name, wait, kept->settings.dead_letter);
+}
+
+/* Of members that were quick enough to give something up while the group got another page. */
+static void finish_late_letters(struct group *group, struct group_page *before, uint64_t below)
+{
+    struct kept *kept = &group->kept;
+    uint64_t wait = letters_finish(&kept->letters, before, kept->mask, below);
+    if (wait > 0)
+        note("group '%s' was set to another position: %" PRIu64 " dead letters are lost", group->name, wait);
+    letters_withdraw(&kept->letters);
+}
+
 /*
  * Another position means another page: what members hold of the old one counts no more. Counters go on. The
- * old page ends when the record of the new one is on disk: should that fail, nobody notices anything.
+ * old page ends when the record of the new one is on disk: should that fail, nobody notices anything. What is
+ * dead behind the new position comes again; what is before it is put away first.
  */
 static int reset(struct broker *broker, struct topic *topic, struct group *group,
                  const struct wire_group *request, struct error_text *text)
 {
     struct group_place place;
     int rc = place_find(topic, request->from, request->position, &place, text);
+    if (rc == 0)
+        rc = finish_letters(group, place.position, text);
     if (rc < 0)
         return rc;
     struct group fresh = {.kept.settings = group->kept.settings};
@@ -193,6 +218,7 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         pages_swap(group, &fresh); /* all is as it was */
     } else {
         page_end(fresh.map.address, GROUP_MOVED);
+        finish_late_letters(group, fresh.map.address, place.position);
         hand_on(group->kept.page, fresh.map.address); /* what was counted until then */
         kept_forget_claims(&group->kept);
     }
@@ -254,6 +280,8 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
+    if ((rc = finish_letters(group, UINT64_MAX, text)) < 0)
+        return rc;
     if (unlink(group->kept.path) != 0 && errno != ENOENT)
         return error_set_errno(text, "delete", group->kept.path);
     struct error_text

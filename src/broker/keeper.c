@@ -235,15 +235,27 @@ uint64_t kept_look(struct kept *group, uint64_t now)
     return letters_due < due ? letters_due : due;
 }
 
+static struct kept *kept_of(struct task *task)
+{
+    return (struct kept *)(void *)((char *)task - offsetof(struct kept, task));
+}
+
 static uint64_t look(struct task *task, uint64_t now)
 {
-    return kept_look((struct kept *)(void *)((char *)task - offsetof(struct kept, task)), now);
+    return kept_look(kept_of(task), now);
+}
+
+static void left(struct task *task)
+{
+    letters_quieten(&kept_of(task)->letters, true);
 }
 
 int keeper_add(struct workers *workers, struct kept *group)
 {
     group->task.run = look;
+    group->task.left = left;
     group->workers = workers;
+    letters_quieten(&group->letters, false);
     workers_add(workers, &group->task);
     return HERMES_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +17,9 @@
 static const uint64_t no_room_ns = 10000000, in_the_way_ns = 1000000000;
 /* Whether letters are durable is asked after so long, and then after twice as long each time. */
 static const uint64_t ask_ns = 2000000, longest_ask_ns = 1000000000;
+/* Who waits for letters to be put away does so for so long, and looks this often. */
+static const uint64_t finish_ns = 1000000000;
+static const struct timespec between_looks = {.tv_nsec = 1000000};
 /* What is in the way is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
 
@@ -65,7 +69,8 @@ void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
         post->first = letters->next;
         deliver(context, letters);
         letters->stage = LETTERS_ANSWERED;
-        workers_ring(letters->workers, letters->task); /* under the lock: its group may go afterwards */
+        if (!letters->quiet) /* under the lock: its group may go afterwards */
+            workers_ring(letters->workers, letters->task);
     }
     bool more = post->first != NULL;
     pthread_mutex_unlock(&post->lock);
@@ -86,6 +91,15 @@ static enum letters_stage stage_of(struct letters *letters)
     enum letters_stage stage = letters->stage;
     pthread_mutex_unlock(&letters->post->lock);
     return stage;
+}
+
+void letters_quieten(struct letters *letters, bool quiet)
+{
+    if (letters->post == NULL)
+        return;
+    pthread_mutex_lock(&letters->post->lock);
+    letters->quiet = quiet;
+    pthread_mutex_unlock(&letters->post->lock);
 }
 
 static void forget(struct letters *letters)
@@ -290,4 +304,42 @@ uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t
     postpone(letters, rc, now);
     letters->due_ns = now + in_the_way_ns; /* it is not the room */
     return letters->due_ns;
+}
+
+/* ---- before the page goes ---- */
+
+struct waiting {
+    struct letters *letters;
+    uint64_t below, count;
+};
+
+static void see_waiting(void *context, uint64_t position, uint64_t word)
+{
+    struct waiting *waiting = context;
+    if (group_state_of(word) != GROUP_DEAD || position >= waiting->below)
+        return;
+    waiting->count++;
+    letters_see(waiting->letters, position, word);
+}
+
+uint64_t letters_finish(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t below)
+{
+    uint64_t until = clock_monotonic_ns() + finish_ns;
+    if (mask == 0 || letters->post == NULL || letters->settings->dead_letter[0] == 0)
+        return 0;
+    (void)letters_settle(letters, page, mask, until - finish_ns);
+    if (stage_of(letters) == LETTERS_HERE)
+        letters->due_ns = 0; /* what was in the way may not be any more */
+    for (;;) {
+        struct waiting waiting = {.letters = letters, .below = below};
+        uint64_t now = clock_monotonic_ns();
+        (void)letters_settle(letters, page, mask, now);
+        group_visit(page, mask, see_waiting, &waiting);
+        if (waiting.count == 0)
+            return 0;
+        uint64_t due = letters_send(letters, page, mask, now);
+        if (now >= until || (due != UINT64_MAX && due > until))
+            return waiting.count;
+        nanosleep(&between_looks, NULL); /* the loop answers; the task, which it would ring, is out */
+    }
 }

@@ -53,6 +53,7 @@ struct letters {
     int result;               /* why not all */
     uint64_t to, end;
     bool durable;
+    bool quiet; /* the task is out, and not rung */
     struct letters *next;
 
     uint64_t due_ns; /* not before: something was in the way */
@@ -76,6 +77,16 @@ void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
 bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
 void letters_see(struct letters *letters, uint64_t position, uint64_t word);
 uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
+
+/* While its task is out nobody rings it: it may be freed by then. */
+void letters_quieten(struct letters *letters, bool quiet);
+
+/*
+ * Of a group whose task is out, before its page goes: puts away the messages below that position that are
+ * DEAD. Returns how many are not; then something is in the way. Not on the loop, which has to deliver them:
+ * blocks for a second at most.
+ */
+uint64_t letters_finish(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t below);
 
 /* Of a group whose task is out: what was posted is not delivered any more. */
 void letters_withdraw(struct letters *letters);

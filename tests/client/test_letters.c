@@ -384,6 +384,56 @@ static void test_a_group_is_reset_with_letters_waiting(void **state)
     assert_int_equal(last, MANY);
 }
 
+/* Who moves a group on, or deletes it, has given nothing up that nobody could deal with. */
+static void test_no_letter_is_lost_by_a_reset_or_a_deletion(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 200 };
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, "letters");
+    publish(f, "t", 1, 2 * MANY);
+    hermes_subscriber_t *a = join(f->client), *letters = subscribe_letters(f->client, 0);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_END};
+    for (uint64_t i = 1; i <= MANY; i++)
+        kill_next(a, i);
+    hermes_message_t last = expect(a, MANY + 1);
+    options.from = HERMES_FROM_POSITION;
+    options.position = last.position;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    for (uint64_t i = MANY + 1; i <= 2 * MANY; i++)
+        kill_next(a, i);
+    hermes_subscriber_close(a);
+    assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+    for (uint64_t i = 1; i <= 2 * MANY; i++)
+        expect_letter(letters, i);
+}
+
+/* While they cannot be put away, that is refused; back is where they come again. */
+static void test_letters_that_wait_hold_their_group(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, "letters");
+    assert_int_equal(hermes_topic_delete(f->client, "letters"), 0);
+    publish(f, "t", 1, 3);
+    hermes_subscriber_t *a = join(f->client);
+    kill_next(a, 1);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_END};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options),
+                     HERMES_EBUSY);
+    assert_non_null(strstr(hermes_last_error(f->client), "letters"));
+    assert_int_equal(describe(f, "risk").in_flight, 1);
+    options.from = HERMES_FROM_FIRST;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), 0);
+    kill_next(a, 1);
+    hermes_subscriber_close(a);
+    assert_int_equal(hermes_group_delete(f->client, "t", "risk"), HERMES_EBUSY);
+    make_topic(f, "letters", true);
+    assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+    hermes_subscriber_t *letters = subscribe_letters(f->client, 0);
+    expect_letter(letters, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +449,8 @@ int main(void)
         TEST(test_letters_among_what_others_publish),
         TEST(test_a_group_is_deleted_with_letters_waiting),
         TEST(test_a_group_is_reset_with_letters_waiting),
+        TEST(test_no_letter_is_lost_by_a_reset_or_a_deletion),
+        TEST(test_letters_that_wait_hold_their_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
