@@ -154,6 +154,11 @@ static bool claim_again(struct group_member *member, uint64_t at, uint16_t *clai
     if (!group_is_of(word, at) || group_state_of(word) != GROUP_AVAILABLE)
         return false;
     unsigned deliveries = group_deliveries_of(word);
+    unsigned most = atomic_load_explicit(&member->page->max_deliveries, memory_order_relaxed);
+    if (most != 0 && deliveries >= most) { /* there was another limit when it was given up */
+        (void)group_give_up(member->page, member->mask, at, word);
+        return false;
+    }
     deliveries += deliveries < GROUP_DELIVERIES_MAX;
     uint64_t mine = group_word(at, deliveries, member->line, group_generation_of(member->claims),
                                group_state_of(member->claims));

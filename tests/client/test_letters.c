@@ -434,6 +434,37 @@ static void test_letters_that_wait_hold_their_group(void **state)
     expect_letter(letters, 1);
 }
 
+/* Of what waits to be delivered again, too. */
+static void test_a_lower_limit_holds_for_what_was_given_back_before(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 5, "letters");
+    hermes_group_options_t plain = {.size = sizeof plain, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_create(f->client, "t", "plain", &plain), 0);
+    publish(f, "t", 1, 2);
+    hermes_subscriber_t *letters = subscribe_letters(f->client, 0);
+    hermes_group_options_t lower = {.size = sizeof lower, .max_deliveries = 2};
+    const char *groups[] = {"risk", "plain"};
+    for (int i = 0; i < 2; i++) {
+        hermes_subscriber_t *a = join_as(f->client, groups[i], HERMES_ACK_MANUAL);
+        for (int given = 1; given <= 3; given++) {
+            hermes_message_t message = expect(a, 1);
+            assert_int_equal(hermes_nack(a, &message), 0);
+        }
+        assert_int_equal(hermes_group_alter(f->client, "t", groups[i], HERMES_GROUP_DELIVERIES, &lower), 0);
+        hermes_message_t message = expect(a, 2);
+        assert_int_equal(hermes_ack(a, &message), 0);
+        expect_nothing(a);
+        assert_int_equal(describe(f, groups[i]).dead, 1);
+        assert_int_equal(describe(f, groups[i]).redelivered, 2);
+    }
+    hermes_message_t letter = expect_letter(letters, 1);
+    assert_int_equal(hermes_letter_of(&letter)->deliveries, 3);
+    await_nothing_in_flight(f);
+    assert_int_equal(describe(f, "plain").in_flight, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +482,7 @@ int main(void)
         TEST(test_a_group_is_reset_with_letters_waiting),
         TEST(test_no_letter_is_lost_by_a_reset_or_a_deletion),
         TEST(test_letters_that_wait_hold_their_group),
+        TEST(test_a_lower_limit_holds_for_what_was_given_back_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
