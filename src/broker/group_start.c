@@ -149,6 +149,20 @@ void group_stop_all(struct topic *topic)
     }
 }
 
+void group_end_tasks(struct topic *topic)
+{
+    for (struct group *group = topic->groups; group != NULL; group = group->next)
+        workers_remove(&topic->broker->workers, &group->kept.task);
+}
+
+/* Letters that were put into a topic whose log is closed are in it for good. */
+static void settle_letters(struct broker *broker, struct kept *kept)
+{
+    const struct topic *to = topic_by_id(broker, kept->letters.to);
+    if (kept->letters.delivered > 0 && (to == NULL || to->close_result == HERMES_OK))
+        letters_settle_last(&kept->letters, kept->page, kept->mask);
+}
+
 /* The record says less than the page: that stays for the next broker, as after a crash of ours. */
 static void keep_page(struct topic *topic, struct group *group)
 {
@@ -168,7 +182,7 @@ int group_close_all(struct topic *topic)
     while (topic->groups != NULL) {
         struct group *group = group_take_first(topic);
         struct error_text text;
-        workers_remove(&topic->broker->workers, &group->kept.task);
+        settle_letters(topic->broker, &group->kept);
         int rc = kept_save(&group->kept, &text);
         if (rc < 0) {
             note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);

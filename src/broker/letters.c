@@ -113,11 +113,9 @@ static void forget(struct letters *letters)
     letters->stage = LETTERS_HERE;
 }
 
-void letters_withdraw(struct letters *letters)
+static void take_back(struct letters *letters)
 {
     struct post *post = letters->post;
-    if (post == NULL)
-        return;
     pthread_mutex_lock(&post->lock);
     struct letters *before = NULL, *at = post->first;
     for (; at != NULL && at != letters; at = at->next)
@@ -129,6 +127,13 @@ void letters_withdraw(struct letters *letters)
     if (at != NULL && post->last == at)
         post->last = before;
     pthread_mutex_unlock(&post->lock);
+}
+
+void letters_withdraw(struct letters *letters)
+{
+    if (letters->post == NULL)
+        return;
+    take_back(letters);
     forget(letters);
 }
 
@@ -158,9 +163,17 @@ static void await_durability(struct letters *letters, enum letters_stage stage, 
     }
 }
 
-bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+/* true: some. */
+static bool put_away(struct letters *letters, struct group_page *page, uint64_t mask)
 {
     bool changed = false;
+    for (unsigned i = 0; i < letters->delivered && i < letters->count; i++)
+        changed |= group_put_away(page, mask, letters->letter[i].position, letters->letter[i].word);
+    return changed;
+}
+
+bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+{
     enum letters_stage stage = letters->post == NULL ? LETTERS_HERE : stage_of(letters);
     if (stage == LETTERS_HERE || stage == LETTERS_POSTED)
         return false;
@@ -168,13 +181,19 @@ bool letters_settle(struct letters *letters, struct group_page *page, uint64_t m
         await_durability(letters, stage, now);
         return false;
     }
-    for (unsigned i = 0; i < letters->delivered && i < letters->count; i++)
-        changed |= group_put_away(page, mask, letters->letter[i].position, letters->letter[i].word);
+    bool changed = put_away(letters, page, mask);
     letters->due_ns = 0;
     if (letters->result < 0)
         postpone(letters, letters->result, now);
     forget(letters);
     return changed;
+}
+
+void letters_settle_last(struct letters *letters, struct group_page *page, uint64_t mask)
+{
+    take_back(letters);
+    (void)put_away(letters, page, mask);
+    forget(letters);
 }
 
 /* ---- sending ---- */

@@ -88,6 +88,9 @@ void letters_quieten(struct letters *letters, bool quiet);
  */
 uint64_t letters_finish(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t below);
 
+/* The same at the broker's end: what was delivered is as safe as it ever will be. The task is out. */
+void letters_settle_last(struct letters *letters, struct group_page *page, uint64_t mask);
+
 /* Of a group whose task is out: what was posted is not delivered any more. */
 void letters_withdraw(struct letters *letters);
 

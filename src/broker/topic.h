@@ -58,6 +58,7 @@ struct topic {
     struct job change_job;      /* makes or deletes the topic */
     struct link *awaits_change; /* jobs that are submitted when that is through */
     int change_result;
+    int close_result; /* of its log, when the broker stops */
     struct error_text change_text;
 
     struct map readers_map; /* push_back */

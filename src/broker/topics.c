@@ -402,32 +402,37 @@ int topics_load(struct broker *broker, struct error_text *text)
 /* ---- the end ---- */
 
 /* What is in its rings goes in first: their producers were told that it would. */
-static int close_one(struct topic *topic)
+static void close_log(struct topic *topic)
 {
     topic_end_tasks(topic);
+    group_end_tasks(topic);
     if (sequencer_end(topic))
         note("topic '%s' has no room for all that publishers had handed over: who has stopped since has lost "
              "it",
              topic->name);
-    int groups = group_close_all(topic);
-    int rc = log_close(&topic->log, STATE_CLOSED);
+    int rc = topic->close_result = log_close(&topic->log, STATE_CLOSED);
     topic_close_readers(topic, rc < 0);
     if (rc < 0)
         note("topic '%s': %s; %s", topic->name, hermes_strerror(rc),
              rc == HERMES_EMALFORMED && topic->log.cut
                  ? "what was behind its end is lost"
                  : "its window stays in shared memory for the next start");
-    return rc < 0 ? rc : groups;
 }
 
+/* Groups come after all logs: a dead letter that is safe in one is none any more in the group's record. */
 int topics_close(struct broker *broker, struct error_text *text)
 {
     int first = HERMES_OK;
-    while (broker->topics != NULL) {
-        struct topic *topic = broker->topics;
-        int rc = close_one(topic);
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        close_log(topic);
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next) {
+        int groups = group_close_all(topic);
+        int rc = topic->close_result < 0 ? topic->close_result : groups;
         if (rc < 0 && first == 0)
             first = error_set(text, rc, "topic '%s'", topic->name);
+    }
+    while (broker->topics != NULL) {
+        struct topic *topic = broker->topics;
         poller_cancel(broker->poller, &topic->grace_op);
         poller_cancel(broker->poller, &topic->renew_op);
         topic_unlink(topic); /* it goes when these have ended */

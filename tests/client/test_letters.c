@@ -465,6 +465,28 @@ static void test_a_lower_limit_holds_for_what_was_given_back_before(void **state
     assert_int_equal(describe(f, "plain").in_flight, 0);
 }
 
+/* However little time they had to become durable: what the topic has by then is put away. */
+static void test_an_orderly_stop_repeats_no_letter(void **state)
+{
+    struct fixture *f = *state;
+    enum { ROUNDS = 12, A_ROUND = 20 };
+    make_topic(f, "t", false);
+    make_group(f, 0, 1, "letters");
+    publish(f, "t", 1, ROUNDS * A_ROUND);
+    hermes_subscriber_t *a = join(f->client), *letters = subscribe_letters(f->client, 0);
+    for (uint64_t round = 0, next = 1; round < ROUNDS; round++) {
+        for (uint64_t i = 1; i <= A_ROUND; i++)
+            kill_next(a, round * A_ROUND + i);
+        expect_letter(letters, next++);
+        restart(f, SIGTERM);
+        while (next <= (round + 1) * A_ROUND)
+            expect_letter(letters, next++);
+    }
+    await_nothing_in_flight(f);
+    hermes_message_t none;
+    assert_int_equal(hermes_wait(letters, &none, blink_ns), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +505,7 @@ int main(void)
         TEST(test_no_letter_is_lost_by_a_reset_or_a_deletion),
         TEST(test_letters_that_wait_hold_their_group),
         TEST(test_a_lower_limit_holds_for_what_was_given_back_before),
+        TEST(test_an_orderly_stop_repeats_no_letter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
