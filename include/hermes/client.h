@@ -578,7 +578,8 @@ enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, H
 HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
                                   uint32_t fields, const hermes_group_options_t *options);
 
-/* HERMES_EBUSY: it has members, or dead letters that cannot be put into their topic. */
+/* HERMES_EBUSY: it has members, those that the broker awaits after a crash among them, or dead letters that
+ * cannot be put into their topic. */
 HERMES_API int hermes_group_delete(hermes_client_t *client, const char *topic, const char *group);
 HERMES_API int hermes_group_describe(hermes_client_t *client, const char *topic, const char *group,
                                      hermes_group_info_t *info);

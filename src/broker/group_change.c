@@ -140,12 +140,25 @@ int group_create(struct session *session, struct topic *topic, const struct wire
     return make_group(session, topic, &request, &group, text);
 }
 
+/* To who was a member of it. One that is not served now is still there. */
+static int tell_gone(const struct broker *broker, const struct topic *topic, const char *name,
+                     struct error_text *text)
+{
+    char path[PATH_BYTES];
+    group_path(broker, topic, name, path);
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return error_set(text, HERMES_EIO, "group '%s' of topic '%s' is not served", name, topic->name);
+    return error_set(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", name, topic->name);
+}
+
 int group_create_for(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
                      struct error_text *text)
 {
     struct group *group = group_in(topic, request->group);
     if (group != NULL) /* somebody was faster */
         return HERMES_OK;
+    if (request->resume_page != 0 && group_check_name(request->group, text) == 0)
+        return tell_gone(session->broker, topic, request->group, text);
     struct wire_group wanted = {.durable = request->durable,
                                 .from = request->from,
                                 .lease_ns = lease_default_ns,
@@ -280,6 +293,11 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
+    unsigned awaited = kept_awaited(&group->kept);
+    if (awaited > 0)
+        return error_set(text, HERMES_EBUSY,
+                         "group '%s' has %u members of before the broker's start, who may come back",
+                         group->name, awaited);
     if ((rc = finish_letters(group, UINT64_MAX, text)) < 0)
         return rc;
     if (unlink(group->kept.path) != 0 && errno != ENOENT)

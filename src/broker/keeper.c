@@ -72,6 +72,14 @@ static bool is_awaited(struct kept *group, unsigned line)
            atomic_load(&group->page->members[line].id) != 0;
 }
 
+unsigned kept_awaited(struct kept *group)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < GROUP_MEMBERS; i++)
+        count += is_awaited(group, i);
+    return count;
+}
+
 /* That claim is there, as it was before or anew. */
 static void remember(struct look *look, uint64_t position, uint64_t word, uint64_t since)
 {

@@ -54,6 +54,9 @@ void keeper_ring(struct workers *workers, struct kept *group);
 /* Writes the record of the group as it stands now; a sync or two. Of a group whose task is out. */
 int kept_save(struct kept *group, struct error_text *text);
 
+/* How many members were there before a crash of ours, and may still come back. */
+unsigned kept_awaited(struct kept *group);
+
 /* It has another page: nothing is known of it. Of a group whose task is out. */
 void kept_forget_claims(struct kept *group);
 

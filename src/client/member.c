@@ -115,6 +115,12 @@ bool member_is_current(const struct member *m)
            atomic_load_explicit(&m->page->members[m->line].id, memory_order_relaxed) == m->id;
 }
 
+void member_is_gone(struct member *m)
+{
+    atomic_store(&m->page->state, (uint32_t)GROUP_DELETED); /* nobody else's page by now */
+    group_tell(m->page);
+}
+
 int member_join_again(struct hermes_subscriber *s)
 {
     struct member *m = s->member;

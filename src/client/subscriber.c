@@ -252,6 +252,8 @@ int subscriber_attach_again(struct hermes_subscriber *s)
     int rc = client_ensure(s->client);
     if (rc == 0)
         rc = away(attach(&fresh, s->reader.verify ? VERIFY_ALL : VERIFY_STORE_ONLY));
+    if (rc == HERMES_ECLOSED && s->member != NULL)
+        member_is_gone(s->member);
     if (rc == HERMES_EIO) /* not served after this start: the next one may */
         rc = HERMES_EDISCONNECTED;
     if (rc == 0 && fresh.topic_id != s->topic_id) { /* another topic of that name */
@@ -296,7 +298,10 @@ void subscriber_greet_again(struct hermes_subscriber *s)
         s->greet_ns = now + look_again_ns;
         return;
     }
-    if (request_open(s, &opened, now + greeting_ns) < 0) { /* it does not run: messages come without it */
+    int rc = request_open(s, &opened, now + greeting_ns);
+    if (rc == HERMES_ECLOSED && s->member != NULL)
+        member_is_gone(s->member);
+    if (rc < 0) { /* it does not run: messages come without it */
         s->greet_pause_ns = s->greet_pause_ns == 0 ? greeting_ns : s->greet_pause_ns * 2;
         uint64_t most = s->member != NULL ? member_greets_again_ns : greet_again_ns;
         s->greet_pause_ns = s->greet_pause_ns < most ? s->greet_pause_ns : most;

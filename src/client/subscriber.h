@@ -105,6 +105,9 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
 /* Else with the first message behind it. */
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence);
 /* Has the group still this page, and this line for us? */
+/* The broker does not know the group any more: from now on the page says so, as it would have at the
+ * deletion. */
+void member_is_gone(struct member *member);
 bool member_is_current(const struct member *member);
 /* Is there something to do? Cheap: for spinning. */
 bool member_ready(const struct hermes_subscriber *s);

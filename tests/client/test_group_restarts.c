@@ -89,6 +89,64 @@ static void test_stopped_broker(void **state)
     hermes_disconnect(other);
 }
 
+/* It has not greeted the broker that came back, and lives: its group is not taken from under it. */
+static void test_a_group_whose_members_are_awaited_is_not_deleted(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 300000000, 0, NULL);
+    publish(f, "t", 1, 3);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other), *d;
+    hermes_subscriber_options_t durable = {
+        .size = sizeof durable, .name = "place", .from = HERMES_FROM_FIRST, .ack = HERMES_ACK_MANUAL};
+    assert_int_equal(hermes_subscriber_open(other, "t", &durable, &d), 0);
+    hermes_message_t held = expect(a, 1), kept = expect(d, 1);
+    restart(f, SIGKILL);
+    hermes_client_t *newcomer = another();
+    assert_int_equal(hermes_group_delete(newcomer, "t", "risk"), HERMES_EBUSY);
+    assert_int_equal(hermes_group_delete(newcomer, "t", "place"), HERMES_EBUSY);
+    hermes_disconnect(newcomer);
+    assert_int_equal(hermes_ack(a, &held), 0);
+    assert_int_equal(hermes_ack(d, &kept), 0);
+    stop_broker(f, SIGKILL);
+    hermes_disconnect(other); /* tells nobody */
+    start_broker(f);
+    newcomer = another();
+    int rc;
+    for (time_t start = time(NULL); (rc = hermes_group_delete(newcomer, "t", "risk")) == HERMES_EBUSY;)
+        assert_true(time(NULL) - start < PATIENCE);
+    assert_int_equal(rc, 0);
+    hermes_disconnect(newcomer);
+}
+
+/* Nor do members make it anew, with other settings than it had: they are told, whenever they come back. */
+static void test_a_group_that_was_deleted_while_its_members_were_away_stays_so(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 0, 7, NULL);
+    publish(f, "t", 1, 3);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other);
+    hermes_message_t held = expect(a, 1), message;
+    restart(f, SIGTERM);
+    hermes_client_t *newcomer = another();
+    assert_int_equal(hermes_group_delete(newcomer, "t", "risk"), 0);
+    assert_int_equal(hermes_poll(a, &message), HERMES_ECLOSED);
+    assert_non_null(strstr(hermes_last_error(other), "'risk' of topic 't' was deleted"));
+    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
+    hermes_group_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_group_describe(newcomer, "t", "risk", &info), HERMES_ENOTFOUND);
+    hermes_disconnect(newcomer);
+    make_group(f, 0, 7, NULL); /* another one */
+    assert_int_equal(hermes_poll(a, &message), HERMES_ECLOSED);
+    hermes_subscriber_close(a);
+    a = join(other);
+    expect(a, 1);
+    hermes_disconnect(other);
+}
+
 /* What was in flight when the broker stopped was not given up: nobody failed. */
 static void test_a_stop_is_no_failure(void **state)
 {
@@ -436,6 +494,8 @@ int main(void)
         TEST(test_killed_broker),
         TEST(test_member_dies_with_the_broker),
         TEST(test_stopped_broker),
+        TEST(test_a_group_whose_members_are_awaited_is_not_deleted),
+        TEST(test_a_group_that_was_deleted_while_its_members_were_away_stays_so),
         TEST(test_a_stop_is_no_failure),
         TEST(test_memory_topic),
         TEST(test_a_stop_delivers_nothing_beyond_the_limit),
