@@ -54,8 +54,10 @@ static void test_member_dies_with_the_broker(void **state)
     hermes_disconnect(other); /* tells nobody */
     start_broker(f);
     hermes_subscriber_t *a = join(f->client);
-    expect(a, 2);
-    expect(a, 3);
+    for (uint64_t i = 2; i <= 3; i++) { /* else their leases may run out just as well */
+        hermes_message_t message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
     expect(a, 1);
 }
 
