@@ -215,7 +215,7 @@ static bool is_gone(int rc)
 /* 1: *message; HERMES_EGONE: it cannot be read any more. */
 static int read_message(struct reader *reader, uint64_t position, hermes_message_t *message)
 {
-    reader->in_store = reader->skipping = reader->past_seal = false;
+    reader->in_store = reader->skipping = false;
     reader_hop(reader, position, 0);
     int rc = reader_poll(reader, message);
     if (is_gone(rc) || (rc == 1 && message->position != position))

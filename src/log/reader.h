@@ -132,11 +132,13 @@ static inline bool reader_ready(const struct reader *reader)
            status_load_seal(reader->status) != reader->seal;
 }
 
-/* The next frame is that at position, which is known to be one; sequence 0: any. */
+/* The next frame is that at position, which is known to be one; sequence 0: any. Of whichever epoch: where
+ * the window's own ended says nothing about it. */
 static inline void reader_hop(struct reader *reader, uint64_t position, uint64_t sequence)
 {
     reader->position = position;
     reader->sequence = sequence;
+    reader->past_seal = false;
     reader->idle_seal = 0;
     reader->detour = reader->skipping;
 }

@@ -32,6 +32,24 @@ static void test_who_was_passed_in_another_epoch_reads_on(void **state)
     hermes_disconnect(other);
 }
 
+/* Who joins between two publishers and is far behind reads the store, and sees of the next epoch's window
+ * nothing before it looks for a message of that epoch again. */
+static void test_what_comes_again_is_read_whatever_epoch_it_is_of(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    enum { LAPS = 10000 }; /* of 4,096 messages */
+    publish(f, "t", 1, LAPS);
+    hermes_subscriber_t *a = join(f->client);
+    publish(f, "t", LAPS + 1, 2 * LAPS);
+    ack_all(a, 1, LAPS + 49);
+    hermes_message_t given = expect(a, LAPS + 50);
+    assert_int_equal(hermes_nack(a, &given), 0);
+    given = expect(a, LAPS + 50);
+    assert_int_equal(hermes_ack(a, &given), 0);
+    assert_int_equal(describe(f, "risk").lost, 0);
+}
+
 /* ---- a broker that is killed ---- */
 
 static void renew_for(hermes_subscriber_t *member, const hermes_message_t *message, unsigned times)
@@ -342,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_who_was_passed_in_another_epoch_reads_on),
+        TEST(test_what_comes_again_is_read_whatever_epoch_it_is_of),
         TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
         TEST(test_whatever_a_member_does_greets_a_new_broker),
         TEST(test_a_former_holder_of_a_line_changes_nothing),
