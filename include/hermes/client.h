@@ -437,7 +437,8 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  * A member's message is done: nobody gets it again, but after a reset. The message may be any that this
  * subscriber was given, in any order, and several may be held at a time; of a copy, position, sequence,
  * length and claim are looked at. 0 as well for what was acked so before, for a message whose lease ran out
- * and that nobody took yet, and for one that is done since so long that it is not known any more by whom.
+ * and that nobody took yet, and for one that the group has done with since so long (another message, a span
+ * further on, was given out since) that it is not known any more how: acked by another, a dead letter, gone.
  *
  *     HERMES_EEXPIRED  it is not this subscriber's any more: the lease ran out and another has it, or it is
  *                      a dead letter; the group was reset; the broker stopped. It may come again: what was

@@ -291,8 +291,9 @@ bool group_again(struct group_member *member, uint64_t *position, uint16_t *clai
 /*
  * The message is done. HERMES_OK as well for what was done under this claim already, for a claim whose lease
  * ran out and that nobody took yet, and for what is below the floor by now, if the claim is one of this
- * membership: whether it was done under it is not known any more. HERMES_EEXPIRED: another has it or had it,
- * it is a dead letter, or the page is over: it may come again. HERMES_EINVALID: it was never claimed.
+ * membership: whether it was done under it, or how else, is not known any more. HERMES_EEXPIRED: another has
+ * it or had it, it is a dead letter, or the page is over: it may come again. HERMES_EINVALID: it was never
+ * claimed.
  */
 int group_ack(struct group_member *member, uint64_t position, uint16_t claim);
 

@@ -65,6 +65,9 @@ ELSEWHERE = {
     "Its members are processes of one user.": ("tests/system/test_surroundings.py", "test_groups_of_another_user"),
     "In a program: `auto` (the default) when the next one, or the next batch, is asked for; `manual` when `ack` is called, for each "
     "message by itself, in any order.": ("bindings/python/tests/test_groups.py", "test_a_batch_is_done_when_more_is_asked_for"),
+    "Of a message that the group has done with, and has given out another one since a span (`--span`) further on, it is not known "
+    "any more how: what is acknowledged then is taken for what was acknowledged before.":
+        ("tests/unit/test_group.c", "test_what_was_done_with_long_ago_is_done"),
     "With `--requeue` the messages are published in their topic again, those that were not put back before.":
         ("tests/system/test_letters.py", "test_each_letter_is_put_back_once"),
     "`--sequence N` picks the message that had this sequence, as often as you like.":

@@ -20,6 +20,9 @@ class Judge:
         self.published = published  # the last sequence that there ever was
         self.events = events
         self.verdicts = {}
+        self.by_message = {}  # (era, sequence): claims
+        for claim in history.claims:
+            self.by_message.setdefault((claim.era, claim.sequence), []).append(claim)
         claims = sorted(history.claims, key=lambda claim: claim.begin)
         self.begins = [claim.begin for claim in claims]
         self.furthest = list(accumulate((claim.position for claim in claims), max))
@@ -109,7 +112,7 @@ class Judge:
         if earlier.number == later.number and later.number != 0:
             self.wrong("deliveries", f"message {sequence} was given to {earlier.worker} and to {later.worker}, and to both for the "
                        f"{later.number}. time", later.take)
-        if acked is not None and not self.is_long_done(earlier, later, acked):
+        if acked is not None and not (later.begin < acked.end and self.is_long_done(earlier, acked)):
             kind, how = ("given twice", "was given out") if earlier.mode == "none" else ("came again", "was acked")
             self.wrong(kind, f"message {sequence} {how} by {earlier.worker} (line {acked.line + 1}), and was given to {later.worker}",
                        later.take)
@@ -120,11 +123,23 @@ class Judge:
             if call.begin > later.end and call.rc == 0 and call.what != "ack" and not self.has_settled(earlier, call):
                 self.wrong("stale", f"{call.what} of message {sequence} by {earlier.worker} returned 0, and {later.worker} has it", call)
 
-    def is_long_done(self, earlier, later, call):
-        """What was done by another is said to be done, once its place in the page is another message's."""
+    def is_long_done(self, claim, call):
+        """Once its place in the page is another message's, it is not known any more who dealt with a message, and how: it is said to
+        be done to who had it then."""
         at = bisect_right(self.begins, call.end) - 1
-        return call.begin > later.end and later.perhaps_acked(call.end) and (
-            self.furthest[at] >= earlier.position + self.history.options.span_bytes)
+        return call.end >= claim.free() and self.is_dealt_with(claim, call.end) and (
+            self.furthest[at] >= claim.position + self.history.options.span_bytes)
+
+    def is_dealt_with(self, claim, by):
+        """By another, or it reached the limit, or is gone."""
+        others = [other for other in self.by_message[claim.era, claim.sequence] if other is not claim]
+        return (claim.sequence not in self.by_sequence or any(other.perhaps_acked(by) for other in others)
+                or any(self.history.may_be_dead(each) for each in [claim, *others]))
+
+    def surely_acked(self, claim):
+        """By that claim, and nobody else dealt with the message."""
+        acked = claim.acked()
+        return acked is not None and not self.is_long_done(claim, acked)
 
     def has_settled(self, claim, before):
         return any(call.what != "renew" and call.rc == 0 and call.end <= before.begin for call in claim.verbs)
@@ -168,7 +183,7 @@ class Judge:
             every.setdefault(claim.sequence, []).append(claim)
         for letter in letters:
             claims = every.get(letter.sequence, [])
-            acked = [claim for claim in claims if claim.done("ack") and claim.mode == "manual"]
+            acked = [claim for claim in claims if claim.done("ack") and claim.mode == "manual" and self.surely_acked(claim)]
             if acked and len(self.history.eras) == 1:
                 self.wrong("dead and done", f"message {letter.sequence} is in the dead-letter topic, and {acked[0].worker} was told "
                            "that it is done", acked[0].done("ack")[0])
@@ -234,14 +249,15 @@ class Judge:
             return
         removed = {sequence for sequence in self.due() if sequence not in self.by_sequence}
         least = len(removed - self.done(letters)) - self.history.unread
-        yield "lost", max(0, least), len(removed - {claim.sequence for claim in claims if claim.acked() is not None})
+        yield "lost", max(0, least), len(removed - {claim.sequence for claim in claims if self.surely_acked(claim)})
         if self.history.limits == [0]:
             yield "dead", 0, 0
         elif len(self.history.limits) == 1:
             last = [claim for claim in claims if self.history.may_be_dead(claim)]
             least = len({claim.sequence for claim in last if not claim.perhaps_acked()}) if unknown == 0 else 0
             least = max(least, len({letter.sequence for letter in letters}))
-            yield "dead", least, max(least, len({claim.sequence for claim in last if not claim.done("ack")}) + unknown)
+            most = len({claim.sequence for claim in last if not (claim.done("ack") and self.surely_acked(claim))})
+            yield "dead", least, max(least, most + unknown)
 
     def surely_expired(self):
         """Nothing but the lease explains that the message came again."""

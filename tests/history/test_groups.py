@@ -101,6 +101,22 @@ class Groups(unittest.TestCase):
         lines.insert(7, f"{A} 160 ack sequence=2 take=3 | 0")  # that claim was over
         self.assertIn("came again", self.judge(*lines))
 
+    def long_ago(self, *dealt, span=128, removed=0, told="| 0", **counted):
+        """Message 1 is given to A, then to B, who deals with it; message 2 takes its place; and A acks."""
+        lines = [join(A), join(B), given(A, 10, 1), given(B, 140, 1, 2), *dealt, given(B, 160, 2), f"{B} 170 ack sequence=2 take=4 | 0",
+                 f"{A} 180 ack sequence=1 take=2 {told}", described(200, redelivered=1, expired=1, **counted)]
+        return self.judge(*lines, removed=removed, options=Options("t", lease_ms=100, most=2 if counted.get("dead") else 0, span=span))
+
+    def test_how_a_message_was_dealt_with_long_ago_is_not_known_any_more(self):
+        acked, given_back = f"{B} 150 ack sequence=1 take=2 | 0", f"{B} 150 nack sequence=1 take=2 | 0"
+        for far in (True, False):
+            kinds = [] if far else ["came again"]
+            self.assertEqual(self.long_ago(acked, span=128 if far else 256), kinds)
+            self.assertEqual(self.long_ago(given_back, span=128 if far else 256, dead=1), kinds)
+            self.assertEqual(self.long_ago(given_back, span=128 if far else 256, removed=1, lost=1)[:1], kinds)
+        self.assertEqual(self.long_ago(given_back), ["came again"])
+        self.assertEqual(self.long_ago(given_back, dead=1, told="| EEXPIRED"), [])
+
     def test_at_most_once(self):
         lines = [join(A, "none"), join(B, "none"), given(A, 10, 1), given(A, 20, 2), described(200)]
         self.assertEqual(self.judge(*lines), [])

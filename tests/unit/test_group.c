@@ -162,6 +162,24 @@ static void test_a_former_holder_of_a_line_changes_nothing(void **state)
     drop_page(page);
 }
 
+/* As long as there is a word of it, whose it is is known; of what was done with a span ago, nothing is. */
+static void test_what_was_done_with_long_ago_is_done(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 1, ""); /* the first time is the last */
+    struct group_member a = new_member(page, 0, false);
+    for (uint64_t at = 0; at <= SPAN; at += 64) {
+        assert_int_equal(group_claim(&a, at), GROUP_MINE);
+        group_passed(&a, at + 64, at / 64 + 1);
+        assert_int_equal(at == 0 ? nack(&a, at) : ack(&a, at), 0);
+        assert_int_equal(ack(&a, 0), at < SPAN ? HERMES_EEXPIRED : HERMES_OK);
+        assert_int_equal(ack(&a, at), at == 0 ? HERMES_EEXPIRED : HERMES_OK);
+    }
+    assert_int_equal(nack(&a, 0), HERMES_EEXPIRED);
+    assert_int_equal(renew(&a, 0), HERMES_EEXPIRED);
+    drop_page(page);
+}
+
 /* What was done by way of a page that is over may come again, and is told so. */
 static void test_after_the_page_nothing_counts(void **state)
 {
@@ -785,6 +803,7 @@ int main(void)
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_one_message),
         cmocka_unit_test(test_a_former_holder_of_a_line_changes_nothing),
+        cmocka_unit_test(test_what_was_done_with_long_ago_is_done),
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
