@@ -459,7 +459,8 @@ HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message
 /* The lease on the message begins anew: for work that takes longer. Errors as hermes_nack(). */
 HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
-/* How often the message was given out, this time included; 1 for who is no member; 0: not known any more. */
+/* How often the message had been given out when this subscriber was given it so, that time included; 1 for
+ * who is no member; 0: not known any more. */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /*

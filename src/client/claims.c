@@ -224,5 +224,5 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
 unsigned hermes_deliveries(const hermes_subscriber_t *s, const hermes_message_t *message)
 {
     const struct member *m = s->member;
-    return m == NULL || m->durable ? 1 : group_deliveries(&m->group, message->position);
+    return m == NULL || m->durable ? 1 : group_deliveries(&m->group, message->position, message->claim);
 }

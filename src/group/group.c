@@ -334,10 +334,14 @@ int group_renew(struct group_member *member, uint64_t position, uint16_t claim)
     return told(member->page);
 }
 
-unsigned group_deliveries(const struct group_member *member, uint64_t position)
+unsigned group_deliveries(const struct group_member *member, uint64_t position, uint16_t claim)
 {
     uint64_t word = atomic_load_explicit(slot_of(member->page, member->mask, position), memory_order_relaxed);
-    return group_is_of(word, position) ? group_deliveries_of(word) : 0;
+    if (!group_is_of(word, position) || (claim & GROUP_GENERATIONS) == 0)
+        return 0;
+    /* It may have been given to others since; the claim has the low bits of its own. */
+    unsigned latest = group_deliveries_of(word), since = (latest - (claim >> GROUP_CLAIM_DELIVERIES_AT)) & 7;
+    return since < latest ? latest - since : 0;
 }
 
 void group_leave(struct group_page *page, uint64_t mask, unsigned line)

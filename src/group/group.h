@@ -132,6 +132,7 @@ enum group_state { GROUP_FREE = 0, GROUP_CLAIMED = 1, GROUP_AVAILABLE = 2, GROUP
  * carries it, is generation and the low 3 bits of deliveries.
  */
 enum { GROUP_LINE_AT = 4, GROUP_CLAIM_AT = 12, GROUP_DELIVERIES_AT = 25, GROUP_PLACE_AT = 36 };
+enum { GROUP_CLAIM_DELIVERIES_AT = GROUP_DELIVERIES_AT - GROUP_CLAIM_AT };
 #define GROUP_RENEWED ((uint64_t)1 << 3)
 #define GROUP_PLACE_MASK (((uint64_t)1 << 28) - 1)
 #define GROUP_WHOSE_MASK ((uint64_t)0xffffff << GROUP_LINE_AT) /* line and claim */
@@ -303,8 +304,9 @@ int group_nack(struct group_member *member, uint64_t position, uint16_t claim);
 /* The lease begins anew. Errors as group_nack(). */
 int group_renew(struct group_member *member, uint64_t position, uint16_t claim);
 
-/* How often the message was given to somebody; 0: not known. */
-unsigned group_deliveries(const struct group_member *member, uint64_t position);
+/* How often the message had been given to somebody when it was under that claim, up to seven times before the
+ * latest; 0: not known. */
+unsigned group_deliveries(const struct group_member *member, uint64_t position, uint16_t claim);
 
 /* ---- everybody's ---- */
 

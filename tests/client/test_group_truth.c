@@ -257,6 +257,24 @@ static void test_an_ack_by_what_was_kept_and_before_another_has_it(void **state)
     assert_int_equal(hermes_renew(a, &kept), HERMES_EEXPIRED);
 }
 
+/* Also to who is told late: another may have it by then, for the next time. */
+static void test_deliveries_are_of_the_message_as_it_was_given(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 1);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    hermes_message_t given[20];
+    for (unsigned i = 0; i < 20; i++) { /* a claim has the low bits of it */
+        hermes_subscriber_t *turn = i % 2 == 0 ? a : b;
+        given[i] = expect(turn, 1);
+        for (unsigned j = i < 7 ? 0 : i - 7; j <= i; j++)
+            assert_int_equal(hermes_deliveries(j % 2 == 0 ? a : b, &given[j]), j + 1);
+        assert_int_equal(hermes_nack(turn, &given[i]), 0);
+    }
+    hermes_disconnect(other);
+}
+
 /* A broker that does not run keeps no member from its messages: nobody puts dead letters away while it polls.
  */
 static void test_dead_letters_keep_nobody_waiting(void **state)
@@ -369,6 +387,7 @@ int main(void)
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_late_ack_of_a_dead_message_is_expired),
         TEST(test_an_ack_by_what_was_kept_and_before_another_has_it),
+        TEST(test_deliveries_are_of_the_message_as_it_was_given),
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_retention_takes_is_counted),
