@@ -18,6 +18,7 @@ class Place:
         self.moves = moves  # (begin, end): its holder may have to take it up again, by the worker that is concerned, or None
         self.verdicts = {}
         self.life = -1
+        self.between = 0  # that was given while a reset was under way: of the life before, or of the one behind
         self.holder = None
         self.given = {}  # (worker, number of the call): (sequence, era)
         self.begin_life(eras[0])
@@ -34,7 +35,7 @@ class Place:
         self.perhaps = start if era.sure else None  # and perhaps up to this; None: whatever was there
         self.due = None  # this is the next; None: any of acked + 1 to perhaps + 1
         self.given_last = None  # to who acks by itself
-        self.reached = 0  # its holder was given this
+        self.reached, self.between = self.between, 0  # its holder was given this
         self.gaps = 0  # so many its holder missed, since it has been one
 
     def ack(self, sequence, sure=True):
@@ -85,6 +86,7 @@ class Place:
             self.given_last = (sequence, call.end)
         if era is None:
             self.due = self.perhaps = None
+            self.between = sequence
             return
         self.judge_place(call, sequence)
         self.due = sequence + 1

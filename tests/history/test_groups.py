@@ -235,6 +235,13 @@ class Durables(unittest.TestCase):
         self.assertIn("stale", self.judge(*lines, f"{A} 70 ack sequence=2 take=3 | 0"))
         self.assertIn("skipped", self.judge(*lines[:4], *lines[5:]))
 
+    def test_what_is_given_while_a_reset_is_under_way_is_of_either_life(self):
+        reset = "administrator-1 25 reset topic=t name=g from=first | 0"
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), reset, given(A, 25, 1), given(A, 40, 2), given(A, 50, 3),
+                 f"{A} 60 ack sequence=3 take=6 | 0"]
+        self.assertEqual(self.judge(*lines), [])
+        self.assertIn("skipped", self.judge(*lines[:5], *lines[6:]))
+
     def test_who_acks_by_itself(self):
         lines = [join(A, "auto"), given(A, 10, 1), given(A, 20, 2), f"{A} 30 leave | 0", join(B).replace(" 0 ", " 50 ")]
         self.assertNotIn("came again", self.judge(*lines, given(B, 60, 2)))
