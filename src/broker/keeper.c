@@ -94,36 +94,46 @@ static void remember(struct look *look, uint64_t position, uint64_t word, uint64
     look->fresh[look->count++] = (struct sighting){position, word, since};
 }
 
-/* Since when the claim has been as it is. */
+/* Since when the claim has been as it is; 0: not when it was last looked at. */
 static uint64_t seen_since(struct look *look, uint64_t position, uint64_t word)
 {
     const struct kept *group = look->group;
     while (look->before < group->sighting_count && group->sightings[look->before].position < position)
         look->before++;
     if (look->before == group->sighting_count)
-        return look->now;
+        return 0;
     const struct sighting *before = &group->sightings[look->before];
-    return before->position == position && before->word == word ? before->since_ns : look->now;
+    return before->position == position && before->word == word ? before->since_ns : 0;
 }
 
 static void see_claim(struct look *look, uint64_t position, uint64_t word)
 {
     struct kept *group = look->group;
     unsigned line = group_line_of(word);
-    uint64_t since = look->now;
+    uint64_t since = 0;
     if ((word & GROUP_RENEWED) == 0)
         since = seen_since(look, position, word);
     else if (!group_take_renewal(group->page, group->mask, position, &word))
         return; /* it is another by now */
-    if (since == look->now)
-        group->heard_ns[line] = look->now;
-    bool expired = look->now - since >= group->settings.lease_ns && !is_awaited(group, line);
+    bool expired = since != 0 && look->now >= since + group->settings.lease_ns && !is_awaited(group, line);
     if (!expired && !is_nobodys(group, line)) {
         remember(look, position, word, since);
     } else if (group_give_up(group->page, group->mask, position, word)) {
         if (expired)
             atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
         look->changed = true;
+    }
+}
+
+/* What is new may have been done long after the look began: its time is when all has been seen. */
+static void date(struct look *look)
+{
+    struct kept *group = look->group;
+    uint64_t seen_ns = group->clock(group);
+    for (size_t i = 0; i < look->count; i++) {
+        struct sighting *fresh = &look->fresh[i];
+        if (fresh->since_ns == 0)
+            fresh->since_ns = group->heard_ns[group_line_of(fresh->word)] = seen_ns;
     }
 }
 
@@ -176,6 +186,7 @@ static bool look_at_claims(struct kept *group, uint64_t now)
 {
     struct look look = {.group = group, .now = now};
     group_visit(group->page, group->mask, see, &look);
+    date(&look);
     free(group->sightings);
     group->sightings = look.fresh;
     group->sighting_count = look.count;
@@ -210,6 +221,12 @@ static uint64_t next_look(const struct kept *group, uint64_t due)
         look = patience_of(group) / 8;
     due = look < due ? look : due;
     return due < soonest_ns ? soonest_ns : due;
+}
+
+static uint64_t real_clock(const struct kept *group)
+{
+    (void)group;
+    return clock_monotonic_ns();
 }
 
 uint64_t kept_look(struct kept *group, uint64_t now)
@@ -262,6 +279,7 @@ int keeper_add(struct workers *workers, struct kept *group)
 {
     group->task.run = look;
     group->task.left = left;
+    group->clock = real_clock;
     group->workers = workers;
     letters_quieten(&group->letters, false);
     workers_add(workers, &group->task);

@@ -28,6 +28,7 @@ struct kept {
     struct task task;
     struct workers *workers; /* where it is in */
     struct lane *records;    /* of its topic: of all its groups one writes its record at a time */
+    uint64_t (*clock)(const struct kept *group);
     struct group_page *page;
     uint64_t mask;                        /* slots - 1; 0: a durable subscription */
     struct group_record settings;         /* whose, how, which page; where it stands says the page */

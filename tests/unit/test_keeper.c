@@ -18,6 +18,11 @@ struct bench {
     uint64_t now;
 };
 
+static uint64_t now_of(const struct kept *kept)
+{
+    return ((const struct bench *)(const void *)((const char *)kept - offsetof(struct bench, kept)))->now;
+}
+
 static int begin(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
@@ -29,6 +34,7 @@ static int begin(void **state)
     group_give_line(b->page, 3, 5);
     assert_int_equal(group_member_init(&b->member, b->page, group_page_bytes(SLOTS), 3, 5, false), 0);
     b->now = 1000000000;
+    b->kept.clock = now_of;
     b->kept.page = b->page;
     b->kept.mask = MASK;
     b->kept.workers = &b->workers;
@@ -85,6 +91,21 @@ static void test_a_lease_runs_out(void **state)
     look_for(b, 2 * step);
     assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
     assert_int_equal(atomic_load(&b->page->expired), 1);
+}
+
+/* A look may take long, or be kept from its processor: what is done meanwhile is not older than it is. */
+static void test_what_is_claimed_amid_a_look_has_its_whole_lease(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&b->kept.attended[3], true);
+    for (int i = 0; i < 2; i++) {
+        i == 0 ? claim(b, 0) : renew(b, 0);
+        (void)kept_look(&b->kept, b->now - lease / 2); /* so long ago it began */
+        look_for(b, lease);
+        assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    }
+    look_for(b, 2 * step);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
 }
 
 /* However often it was renewed between two looks. */
@@ -197,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(test_a_lease_runs_out),
+        TEST(test_what_is_claimed_amid_a_look_has_its_whole_lease),
         TEST(test_any_number_of_renewals_counts),
         TEST(test_who_renews_is_waited_for),
         TEST(test_who_claims_is_waited_for),
