@@ -261,6 +261,12 @@ def interrupted(calls, events, worker):
     return lost + sum(any(since < call.end and to > call.begin for since, to in halts) for call in calls if call.what == "take")
 
 
+def overtaken(calls, stops_):
+    """How many stops a call of it fell into: what it had claimed when the page ended it was not told of."""
+    takes = [call for call in calls if call.what == "take" and call.rc in (0, 1)]
+    return sum(any(call.begin < gone and call.end > told for call in takes) for told, gone in stops_)
+
+
 def history_of(name, options, histories, events):
     history = History(options, eras=eras_of(name, options, histories), limits=limits_of(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
@@ -268,7 +274,7 @@ def history_of(name, options, histories, events):
         if not worker.startswith("member"):
             continue
         claims, unknown, unread = claims_of(worker, calls, name)
-        history.unknown += unknown + interrupted(calls, events, worker)
+        history.unknown += unknown + interrupted(calls, events, worker) + (overtaken(calls, stops_) if claims else 0)
         history.unread += unread
         history.counted += [call for call in calls if claims and call.what == "counters" and call.rc == 0]
         ends = partings(calls, events, worker)

@@ -200,6 +200,14 @@ class Groups(unittest.TestCase):
         self.assertIn("came again", self.judge(*lines, given(A, 50, 1, 2), events=events))
 
 
+    def test_a_stop_overtakes_what_was_claimed_before_it_is_told(self):
+        events = [(25 * MS, "broker is told to stop"), (27 * MS, "broker is gone"), (28 * MS, "broker starts")]
+        lines = [join(A), given(A, 10, 1), f"{A} 22 ack sequence=1 take=2 | 0", given(A, 30, 2, 2), f"{A} 40 ack sequence=2 take=4 | 0"]
+        self.assertEqual(self.judge(*lines, events=events), ["deliveries"])
+        lines[3:3] = [f"{A} 26 take timeout_ms=0 | 0"]
+        self.assertEqual(self.judge(*lines[:4], given(A, 30, 2, 2), f"{A} 40 ack sequence=2 take=5 | 0", events=events), [])
+
+
 class Durables(unittest.TestCase):
     def judge(self, *lines, count=3, events=()):
         lines = [line.replace("join", "durable") for line in lines]
