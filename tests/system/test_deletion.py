@@ -115,7 +115,7 @@ class DeletionInGrace(Case):
             file.write(f"[broker]\ngrace_ms = {grace_ms}\n")
         b.start()
         b.run("topic", "create", "t", *SMALL)
-        publisher = b.popen("pub", "t", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        publisher = b.popen("pub", "t", "--durable", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         publisher.stdin.write(b"1\n")
         publisher.stdin.flush()
         self.wait_for(lambda: b.info("t")["last_sequence"] == 1, "the first message")

@@ -64,7 +64,10 @@ class Hostile(Case):
         return kind, payload, fds
 
     def ask(self, s, kind, payload=b""):
-        s.sendall(message(kind, payload))
+        try:
+            s.sendall(message(kind, payload))
+        except BrokenPipeError:
+            pass  # it said no, and hung up, before it was asked
         return self.receive(s)
 
     def hung_up(self, s):
