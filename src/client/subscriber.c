@@ -21,6 +21,8 @@ static int away(int rc)
  * first time, for what it does not hear of for a lease is others', and longer each time, for it may hang. */
 static const uint64_t greeting_ns = 20000000, greet_again_ns = 1000000000, member_greets_again_ns = 100000000;
 static const uint64_t look_again_ns = 1000000;
+/* So long a member that closes tries to be known to a broker that came back. */
+static const uint64_t goodbye_ns = 200000000;
 
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
@@ -220,14 +222,23 @@ static void detach(struct hermes_subscriber *s)
 }
 
 /* Its broker said so in the page, or the next one when it was asked: for good. */
+static bool has_no_group(const struct hermes_subscriber *s)
+{
+    return s->member != NULL &&
+           atomic_load_explicit(&s->member->page->state, memory_order_acquire) == GROUP_DELETED;
+}
+
 static bool is_deleted(const struct hermes_subscriber *s)
 {
-    return s->deleted ||
+    return s->deleted || has_no_group(s) ||
            atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_DELETED;
 }
 
 static int tell_deleted(struct hermes_subscriber *s)
 {
+    if (!s->deleted && has_no_group(s))
+        return error_set(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", s->member->name,
+                         s->topic);
     return error_set(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
 }
 
@@ -549,10 +560,25 @@ void subscriber_free(struct hermes_subscriber *s)
     free(s);
 }
 
+/* A broker that does not know this member yet would keep its place, and what it holds, for a while. */
+static void say_goodbye(struct hermes_subscriber *s)
+{
+    uint64_t until = clock_deadline_ns(goodbye_ns);
+    while (subscriber_is_due(s) && clock_monotonic_ns() < until) {
+        struct timespec pause = {0, 1000000};
+        s->greet_ns = 0;
+        subscriber_greet_again(s);
+        if (subscriber_is_due(s))
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    }
+}
+
 void hermes_subscriber_close(hermes_subscriber_t *s)
 {
     if (s == NULL)
         return;
+    if (s->member != NULL && s->handle != 0)
+        say_goodbye(s);
     subscriber_close_handle(s);
     notifier_stop(s->notifier);
     s->notifier = NULL;
