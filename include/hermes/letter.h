@@ -3,8 +3,8 @@
  * message itself.
  *
  * A group with a dead-letter topic gives up a message that was delivered max_deliveries times without being
- * acknowledged; the broker puts it there in this envelope. It may be there twice, if the broker died or stopped
- * over it, or the group was reset.
+ * acknowledged; the broker puts it there in this envelope. It may be there twice, if the broker died or
+ * stopped over it, or the group was reset.
  *
  *     const hermes_letter_t *letter = hermes_letter_of(&message);
  *     if (letter != NULL)
