@@ -221,7 +221,8 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
 
 /*
  * Publishes one message. *sequence (may be NULL): on an exclusive topic its sequence in the topic; on a
- * shared one this publisher's own count from 1; 0 where it is not known.
+ * shared one this publisher's own count from 1; 0 where it is not known. Who is neither the broker's user nor
+ * root publishes through a ring to any topic: what is said of shared ones here holds.
  *
  * 0 means, on an exclusive topic: it is in the topic, subscribers see it, and it survives this process and
  * the broker. On a shared topic: it is in this publisher's ring. From there it goes into the topic, though
