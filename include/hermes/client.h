@@ -448,7 +448,8 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  *
  * With a durable subscription all messages before it are done, too: an ack of one that is done already
  * changes nothing and returns 0. HERMES_EEXPIRED then: it was given out before a reset or a stop of the
- * broker, or before another had the subscription.
+ * broker, before another had the subscription, or by another one. HERMES_EINVALID: it was never given out,
+ * as a copy may say whose position or length was changed; nothing is done then.
  * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting.
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);

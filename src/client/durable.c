@@ -20,6 +20,14 @@ static int done_to(struct member *m, uint64_t end, uint64_t sequence)
                                                                                    : HERMES_EEXPIRED;
 }
 
+/* Of a copy anything may have become: the place must not stand behind what its holder was given, nor within a
+ * message. A seek does not take back what was given out before it. */
+static bool was_given_out(const struct member *m, const hermes_message_t *message)
+{
+    return message->position % HERMES_FRAME_ALIGNMENT == 0 && message->position < m->given_to &&
+           hermes_frame_bytes(message->length) <= m->given_to - message->position;
+}
+
 int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
 {
     struct member *m = s->member;
@@ -28,8 +36,11 @@ int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
         return HERMES_EINVALID;
     if (message->claim != m->claim || !member_is_current(m)) /* it says nothing of how the place stands now */
         return HERMES_EEXPIRED;
-    m->holds &= m->held != message->position + hermes_frame_bytes(message->length);
-    return done_to(m, message->position + hermes_frame_bytes(message->length), message->sequence);
+    if (!was_given_out(m, message))
+        return HERMES_EINVALID;
+    uint64_t end = message->position + hermes_frame_bytes(message->length);
+    m->holds &= m->held != end;
+    return done_to(m, end, message->sequence);
 }
 
 int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
@@ -54,6 +65,7 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
     if (__builtin_expect(!member_is_current(m), 0))
         return 0; /* reading took long, and another has the place by now: it may have done with the message */
     m->held = reader->position;
+    m->given_to = m->held > m->given_to ? m->held : m->given_to;
     m->held_sequence = message->sequence;
     m->holds = m->ack == HERMES_ACK_AUTO;
     message->claim = m->claim;

@@ -80,8 +80,10 @@ int member_adopt(struct hermes_client *client, struct member *member, const stru
     member->claim =
         (uint16_t)atomic_load_explicit(&page->members[opened->line].generation, memory_order_relaxed);
     /* What is in hand is still ours if we are who we were. */
-    if (member_is_another(member, opened))
+    if (member_is_another(member, opened)) {
         member->pending = member->holds = member->in_gap = false;
+        member->given_to = 0;
+    }
     member->page_id = opened->page;
     member->id = opened->member;
     member->line = opened->line;

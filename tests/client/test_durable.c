@@ -117,6 +117,40 @@ static void test_acks_after_a_reset_are_expired(void **state)
     expect(s, 1);
 }
 
+/* Of copies somebody may have made anything. Else the place would stand where nothing begins, and what is
+ * published until then would never come. */
+static void test_what_was_never_given_out_cannot_be_acked(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t third = {0};
+    for (uint64_t i = 1; i <= 3; i++)
+        third = expect(s, i);
+    const uint64_t end = third.position + hermes_frame_bytes(third.length);
+    const uint64_t never[] = {end, end + 64, 1u << 20, 1ull << 62, UINT64_MAX - 63, third.position + 8};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        hermes_message_t message = third;
+        message.position = never[i];
+        assert_int_equal(hermes_ack(s, &message), HERMES_EINVALID);
+    }
+    hermes_message_t longer = third;
+    longer.length += 64;
+    assert_int_equal(hermes_ack(s, &longer), HERMES_EINVALID);
+    hermes_group_info_t info = describe(f, "n");
+    assert_int_equal(info.position, 0);
+    assert_int_equal(info.last_sequence, 0);
+    assert_int_equal(hermes_seek_first(s), 0); /* what was given out before a seek was given out */
+    assert_int_equal(hermes_ack(s, &third), 0);
+    assert_int_equal(describe(f, "n").last_sequence, 3);
+    expect(s, 1);
+    restart(f, SIGKILL); /* nor does a broker that died take that back */
+    assert_int_equal(hermes_ack(s, &third), 0);
+    hermes_subscriber_close(s);
+    s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    expect(s, 4);
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -198,6 +232,7 @@ int main(void)
         TEST(test_acks_say_how_far_all_is_done),
         TEST(test_acks_after_an_orderly_stop_are_expired),
         TEST(test_acks_after_a_reset_are_expired),
+        TEST(test_what_was_never_given_out_cannot_be_acked),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
