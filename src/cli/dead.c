@@ -8,10 +8,9 @@
 #include "cli/cli.h"
 #include "hermes/letter.h"
 
-enum { SETTLE_EACH = 256 }; /* so many are put back twice at most, should we die */
-
-static const uint64_t wait_ns = 10000000000, slice_ns = 250000000, settle_ns = 10000000000,
-                      busy_ns = 3000000000, progress_interval_ns = 250000000;
+static const uint64_t wait_ns = 10000000000, slice_ns = 250000000, busy_ns = 3000000000,
+                      progress_interval_ns = 250000000;
+static const uint64_t settle_ns = 70000000000; /* longer than the longest sync_interval_ms */
 
 struct walk {
     const struct cli_dead *what;
@@ -24,7 +23,7 @@ struct walk {
     bool remembers;                /* the subscriber is that durable subscription */
     bool failed;                   /* some could not be read, or put back */
     bool rewound; /* the broker was stopped, and the letters since it last remembered come again */
-    uint64_t found, done, unsettled;
+    uint64_t found, done;
     hermes_message_t last; /* the letter up to which all are dealt with; its payload is gone */
     uint64_t progress_at;  /* monotonic; UINT64_MAX: nobody watches */
 };
@@ -104,20 +103,28 @@ static void print_line(const struct walk *w, const hermes_message_t *message, co
 
 /* ---- putting back ---- */
 
-/* What was published is on disk, and only then it is remembered: a power cut does not make us skip a letter.
- */
+/* What was published is as safe as its topic makes it. */
+static int confirm(const struct walk *w)
+{
+    enum hermes_confirmation how =
+        w->source.durability == HERMES_DURABILITY_MEMORY ? HERMES_COMMITTED : HERMES_DURABLE;
+    uint64_t start = cli_now_ns();
+    int rc;
+    do
+        rc = hermes_publisher_wait(w->publisher, how, slice_ns);
+    while (rc == HERMES_ETIMEOUT && cli_now_ns() - start < (cli_stop ? wait_ns : settle_ns));
+    return rc;
+}
+
+/* Only then it is remembered: a power cut does not make us skip a letter. */
 static int settle(struct walk *w)
 {
     if (w->publisher == NULL || w->last.position == UINT64_MAX)
         return HERMES_OK;
-    int rc = hermes_publisher_wait(
-        w->publisher, w->source.durability == HERMES_DURABILITY_MEMORY ? HERMES_COMMITTED : HERMES_DURABLE,
-        settle_ns);
+    int rc = confirm(w);
     if (rc == 0 && w->remembers)
         rc = hermes_ack(w->subscriber, &w->last);
     w->rewound = rc == HERMES_EEXPIRED;
-    if (rc == 0)
-        w->unsettled = 0;
     return w->rewound ? HERMES_OK : rc;
 }
 
@@ -132,10 +139,7 @@ static int put_back(struct walk *w, const hermes_message_t *message, const herme
         return HERMES_OK;
     }
     int rc = hermes_publish(w->publisher, payload_of(message), bytes_here(message), NULL);
-    if (rc == 0) {
-        w->done++;
-        w->unsettled++;
-    }
+    w->done += rc == 0;
     return rc;
 }
 
@@ -214,7 +218,7 @@ static int deal_with(struct walk *w, const hermes_message_t *message)
         return rc;
     w->last = *message;
     show_progress(w, message, false);
-    return w->unsettled >= SETTLE_EACH ? settle(w) : HERMES_OK;
+    return letter != NULL && w->remembers ? settle(w) : HERMES_OK; /* who is killed repeats one at most */
 }
 
 /* The next message. A broker that is away may come back; a signal may come between a look and a sleep. */
@@ -234,8 +238,11 @@ static void say_what_failed(struct walk *w, int rc)
 {
     w->failed = true;
     if (rc == HERMES_ETIMEOUT)
-        fprintf(stderr, "hermes: %s: the other letters cannot be read at the moment: call it again\n",
-                w->letters.name);
+        fprintf(
+            stderr,
+            "hermes: %s: the broker, or its disk, does not answer at the moment: the other letters are as "
+            "they were; call it again\n",
+            w->letters.name);
     else
         cli_fail(w->letters.name, rc, hermes_last_error(w->client));
     (void)settle(w);

@@ -5,27 +5,27 @@
 #include "cli/cli.h"
 
 static const char documentation[] =
-    "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions, and see what "
-    "a "
-    "group gave up.\v"
+    "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions, and see "
+    "what a group gave up.\v"
     "create TOPIC NAME  make a group; hermes sub --group NAME makes one as well, with the defaults\n"
     "list [TOPIC]       all groups and durable subscriptions, of a topic or of all\n"
     "info TOPIC NAME    everything about one: where it stands, what is in flight, what came again\n"
-    "reset TOPIC NAME   set it to --from; what its members hold counts no more\n"
+    "reset TOPIC NAME   set it to --from; what its members hold counts no more; refused while messages "
+    "before that are dead and cannot be put into the dead-letter topic\n"
     "alter TOPIC NAME   change --lease or --max-deliveries, while the group is used\n"
-    "delete TOPIC NAME  refused while it has members\n"
+    "delete TOPIC NAME  refused while it has members, those among them that may come back after a crash of "
+    "the broker, and while dead messages cannot be put into the dead-letter topic\n"
     "dead TOPIC NAME    what the group gave up, from its dead-letter topic: the sequence that a message had "
-    "in "
-    "TOPIC, when it died, how often it was given out\n\n"
+    "in TOPIC, when it died, how often it was given out\n\n"
     "dead --requeue publishes those messages in TOPIC again, the payload as it was. All groups and "
-    "subscribers "
-    "of TOPIC get them, with new sequences and time stamps, behind what is there. How far it came is "
-    "remembered in the dead-letter topic, by a durable subscription named requeue.NAME.HASH: a second call "
-    "goes on behind the last letter that was put back, and puts back nothing twice, unless the first was "
-    "killed; then what it did last comes again. --sequence picks some messages, put back already or not, and "
-    "changes nothing of what is remembered. A letter that was cut, because the message was longer than "
-    "65,216 "
-    "bytes, is told and passed over, and the exit code is 1.";
+    "subscribers of TOPIC get them, with new sequences and time stamps, behind what is there. How far it "
+    "came is remembered in the dead-letter topic, by a durable subscription named requeue.NAME.HASH: a "
+    "second call goes on behind the last letter that was put back. Each is put back at least once: it is "
+    "published, stored as TOPIC's durability says, and then remembered, and then comes the next. So a call "
+    "that is killed makes the next one repeat one letter at most; a power cut, those of the last tenth of a "
+    "second before it. --sequence picks some messages, put back already or not, and changes nothing of what "
+    "is remembered. A letter that was cut, because the message was longer than 65,216 bytes, is told and "
+    "passed over, and the exit code is 1.";
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0, "create, reset: first, end (default), seq:N or time:T", 0},

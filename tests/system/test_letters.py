@@ -1,10 +1,14 @@
 """hermes group dead: what a group gave up is listed, and put back, each once."""
+import glob
 import json
 import os
 import pty
+import shutil
+import signal
 import subprocess
+import unittest
 
-from hermes_test import BIN, Case, main
+from hermes_test import BIN, LONG, Case, main
 
 
 class Letters(Case):
@@ -143,6 +147,65 @@ class Letters(Case):
             self.assertEqual(child.returncode, 0, said)
         self.assertIn(b"no letter that was not", b.run("group", "dead", "many", "risk", "--requeue").stdout)
         self.assertEqual(b.run("sub", "many", "--from", "first", "--timeout", "0").stdout, b"m1\nm2\nm3\nm4\n")
+
+    def test_who_is_killed_while_it_puts_letters_back_repeats_one_at_most(self):
+        """It is killed where it waits for room: a subscriber hangs for which the topic's publishers wait."""
+        b = self.broker
+        for kind in (["--durability", "memory"], ["--durability", "sync"], ["--shared"]):
+            topic = "of" + "".join(kind)
+            b.run("topic", "create", topic, "--push-back", "--window", "256K", *kind)
+            b.run("group", "create", topic, "risk", "--dead-letter", "orders.dead", "--max-deliveries", "3")
+            out = open(os.path.join(b.home, topic), "w+")
+            self.addCleanup(out.close)
+            slow = b.popen("sub", topic, "--push-back", "--from", "first", stdout=out)
+
+            def numbers():
+                out.seek(0)
+                return [int(row.split()[0]) for row in out.read().splitlines() if row]
+            b.run("pub", topic, data=b"0\n")
+            self.wait_for(lambda: numbers() == [0], "it reads")
+            slow.send_signal(signal.SIGSTOP)
+            for i in range(1, 26):
+                self.letter(i, f"{i} ".ljust(16000, "."), topic=topic)
+            child = b.popen("group", "dead", topic, "risk", "--requeue", stdout=subprocess.DEVNULL)
+            self.wait_for(lambda: b.info(topic)["last_sequence"] > 10, "some are put back")
+            child.kill()
+            child.wait()
+            slow.send_signal(signal.SIGCONT)
+            b.run("group", "dead", topic, "risk", "--requeue")
+            self.wait_for(lambda: 25 in numbers(), "all came")
+            self.assertEqual(sorted(set(numbers())), list(range(26)))
+            self.assertLessEqual(len(numbers()), 27, numbers())
+
+    @unittest.skipUnless(LONG, "it takes longer than the 10 s that other waits are")
+    def test_what_is_not_stored_yet_is_waited_for_and_put_back_once(self):
+        b = self.broker
+        self.assertEqual(b.stop(), (0, []))
+        with open(os.path.join(b.home, "hermes.conf"), "a") as file:
+            file.write("[store]\nsync_interval_ms = 12000\n")
+        b.start()
+        for i in (1, 2):
+            self.letter(i, f"m{i}")
+        self.dead("--requeue")
+        self.assertIn(b"no letter that was not", self.dead("--requeue").stdout)
+        self.assertEqual(self.orders(), ["m1", "m2"])
+
+    def test_after_a_power_cut_what_was_put_back_last_may_come_twice(self):
+        """The record of what was put back is then an older one."""
+        b = self.broker
+        self.letter(1, "one")
+        self.dead("--requeue")
+        self.assertEqual(b.stop(), (0, []))
+        [record] = glob.glob(os.path.join(b.home, "data/topics/orders.dead/groups/requeue.risk.*"))
+        shutil.copy(record, os.path.join(b.home, "older"))
+        b.start()
+        self.letter(2, "two")
+        self.dead("--requeue")
+        self.assertEqual(b.stop(), (0, []))
+        shutil.copy(os.path.join(b.home, "older"), record)
+        b.start()
+        self.assertIn(b"1 message put back", self.dead("--requeue").stdout)
+        self.assertEqual(self.orders(), ["one", "two", "two"])
 
     def test_many_letters_and_who_watches(self):
         b = self.broker
