@@ -397,11 +397,12 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
  * before they were read; reading goes on with the oldest there is (HERMES_FROM_FIRST). HERMES_ECHECKSUM,
  * HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was
- * deleted. HERMES_EDISCONNECTED: the store is needed and no broker is there to open it, or it does not
- * answer: a broker that was stopped (SIGSTOP) is waited for up to 10 s in this call, and in hermes_wait()
- * whatever its timeout_ns, if the store is needed. HERMES_EIO: memory, or an answer of the broker, could not
- * be had. Of the members of a group one is told what is gone or damaged, for all. HERMES_EBUSY: another has
- * the durable subscription by now; each call asks for it again.
+ * deleted, or the group or durable subscription, which may have been while no broker knew this subscriber:
+ * each further call says so, though somebody have made it anew. HERMES_EDISCONNECTED: the store is needed and
+ * no broker is there to open it, or it does not answer: a broker that was stopped (SIGSTOP) is waited for up
+ * to 10 s in this call, and in hermes_wait() whatever its timeout_ns, if the store is needed. HERMES_EIO:
+ * memory, or an answer of the broker, could not be had. Of the members of a group one is told what is gone or
+ * damaged, for all. HERMES_EBUSY: another has the durable subscription by now; each call asks for it again.
  * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
@@ -450,6 +451,8 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  * changes nothing and returns 0. HERMES_EEXPIRED then: it was given out before a reset or a stop of the
  * broker, before another had the subscription, or by another one. HERMES_EINVALID: it was never given out,
  * as a copy may say whose position or length was changed; nothing is done then.
+ * One limit: a claim has three bits of the number of deliveries. What is said of one delivery eight (or 16,
+ * 24...) deliveries later, when the same member has the message again, is taken for said of the later one.
  * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting.
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
@@ -462,7 +465,8 @@ HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message
 HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* How often the message had been given out when this subscriber was given it so, that time included; 1 for
- * who is no member; 0: not known any more. */
+ * who is no member; 0: not known any more. Of eight deliveries back it says the later one: see hermes_ack().
+ */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /*

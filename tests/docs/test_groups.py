@@ -28,7 +28,9 @@ BY_CASES = {
         ["Automatic: done when the next one is asked for"],
     "An acknowledgement speaks of one delivery: a message that was given to you twice is two, and each is acknowledged for "
     "itself.":
-        ["The same message given twice to one member is two claims"],
+        ["The same message given twice to one member is two claims", "Eight deliveries of a message to one member are told apart"],
+    "(Unless eight deliveries lie between them, and both were to the same member: these two cannot be told apart.)":
+        ["The ninth delivery of a message to one member cannot be told from its first"],
     "`Expired` (`HERMES_EEXPIRED`) says that it is not yours any more: its lease ran out, or you gave it back, and somebody"
     " has it again; the group was reset; the broker was stopped in good order; or the message is dead.":
         ["A lease that ran out is told to who had it, and not to who has it now", "Another member's message is not one's own",
@@ -44,6 +46,10 @@ BY_CASES = {
         ["Nobody is told of a message that is a dead letter that it is done"],
     "`Letter.of()` reads one in Python, `Letter::of()` in Rust, hermes_letter_of() in C.":
         ["Nobody is told of a message that is a dead letter that it is done"],
+    "A member that was away while its group was deleted is told so (`Closed`, `HERMES_ECLOSED`) by every further `poll`, also when "
+    "somebody has made the group anew.":
+        ["Who was away while the group was deleted is told that it is gone",
+         "Durable: who was away while it was deleted is told that it is gone"],
     "Again from the beginning, or from anywhere: what members hold then counts no more, and they go on from there.":
         ["A reset takes from everybody what they hold"],
     "In Python `client.subscriber(\"orders\", name=\"report\")`; in C and Rust the option `name`.":
@@ -74,6 +80,12 @@ ELSEWHERE = {
         ("tests/system/test_letters.py", "test_picked_letters_are_put_back_whatever_was_before"),
     "A letter that was cut is told, and not put back.":
         ("tests/system/test_letters.py", "test_a_letter_that_was_cut_is_refused_and_the_others_are_put_back"),
+    "Each letter is put back at least once: it is published, stored as the topic's durability says, and only then remembered.":
+        ("tests/system/test_letters.py", "test_who_is_killed_while_it_puts_letters_back_repeats_one_at_most"),
+    "After a power cut those of the last tenth of a second before it may come twice.":
+        ("tests/system/test_letters.py", "test_after_a_power_cut_what_was_put_back_last_may_come_twice"),
+    "A `--requeue` that is killed makes the next one repeat one letter at most.":
+        ("tests/system/test_letters.py", "test_who_is_killed_while_it_puts_letters_back_repeats_one_at_most"),
     "`hermes group info` says what was lost besides: messages that were gone before anybody got them.":
         ("tests/client/test_group.c", "test_overtaken"),
     "When the broker dies with it, that is when the next broker has waited for it (`grace_ms`).":
@@ -107,7 +119,7 @@ def sentences():
         paragraph = re.sub(r"^\*\*[^*]*[.?]\*\*", "", " ".join(paragraph.split()))
         paragraph = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraph).replace("**", "").strip()
         if paragraph:
-            yield from re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)
+            yield from re.split(r"(?<=[.!?])\s+(?=[(A-Z`])|(?<=[.!?]\))\s+(?=[A-Z`])", paragraph)
 
 
 class Groups(Case):
@@ -248,6 +260,50 @@ class Groups(Case):
     def dead(self, *options, check=True):
         return self.broker.run("group", "dead", "t", "g", *options, check=check)
 
+    def refused(self, action, name, *options, sentence):
+        """With HERMES_EBUSY, and all is as it was."""
+        before = self.info(name)
+        result = self.broker.run("group", action, "t", name, *options, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b": in use by another process", result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertEqual(self.info(name), before)
+
+    @says("A deletion is refused (`HERMES_EBUSY`) as long as the group has members, or had some when its broker was killed that may "
+          "still come back: end them, or wait a lease, and say it again.")
+    def test_a_deletion_is_refused_while_there_are_members(self):
+        self.topic()
+        port = self.port("a group g manual")
+        port.say("take a x")
+        self.refused("delete", "g", sentence=b"has 1 members")
+        port.process.send_signal(signal.SIGSTOP)
+        self.broker.kill()
+        port.kill()
+        self.broker.start()
+        self.refused("delete", "g", sentence=b"who may come back")
+        self.broker.run("group", "alter", "t", "g", "--lease", "100ms")
+        self.wait_for(lambda: self.broker.run("group", "delete", "t", "g", check=False).returncode == 0, "a lease is over")
+
+    @says("Reset and deletion are refused as well while dead messages cannot be put into the dead-letter topic, because it is full or "
+          "was deleted: make room, or make it again (`hermes topic create orders.dead --shared`).",
+          "A reset does not ask that of what died behind the new position: it comes again.")
+    def test_a_reset_and_a_deletion_are_refused_while_letters_have_no_place(self):
+        self.topic()
+        self.group("--max-deliveries", "1", "--dead-letter", "t.dead")
+        self.broker.run("topic", "delete", "t.dead")
+        port = self.port("a group g manual")
+        for _ in range(2):
+            port.say("take a x"), port.say("nack a x")
+        self.refused("reset", "g", "--from", "end", sentence=b"not in topic 't.dead' yet")
+        self.broker.run("group", "reset", "t", "g", "--from", "first")
+        self.assertEqual([port.say("take a x"), port.say("nack a x")], ["1", "ok"])
+        port.say("close a")
+        self.refused("delete", "g", sentence=b"not in topic 't.dead' yet")
+        self.broker.run("topic", "create", "t.dead", "--shared")
+        self.broker.run("group", "reset", "t", "g", "--from", "end")
+        self.assertEqual([r["sequence"] for r in self.buried(1)], [1])
+        self.broker.run("group", "delete", "t", "g")
+
     def buried(self, count):
         def listed():
             return [json.loads(line) for line in self.dead("--json").stdout.splitlines()]
@@ -300,7 +356,7 @@ class Groups(Case):
         self.assertEqual(line.split(), b"t g group 1 7 1 1 2".split())
 
     @says("A durable subscription is a name for a position.", "It survives the program, and the broker.",
-          "`hermes group reset` moves it, and `hermes group delete` forgets it.")
+          "`hermes group reset` moves it, and `hermes group delete` forgets it; the latter is refused while somebody has it.")
     def test_durable(self):
         self.topic()
         self.assertEqual(self.sub("--name", "d", "--from", "first", "--count", "3"), [1, 2, 3])
@@ -313,6 +369,9 @@ class Groups(Case):
         self.assertEqual(self.sub("--name", "d", "--from", "last", "--count", "1"), [6])
         self.broker.run("group", "reset", "t", "d", "--from", "seq:9")
         self.assertEqual(self.sub("--name", "d", "--timeout", "0"), [9, 10])
+        port = self.port("a name d manual")
+        self.refused("delete", "d", sentence=b"has 1 members")
+        port.say("close a")
         self.broker.run("group", "delete", "t", "d")
         self.assertEqual(self.sub("--name", "d", "--from", "first", "--count", "1"), [1])
 
