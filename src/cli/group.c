@@ -28,7 +28,8 @@ static const char documentation[] =
     "passed over, and the exit code is 1.";
 
 static const struct argp_option options[] = {
-    {"from", 'f', "WHERE", 0, "create, reset: first, end (default), seq:N or time:T", 0},
+    {"from", 'f', "WHERE", 0,
+     "create: where it begins, first, end (default), seq:N or time:T; reset: where it is set to", 0},
     {"lease", 'l', "TIME", 0, "How long a member may have a message before another gets it (30s)", 0},
     {"max-deliveries", 'm', "N", 0, "After so many it goes to the dead-letter topic (0: no limit)", 0},
     {"dead-letter", 'd', "TOPIC", 0, "create: that topic, shared, made if need be; else they are dropped", 0},
@@ -52,18 +53,36 @@ struct arguments {
     hermes_group_options_t group;
 };
 
+/* What would be passed over in silence is refused. */
+static void refuse(struct argp_state *state, bool given, const char *option, const char *action)
+{
+    if (given)
+        argp_error(state, "%s is of %s", option, action);
+}
+
+static void check_options(struct argp_state *state, const struct arguments *a)
+{
+    const bool makes = a->action == CREATE, alters = a->action == ALTER, resets = a->action == RESET;
+    refuse(state, a->has_from && !makes && !resets, "--from", "create and reset");
+    refuse(state, a->altered != 0 && !makes && !alters, "--lease or --max-deliveries", "create and alter");
+    refuse(state, a->group.dead_letter != NULL && !makes, "--dead-letter", "create");
+    refuse(state, a->group.span_bytes != 0 && !makes, "--span", "create");
+    refuse(state, a->group.durable != 0 && !makes, "--durable", "create");
+    refuse(state, a->dead.requeue && a->action != DEAD, "--requeue", "dead");
+    refuse(state, a->dead.count > 0 && a->action != DEAD, "--sequence", "dead");
+}
+
 static void check(struct argp_state *state, const struct arguments *a)
 {
     if (state->arg_num == 0 || (a->action != LIST && a->name == NULL))
         argp_usage(state);
     if (a->action == LIST && a->name != NULL)
         argp_usage(state);
+    check_options(state, a);
     if (a->action == RESET && !a->has_from)
         argp_error(state, "reset to what? --from first, end, seq:N or time:T");
     if (a->action == ALTER && a->altered == 0)
         argp_error(state, "alter what? --lease or --max-deliveries");
-    if (a->action != DEAD && (a->dead.requeue || a->dead.count > 0))
-        argp_error(state, "%s is of dead", a->dead.requeue ? "--requeue" : "--sequence");
 }
 
 static void add_sequence(struct argp_state *state, struct cli_dead *dead, const char *value)
@@ -164,21 +183,23 @@ static void print_info(const hermes_topic_info_t *topic, const hermes_group_info
            "position     %llu, behind message %llu\nbehind       %llu messages\n",
            g->name, g->durable ? "durable subscription" : "group", topic->name, g->uid, g->members,
            (unsigned long long)g->position, (unsigned long long)g->last_sequence, behind(topic, g));
+    if (g->lost > 0)
+        printf(
+            "lost         %llu messages: overwritten, removed or damaged before anybody got them, or before "
+            "they came again\n",
+            (unsigned long long)g->lost);
     if (g->durable)
         return;
     printf("done         up to position %llu\nin flight    %llu messages, within %llu bytes\n"
-           "lease        %.3g seconds\nredelivered  %llu times, %llu of them after a lease ran out\n",
+           "lease        %.3g seconds\nredelivered  %llu times; %llu lease%s ran out\n",
            (unsigned long long)g->done_position, (unsigned long long)g->in_flight,
            (unsigned long long)g->span_bytes, (double)g->lease_ns / 1e9, (unsigned long long)g->redelivered,
-           (unsigned long long)g->expired);
+           (unsigned long long)g->expired, g->expired == 1 ? "" : "s");
     if (g->max_deliveries == 0)
         puts("deliveries   no limit");
     else
         printf("deliveries   at most %u, then %s%s; %llu messages so far\n", g->max_deliveries,
                g->dead_letter[0] != 0 ? "to topic " : "dropped", g->dead_letter, (unsigned long long)g->dead);
-    if (g->lost > 0)
-        printf("lost         %llu messages: overwritten, removed or damaged before anybody got them\n",
-               (unsigned long long)g->lost);
 }
 
 static void print_line(const hermes_topic_info_t *topic, const hermes_group_info_t *g)

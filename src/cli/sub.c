@@ -11,15 +11,14 @@ static const char documentation[] =
     "Print the messages of a topic.\v"
     "--from says where to begin: first (the oldest there is), end (what comes from now on; the default), "
     "seq:N, or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. "
-    "--group and --name are made if they are not there, and then begin at --from (first or end); they go on "
-    "where they stand (--from last), and a message counts as done when it is printed. Formats: lines "
-    "(payload "
-    "and a "
-    "newline), raw (payload alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
+    "--group and --name are made if they are not there, and then begin at --from (first or end); those that "
+    "are go on where they stand, whatever --from says. With them a message counts as done once it is "
+    "printed; with --ack none, when it is received. Formats: lines (payload and a newline), raw (payload "
+    "alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
 
 static const struct argp_option options[] = {
-    {"from", 'f', "WHERE", 0, "first, end, last, seq:N or time:T", 0},
+    {"from", 'f', "WHERE", 0, "first, end, seq:N or time:T; with --name last as well: where it stands", 0},
     {"group", 'g', "GROUP", 0, "Share the messages with the group's other members", 0},
     {"ack", 'a', "auto|none", 0, "Members: at least once (auto, the default) or at most once", 0},
     {"name", 'N', "NAME", 0, "A durable subscription: goes on where it stood", 0},

@@ -6,8 +6,12 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 
-from hermes_test import BIN, LONG, Case, main
+from hermes_test import BIN, LONG, SOURCE, Case, main
+
+sys.path.insert(0, os.path.join(SOURCE, "tests/languages"))
+from port_of import Port  # noqa: E402
 
 ROUNDS = 2000 if LONG else 150
 MEMBERS = 4
@@ -219,6 +223,28 @@ class Group(Case):
         self.wait_for(lambda: self.recorded(os.path.join(groups, "g")) == done, "the record is written")
         self.assertEqual(b.messages().count("groups/g~"), 1)
 
+    def test_info_counts_leases_and_losses_for_what_they_are(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--durability", "memory", "--window", "256K")
+        b.run("pub", "t", "--count", "10")
+        for kind in ([], ["--durable"]):
+            b.run("group", "create", "t", "g" + "".join(kind), "--from", "first", *kind)
+        b.run("group", "alter", "t", "g", "--lease", "10ms")
+        port = Port(b)
+        self.assertEqual([port.say("open a group g manual"), port.say("take a x")], ["ok", "1"])
+        self.wait_for(lambda: self.info()["expired"] == 1, "the lease runs out")
+        self.assertIn("redelivered  0 times; 1 lease ran out", b.run("group", "info", "t", "g").stdout.decode())
+        port.end()
+        b.run("pub", "t", "--count", "20000")
+        for options in (["--group", "g"], ["--name", "g--durable"]):
+            b.run("sub", "t", *options, "--count", "1", check=False)
+            name = options[1]
+            text = b.run("group", "info", "t", name).stdout.decode()
+            lost = json.loads(b.run("group", "info", "t", name, "--json").stdout)["lost"]
+            self.assertGreater(lost, 10000)
+            self.assertIn(f"lost         {lost} messages: overwritten, removed or damaged before anybody got them, or before they "
+                          "came again", text)
+
     def test_what_the_commands_say(self):
         b = self.broker
         b.run("topic", "create", "t")
@@ -247,10 +273,19 @@ class Group(Case):
         for wrong in (["group"], ["group", "list", "a", "b"], ["group", "frobnicate"], ["group", "info", "t"],
                       ["group", "reset", "t", "g"], ["group", "alter", "t", "g"],
                       ["group", "reset", "t", "g", "--from", "last"], ["group", "create", "t", "g", "--lease", "x"],
+                      ["group", "alter", "t", "g", "--lease", "5s", "--dead-letter", "letters"],
+                      ["group", "alter", "t", "g", "--lease", "5s", "--span", "1M"],
+                      ["group", "alter", "t", "g", "--lease", "5s", "--from", "first"],
+                      ["group", "reset", "t", "g", "--from", "first", "--max-deliveries", "3"],
+                      ["group", "delete", "t", "g", "--durable"],
                       ["sub", "t", "--group", "g", "--name", "n"], ["sub", "t", "--ack", "none"],
                       ["sub", "t", "--from", "last"], ["sub", "t", "--group", "g", "--from", "seq:3"],
                       ["sub", "t", "--group", "g", "--ack", "perhaps"]):
             self.assertEqual(b.run(*wrong, check=False).returncode, 64, wrong)
+        usage = " ".join(b.run("group", "--help").stdout.decode().split())
+        self.assertIn("create: where it begins, first, end (default), seq:N or time:T; reset: where it is set to", usage)
+        usage = " ".join(b.run("sub", "--help").stdout.decode().split())
+        self.assertIn("first, end, seq:N or time:T; with --name last as well: where it stands", usage)
         for failing in (["group", "info", "t", "none"], ["group", "list", "none"], ["group", "delete", "t", "none"],
                         ["group", "create", "none", "g"], ["sub", "t", "--push-back"]):
             result = b.run(*failing, check=False)
