@@ -457,8 +457,9 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
-/* This member cannot deal with the message: another gets it, or the same again, at once. Of groups only;
- * errors as hermes_ack(), and HERMES_EEXPIRED for what is done. Cost: that, and a wake-up. */
+/* This member cannot deal with the message: another gets it, or the same again, at once; after max_deliveries
+ * it is dead. Of groups only; errors as hermes_ack(), and HERMES_EEXPIRED for what is done. Cost: that, and a
+ * wake-up. */
 HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* The lease on the message begins anew: for work that takes longer. Errors as hermes_nack(). */
@@ -472,8 +473,8 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
 /*
  * Where to read next. After an error the subscriber stands where it stood, and goes on there:
  * HERMES_EDISCONNECTED when no broker is there to open what is stored; HERMES_ECLOSED when the topic was
- * deleted. Members of a group stand where the
- * group does: HERMES_EINVALID for them (see hermes_group_alter()).
+ * deleted. Members of a group stand where the group does: HERMES_EINVALID for them (see hermes_group_alter()).
+ * Of a durable subscription the reader moves, and the place with what is acked from there on.
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
@@ -523,12 +524,14 @@ HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
  *     it there, in an envelope that says whence it comes (hermes/letter.h), whether there are members or not.
  *     That counts from the moment a member takes a message, though it, or the broker, ends before it is told
  *
- * Messages are given out in order; those that come again come after others. Members are processes of one
- * user: the one who made the group (and root). A group survives its members, and the broker. One that is
- * killed takes nothing from members that call poll, ack, nack or renew within a lease (and grace_ms, for the
- * place of a durable subscription) once the next one runs: they greet it by themselves. After an orderly stop
- * what was in flight comes again, as after a death of its member; after a power cut what was done within the
- * last tenth of a second before it, too.
+ * Messages are given out in order; one that comes again, before those that nobody had yet. Members are
+ * processes of one user: the one who made the group (and root). A group survives its members, and the broker.
+ * One that is killed takes nothing from members that call poll, ack, nack or renew within a lease (and
+ * grace_ms, for the place of a durable subscription) once the next one runs: they greet it by themselves.
+ * After an orderly stop what was in flight comes again, as after a death of its member, or is dead; after a
+ * power cut what was done within the last tenth of a second before it, too, and so it is with groups of
+ * another user than the broker's (but root) when the broker is killed. A memory topic begins anew after an
+ * orderly stop, and its groups and durable subscriptions with it.
  *
  *     hermes_subscriber_open(client, "orders", &(hermes_subscriber_options_t){
  *         .size = sizeof(hermes_subscriber_options_t), .group = "risk", .ack = HERMES_ACK_MANUAL}, &member);
@@ -571,7 +574,7 @@ typedef struct hermes_group_info {
 } hermes_group_info_t;
 
 /* options NULL: the defaults, from the end. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID, HERMES_ELIMIT (256
- * groups in a topic), HERMES_EFULL. */
+ * groups in a topic), HERMES_EFULL. HERMES_ENOTFOUND, here and below: no such topic, or no such group. */
 HERMES_API int hermes_group_create(hermes_client_t *client, const char *topic, const char *group,
                                    const hermes_group_options_t *options);
 
@@ -582,13 +585,15 @@ enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, H
  * Takes effect at once, whoever is a member, and is on disk when this returns. HERMES_GROUP_POSITION sets the
  * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). What is dead before it
  * is put into the dead-letter topic first; HERMES_EBUSY: that takes longer than a second, or cannot be, and
- * nothing was altered. Only the group's owner may, root, and the broker's user: HERMES_EACCESS.
+ * nothing was altered. HERMES_EINVALID: no field, another one, or a value outside its range; a lease has no
+ * default here. Only the group's owner may, root, and the broker's user: HERMES_EACCESS.
  */
 HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
                                   uint32_t fields, const hermes_group_options_t *options);
 
 /* HERMES_EBUSY: it has members, those that the broker awaits after a crash among them, or dead letters that
- * cannot be put into their topic. */
+ * cannot be put into their topic. HERMES_EACCESS as hermes_group_alter(). Members that are away are told
+ * HERMES_ECLOSED when they come back. */
 HERMES_API int hermes_group_delete(hermes_client_t *client, const char *topic, const char *group);
 HERMES_API int hermes_group_describe(hermes_client_t *client, const char *topic, const char *group,
                                      hermes_group_info_t *info);

@@ -76,7 +76,7 @@ ELSEWHERE = {
         ("tests/unit/test_group.c", "test_what_was_done_with_long_ago_is_done"),
     "With `--requeue` the messages are published in their topic again, those that were not put back before.":
         ("tests/system/test_letters.py", "test_each_letter_is_put_back_once"),
-    "`--sequence N` picks the message that had this sequence, as often as you like.":
+    "`--sequence N` picks the message that had this sequence, as often as you like, and is not remembered.":
         ("tests/system/test_letters.py", "test_picked_letters_are_put_back_whatever_was_before"),
     "A letter that was cut is told, and not put back.":
         ("tests/system/test_letters.py", "test_a_letter_that_was_cut_is_refused_and_the_others_are_put_back"),
@@ -86,8 +86,11 @@ ELSEWHERE = {
         ("tests/system/test_letters.py", "test_after_a_power_cut_what_was_put_back_last_may_come_twice"),
     "A `--requeue` that is killed makes the next one repeat one letter at most.":
         ("tests/system/test_letters.py", "test_who_is_killed_while_it_puts_letters_back_repeats_one_at_most"),
-    "`hermes group info` says what was lost besides: messages that were gone before anybody got them.":
-        ("tests/client/test_group.c", "test_overtaken"),
+    "`hermes group info` says what was lost besides: messages that were gone before anybody got them, or before they came again.":
+        ("tests/system/test_group.py", "test_info_counts_leases_and_losses_for_what_they_are"),
+    "Of groups of another user than the broker's and root what was not acknowledged comes again then, and what was within the last "
+    "tenth of a second.":
+        ("tests/system/test_surroundings.py", "test_a_killed_broker_takes_what_members_of_another_user_hold"),
     "When the broker dies with it, that is when the next broker has waited for it (`grace_ms`).":
         ("tests/client/test_durable.c", "test_the_place_of_who_died_with_the_broker_is_free"),
     "On a push-back topic, publishers wait for those subscribers that ask for it: nothing in the window is overwritten that one of "
@@ -374,6 +377,22 @@ class Groups(Case):
         port.say("close a")
         self.broker.run("group", "delete", "t", "d")
         self.assertEqual(self.sub("--name", "d", "--from", "first", "--count", "1"), [1])
+
+    @says("(A memory topic begins anew after a stop of the broker in good order, and its groups and durable subscriptions with it.)")
+    def test_of_a_memory_topic(self):
+        self.topic("--durability", "memory")
+        both = (["--group", "g"], ["--name", "d"])
+        for options in both:
+            self.assertEqual(self.sub(*options, "--from", "first", "--count", "5"), [1, 2, 3, 4, 5])
+        self.broker.kill()
+        self.broker.start()
+        for options in both:
+            self.assertEqual(self.sub(*options, "--count", "1"), [6])
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+        self.broker.run("pub", "t", "--count", "3")
+        for options in both:
+            self.assertEqual(self.sub(*options, "--timeout", "0"), [1, 2, 3])
 
     @says("When its subscriber dies another may have it at once.")
     def test_a_durable_subscriber_dies(self):

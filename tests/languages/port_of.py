@@ -34,9 +34,10 @@ def cases():
 class Port:
     """One of these programs, with a session at the broker."""
 
-    def __init__(self, broker, language="c"):
-        self.process = subprocess.Popen(PORTS[language], env=broker.environment, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
+    def __init__(self, broker, language="c", **how):
+        """how: of the process, such as its user."""
+        self.process = subprocess.Popen(PORTS[language], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        **{"env": broker.environment, **how})
         broker.children.append(self.process)
 
     def say(self, command):

@@ -15,7 +15,10 @@ import sys
 import tempfile
 import unittest
 
-from hermes_test import BIN, Broker, Case, main
+from hermes_test import BIN, SOURCE, Broker, Case, main
+
+sys.path.insert(0, os.path.join(SOURCE, "tests/languages"))
+from port_of import Port  # noqa: E402
 
 INSIDE = "HERMES_TEST_INSIDE"
 if INSIDE not in os.environ:
@@ -507,6 +510,21 @@ class Strangers(Case):
         self.assertIn("memfd:hermes-group", self.as_nobody(join))
         b.run("group", "reset", "t", "theirs", "--from", "end")  # the broker's user may
         b.run("group", "delete", "t", "theirs")
+
+    @unittest.skipUnless(open("/proc/self/uid_map").read().split()[2] != "1", "needs a second user")
+    def test_a_killed_broker_takes_what_members_of_another_user_hold(self):
+        """Their page is not kept: the record is all that the next broker knows."""
+        b = self.broker
+        b.run("topic", "create", "t")
+        b.run("pub", "t", "--count", "10")
+        port = Port(b, user=65534, group=65534, extra_groups=[], env=dict(b.environment, HERMES_BROKER_USER=str(os.getuid())))
+        for command, said in (("open a group g manual", "ok"), ("open d name n manual", "ok"), ("take a x", "1"), ("take d y", "1")):
+            self.assertEqual(port.say(command), said)
+        b.kill()
+        b.start()
+        self.assertEqual([port.say("ack a x"), port.say("ack d y")], ["EEXPIRED"] * 2)
+        self.assertEqual([port.say("take a x").split()[0], port.say("take d y")], ["1", "1"])
+        self.assertEqual([port.say("ack a x"), port.say("ack d y")], ["ok"] * 2)
 
 
 main()
