@@ -432,9 +432,12 @@ static PyMethodDef methods[] = {
     {"reset_group", (PyCFunction)(void *)client_reset_group, METH_VARARGS | METH_KEYWORDS,
      "reset_group($self, topic, name, start)\n--\n\n"
      "Sets a group or durable subscription to 'first', 'end', a sequence or a datetime. What members hold "
-     "then counts\nno more (Expired)."},
+     "then counts\nno more (Expired). Raises Busy: what died before start cannot be put into the dead-letter "
+     "topic."},
     {"delete_group", (PyCFunction)(void *)client_delete_group, METH_VARARGS | METH_KEYWORDS,
-     "delete_group($self, topic, name)\n--\n\nRaises Busy while it has members."},
+     "delete_group($self, topic, name)\n--\n\nRaises Busy while it has members, or had some when "
+     "its broker\nwas killed that may still come back, and while what died cannot be put into the "
+     "dead-letter topic."},
     {"group", (PyCFunction)(void *)client_group, METH_VARARGS | METH_KEYWORDS,
      "group($self, topic, name)\n--\n\nWhat is known of a group or durable subscription: a GroupInfo."},
     {"groups", (PyCFunction)client_groups, METH_O,

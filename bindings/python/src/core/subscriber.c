@@ -409,11 +409,14 @@ static PyMethodDef subscriber_methods[] = {
      "nacked),\n"
      "the group was reset, the broker was stopped, or the message is dead. A message that was given "
      "to\n"
-     "the same member twice is two, each of which says so for itself."},
+     "the same member twice is two, each of which says so for itself; but two that are eight deliveries "
+     "apart "
+     "are one.\nRaises InvalidArgument: it was never given out, or this is no member."},
     {"nack", (PyCFunction)reader_nack, METH_O,
      "nack($self, message, /)\n--\n\nThis member of a group cannot deal with it: another gets it, or the "
      "same "
-     "again, at once. Raises Expired as ack(),\nand for what is done already."},
+     "again, at once;\nafter max_deliveries it is dead. Raises Expired as ack(),\nand for what is done "
+     "already."},
     {"renew", (PyCFunction)reader_renew, METH_O,
      "renew($self, message, /)\n--\n\nThe lease of a group's member begins anew: for work that takes longer. "
      "Raises "

@@ -80,11 +80,11 @@ class GroupInfo:
     position: int  #: all messages below it were given out
     done_position: int  #: and below this, all are done
     last_sequence: int  #: about: of the last message that was given out for the first time
-    in_flight: int  #: given out, or to be given out again, and not done
+    in_flight: int  #: given out, or to be given out again, or dead letters to be, and not done
     redelivered: int  #: how many times a message was given out again
     expired: int  #: leases that ran out
     dead: int  #: messages that reached max_deliveries
-    lost: int  #: messages that were gone before anybody got them
+    lost: int  #: messages that were gone before anybody got them, or before they came again
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

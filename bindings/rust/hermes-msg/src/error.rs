@@ -93,7 +93,7 @@ errors! {
     Limit = HERMES_ELIMIT,
     /// This kernel, machine or topic cannot do it.
     NotSupported = HERMES_ENOTSUP,
-    /// The topic was deleted.
+    /// The topic, the group or the durable subscription was deleted.
     Closed = HERMES_ECLOSED,
     /// A signal handler ran while one waited.
     Interrupted = HERMES_EINTERRUPTED,

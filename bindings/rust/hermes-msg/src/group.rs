@@ -58,7 +58,7 @@ pub struct GroupInfo {
     pub done_position: u64,
     /// About: of the last message that was given out for the first time.
     pub last_sequence: u64,
-    /// Messages that were given out, or are to be given out again, and are not done.
+    /// Messages that were given out, or are to be given out again, or are dead letters to be, and are not done.
     pub in_flight: u64,
     /// How many times a message was given out again.
     pub redelivered: u64,
@@ -66,7 +66,7 @@ pub struct GroupInfo {
     pub expired: u64,
     /// Messages that reached `max_deliveries`.
     pub dead: u64,
-    /// Messages that were gone before anybody got them.
+    /// Messages that were gone before anybody got them, or before they came again.
     pub lost: u64,
 }
 
@@ -133,7 +133,7 @@ impl Client {
     /// # Errors
     /// [`Error::Exists`](crate::Error::Exists), [`Error::InvalidName`](crate::Error::InvalidName),
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument), [`Error::Limit`](crate::Error::Limit),
-    /// [`Error::NoSpace`](crate::Error::NoSpace).
+    /// [`Error::NoSpace`](crate::Error::NoSpace), [`Error::NotFound`](crate::Error::NotFound): the topic.
     pub fn create_group(&self, topic: &str, name: &str, options: &GroupOptions) -> Result<()> {
         let (from, position) = self.place(topic, options.start)?;
         let (topic, name) = (CString::new(topic)?, CString::new(name)?);
@@ -164,7 +164,8 @@ impl Client {
     /// Changes how long a member may have a message, at once, whoever is a member.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::AccessDenied`](crate::Error::AccessDenied): another user's group.
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::AccessDenied`](crate::Error::AccessDenied): another user's group;
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument): a value outside its range.
     pub fn set_lease(&self, topic: &str, name: &str, lease: Duration) -> Result<()> {
         let options = sys::hermes_group_options_t { lease_ns: crate::nanoseconds(lease), ..no_options() };
         self.alter_group(topic, name, sys::HERMES_GROUP_LEASE, options)
@@ -183,7 +184,8 @@ impl Client {
     /// [`Error::Expired`](crate::Error::Expired).
     ///
     /// # Errors
-    /// As [`set_lease`](Self::set_lease).
+    /// As [`set_lease`](Self::set_lease); [`Error::Busy`](crate::Error::Busy): what died before `start` cannot be put into the
+    /// dead-letter topic, and all is as it was.
     pub fn reset_group(&self, topic: &str, name: &str, start: Start) -> Result<()> {
         let (from, position) = self.place(topic, start)?;
         let options = sys::hermes_group_options_t { from, position, ..no_options() };
@@ -193,7 +195,8 @@ impl Client {
     /// Deletes a group or durable subscription.
     ///
     /// # Errors
-    /// As [`set_lease`](Self::set_lease); [`Error::Busy`](crate::Error::Busy): it has members.
+    /// As [`set_lease`](Self::set_lease); [`Error::Busy`](crate::Error::Busy): it has members, or had some when its
+    /// broker was killed that may still come back; or what died cannot be put into the dead-letter topic.
     pub fn delete_group(&self, topic: &str, name: &str) -> Result<()> {
         let (topic, name) = (CString::new(topic)?, CString::new(name)?);
         // SAFETY: as create_group().

@@ -147,7 +147,8 @@ impl Subscriber {
     ///
     /// # Errors
     /// [`Gone`](Error::Gone), [`Checksum`](Error::Checksum), [`Corrupt`](Error::Corrupt), [`Malformed`](Error::Malformed):
-    /// the next call goes on behind. [`Closed`](Error::Closed): the topic was deleted.
+    /// the next call goes on behind. [`Closed`](Error::Closed): the topic was deleted, or the group or
+    /// durable subscription, which may have been while this subscriber was away: each further call says so.
     /// [`Disconnected`](Error::Disconnected): the store is needed, and no broker is there to open it.
     #[inline]
     pub fn poll(&mut self) -> Result<Option<Message<'_>>> {
@@ -181,7 +182,8 @@ impl Subscriber {
     /// # Errors
     /// [`Expired`](Error::Expired): it is not this subscriber's any more: another has it (its lease ran out, or it was
     /// given back), the group was reset, the broker was stopped, or the message is dead. A message that was given to
-    /// the same member twice has two ids, each of which says so for itself.
+    /// the same member twice has two ids, each of which says so for itself; but two that are eight deliveries apart are
+    /// the same.
     /// [`InvalidArgument`](Error::InvalidArgument): it was never given out, or this is no member.
     pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
@@ -189,7 +191,8 @@ impl Subscriber {
         self.session.check(unsafe { sys::hermes_ack(self.raw.as_ptr(), &raw) }).map(drop)
     }
 
-    /// This member of a group cannot deal with the message: another gets it, or the same again, at once.
+    /// This member of a group cannot deal with the message: another gets it, or the same again, at once; after
+    /// `max_deliveries` it is dead.
     ///
     /// # Errors
     /// As [`ack`](Self::ack); [`Expired`](Error::Expired) also for what is done already.
