@@ -145,7 +145,9 @@ static void test_what_was_never_given_out_cannot_be_acked(void **state)
     assert_int_equal(describe(f, "n").last_sequence, 3);
     expect(s, 1);
     restart(f, SIGKILL); /* nor does a broker that died take that back */
-    assert_int_equal(hermes_ack(s, &third), 0);
+    do
+        assert_int_equal(hermes_ack(s, &third), 0);
+    while (describe(f, "n").members == 0); /* it greets the next one, who else would keep the place for it */
     hermes_subscriber_close(s);
     s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
     expect(s, 4);
