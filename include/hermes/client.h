@@ -473,8 +473,9 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
 /*
  * Where to read next. After an error the subscriber stands where it stood, and goes on there:
  * HERMES_EDISCONNECTED when no broker is there to open what is stored; HERMES_ECLOSED when the topic was
- * deleted. Members of a group stand where the group does: HERMES_EINVALID for them (see hermes_group_alter()).
- * Of a durable subscription the reader moves, and the place with what is acked from there on.
+ * deleted. Members of a group stand where the group does: HERMES_EINVALID for them (see
+ * hermes_group_alter()). Of a durable subscription the reader moves, and the place with what is acked from
+ * there on.
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);

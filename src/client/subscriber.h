@@ -28,7 +28,7 @@ struct member {
     uint16_t claim; /* of a durable subscription: what all its messages carry */
     uint64_t held_sequence;
     uint64_t given_to; /* of a durable subscription: behind the farthest message it was given */
-    bool pending; /* a message was claimed again that cannot be read before a broker is back */
+    bool pending;      /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
     bool in_gap;        /* messages are gone, and it is not known yet how many */
     uint64_t gap_from;  /* where it began */
