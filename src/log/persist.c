@@ -20,42 +20,78 @@ static void fail(struct log *log, int error)
     atomic_store(&log->status->state, STATE_FAILED);
 }
 
-/* Behind the frames of the copy, which are right by their headers. Checksums are not looked at: what is wrong
- * there is wrong in the window too, and readers are told either way. */
-static struct window_end walk_copy(const uint8_t *copy, uint64_t from, uint64_t sequence, uint64_t end)
+/*
+ * How far the window is committed from there on, as far as it is known at a glance: at most to until and the
+ * end of the frame that stands there. The writer's word for it costs one line; its commit words are those
+ * that it is about to write, and who fetches them one by one slows it down. They are what counts, though,
+ * where it says nothing new: it may have died before it could.
+ */
+static struct window_end find_end(const struct log *log, struct window_end from, uint64_t until)
 {
-    struct frames frames = {.data = copy, .base = from, .end = end, .position = from, .sequence = sequence};
-    struct frame frame;
-    int rc;
-    while ((rc = frames_next(&frames, &frame)) > 0)
-        ;
-    if (rc == HERMES_ENOTFOUND)
-        rc = HERMES_EMALFORMED; /* taken back while it was copied: not by a publisher of ours */
-    return (struct window_end){frames.position, frames.sequence, rc};
+    uint64_t boundary = (from.position | (log->capacity - 1)) + 1; /* no frame crosses it */
+    /* Acquire pairs with the release in window_after_commit(): what is below is complete. */
+    uint64_t end =
+        log->ended ? log->end.position : atomic_load_explicit(&log->window->position, memory_order_acquire);
+    if (end <= from.position || end - from.position > log->capacity)
+        return window_walk(log->window->data, log->capacity - 1, from.position, from.sequence,
+                           log->ended && until > log->end.position ? log->end.position : until);
+    end = end < until + FRAME_MAX_BYTES ? end : until + FRAME_MAX_BYTES;
+    return (struct window_end){.position = end < boundary ? end : boundary};
 }
 
 /*
- * Copies up to limit bytes that stand committed into the store's stage, under the lock. A copy, because the
- * window is its publisher's to write to, and may be replaced while the disk is slow: what is stored is what
- * was checked.
+ * Copies what stands in the window up to end into the store's stage, and goes over the frames of the copy
+ * that begin before until, which must be right by their headers: what is stored is what was checked. Marks
+ * them for the index. In pieces that are still in the first cache when they are gone over. Checksums are not
+ * looked at: what is wrong there is wrong in the window too, and readers are told either way.
  */
-static struct window_end take_committed(struct log *log, uint64_t limit, uint32_t *epoch)
+static struct window_end copy_checked(struct log *log, struct window_end from, uint64_t until, uint64_t end,
+                                      struct index_marks *marks)
 {
-    const uint64_t mask = log->capacity - 1, from = log->store.position, sequence = log->store.sequence;
-    uint64_t boundary = (from | mask) + 1; /* a multiple of C: neither window nor segment goes on there */
-    if (limit > STORE_STAGE_BYTES - FRAME_MAX_BYTES)
-        limit = STORE_STAGE_BYTES - FRAME_MAX_BYTES;
-    uint64_t until = from + limit < boundary ? from + limit : boundary;
+    enum { PIECE_BYTES = 16384 };
+    const uint8_t *data = log->window->data + (from.position & (log->capacity - 1));
+    struct frames frames = {.data = log->store.stage,
+                            .base = from.position,
+                            .end = end,
+                            .position = from.position,
+                            .sequence = from.sequence};
+    struct frame frame;
+    int rc = 1;
+    for (uint64_t copied = from.position; rc > 0 && copied < end;) {
+        uint64_t offset = copied - from.position, left = end - copied;
+        uint64_t bytes = left < PIECE_BYTES ? left : PIECE_BYTES;
+        window_copy_out(log->store.stage + offset, data + offset, (size_t)bytes);
+        copied += bytes;
+        while (frames.position < copied && frames.position < until &&
+               (rc = frames_next_message(&frames, &frame)) > 0)
+            index_mark(marks, &frame);
+        if (frames.position >= until) /* the last frame's payload, and no more */
+            end = frames.position;
+    }
+    /* Out of order, or taken back while it was copied: whatever is wrong, no publisher of ours did it. */
+    return (struct window_end){frames.position, frames.sequence, rc < 0 ? HERMES_EMALFORMED : 0};
+}
+
+/*
+ * Up to limit bytes that stand committed, into the store's stage, under the lock. A copy, because the window
+ * is its publisher's to write to, and may be replaced while the disk is slow.
+ */
+static struct window_end take_committed(struct log *log, uint64_t limit, struct index_marks *marks,
+                                        uint32_t *epoch)
+{
+    const struct window_end from = {.position = log->store.position, .sequence = log->store.sequence};
+    uint64_t most = limit < LOG_PERSIST_BYTES ? limit : LOG_PERSIST_BYTES;
+    uint64_t left =
+        log->capacity - (from.position & (log->capacity - 1)); /* neither window nor segment goes on */
+    uint64_t until = from.position + (most < left ? most : left);
+    store_begin_marks(&log->store, marks);
     log_lock(log);
-    if (log->ended && until > log->end.position)
-        until = log->end.position; /* a commit that came after the seal does not count */
-    const uint8_t *data = log->window->data;
-    struct window_end end = window_walk(data, mask, from, sequence, until);
-    if (end.position > from)
-        window_copy_out(log->store.stage, data + (from & mask), (size_t)(end.position - from));
+    struct window_end taken = find_end(log, from, until);
+    if (taken.position > from.position)
+        taken = copy_checked(log, from, until, taken.position, marks);
     *epoch = log->epoch;
     log_unlock(log);
-    return end.position > from ? walk_copy(log->store.stage, from, sequence, end.position) : end;
+    return taken;
 }
 
 int64_t log_persist(struct log *log, uint64_t limit)
@@ -65,16 +101,17 @@ int64_t log_persist(struct log *log, uint64_t limit)
     if (log->failed)
         return HERMES_EIO;
     struct status *status = log->status;
+    struct index_marks marks;
     uint32_t epoch;
     int rc = store_stage(&log->store, &log->error);
     if (rc < 0)
         return rc;
     uint64_t from = log->store.position;
-    struct window_end end = take_committed(log, limit, &epoch);
+    struct window_end end = take_committed(log, limit, &marks, &epoch);
     if (end.position == from)
         return end.error;
-    rc = store_append(&log->store, log->store.stage, (size_t)(end.position - from), end.sequence, epoch,
-                      &log->error);
+    rc = store_append_marked(&log->store, log->store.stage, (size_t)(end.position - from), end.sequence,
+                             epoch, &marks, &log->error);
     atomic_store_explicit(&status->full, rc == HERMES_EFULL, memory_order_relaxed);
     if (rc < 0) {
         if (!heals(rc))

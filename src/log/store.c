@@ -94,13 +94,19 @@ static int sync_parent(const struct store *store, struct error_text *text)
     return rc;
 }
 
+/* Where the segment begins that position is in, or will be once it is made. */
+static uint64_t segment_base(const struct store *store)
+{
+    return store->position - store->position % store->segment_bytes;
+}
+
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     int rc;
     if (store->previous_fd >= 0 && (rc = store_sync(store, text)) < 0)
         return rc;
     struct segment_header header = {
-        .base = store->position - store->position % store->segment_bytes,
+        .base = segment_base(store),
         .first_sequence = store->sequence,
         .created = latest_ns(store),
         .size = store->segment_bytes,
@@ -140,8 +146,17 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     return HERMES_OK;
 }
 
-int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
-                 uint32_t epoch, struct error_text *text)
+/* What was written counts. */
+static void advance(struct store *store, size_t bytes, uint64_t next_sequence)
+{
+    store->position += bytes;
+    store->sequence = next_sequence;
+    store->dirty = true;
+    atomic_store_explicit(&store->searchable, store->position, memory_order_relaxed);
+}
+
+static int write_frames(struct store *store, const void *frames, size_t bytes, uint32_t epoch,
+                        struct error_text *text)
 {
     if (store->position >= last_end(store)) {
         int rc = roll(store, epoch, text);
@@ -153,11 +168,35 @@ int store_append(struct store *store, const void *frames, size_t bytes, uint64_t
         return error_set(text, HERMES_EINVALID, "frames cross a segment boundary");
     if (segment_write(store->fd, frames, bytes, SEGMENT_HEADER_BYTES + offset) != 0)
         return error_set_errno(text, "write to", "the store");
-    index_add(&store->index, frames, bytes, store->position);
-    store->position += bytes;
-    store->sequence = next_sequence;
-    store->dirty = true;
-    atomic_store_explicit(&store->searchable, store->position, memory_order_relaxed);
+    return HERMES_OK;
+}
+
+int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
+                 uint32_t epoch, struct error_text *text)
+{
+    int rc = write_frames(store, frames, bytes, epoch, text);
+    if (rc < 0)
+        return rc;
+    index_add_frames(&store->index, frames, bytes, store->position);
+    advance(store, bytes, next_sequence);
+    return HERMES_OK;
+}
+
+void store_begin_marks(const struct store *store, struct index_marks *marks)
+{
+    index_marks_begin(marks, &store->index);
+    if (store->position >= last_end(store)) /* those will be the first of another segment's */
+        marks->due = segment_base(store);
+}
+
+int store_append_marked(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
+                        uint32_t epoch, struct index_marks *marks, struct error_text *text)
+{
+    int rc = write_frames(store, frames, bytes, epoch, text);
+    if (rc < 0)
+        return rc;
+    index_add(&store->index, marks);
+    advance(store, bytes, next_sequence);
     return HERMES_OK;
 }
 

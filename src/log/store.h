@@ -24,7 +24,7 @@ enum {
     STORE_SEGMENT_DEFAULT = 64 * 1024 * 1024,
     STORE_SEGMENT_MIN = 1024 * 1024,
     STORE_PATH_MAX = 4096,
-    STORE_STAGE_BYTES = 256 * 1024,
+    STORE_STAGE_BYTES = 512 * 1024,
 };
 
 #define STORE_SEGMENT_MAX ((uint64_t)1 << 40)
@@ -66,6 +66,12 @@ struct store {
  * Rolls to a new segment at its boundary. Nothing is half done after an error but the position. */
 int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
                  uint32_t epoch, struct error_text *text);
+
+/* The same for who goes over the frames anyway, and marks them for the index: begun with store_begin_marks().
+ */
+int store_append_marked(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
+                        uint32_t epoch, struct index_marks *marks, struct error_text *text);
+void store_begin_marks(const struct store *store, struct index_marks *marks);
 
 /* Makes store->stage, STORE_STAGE_BYTES for what is to be appended, if it is not there yet. */
 int store_stage(struct store *store, struct error_text *text);

@@ -222,7 +222,7 @@ static void make_segment(int directory, uint64_t i)
                                      .sequence = sequence,
                                      .timestamp = time_of(sequence),
                                      .length = INDEX_STRIDE - HERMES_HEADER_BYTES};
-        index_add(&index, frame, INDEX_STRIDE, position);
+        index_add_frames(&index, frame, INDEX_STRIDE, position);
         if (i % WRITTEN == 0 || i + 2 >= SEGMENTS)
             assert_int_equal(
                 segment_write(fd, frame, sizeof *message, SEGMENT_HEADER_BYTES + n * INDEX_STRIDE), 0);

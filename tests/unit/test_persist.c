@@ -230,6 +230,40 @@ static void what_is_stored_is_what_was_checked(void **state)
     teardown(&f);
 }
 
+/* Nor is what it committed lost, or what is wrong with it hidden, because it died before it told its
+ * position. */
+static void a_writers_position_is_a_hint(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    publish(&f, 10);
+    hermes_header_t *header = (hermes_header_t *)(void *)f.log.window->data;
+    _Atomic uint64_t *position = &f.log.window->position;
+    uint64_t end = atomic_load(position);
+    static const uint64_t wrong[] = {0, 1000 * WINDOW, UINT64_MAX & ~63ull};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        atomic_store(position, wrong[i]);
+        header->length = 0xffffffff;
+        assert_int_equal(log_persist(&f.log, WINDOW), HERMES_EMALFORMED);
+        header->length = 32;
+    }
+    for (uint64_t said = 64; said < end; said += 64) { /* no more is stored than it said, or all of it */
+        atomic_store(position, f.log.store.position + 64);
+        assert_int_equal(log_persist(&f.log, WINDOW), 64);
+    }
+    atomic_store(position, 0);
+    assert_int_equal(log_persist(&f.log, WINDOW), 64);
+    atomic_store(position, end);
+    assert_int_equal(log_persist(&f.log, WINDOW), 0);
+    publish(&f, 1);
+    atomic_store(position, end + 32); /* half a frame is none */
+    assert_int_equal(log_persist(&f.log, WINDOW), HERMES_EMALFORMED);
+    atomic_store(position, end + 64);
+    assert_int_equal(log_persist(&f.log, WINDOW), 64);
+    teardown(&f);
+}
+
 static int (*slow_call)(struct log *log);
 static int slow_result;
 
@@ -423,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_window_of_another_size_is_taken_up_as_it_is),
         cmocka_unit_test(an_owner_that_loses_its_end_says_so),
         cmocka_unit_test(what_is_stored_is_what_was_checked),
+        cmocka_unit_test(a_writers_position_is_a_hint),
         cmocka_unit_test(nobody_waits_for_a_slow_disk),
         cmocka_unit_test(searches_beside_rolls_and_retention),
         cmocka_unit_test(a_new_topics_directory_is_synced),
