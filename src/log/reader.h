@@ -12,6 +12,7 @@
 #define LOG_READER_H
 
 #include "log/frames.h"
+#include "log/pace.h"
 #include "log/status.h"
 #include "log/store.h"
 #include "log/window.h"
@@ -32,6 +33,7 @@ struct reader {
     uint64_t mask;
     uint64_t position;
     uint64_t sequence; /* expected; 0: any */
+    struct pace pace;
     const struct window *window;
     const struct status *status;
     uint64_t seal;
@@ -80,12 +82,17 @@ static inline int reader_poll(struct reader *reader, hermes_message_t *message)
     uint64_t frame_bytes, position = reader->position;
     if (__builtin_expect(reader->in_store || reader->detour, 0))
         return reader_poll_slow(reader, message);
+    if (__builtin_expect(position >= reader->pace.until, 0))
+        pace_look(&reader->pace, &reader->window->position, position, reader->sequence);
     int rc = window_poll(reader->data, reader->mask, position, &header, &frame_bytes);
     if (__builtin_expect(rc != POLL_DATA, 0)) {
         /* The usual emptiness, told from a lap or a change of epoch without leaving this function. */
         if (rc == POLL_EMPTY && window_still_there(reader->window, position) &&
-            status_load_seal(reader->status) == reader->seal)
+            status_load_seal(reader->status) == reader->seal) {
+            if (__builtin_expect(position >= reader->pace.judge_at, 0))
+                pace_judge(&reader->pace, &reader->window->position, position, reader->sequence);
             return 0;
+        }
         return reader_poll_slow(reader, message);
     }
     window_copy_out(reader->copy, reader->data + (position & reader->mask) + HERMES_HEADER_BYTES,

@@ -1,0 +1,66 @@
+#include "log/pace.h"
+
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "base/wait.h"
+
+/* Loads where the writer is: a line that it has just written to, so the time that this takes is what a line
+ * takes here and now. */
+static uint64_t load_timed(const _Atomic uint64_t *writer, uint64_t *now_ns, uint64_t *travel_ns)
+{
+    uint64_t start = clock_monotonic_ns();
+    /* Relaxed: how far to read, not what. */
+    uint64_t end = atomic_load_explicit(writer, memory_order_relaxed);
+    *now_ns = clock_monotonic_ns();
+    *travel_ns = *now_ns - start < PACE_TRAVEL_MOST_NS ? *now_ns - start : PACE_TRAVEL_MOST_NS;
+    return end;
+}
+
+/* Did messages come faster than lines travel since the last look? */
+static bool is_fast(struct pace *pace, uint64_t position, uint64_t sequence, uint64_t now_ns,
+                    uint64_t travel_ns)
+{
+    uint64_t took = now_ns - pace->at_ns;
+    uint64_t lines = (position - pace->position) / 64, messages = sequence - pace->sequence;
+    pace->at_ns = now_ns;
+    pace->position = position;
+    pace->sequence = sequence;
+    if (lines == 0) /* has only just begun to pace; or nothing came for a whole pause */
+        return took < PACE_PAUSE_NS;
+    if (messages > lines) /* it was elsewhere meanwhile, or does not know the sequence */
+        return false;
+    return took < messages * (travel_ns + travel_ns / 4) + lines * PACE_LINE_NS;
+}
+
+static void follow(struct pace *pace, uint64_t position)
+{
+    pace->until = PACE_FOLLOWING;
+    pace->judge_at = position + PACE_JUDGE_BYTES;
+}
+
+void pace_look(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
+{
+    uint64_t now_ns, travel_ns, end = load_timed(writer, &now_ns, &travel_ns);
+    uint64_t behind = end - position;
+    if (!is_fast(pace, position, sequence, now_ns, travel_ns) || behind > PACE_BEHIND_MOST) {
+        follow(pace, position);
+        return;
+    }
+    if (behind >= PACE_NEAR_BYTES) {
+        pace->until = end - PACE_BEHIND_BYTES;
+        return;
+    }
+    while (clock_monotonic_ns() - now_ns < PACE_PAUSE_NS)
+        cpu_relax();
+    pace->until = behind != 0 ? end : atomic_load_explicit(writer, memory_order_relaxed);
+}
+
+void pace_judge(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
+{
+    uint64_t now_ns, travel_ns;
+    (void)load_timed(writer, &now_ns, &travel_ns);
+    follow(pace, position);
+    if (is_fast(pace, position, sequence, now_ns, travel_ns))
+        pace->until = position;
+}
