@@ -260,8 +260,8 @@ static int take_frame(struct ring *ring)
     return rc;
 }
 
-/* Returns how many bytes of the ring were dealt with. */
-static uint64_t drain(struct ring *ring)
+/* Frames that begin before limit. Returns how many bytes of the ring were dealt with. */
+static uint64_t drain(struct ring *ring, uint64_t limit)
 {
     struct topic *topic = ring->topic;
     struct status *status = topic->log.status;
@@ -278,8 +278,10 @@ static uint64_t drain(struct ring *ring)
     int rc = POLL_DATA;
     uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2;
     most = most < DRAIN_BYTES ? most : DRAIN_BYTES;
+    if (ring->left && limit > ring->until)
+        limit = ring->until;
     for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->log.writer.position - begin < most; i++)
-        rc = !ring->left || ring->position < ring->until ? take_frame(ring) : POLL_EMPTY;
+        rc = ring->position < limit ? take_frame(ring) : POLL_EMPTY;
     if (rc < 0)
         condemn(ring, rc);
     if (ring->position == before)
@@ -292,6 +294,21 @@ static uint64_t drain(struct ring *ring)
     /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
     atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
     return ring->position - before;
+}
+
+/* The same of a ring whose producer lives, and is let go ahead while its messages come faster than lines
+ * travel: for what is left to come the loop comes again. */
+static uint64_t drain_paced(struct ring *ring)
+{
+    const struct window *window = ring->map.address;
+    if (!has_more(ring)) {
+        if (ring->position >= ring->pace.judge_at)
+            pace_judge(&ring->pace, &window->position, ring->position, ring->sequence);
+        return 0;
+    }
+    return pace_leaves(&ring->pace, &window->position, ring->position, ring->sequence)
+               ? 0
+               : drain(ring, ring->pace.until);
 }
 
 /* One frame of our own. HERMES_EAGAIN: no room. */
@@ -365,13 +382,13 @@ void sequencer_leave_ring(struct ring *ring, bool closed)
     ring->session = NULL;
     topic_hold(ring->topic); /* instead of its handle */
     for (uint64_t moved = 1, all = 0; moved > 0 && all < TURN_BYTES && may_write(ring->topic); all += moved)
-        moved = drain(ring);
+        moved = drain(ring, UINT64_MAX);
     if (!has_more(ring))
         remove_ring(ring);
 }
 
 /* Begins where the last turn had to stop, so that no ring waits for ever. */
-static uint64_t turn_topic(struct topic *topic, uint64_t budget)
+static uint64_t turn_topic(struct topic *topic, uint64_t budget, bool paced)
 {
     uint64_t moved = 0;
     unsigned first = topic->ring_turn;
@@ -381,7 +398,7 @@ static uint64_t turn_topic(struct topic *topic, uint64_t budget)
         if (ring == NULL)
             continue;
         seen++;
-        moved += drain(ring);
+        moved += paced && !ring->left ? drain_paced(ring) : drain(ring, UINT64_MAX);
         if (ring->left && !has_more(ring))
             remove_ring(ring);
         if (moved >= budget) {
@@ -402,7 +419,7 @@ uint64_t sequencer_turn(struct broker *broker)
     bool from_the_first = topic == broker->topics;
     for (; topic != NULL && moved < TURN_BYTES; topic = topic->next)
         if (topic->ring_count > 0 && may_write(topic))
-            moved += turn_topic(topic, TURN_BYTES - moved);
+            moved += turn_topic(topic, TURN_BYTES - moved, true);
     broker->sequenced = topic;
     if (moved > 0)
         broker->blocked_ns = blocked_ns;
@@ -416,7 +433,7 @@ bool sequencer_end(struct topic *topic)
     if (topic->durability != DURABILITY_MEMORY)
         topic->log.writer.readers = NULL; /* they find in the store what they have still to read */
     while (topic->ring_count > 0 && may_write(topic))
-        if (turn_topic(topic, UINT64_MAX) == 0 && log_persist(&topic->log, topic->log.capacity) <= 0)
+        if (turn_topic(topic, UINT64_MAX, false) == 0 && log_persist(&topic->log, topic->log.capacity) <= 0)
             break;
     bool left = topic->ring_count > 0;
     for (unsigned i = 0; i < STATUS_RINGS; i++)

@@ -24,6 +24,7 @@
 
 #include "broker/session.h"
 #include "broker/topic.h"
+#include "log/pace.h"
 
 /* A producer's ring of a topic whose log the broker writes. */
 struct ring {
@@ -40,6 +41,7 @@ struct ring {
     uint64_t mask;
     uint64_t position;
     uint64_t sequence; /* of its next message */
+    struct pace pace;  /* its producer is let go ahead, as a publisher is by readers */
     bool condemned;    /* it sent something malformed */
     bool left;         /* no later than `until` */
     uint64_t until;    /* what is left of it: nothing behind this counts */

@@ -1,7 +1,5 @@
 #include "log/pace.h"
 
-#include <stdbool.h>
-
 #include "base/clock.h"
 #include "base/wait.h"
 
@@ -39,21 +37,38 @@ static void follow(struct pace *pace, uint64_t position)
     pace->judge_at = position + PACE_JUDGE_BYTES;
 }
 
-void pace_look(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
+/* How far to read from here, and whether after a pause: true. */
+static bool look(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
 {
-    uint64_t now_ns, travel_ns, end = load_timed(writer, &now_ns, &travel_ns);
-    uint64_t behind = end - position;
+    uint64_t now_ns, travel_ns, end = load_timed(writer, &now_ns, &travel_ns), behind = end - position;
     if (!is_fast(pace, position, sequence, now_ns, travel_ns) || behind > PACE_BEHIND_MOST) {
         follow(pace, position);
-        return;
+        return false;
     }
-    if (behind >= PACE_NEAR_BYTES) {
-        pace->until = end - PACE_BEHIND_BYTES;
+    pace->until = behind < PACE_NEAR_BYTES ? end : end - PACE_BEHIND_BYTES;
+    return behind < PACE_NEAR_BYTES;
+}
+
+void pace_look(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
+{
+    if (!look(pace, writer, position, sequence))
         return;
-    }
-    while (clock_monotonic_ns() - now_ns < PACE_PAUSE_NS)
+    while (clock_monotonic_ns() - pace->at_ns < PACE_PAUSE_NS)
         cpu_relax();
-    pace->until = behind != 0 ? end : atomic_load_explicit(writer, memory_order_relaxed);
+    if (pace->until == position) /* nothing was there yet */
+        pace->until = atomic_load_explicit(writer, memory_order_relaxed);
+}
+
+bool pace_leaves(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)
+{
+    if (position < pace->until)
+        return false;
+    if (pace->leave_ns == 0 && look(pace, writer, position, sequence))
+        pace->leave_ns = pace->at_ns + PACE_PAUSE_NS;
+    if (clock_monotonic_ns() < pace->leave_ns)
+        return true;
+    pace->leave_ns = 0;
+    return false;
 }
 
 void pace_judge(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence)

@@ -20,6 +20,7 @@
 #define LOG_PACE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -38,6 +39,7 @@ enum {
 struct pace {
     uint64_t until;              /* a frame from here on is read after pace_look() */
     uint64_t judge_at;           /* an empty look from here on is for pace_judge() */
+    uint64_t leave_ns;           /* pace_leaves() until then; 0: it does not */
     uint64_t at_ns;              /* of the last of either, */
     uint64_t position, sequence; /* and where the reader was */
 };
@@ -46,6 +48,9 @@ struct pace {
  * PACE_PAUSE_NS. The writer's word is a hint, and may be a stranger's: what is read is decided by the frames.
  */
 void pace_look(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence);
+
+/* The same for who has other things to do meanwhile, and comes again: true: what is there is left for now. */
+bool pace_leaves(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence);
 
 /* Nothing is there at position >= pace->judge_at. */
 void pace_judge(struct pace *pace, const _Atomic uint64_t *writer, uint64_t position, uint64_t sequence);
