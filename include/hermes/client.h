@@ -412,7 +412,9 @@ HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *me
 
 /* The same, waiting up to timeout_ns: spins for spin_ns (20 us unless set), then sleeps; a broker that is
  * away is waited for. 0: timed out. HERMES_EDISCONNECTED: so long without a broker that was needed.
- * HERMES_EINTERRUPTED: a signal handler ran. */
+ * HERMES_EINTERRUPTED: a signal handler ran. Of a group's members that sleep here a message wakes one, which
+ * wakes another in its stead before it returns; what is left lying by one that was stopped asleep (SIGSTOP)
+ * the others find within 250 ms. */
 HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns);
 
 /*
@@ -427,7 +429,7 @@ HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *me
  *
  * hermes_subscriber_arm() makes it unreadable. 0: wait for it; 1: look again, there is something already. The
  * first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost: two
- * wake-ups instead of hermes_wait()'s one.
+ * wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all.
  */
 HERMES_API int hermes_subscriber_fd(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_subscriber_arm(hermes_subscriber_t *subscriber);

@@ -32,9 +32,9 @@ int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout
     return errno == EINTR ? HERMES_EINTERRUPTED : HERMES_ETIMEOUT;
 }
 
-void futex_wake_one(const _Atomic uint32_t *word)
+bool futex_wake_one(const _Atomic uint32_t *word)
 {
-    syscall(__NR_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    return syscall(__NR_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0) > 0;
 }
 
 void futex_wake_all(const _Atomic uint32_t *word)

@@ -42,7 +42,8 @@ static inline void cpu_relax(void)
 /* Sleeps while *word == expected, at most timeout_ns. Works on read-only mappings, across processes.
  * 0: woken or changed; HERMES_ETIMEOUT; HERMES_EINTERRUPTED. */
 int futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
-void futex_wake_one(const _Atomic uint32_t *word);
+/* true: somebody slept there. */
+bool futex_wake_one(const _Atomic uint32_t *word);
 void futex_wake_all(const _Atomic uint32_t *word);
 
 /* The same for several words at once, at most FUTEX_WORDS_MAX. HERMES_ENOTSUP before Linux 5.16. */

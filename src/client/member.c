@@ -224,6 +224,28 @@ bool member_park(struct hermes_subscriber *s, struct futex_word words[2], unsign
     return member_ready(s);
 }
 
+void member_hand_on(struct member *member, int rc)
+{
+    if (member != NULL)
+        group_hand_on(&member->group, rc != 0);
+}
+
+/* What to sleep on without a descriptor. One of a group's members looks for all, of those that can take what
+ * is new. */
+static bool lie_down(struct hermes_subscriber *s, struct futex_word words[2], unsigned *count)
+{
+    struct member *m = s->member;
+    bool is_able = !m->durable && !m->no_room && !m->pending;
+    if (!is_able)
+        member_hand_on(m, 0);
+    if (!is_able || group_keep_watch(&m->group))
+        return member_park(s, words, count);
+    words[0] = (struct futex_word){&m->page->notice, m->group.seen};
+    words[1] = (struct futex_word){&m->page->watch, m->group.slept_by};
+    *count = 2;
+    return false; /* who watches looks */
+}
+
 int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_ns)
 {
     uint64_t start = clock_monotonic_ns(), now = start;
@@ -237,7 +259,7 @@ int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_
     }
     struct futex_word words[2];
     unsigned count;
-    if (member_park(s, words, &count))
+    if (lie_down(s, words, &count))
         return HERMES_OK;
     now = clock_monotonic_ns();
     uint64_t most = reader_longest_sleep(&s->reader), left = timeout_ns;

@@ -28,6 +28,7 @@ static int open_window(void *context, uint32_t epoch, int *fd)
 {
     struct hermes_subscriber *s = context;
     struct wire_window request = {.topic_id = s->topic_id, .epoch = epoch};
+    member_hand_on(s->member, 0); /* that may take long */
     int rc = client_request(s->client, WIRE_WINDOW_OPEN, &request, sizeof request, WIRE_OK, 0);
     *fd = rc == 0 ? channel_take_fd(&s->client->channel, 0) : -1;
     return rc == 0 && *fd < 0 ? client_miss_fd(s->client) : away(rc);
@@ -36,6 +37,7 @@ static int open_window(void *context, uint32_t epoch, int *fd)
 static int open_segment(void *context, enum store_key key, uint64_t value, struct store_place *place)
 {
     struct hermes_subscriber *s = context;
+    member_hand_on(s->member, 0);
     return away(client_open_segment(s->client, s->topic_id, key, value, place));
 }
 
@@ -43,6 +45,7 @@ static int request_open(const struct hermes_subscriber *s, struct wire_subscribe
 {
     struct wire_subscriber_open request = {.durable = 0};
     memcpy(request.topic, s->topic, sizeof request.topic);
+    member_hand_on(s->member, 0); /* the page may be another's then */
     if (s->member != NULL)
         member_request(s->member, &request);
     request.push_back = s->push_back;
@@ -395,15 +398,14 @@ static bool is_away(const struct hermes_subscriber *s)
            (s->member != NULL && !member_is_current(s->member));
 }
 
-int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
+/* A poll told rc: nothing, or that a broker is needed. */
+static int wait_for(struct hermes_subscriber *s, hermes_message_t *message, int rc, uint64_t timeout_ns)
 {
-    int rc = hermes_poll(s, message);
-    if ((rc != 0 && rc != HERMES_EDISCONNECTED) || timeout_ns == 0)
-        return rc;
     uint64_t start = clock_monotonic_ns(), waited = 0;
     while (waited < timeout_ns) {
         subscriber_greet_if_due(s);
         if (rc == HERMES_EDISCONNECTED || is_away(s)) {
+            member_hand_on(s->member, rc);
             struct timespec pause = {0, 1000000}; /* no broker: there is nothing to sleep on */
             clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         } else {
@@ -418,6 +420,16 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
             return rc;
         waited = clock_monotonic_ns() - start;
     }
+    return rc;
+}
+
+int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
+{
+    int rc = hermes_poll(s, message);
+    if ((rc != 0 && rc != HERMES_EDISCONNECTED) || timeout_ns == 0)
+        return rc;
+    rc = wait_for(s, message, rc, timeout_ns);
+    member_hand_on(s->member, rc == HERMES_EINTERRUPTED ? 0 : rc);
     return rc;
 }
 

@@ -112,10 +112,13 @@ void member_is_gone(struct member *member);
 bool member_is_current(const struct member *member);
 /* Is there something to do? Cheap: for spinning. */
 bool member_ready(const struct hermes_subscriber *s);
-/* What to sleep on; true: there is something to do already. */
+/* What to sleep on for who relies on nobody; true: there is something to do already. */
 bool member_park(struct hermes_subscriber *s, struct futex_word words[2], unsigned *count);
-/* As reader_wait(). */
+/* As reader_wait(). member_hand_on() then. */
 int member_wait(struct hermes_subscriber *s, uint64_t timeout_ns, uint64_t spin_ns);
+/* After member_wait(), before whatever else than polling and waiting again: others rely on who waits. rc:
+ * what the poll told; 0: nothing. NULL is allowed. */
+void member_hand_on(struct member *member, int rc);
 
 /* Of claims.c and durable.c. */
 int claims_poll(struct hermes_subscriber *s, hermes_message_t *message);

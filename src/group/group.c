@@ -79,6 +79,59 @@ void group_tell(struct group_page *page)
     futex_wake_all(&page->notice);
 }
 
+/* ---- who sleeps ---- */
+
+/* Each change takes what it finds for its own: acquire and release pair with those of the change before. What
+ * there is to read is looked for afterwards, and what comes then rings. */
+static bool change_watch(struct group_page *page, uint32_t *watch, uint32_t to)
+{
+    return atomic_compare_exchange_strong_explicit(&page->watch, watch, to, memory_order_acq_rel,
+                                                   memory_order_acquire);
+}
+
+bool group_keep_watch(struct group_member *member)
+{
+    struct group_page *page = member->page;
+    uint32_t me = member->line + 1, watch = atomic_load_explicit(&page->watch, memory_order_acquire), mine;
+    do {
+        mine = group_watched_by(watch) == 0    ? watch | me
+               : group_watched_by(watch) == me ? watch
+                                               : watch | GROUP_WATCH_OTHERS_SLEEP;
+    } while (mine != watch && !change_watch(page, &watch, mine));
+    member->slept_by = mine;
+    return group_watched_by(mine) == me;
+}
+
+static void wake_one(struct group_page *page, uint32_t watch)
+{
+    if ((watch & GROUP_WATCH_OTHERS_SLEEP) == 0 || futex_wake_one(&page->watch))
+        return;
+    /* Nobody was there. Who is on the way to sleep there finds another turn, or that the watch is nobody's.
+     */
+    (void)change_watch(page, &watch, watch & ~(uint32_t)GROUP_WATCH_OTHERS_SLEEP);
+}
+
+/* The watch is nobody's if it was so, or that member's, or if somebody slept through it. */
+static void hand_on(struct group_page *page, uint32_t me, uint32_t slept_through)
+{
+    uint32_t watch = atomic_load_explicit(&page->watch, memory_order_acquire), next;
+    do {
+        if (group_watched_by(watch) != 0 && group_watched_by(watch) != me && watch != slept_through)
+            return;
+        next = (watch & ~(uint32_t)GROUP_WATCH_WHO) + GROUP_WATCH_TURN;
+    } while (!change_watch(page, &watch, next));
+    wake_one(page, next);
+}
+
+void group_hand_on(struct group_member *member, bool found)
+{
+    uint32_t slept_by = member->slept_by;
+    if (slept_by == 0)
+        return;
+    member->slept_by = 0;
+    hand_on(member->page, member->line + 1, found ? slept_by : 0);
+}
+
 /* ---- floor and cursor ---- */
 
 /* Messages in flight are all below this. */
@@ -353,6 +406,7 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line)
         if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_line_of(word) == line)
             (void)group_give_up(page, mask, at, word);
     }
+    hand_on(page, line + 1, 0);
     group_tell(page);
 }
 

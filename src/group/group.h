@@ -11,6 +11,7 @@
  *     256    floor      every message below it is done
  *     320    counters
  *     384    dead letter
+ *     512    watch      who sleeps for all; those for whom it does sleep on it
  *     4096   members    one line each, the broker's
  *     12288  slots      one word for each 64 bytes of log, of the messages between floor and floor + span
  *
@@ -42,6 +43,18 @@
  * grows, is raised before a message comes back, and that before the notice. A message may be claimed only
  * below floor + span, and what stood in its slot before was below the floor, so it is done. floor only grows:
  * by compare-and-swap, over slots that were seen DONE.
+ *
+ * The watch. The window's bell wakes all who sleep on it for each message. So one of a group's sleeping
+ * members has the watch and sleeps there; the others sleep on the watch, while it is what it was. It says who
+ * has it (line + 1; 0: nobody), whether others sleep, and a turn, another each time that it is handed on.
+ * Who goes to sleep takes it if it is nobody's, and then looks for messages once more: what was there before
+ * is found, and what comes later rings. Who was asleep hands on before it goes back to its caller, with a
+ * message or without: makes the watch nobody's and wakes one other. That one finds a message, and hands on
+ * likewise, or finds none, and has the watch. So while it is nobody's, somebody is awake who takes it or
+ * hands on. Who is killed or stopped hands nothing on: for who dies the broker does, and tells all; and all
+ * look by themselves from time to time, and who then finds a message takes the watch from who slept through
+ * it. A member that waits by a descriptor (client/notifier.h) sleeps on the bell and nobody relies on it: its
+ * event loop may be busy with other things for as long as it likes.
  *
  * The idea of one state for each message in flight, between two positions, is that of Kafka's share groups
  * (KIP-932); there the broker keeps it and each change is a request.
@@ -109,6 +122,8 @@ struct group_page {
 
     _Alignas(64) char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* a topic's name, written once; "": none */
 
+    _Alignas(64) _Atomic uint32_t watch; /* in no line that others look at: it changes with each sleep */
+
     _Alignas(4096) struct group_line members[GROUP_MEMBERS];
     _Alignas(4096) _Atomic uint64_t slot[];
 };
@@ -119,6 +134,7 @@ _Static_assert(offsetof(struct group_page, cursor) == 192, "cursor");
 _Static_assert(offsetof(struct group_page, floor) == 256, "floor");
 _Static_assert(offsetof(struct group_page, redelivered) == 320, "counters");
 _Static_assert(offsetof(struct group_page, dead_letter) == 384, "dead letter");
+_Static_assert(offsetof(struct group_page, watch) == 512, "watch");
 _Static_assert(offsetof(struct group_page, members) == 4096, "members");
 _Static_assert(offsetof(struct group_page, slot) == GROUP_HEADER_BYTES, "slots");
 
@@ -208,7 +224,8 @@ struct group_member {
     bool at_most_once;
     uint32_t seen; /* the notice up to which all that became available was looked at */
     uint32_t scanning_for;
-    uint64_t scan; /* while another notice is: how far that has come; UINT64_MAX: not begun */
+    uint64_t scan;     /* while another notice is: how far that has come; UINT64_MAX: not begun */
+    uint32_t slept_by; /* the watch as it was when this member went to sleep; 0: it hands nothing on */
 };
 
 /* Takes up a page of so many mapped bytes, and the line that the broker gave. HERMES_EMALFORMED,
@@ -307,6 +324,25 @@ int group_renew(struct group_member *member, uint64_t position, uint16_t claim);
 /* How often the message had been given to somebody when it was under that claim, up to seven times before the
  * latest; 0: not known. */
 unsigned group_deliveries(const struct group_member *member, uint64_t position, uint16_t claim);
+
+/* page->watch: line + 1 of who has it, or 0; do others sleep on it; turn. */
+enum { GROUP_WATCH_WHO = 511, GROUP_WATCH_OTHERS_SLEEP = 512, GROUP_WATCH_TURN = 1024 };
+
+static inline uint32_t group_watched_by(uint32_t watch)
+{
+    return watch & GROUP_WATCH_WHO;
+}
+
+/*
+ * Before sleeping: who watches? true: this member: it looks once more, and sleeps on the window's bell and
+ * the notice. false: another: sleep on the notice and on the watch, while it is member->slept_by. Then
+ * group_hand_on(), before anything else is done than looking and sleeping again.
+ */
+bool group_keep_watch(struct group_member *member);
+
+/* This member sleeps no longer; found: it takes a message along. Nothing if it did not sleep. Cost: one
+ * compare-and-swap; and a system call, if others sleep. */
+void group_hand_on(struct group_member *member, bool found);
 
 /* ---- everybody's ---- */
 

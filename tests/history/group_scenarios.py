@@ -392,3 +392,29 @@ def at_most_once_is_at_most_once_over_everything(world):
         end(world)
         world.start()
         members[0] = joined(world, "none")
+
+
+# ---- who sleeps ----
+
+def switches(member):
+    """How often it has gone to sleep by itself."""
+    with open(f"/proc/{member.process.pid}/status") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return int(lines["voluntary_ctxt_switches"])
+
+
+@scenario()
+def one_of_those_who_sleep_wakes_for_a_message(world):
+    make(world)
+    members = [joined(world) for _ in range(8)]
+    publisher = opened(world, 1)
+    for member in members:
+        member.ask("work 1000 600000")
+    flow(300)
+    before, start = sum(switches(member) for member in members), time.monotonic()
+    for _ in range(100):
+        publisher.do("publish 1 100")
+        flow(5)
+    woken = sum(switches(member) for member in members) - before
+    idle = len(members) * (time.monotonic() - start) / 0.02  # so long a worker waits at a time
+    must(woken < 100 * 4 + idle, "woken", f"100 messages woke {len(members)} members {woken} times")

@@ -243,6 +243,43 @@ static void test_words_of_other_laps(void **state)
 }
 
 /* What lies between could not be read: the floor follows the cursor, but not over what is in flight. */
+/* Of those who sleep. */
+static void test_one_watches_for_all(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false),
+                        c = new_member(page, 2, true);
+    assert_true(group_keep_watch(&a));
+    assert_true(group_keep_watch(&a)); /* there was nothing */
+    assert_false(group_keep_watch(&b));
+    assert_false(group_keep_watch(&c));
+    assert_int_equal(atomic_load(&page->watch), c.slept_by);
+    group_hand_on(&b, false); /* it does not wait any longer */
+    assert_int_equal(atomic_load(&page->watch), c.slept_by);
+    group_hand_on(&a, true);
+    assert_int_not_equal(atomic_load(&page->watch), c.slept_by); /* who lies down just now does not sleep */
+    uint32_t watch = atomic_load(&page->watch);
+    group_hand_on(&a, true); /* once */
+    assert_int_equal(atomic_load(&page->watch), watch);
+    group_hand_on(&c, false); /* it was woken, and does not look: another has to */
+    assert_int_not_equal(atomic_load(&page->watch), watch);
+    assert_true(group_keep_watch(&b));
+    /* b is stopped. Who finds a message by looking takes the watch from it. */
+    assert_false(group_keep_watch(&a));
+    assert_false(group_keep_watch(&c));
+    group_hand_on(&a, false);
+    assert_false(group_keep_watch(&a));
+    group_hand_on(&a, true);
+    assert_true(group_keep_watch(&c));
+    group_hand_on(&b, true); /* and goes on */
+    assert_false(group_keep_watch(&b));
+    /* c dies. */
+    group_leave(page, MASK, 2);
+    assert_true(group_keep_watch(&b));
+    drop_page(page);
+}
+
 static void test_jump(void **state)
 {
     (void)state;
@@ -351,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_room),
+        cmocka_unit_test(test_one_watches_for_all),
         cmocka_unit_test(test_jump),
         cmocka_unit_test(test_given_up_behind_the_cursor),
         cmocka_unit_test(test_words_of_other_laps),
