@@ -65,11 +65,11 @@ struct group *group_new(struct broker *broker, struct topic *topic, const char *
         return NULL;
     snprintf(group->name, sizeof group->name, "%.*s", WIRE_GROUP_BYTES - 1, name);
     group_path(broker, topic, name, group->kept.path);
-    group->kept.records = &topic->records;
+    group->kept.lane = &topic->records;
     group->kept.grace_ns = broker->config.grace_ms * 1000000ull;
     group->kept.letters = (struct letters){.post = &broker->post,
                                            .workers = &broker->workers,
-                                           .task = &group->kept.task,
+                                           .task = &group->kept.errands,
                                            .log = &topic->log,
                                            .topic = topic->name,
                                            .group = group->name,

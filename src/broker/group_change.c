@@ -11,6 +11,7 @@
 #include "base/note.h"
 #include "broker/group_page.h"
 #include "broker/group_place.h"
+#include "broker/leases.h"
 
 static const uint64_t lease_default_ns = 30000000000u;
 static const uint64_t lease_min_ns = 10000000;
@@ -233,7 +234,7 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         page_end(fresh.map.address, GROUP_MOVED);
         finish_late_letters(group, fresh.map.address, place.position);
         hand_on(group->kept.page, fresh.map.address); /* what was counted until then */
-        kept_forget_claims(&group->kept);
+        leases_forget(&group->kept);
     }
     page_drop(&fresh, GROUP_MOVED);
     return rc;
@@ -293,7 +294,7 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         return rc;
     if (group->members > 0)
         return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
-    unsigned awaited = kept_awaited(&group->kept);
+    unsigned awaited = leases_awaited(&group->kept);
     if (awaited > 0)
         return error_set(text, HERMES_EBUSY,
                          "group '%s' has %u members of before the broker's start, who may come back",

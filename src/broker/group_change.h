@@ -1,7 +1,7 @@
 /*
  * Groups are made, altered and deleted: work, on a worker and in the turn of topic->affairs, for it makes
- * shared memory and writes records. The group's task is out meanwhile (group_find(), job_removes());
- * group_go_on() brings it back.
+ * shared memory and writes records. The group's tasks are out meanwhile (keeper_leaves()); group_go_on()
+ * brings them back.
  * Errors: HERMES_ENAME, HERMES_EINVALID, HERMES_EEXISTS, HERMES_ENOTFOUND, HERMES_EACCESS (it is another
  * user's), HERMES_EBUSY (it has members), HERMES_ELIMIT, HERMES_EFULL.
  */

@@ -152,7 +152,7 @@ void group_stop_all(struct topic *topic)
 void group_end_tasks(struct topic *topic)
 {
     for (struct group *group = topic->groups; group != NULL; group = group->next)
-        workers_remove(&topic->broker->workers, &group->kept.task);
+        keeper_remove(&topic->broker->workers, &group->kept);
 }
 
 /* Letters that were put into a topic whose log is closed are in it for good. */
@@ -200,7 +200,7 @@ void group_abandon_all(struct topic *topic)
 {
     while (topic->groups != NULL) {
         struct group *group = group_take_first(topic);
-        workers_remove(&topic->broker->workers, &group->kept.task);
+        keeper_remove(&topic->broker->workers, &group->kept);
         page_forget(group);
         group_free(topic->broker, group);
     }
@@ -211,7 +211,7 @@ void group_abandon_all(struct topic *topic)
 void group_remove_tasks(struct topic *topic, struct job *job)
 {
     for (struct group *group = topic->groups; group != NULL; group = group->next)
-        job_removes(job, &group->kept.task);
+        keeper_leaves(job, &group->kept);
 }
 
 void group_discard_all(struct topic *topic)

@@ -1,21 +1,15 @@
 #include "broker/keeper.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/note.h"
+#include "broker/leases.h"
 
 /* While a group moves, its record is at most so old. */
 static const uint64_t record_ns = 100000000;
 /* While nothing moves, it is looked at this often. */
 static const uint64_t quiet_ns = 1000000000;
-static const uint64_t soonest_ns = 1000000;
 /* A record that cannot be written is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
-
-struct sighting {
-    uint64_t position, word, since_ns;
-};
 
 /* ---- records ---- */
 
@@ -49,154 +43,6 @@ int kept_save(struct kept *group, struct error_text *text)
     return rc < 0 ? error_set(text, rc, "%s", group->path) : write_record(group, text);
 }
 
-/* ---- leases ---- */
-
-struct look {
-    struct kept *group;
-    struct sighting *fresh;
-    size_t count, room, before;
-    uint64_t now;
-    bool changed;
-};
-
-/* A line that nobody has: its member left, or did not come back after a crash of the broker. */
-static bool is_nobodys(struct kept *group, unsigned line)
-{
-    return !atomic_load(&group->attended[line]) && atomic_load(&group->page->members[line].id) == 0;
-}
-
-/* Its member was there before a crash of ours, and has not greeted us yet. */
-static bool is_awaited(struct kept *group, unsigned line)
-{
-    return atomic_load(&group->since_ns) != 0 && !atomic_load(&group->attended[line]) &&
-           atomic_load(&group->page->members[line].id) != 0;
-}
-
-unsigned kept_awaited(struct kept *group)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < GROUP_MEMBERS; i++)
-        count += is_awaited(group, i);
-    return count;
-}
-
-/* That claim is there, as it was before or anew. */
-static void remember(struct look *look, uint64_t position, uint64_t word, uint64_t since)
-{
-    if (look->count == look->room) {
-        size_t room = look->room == 0 ? 64 : look->room * 2;
-        struct sighting *grown = realloc(look->fresh, room * sizeof *grown);
-        if (grown == NULL)
-            return; /* its lease is a little longer */
-        look->fresh = grown;
-        look->room = room;
-    }
-    look->fresh[look->count++] = (struct sighting){position, word, since};
-}
-
-/* Since when the claim has been as it is; 0: not when it was last looked at. */
-static uint64_t seen_since(struct look *look, uint64_t position, uint64_t word)
-{
-    const struct kept *group = look->group;
-    while (look->before < group->sighting_count && group->sightings[look->before].position < position)
-        look->before++;
-    if (look->before == group->sighting_count)
-        return 0;
-    const struct sighting *before = &group->sightings[look->before];
-    return before->position == position && before->word == word ? before->since_ns : 0;
-}
-
-static void see_claim(struct look *look, uint64_t position, uint64_t word)
-{
-    struct kept *group = look->group;
-    unsigned line = group_line_of(word);
-    uint64_t since = 0;
-    if ((word & GROUP_RENEWED) == 0)
-        since = seen_since(look, position, word);
-    else if (!group_take_renewal(group->page, group->mask, position, &word))
-        return; /* it is another by now */
-    bool expired = since != 0 && look->now >= since + group->settings.lease_ns && !is_awaited(group, line);
-    if (!expired && !is_nobodys(group, line)) {
-        remember(look, position, word, since);
-    } else if (group_give_up(group->page, group->mask, position, word)) {
-        if (expired)
-            atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
-        look->changed = true;
-    }
-}
-
-/* What is new may have been done long after the look began: its time is when all has been seen. */
-static void date(struct look *look)
-{
-    struct kept *group = look->group;
-    uint64_t seen_ns = group->clock(group);
-    for (size_t i = 0; i < look->count; i++) {
-        struct sighting *fresh = &look->fresh[i];
-        if (fresh->since_ns == 0)
-            fresh->since_ns = group->heard_ns[group_line_of(fresh->word)] = seen_ns;
-    }
-}
-
-static void see(void *context, uint64_t position, uint64_t word)
-{
-    struct look *look = context;
-    if (group_state_of(word) == GROUP_CLAIMED)
-        see_claim(look, position, word);
-    else if (group_state_of(word) == GROUP_DEAD)
-        letters_see(&look->group->letters, position, word);
-}
-
-static uint64_t patience_of(const struct kept *group)
-{
-    return group->mask == 0 ? group->grace_ns : group->settings.lease_ns;
-}
-
-/* Who comes back at this moment keeps it: pairs with take_line() in group_members.c. */
-static void free_line(struct kept *group, unsigned line)
-{
-    uint64_t id = atomic_load(&group->page->members[line].id), nobody = 0;
-    if (atomic_compare_exchange_strong(&group->page->members[line].id, &id, 0) &&
-        atomic_load(&group->attended[line]))
-        (void)atomic_compare_exchange_strong(&group->page->members[line].id, &nobody, id);
-}
-
-/* Members that did not come back after a crash of ours, and were not heard of, give up their lines. true:
- * some. */
-static bool free_lines(struct kept *group, uint64_t now)
-{
-    bool awaits = false, freed = false;
-    uint64_t since = atomic_load(&group->since_ns);
-    for (unsigned i = 0; since != 0 && i < GROUP_MEMBERS; i++) {
-        if (!is_awaited(group, i))
-            continue;
-        uint64_t heard = group->heard_ns[i] > since ? group->heard_ns[i] : since;
-        bool over = now > heard && now - heard >= patience_of(group);
-        if (over)
-            free_line(group, i);
-        freed |= over;
-        awaits |= !over;
-    }
-    if (!awaits) /* unless another is awaited since: group_undo_join() */
-        (void)atomic_compare_exchange_strong(&group->since_ns, &since, 0);
-    return freed;
-}
-
-/* true: claims were given up. */
-static bool look_at_claims(struct kept *group, uint64_t now)
-{
-    struct look look = {.group = group, .now = now};
-    group_visit(group->page, group->mask, see, &look);
-    date(&look);
-    free(group->sightings);
-    group->sightings = look.fresh;
-    group->sighting_count = look.count;
-    if (look.changed)
-        group_tell(group->page);
-    return look.changed;
-}
-
-/* ---- the task ---- */
-
 static void tell(struct kept *group, const struct error_text *text, uint64_t now)
 {
     if (group->told_ns == 0 || now - group->told_ns > tell_again_ns) {
@@ -205,22 +51,73 @@ static void tell(struct kept *group, const struct error_text *text, uint64_t now
     }
 }
 
-static bool has_members(struct kept *group)
+static bool has_letters(const struct kept *group)
 {
-    for (unsigned i = 0; i < GROUP_MEMBERS; i++)
-        if (atomic_load(&group->attended[i]))
-            return true;
-    return false;
+    return group->mask != 0 && group->settings.dead_letter[0] != 0;
 }
 
-/* When leases, and lines that are awaited, are to be looked at again. */
-static uint64_t next_look(const struct kept *group, uint64_t due)
+/* true: the page says something else than the record. */
+static bool keep_record(struct kept *group, uint64_t now)
 {
-    uint64_t look = due;
-    if (group->mask != 0 || atomic_load(&group->since_ns) != 0)
-        look = patience_of(group) / 8;
-    due = look < due ? look : due;
-    return due < soonest_ns ? soonest_ns : due;
+    struct error_text text;
+    int rc = take(group);
+    if (rc < 0)
+        error_set(&text, rc, "%s", group->path);
+    bool moved = rc == 0 && !group_record_equal(&group->next, &group->record);
+    if (moved && has_letters(group)) /* members bury, too */
+        workers_ring(group->workers, &group->errands);
+    if (rc == 0 && (moved || group->failed) && lane_enter(group->workers, group->lane, &group->records)) {
+        rc = write_record(group, &text);
+        lane_leave(group->workers, group->lane);
+    }
+    if (rc < 0)
+        tell(group, &text, now);
+    return moved || rc < 0;
+}
+
+/* ---- the tasks ---- */
+
+#define GROUP_OF(task, name) ((struct kept *)(void *)((char *)(task) - offsetof(struct kept, name)))
+
+static uint64_t look(struct task *task, uint64_t now)
+{
+    struct kept *group = GROUP_OF(task, looks);
+    struct leases_news news;
+    uint64_t due = leases_look(group, now, &news);
+    if (news.given_up)
+        workers_ring(group->workers, &group->records);
+    if (has_letters(group) && (news.given_up || news.dead))
+        workers_ring(group->workers, &group->errands);
+    return due;
+}
+
+static uint64_t run_errands(struct task *task, uint64_t now)
+{
+    struct kept *group = GROUP_OF(task, errands);
+    if (!has_letters(group))
+        return TASK_WHEN_RUNG;
+    bool moved;
+    uint64_t due = letters_run(&group->letters, group->page, group->mask, now, &moved);
+    if (moved)
+        workers_ring(group->workers, &group->records);
+    return due;
+}
+
+static void errands_left(struct task *task)
+{
+    letters_quieten(&GROUP_OF(task, errands)->letters, true);
+}
+
+static uint64_t record(struct task *task, uint64_t now)
+{
+    struct kept *group = GROUP_OF(task, records);
+    bool members = leases_has_members(group); /* before the rest: who leaves rings afterwards */
+    uint64_t before = group->spent(group);
+    bool moved = keep_record(group, now);
+    if (!moved && !members)
+        return TASK_WHEN_RUNG;
+    uint64_t due = now + (moved ? record_ns : quiet_ns), rested = leases_rested(group, now, before);
+    return due > rested ? due : rested;
 }
 
 static uint64_t real_clock(const struct kept *group)
@@ -229,72 +126,47 @@ static uint64_t real_clock(const struct kept *group)
     return clock_monotonic_ns();
 }
 
-uint64_t kept_look(struct kept *group, uint64_t now)
+static uint64_t real_spent(const struct kept *group)
 {
-    struct error_text text;
-    bool members = has_members(group); /* before the rest: who leaves rings afterwards */
-    uint64_t letters_due = UINT64_MAX;
-    bool moved = false;
-    if (group->mask != 0) {
-        moved = letters_settle(&group->letters, group->page, group->mask, now);
-        moved |= look_at_claims(group, now);
-        letters_due = letters_send(&group->letters, group->page, group->mask, now);
-    }
-    /* Behind the claims: who made or renewed one since the last look was heard of. */
-    if (free_lines(group, now) && group->mask != 0)
-        moved |= look_at_claims(group, now);
-    int rc = take(group);
-    if (rc < 0)
-        error_set(&text, rc, "%s", group->path);
-    moved |= !group_record_equal(&group->next, &group->record);
-    if (rc == 0 && (moved || group->failed) && lane_enter(group->workers, group->records, &group->task)) {
-        rc = write_record(group, &text);
-        lane_leave(group->workers, group->records);
-    }
-    if (rc < 0)
-        tell(group, &text, now);
-    bool restless = moved || rc < 0;
-    if (!restless && !members && group->sighting_count == 0 && atomic_load(&group->since_ns) == 0)
-        return letters_due;
-    uint64_t due = now + next_look(group, restless ? record_ns : quiet_ns);
-    return letters_due < due ? letters_due : due;
-}
-
-static struct kept *kept_of(struct task *task)
-{
-    return (struct kept *)(void *)((char *)task - offsetof(struct kept, task));
-}
-
-static uint64_t look(struct task *task, uint64_t now)
-{
-    return kept_look(kept_of(task), now);
-}
-
-static void left(struct task *task)
-{
-    letters_quieten(&kept_of(task)->letters, true);
+    (void)group;
+    return clock_read(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int keeper_add(struct workers *workers, struct kept *group)
 {
-    group->task.run = look;
-    group->task.left = left;
+    group->looks.run = look;
+    group->looks.quick = true;
+    group->errands.run = run_errands;
+    group->errands.left = errands_left;
+    group->records.run = record;
     group->clock = real_clock;
+    group->spent = real_spent;
     group->workers = workers;
     letters_quieten(&group->letters, false);
-    workers_add(workers, &group->task);
+    workers_add(workers, &group->looks);
+    workers_add(workers, &group->errands);
+    workers_add(workers, &group->records);
     return HERMES_OK;
 }
 
 void keeper_ring(struct workers *workers, struct kept *group)
 {
-    workers_ring(workers, &group->task);
+    workers_ring(workers, &group->looks);
+    workers_ring(workers, &group->records);
 }
 
-void kept_forget_claims(struct kept *group)
+void keeper_leaves(struct job *job, struct kept *group)
 {
-    atomic_store(&group->since_ns, 0);
-    group->sighting_count = 0;
+    job_removes(job, &group->looks);
+    job_removes(job, &group->errands);
+    job_removes(job, &group->records);
+}
+
+void keeper_remove(struct workers *workers, struct kept *group)
+{
+    workers_remove(workers, &group->looks);
+    workers_remove(workers, &group->errands);
+    workers_remove(workers, &group->records);
 }
 
 void kept_release(struct kept *group)
@@ -302,6 +174,5 @@ void kept_release(struct kept *group)
     letters_withdraw(&group->letters);
     group_record_release(&group->record);
     group_record_release(&group->next);
-    free(group->sightings);
-    group->sightings = NULL;
+    leases_release(group);
 }

@@ -1,16 +1,14 @@
 /*
- * The keeper: looks after the pages of groups. It writes their records to disk, gives up claims whose lease
- * ran out, and those of lines that nobody has, and sends dead messages where they belong (letters.h). A task
- * of the worker pool for each group: members never wait for it. Groups do not wait for each other, but to
- * write their records: those of a topic are written one after the other, lest a disk that hangs for one topic
- * takes all workers. Of a group that has no members it sleeps for good.
+ * The keeper: looks after the pages of groups. Three tasks of the worker pool for each group, none of which
+ * waits for another, and members wait for none:
  *
- * A lease costs members nothing: the keeper looks at all claims eight times a lease, and what it sees
- * unchanged for a whole one has run out. So a lease ends after 1 to 1.25 times its length.
+ *     looks     gives up what nobody may hold any longer (leases.h): never waits, so what members were
+ *               promised does not depend on a disk
+ *     errands   sends dead messages where they belong (letters.h): may wait for the topic's store
+ *     records   writes the group's record: waits for its disk. Those of a topic are written one after the
+ *               other, lest a disk that hangs for one topic takes all workers
  *
- * After a crash of ours members come back one by one, each when it next has to do with its group. Until a
- * member has greeted us, nothing is taken from it; a line from which nothing was heard for a whole lease (of
- * a durable subscription: for grace_ns) is nobody's. A greeting is heard, and so is a renewal or a claim.
+ * Of a group that has no members all sleep for good.
  */
 #ifndef BROKER_KEEPER_H
 #define BROKER_KEEPER_H
@@ -20,30 +18,35 @@
 #include "group/record.h"
 
 /*
- * What the keeper knows of one group. While its task is in, the event loop reads page, mask and settings and
- * changes nothing; who wants to takes the task out (job_removes(), or workers_remove()), changes them, and
- * adds it again. The rest is the task's; of nobody else's business while it is in.
+ * What the keeper knows of one group. While its tasks are in, the event loop reads page, mask and settings
+ * and changes nothing; who wants to takes the tasks out (keeper_leaves(), or keeper_remove()), changes them,
+ * and adds them again. The rest is the tasks'; of nobody else's business while they are in.
  */
 struct kept {
-    struct task task;
-    struct workers *workers; /* where it is in */
-    struct lane *records;    /* of its topic: of all its groups one writes its record at a time */
+    struct task looks, errands, records;
+    struct workers *workers; /* where they are in */
+    struct lane *lane;       /* of its topic: of all its groups one writes its record at a time */
     uint64_t (*clock)(const struct kept *group);
+    uint64_t (*spent)(const struct kept *group); /* processor time of the calling thread */
     struct group_page *page;
     uint64_t mask;                        /* slots - 1; 0: a durable subscription */
     struct group_record settings;         /* whose, how, which page; where it stands says the page */
     _Atomic bool attended[GROUP_MEMBERS]; /* a session has that line. Anybody's */
-    struct group_record record;           /* as it is on disk */
-    struct group_record next;             /* as it will be */
-    char path[PATH_BYTES];                /* of the record */
+
     /* When the page was taken up, or a member's coming back was undone: it may still come. 0: nobody */
     _Atomic uint64_t since_ns;
     uint64_t grace_ns;
     uint64_t heard_ns[GROUP_MEMBERS]; /* when a claim of that line was last renewed, or new */
-    uint64_t told_ns;
-    struct sighting *sightings; /* claims, in the order of positions */
+    uint64_t rests_until_ns;          /* no look before */
+    struct sighting *sightings;       /* claims, in the order of positions */
     size_t sighting_count;
-    bool failed; /* the record could not be written */
+
+    struct group_record record; /* as it is on disk */
+    struct group_record next;   /* as it will be */
+    char path[PATH_BYTES];      /* of the record */
+    bool failed;                /* the record could not be written */
+    uint64_t told_ns;
+
     struct letters letters;
 };
 
@@ -52,19 +55,15 @@ int keeper_add(struct workers *workers, struct kept *group);
 /* Something happened: a member came or went. */
 void keeper_ring(struct workers *workers, struct kept *group);
 
-/* Writes the record of the group as it stands now; a sync or two. Of a group whose task is out. */
+/* Before the job is submitted: the tasks are out before it begins. job_removes(). */
+void keeper_leaves(struct job *job, struct kept *group);
+/* Any but a worker. Blocks until they are out. */
+void keeper_remove(struct workers *workers, struct kept *group);
+
+/* Writes the record of the group as it stands now; a sync or two. Of a group whose tasks are out. */
 int kept_save(struct kept *group, struct error_text *text);
 
-/* How many members were there before a crash of ours, and may still come back. */
-unsigned kept_awaited(struct kept *group);
-
-/* It has another page: nothing is known of it. Of a group whose task is out. */
-void kept_forget_claims(struct kept *group);
-
-/* What the task does, for tests that have a clock of their own; returns when it is due again. */
-uint64_t kept_look(struct kept *group, uint64_t now_ns);
-
-/* Frees what hangs on a group whose task is out. */
+/* Frees what hangs on a group whose tasks are out. */
 void kept_release(struct kept *group);
 
 #endif

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/note.h"
+#include "base/wait.h"
 #include "broker/own_reader.h"
 #include "hermes/letter.h"
 #include "log/publish.h"
@@ -17,9 +17,8 @@
 static const uint64_t no_room_ns = 10000000, in_the_way_ns = 1000000000;
 /* Whether letters are durable is asked after so long, and then after twice as long each time. */
 static const uint64_t ask_ns = 2000000, longest_ask_ns = 1000000000;
-/* Who waits for letters to be put away does so for so long, and looks this often. */
+/* Who waits for letters to be put away does so for so long. */
 static const uint64_t finish_ns = 1000000000;
-static const struct timespec between_looks = {.tv_nsec = 1000000};
 /* What is in the way is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
 
@@ -61,6 +60,17 @@ static void put(struct letters *letters)
     ring(post);
 }
 
+static void tell_of_answer(struct letters *letters)
+{
+    if (!letters->quiet) {
+        workers_ring(letters->workers, letters->task);
+        return;
+    }
+    /* Release pairs with the acquire in await_answer(). */
+    atomic_fetch_add_explicit(&letters->answers, 1, memory_order_release);
+    futex_wake_one(&letters->answers);
+}
+
 void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
 {
     pthread_mutex_lock(&post->lock);
@@ -69,8 +79,7 @@ void post_deliver_next(struct post *post, post_deliver_t deliver, void *context)
         post->first = letters->next;
         deliver(context, letters);
         letters->stage = LETTERS_ANSWERED;
-        if (!letters->quiet) /* under the lock: its group may go afterwards */
-            workers_ring(letters->workers, letters->task);
+        tell_of_answer(letters); /* under the lock: its group may go afterwards */
     }
     bool more = post->first != NULL;
     pthread_mutex_unlock(&post->lock);
@@ -172,9 +181,10 @@ static bool put_away(struct letters *letters, struct group_page *page, uint64_t 
     return changed;
 }
 
-bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+/* true: words changed. */
+static bool settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
 {
-    enum letters_stage stage = letters->post == NULL ? LETTERS_HERE : stage_of(letters);
+    enum letters_stage stage = stage_of(letters);
     if (stage == LETTERS_HERE || stage == LETTERS_POSTED)
         return false;
     if (letters->delivered > 0 && !letters->durable) {
@@ -198,13 +208,34 @@ void letters_settle_last(struct letters *letters, struct group_page *page, uint6
 
 /* ---- sending ---- */
 
-void letters_see(struct letters *letters, uint64_t position, uint64_t word)
+/* Words that are DEAD. */
+struct sight {
+    struct letters *letters; /* takes them, as many as fit; NULL: it has others */
+    uint64_t below, count;
+};
+
+static void see(void *context, uint64_t position, uint64_t word)
 {
-    if (letters->post == NULL || letters->settings->dead_letter[0] == 0 || letters->count == LETTERS_A_TURN ||
-        stage_of(letters) != LETTERS_HERE)
+    struct sight *sight = context;
+    struct letters *letters = sight->letters;
+    if (group_state_of(word) != GROUP_DEAD || position >= sight->below)
+        return;
+    sight->count++;
+    if (letters == NULL || letters->count == LETTERS_A_TURN)
         return;
     letters->letter[letters->count].position = position;
     letters->letter[letters->count++].word = word;
+}
+
+/* How many are DEAD below that position? Those that are to be sent next are noted. */
+static uint64_t gather(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t below)
+{
+    bool here = stage_of(letters) == LETTERS_HERE;
+    struct sight sight = {.letters = here ? letters : NULL, .below = below};
+    if (here)
+        letters->count = 0;
+    group_visit(page, mask, see, &sight);
+    return sight.count;
 }
 
 static bool is_gone(int rc)
@@ -301,21 +332,22 @@ static int write_all(struct letters *letters, struct group_page *page, uint64_t 
     return rc;
 }
 
-uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
+/* What was gathered. Returns when to look again; TASK_WHEN_RUNG: when the answer comes, or never. */
+static uint64_t send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now)
 {
-    enum letters_stage stage = letters->post == NULL ? LETTERS_HERE : stage_of(letters);
-    if (letters->count == 0 || (stage != LETTERS_HERE && stage != LETTERS_AWAITED))
-        return UINT64_MAX;
+    enum letters_stage stage = stage_of(letters);
     if (stage == LETTERS_AWAITED)
         return letters->due_ns;
-    if (now < letters->due_ns) {
-        letters->count = 0; /* they are seen again */
-        return letters->due_ns;
-    }
+    if (stage != LETTERS_HERE)
+        return TASK_WHEN_RUNG;
+    if (now < letters->due_ns)
+        return letters->due_ns; /* they are gathered again */
+    if (letters->count == 0)
+        return TASK_WHEN_RUNG;
     int rc = write_all(letters, page, mask);
     if (letters->bytes > 0) {
         put(letters);
-        return UINT64_MAX; /* the answer rings */
+        return TASK_WHEN_RUNG; /* the answer rings */
     }
     forget(letters);
     if (rc == 0)
@@ -325,40 +357,43 @@ uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t
     return letters->due_ns;
 }
 
+uint64_t letters_run(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now,
+                     bool *changed)
+{
+    *changed = settle(letters, page, mask, now);
+    if (stage_of(letters) == LETTERS_HERE && now >= letters->due_ns)
+        (void)gather(letters, page, mask, UINT64_MAX);
+    return send(letters, page, mask, now);
+}
+
 /* ---- before the page goes ---- */
 
-struct waiting {
-    struct letters *letters;
-    uint64_t below, count;
-};
-
-static void see_waiting(void *context, uint64_t position, uint64_t word)
+/* Until the loop has answered, or is to be asked again. seen: how many answers there were. */
+static void await_answer(struct letters *letters, uint32_t seen, uint64_t due, uint64_t until)
 {
-    struct waiting *waiting = context;
-    if (group_state_of(word) != GROUP_DEAD || position >= waiting->below)
-        return;
-    waiting->count++;
-    letters_see(waiting->letters, position, word);
+    /* Acquire pairs with the release in tell_of_answer(). */
+    if (atomic_load_explicit(&letters->answers, memory_order_acquire) == seen)
+        (void)futex_wait(&letters->answers, seen, clock_left_ns(due < until ? due : until));
 }
 
 uint64_t letters_finish(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t below)
 {
-    uint64_t until = clock_monotonic_ns() + finish_ns;
-    if (mask == 0 || letters->post == NULL || letters->settings->dead_letter[0] == 0)
+    uint64_t until = clock_deadline_ns(finish_ns);
+    if (mask == 0 || letters->settings->dead_letter[0] == 0)
         return 0;
-    (void)letters_settle(letters, page, mask, until - finish_ns);
+    (void)settle(letters, page, mask, clock_monotonic_ns());
     if (stage_of(letters) == LETTERS_HERE)
         letters->due_ns = 0; /* what was in the way may not be any more */
     for (;;) {
-        struct waiting waiting = {.letters = letters, .below = below};
+        uint32_t answers = atomic_load_explicit(&letters->answers, memory_order_acquire);
         uint64_t now = clock_monotonic_ns();
-        (void)letters_settle(letters, page, mask, now);
-        group_visit(page, mask, see_waiting, &waiting);
-        if (waiting.count == 0)
+        (void)settle(letters, page, mask, now);
+        uint64_t waiting = gather(letters, page, mask, below);
+        if (waiting == 0)
             return 0;
-        uint64_t due = letters_send(letters, page, mask, now);
-        if (now >= until || (due != UINT64_MAX && due > until))
-            return waiting.count;
-        nanosleep(&between_looks, NULL); /* the loop answers; the task, which it would ring, is out */
+        uint64_t due = send(letters, page, mask, now);
+        if (now >= until || (due != TASK_WHEN_RUNG && due > until))
+            return waiting;
+        await_answer(letters, answers, due, until);
     }
 }

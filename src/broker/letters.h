@@ -24,7 +24,7 @@ enum { LETTERS_A_TURN = 64, LETTERS_BYTES = 2 * FRAME_MAX_BYTES };
 
 /* Letters that wait for the loop, of one group each. */
 struct post {
-    pthread_mutex_t lock; /* never held through a system call but the ringing of event_fd */
+    pthread_mutex_t lock; /* never held through a system call but the ringing of event_fd, or of who waits */
     struct letters *first, *last;
     int event_fd; /* readable when there is something to deliver */
 };
@@ -53,7 +53,8 @@ struct letters {
     int result;               /* why not all */
     uint64_t to, end;
     bool durable;
-    bool quiet; /* the task is out, and not rung */
+    bool quiet;               /* the task is out, and not rung */
+    _Atomic uint32_t answers; /* for who waits meanwhile: sleeps on it */
     struct letters *next;
 
     uint64_t due_ns; /* not before: something was in the way */
@@ -70,13 +71,12 @@ typedef void (*post_deliver_t)(void *context, struct letters *letters);
 void post_deliver_next(struct post *post, post_deliver_t deliver, void *context);
 
 /*
- * The task's, in this order, of a group with leases: settle what was posted; see each word that is DEAD;
- * send. letters_settle() is true if words changed. letters_send() returns when the group is to be looked at
- * again for them; UINT64_MAX: when it is rung, or never.
+ * The task's, of a group with leases and a dead-letter topic: settles what was posted, and posts what else is
+ * DEAD. Returns when it is due again; TASK_WHEN_RUNG: when the answer comes, or somebody sees dead messages.
+ * *changed: words were.
  */
-bool letters_settle(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
-void letters_see(struct letters *letters, uint64_t position, uint64_t word);
-uint64_t letters_send(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns);
+uint64_t letters_run(struct letters *letters, struct group_page *page, uint64_t mask, uint64_t now_ns,
+                     bool *changed);
 
 /* While its task is out nobody rings it: it may be freed by then. */
 void letters_quieten(struct letters *letters, bool quiet);

@@ -34,9 +34,24 @@ static struct job *of_place(struct round_entry *place)
 
 /* ---- who sleeps, and how long ---- */
 
+/* May another job run, or another task? So many of the one kind run by now. */
+static bool may_run(const struct workers *workers, unsigned running)
+{
+    unsigned threads = workers->thread_count - 1; /* but for the one for quick tasks */
+    return running < threads - 1 && workers->jobs_running + workers->tasks_running < threads;
+}
+
 static bool job_may_run(const struct workers *workers)
 {
-    return !rounds_is_empty(&workers->ready) && workers->jobs_running < workers->thread_count - 1;
+    return !rounds_is_empty(&workers->ready) && may_run(workers, workers->jobs_running);
+}
+
+/* The task whose turn is next; NULL: none before something happens. */
+static struct heap_entry *next_task(const struct workers *workers)
+{
+    struct heap_entry *quick = workers->quick_runs ? NULL : workers->quick.first;
+    struct heap_entry *task = may_run(workers, workers->tasks_running) ? workers->tasks.first : NULL;
+    return task == NULL || (quick != NULL && quick->key <= task->key) ? quick : task;
 }
 
 /* When somebody has to do something; UINT64_MAX: not before something happens. */
@@ -44,9 +59,8 @@ static uint64_t next_due(const struct workers *workers)
 {
     if (job_may_run(workers))
         return 0;
-    if (workers->stop || workers->heap.first == NULL || workers->tasks_running >= workers->thread_count - 1)
-        return UINT64_MAX;
-    return workers->heap.first->key;
+    const struct heap_entry *task = workers->stop ? NULL : next_task(workers);
+    return task == NULL ? UINT64_MAX : task->key;
 }
 
 /*
@@ -116,18 +130,24 @@ static void make_complete(struct workers *workers, struct job *job)
     (void)!write(workers->event_fd, &one, sizeof one); /* full: it is readable anyway */
 }
 
+static struct heap *heap_of(struct workers *workers, const struct task *task)
+{
+    return task->quick ? &workers->quick : &workers->tasks;
+}
+
 static void rest_until(struct workers *workers, struct task *task, uint64_t due_ns)
 {
     task->state = TASK_RESTING;
     task->due.key = due_ns != 0 ? due_ns : clock_monotonic_ns(); /* not before those that wait longer */
     if (due_ns != TASK_WHEN_RUNG)
-        heap_add(&workers->heap, &task->due);
+        heap_add(heap_of(workers, task), &task->due);
 }
 
 static void leave_heap(struct workers *workers, struct task *task)
 {
-    if (heap_has(&workers->heap, &task->due))
-        heap_remove(&workers->heap, &task->due);
+    struct heap *heap = heap_of(workers, task);
+    if (heap_has(heap, &task->due))
+        heap_remove(heap, &task->due);
 }
 
 static void hear_ring(struct workers *workers, struct task *task)
@@ -295,17 +315,25 @@ static void after_run(struct workers *workers, struct task *task, uint64_t due_n
         pthread_cond_broadcast(&workers->settled);
 }
 
+static void count_running(struct workers *workers, const struct task *task, bool runs)
+{
+    if (task->quick)
+        workers->quick_runs = runs;
+    else
+        workers->tasks_running += runs ? 1u : -1u;
+}
+
 static void run_task(struct workers *workers, uint64_t now_ns)
 {
-    struct task *task = of_due(workers->heap.first);
+    struct task *task = of_due(next_task(workers));
     leave_heap(workers, task);
     task->state = TASK_RUNNING;
     task->rung = task->asked = false;
-    workers->tasks_running++;
+    count_running(workers, task, true);
     unlock_and_call(workers);
     uint64_t due_ns = task->run(task, now_ns);
     pthread_mutex_lock(&workers->lock);
-    workers->tasks_running--;
+    count_running(workers, task, false);
     after_run(workers, task, due_ns);
 }
 
@@ -464,7 +492,7 @@ bool workers_may_linger(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
     bool may = !workers->stop && atomic_load_explicit(&workers->idle, memory_order_relaxed) >=
-                                     2; /* for a job, and for a task */
+                                     3; /* for a job, for a task, and for a quick one */
     pthread_mutex_unlock(&workers->lock);
     return may;
 }
@@ -502,7 +530,7 @@ int workers_start(struct workers *workers, unsigned threads)
     pthread_cond_init(&workers->settled, NULL);
     int rc = HERMES_OK;
     pthread_mutex_lock(&workers->lock); /* how many there are is known before the first looks */
-    for (unsigned i = 0; i < threads && rc == 0; i++) {
+    for (unsigned i = 0; i < threads + 1 && rc == 0; i++) {
         rc = thread_start(&workers->threads[i], worker_main, workers);
         workers->thread_count += rc == 0;
     }

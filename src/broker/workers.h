@@ -11,6 +11,9 @@
  * there are workers: one is kept for jobs however many tasks are busy, and one for tasks however many jobs
  * are.
  *
+ * Quick tasks wait for nothing but their processor, and take milliseconds at most. They have a worker more
+ * than was asked for: one of them runs at a time, whatever the others wait for, and keeps none from them.
+ *
  * A job can wait until tasks are out: see job_removes(). That is how a task is ended without waiting for it.
  *
  * Threads: "loop" may be called by the event loop's thread alone, "any" by any. Nothing but what says so
@@ -51,6 +54,7 @@ struct task {
     /* On the thread that took it out, when it will not run any more: the last that is heard of it. Or NULL.
      */
     void (*left)(struct task *task);
+    bool quick;
     /* The pool's. */
     _Atomic unsigned
         wishes; /* that no worker has heard yet. Who has the first puts the task into the inbox */
@@ -106,21 +110,22 @@ struct workers {
     _Atomic uint32_t idle;  /* workers that sleep, or are about to; changed under the lock */
     pthread_mutex_t lock;   /* guards what follows, up to stop */
     pthread_cond_t settled; /* a task is out, or a job is complete */
-    pthread_t threads[WORKERS_MAX];
-    unsigned thread_count;
+    pthread_t threads[WORKERS_MAX + 1];
+    unsigned thread_count; /* with the one for quick tasks */
     bool called;           /* by a worker, and nobody has come yet */
     uint64_t led_until_ns; /* when the leader wakes by itself; UINT64_MAX: there is none */
     uint64_t leader;       /* the number of the latest */
-    unsigned tasks_running, jobs_running;
-    struct rounds ready; /* jobs */
-    struct heap heap;    /* tasks that rest, but for those that wait to be rung */
+    unsigned tasks_running, jobs_running; /* but for quick ones */
+    bool quick_runs;
+    struct rounds ready;          /* jobs */
+    struct heap tasks, quick; /* those that rest, but for those that wait to be rung */
     bool stop;
     unsigned jobs;               /* submitted and not done; the loop's */
     struct job_queue *advancing; /* whose job's done() is being called; the loop's */
     int event_fd;                /* readable when workers_completed() has something to do; -1: not started */
 };
 
-/* Loop. threads is cut to WORKERS_MIN..WORKERS_MAX. After an error there is nothing to stop. */
+/* Loop. threads is cut to WORKERS_MIN..WORKERS_MAX; there is one more. After an error there is nothing to stop. */
 int workers_start(struct workers *workers, unsigned threads);
 
 /* Loop. Waits until every job is done, calling done(), then until no task runs, and ends the threads. Tasks

@@ -1,4 +1,5 @@
 """A disk that hangs for one topic. The others do not notice."""
+import fcntl
 import json
 import os
 import socket
@@ -100,6 +101,41 @@ class SlowDisk(HangingDisk):
             self.wait_for(lambda name=name: self.record(name) != before[name], "each has its turn")
         self.assertEqual(self.broker.stop(), (0, []))
 
+    def hold_first(self, topic, group):
+        """Somebody is given a message that is longer than what it prints it into, and hangs with it."""
+        readable, writable = os.pipe()
+        self.addCleanup(os.close, readable)
+        fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, 4096)
+        holder = self.broker.popen("sub", topic, "--group", group, stdout=writable)
+        os.close(writable)
+        self.assertEqual(os.read(readable, 1), b"x")
+        return holder
+
+    def expect_it_from(self, topic, *options):
+        other = self.broker.popen("sub", topic, *options, "--count", "1", stdout=subprocess.PIPE)
+        self.assertIn(b"x" * 20000, other.communicate(timeout=20)[0])
+
+    def test_a_lease_ends_while_the_groups_record_hangs(self):
+        self.make_topics()
+        self.broker.run("pub", "slow", "--durable", data=b"x" * 20000 + b"\n")
+        self.broker.run("group", "create", "slow", "g", "--from", "first", "--lease", "100ms")
+        self.hang()
+        self.hold_first("slow", "g")
+        self.await_hanging()
+        self.expect_it_from("slow", "--group", "g")
+        self.go_on()
+
+    def test_a_dead_letter_is_sent_while_the_groups_record_hangs(self):
+        self.make_topics()
+        self.broker.run("pub", "slow", "--durable", data=b"x" * 20000 + b"\n")
+        self.broker.run("group", "create", "slow", "g", "--from", "first", "--lease", "100ms",
+                        "--max-deliveries", "1", "--dead-letter", "memory")
+        self.hang()
+        self.hold_first("slow", "g")
+        self.await_hanging()
+        self.expect_it_from("memory", "--from", "first")
+        self.go_on()
+
     def test_a_window_that_takes_long_to_be_closed_holds_nobody_up(self):
         """What went with a reply may be the last of a large window by the time it is closed: its topic was deleted."""
         self.restart(SLOW_CLOSE=".window")
@@ -168,6 +204,24 @@ class SlowDisk(HangingDisk):
         self.go_on()
         self.wait_for(lambda: in_flight() == 0, "the message is done")
         self.assertEqual(b.stop(), (0, []))
+
+
+class FewWorkers(HangingDisk):
+    broker_config = "[broker]\nworkers = 2\n"
+    hold_first, expect_it_from = SlowDisk.hold_first, SlowDisk.expect_it_from
+
+    def test_a_lease_ends_while_the_disk_of_another_topic_has_all_workers(self):
+        self.broker.run("topic", "create", "slow")
+        self.broker.run("topic", "create", "t")
+        self.broker.run("pub", "t", "--durable", data=b"x" * 20000 + b"\n")
+        self.broker.run("group", "create", "t", "g", "--from", "first", "--lease", "100ms")
+        self.hold_first("t", "g")
+        self.hang()
+        self.broker.run("pub", "slow", data=b"it will take a while\n")
+        self.await_hanging()
+        self.expect_it_from("t", "--group", "g")
+        self.go_on()
+        self.assertEqual(self.broker.stop(), (0, []))
 
 
 class SlowDiskEpoll(SlowDisk):

@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-#include "broker/keeper.h"
+#include "broker/leases.h"
 
 enum { SLOTS = GROUP_SLOTS_MIN, MASK = SLOTS - 1 };
 static const uint64_t lease = 8000000, step = 1000000;
@@ -16,11 +16,18 @@ struct bench {
     struct workers workers; /* it has no task: the test looks itself */
     struct lane records;
     uint64_t now;
+    uint64_t spent, costs; /* of the processor: until now, and by each look */
 };
 
 static uint64_t now_of(const struct kept *kept)
 {
     return ((const struct bench *)(const void *)((const char *)kept - offsetof(struct bench, kept)))->now;
+}
+
+static uint64_t spent_of(const struct kept *kept)
+{
+    struct bench *b = (struct bench *)(void *)((char *)(uintptr_t)kept - offsetof(struct bench, kept));
+    return b->spent += b->costs;
 }
 
 static int begin(void **state)
@@ -35,10 +42,11 @@ static int begin(void **state)
     assert_int_equal(group_member_init(&b->member, b->page, group_page_bytes(SLOTS), 3, 5, false), 0);
     b->now = 1000000000;
     b->kept.clock = now_of;
+    b->kept.spent = spent_of;
     b->kept.page = b->page;
     b->kept.mask = MASK;
     b->kept.workers = &b->workers;
-    b->kept.records = &b->records;
+    b->kept.lane = &b->records;
     assert_int_equal(workers_start(&b->workers, WORKERS_MIN), 0);
     b->kept.settings = (struct group_record){.slots = SLOTS, .lease_ns = lease};
     b->kept.grace_ns = 2 * lease;
@@ -69,11 +77,17 @@ static enum group_state state_of(struct bench *b, uint64_t position)
     return group_state_of(atomic_load(&b->page->slot[position / 64]));
 }
 
+static uint64_t look(struct bench *b, uint64_t now)
+{
+    struct leases_news news;
+    return leases_look(&b->kept, now, &news);
+}
+
 /* Eight looks a lease. */
 static void look_for(struct bench *b, uint64_t ns)
 {
     for (uint64_t until = b->now + ns; b->now < until; b->now += step)
-        (void)kept_look(&b->kept, b->now);
+        (void)look(b, b->now);
 }
 
 static void renew(struct bench *b, uint64_t position)
@@ -100,7 +114,7 @@ static void test_what_is_claimed_amid_a_look_has_its_whole_lease(void **state)
     atomic_store(&b->kept.attended[3], true);
     for (int i = 0; i < 2; i++) {
         i == 0 ? claim(b, 0) : renew(b, 0);
-        (void)kept_look(&b->kept, b->now - lease / 2); /* so long ago it began */
+        (void)look(b, b->now - lease / 2); /* so long ago it began */
         look_for(b, lease);
         assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
     }
@@ -206,11 +220,46 @@ static void test_it_looks_again_in_time(void **state)
     struct bench *b = *state;
     b->kept.mask = 0;
     b->kept.settings.slots = 0;
-    (void)kept_look(&b->kept, b->now);
-    assert_int_equal(kept_look(&b->kept, b->now), TASK_WHEN_RUNG);
+    assert_int_equal(look(b, b->now), TASK_WHEN_RUNG);
     b->kept.since_ns = b->now;
-    uint64_t due = kept_look(&b->kept, b->now);
+    uint64_t due = look(b, b->now);
     assert_true(due > b->now && due <= b->now + b->kept.grace_ns);
+}
+
+/* Somebody may fill the page with claims of a short lease: one look after the other would keep a worker. */
+static void test_a_look_that_took_long_is_followed_by_a_longer_pause(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&b->kept.attended[3], true);
+    claim(b, 0);
+    b->costs = lease;
+    uint64_t due = look(b, b->now);
+    assert_true(due >= b->now + 8 * b->costs);
+    b->now += lease;
+    assert_true(look(b, b->now) == due); /* rung: it does not look sooner */
+    b->costs = 0;
+    b->now = due;
+    assert_true(look(b, b->now) < due + lease);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
+}
+
+/* What was given up while the limit was higher, or there was none. */
+static void test_what_may_not_be_given_out_again_is_dead_as_soon_as_that_is_said(void **state)
+{
+    struct bench *b = *state;
+    claim(b, 0);
+    claim(b, 64);
+    assert_int_equal(group_nack(&b->member, 0, group_first_claim(&b->member)), 0);
+    b->kept.settings.max_deliveries = 2;
+    atomic_store(&b->page->max_deliveries, 2);
+    (void)look(b, b->now);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
+    b->kept.settings.max_deliveries = 1;
+    atomic_store(&b->page->max_deliveries, 1);
+    (void)look(b, b->now);
+    assert_int_equal(state_of(b, 0), GROUP_DONE); /* there is no dead-letter topic */
+    assert_int_equal(state_of(b, 64), GROUP_CLAIMED); /* who has it may ack it */
+    assert_int_equal(atomic_load(&b->page->dead), 1);
 }
 
 int main(void)
@@ -226,6 +275,8 @@ int main(void)
         TEST(test_who_is_not_heard_of_is_gone),
         TEST(test_the_holder_of_a_durable_subscription_is_waited_for),
         TEST(test_it_looks_again_in_time),
+        TEST(test_a_look_that_took_long_is_followed_by_a_longer_pause),
+        TEST(test_what_may_not_be_given_out_again_is_dead_as_soon_as_that_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

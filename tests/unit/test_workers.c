@@ -794,6 +794,75 @@ static void who_may_not_go_in_yet_keeps_no_worker_and_has_its_turn(void **state)
     workers_stop(&workers);
 }
 
+/* ---- quick tasks ---- */
+
+static uint64_t run_quickly(struct task *task, uint64_t now_ns)
+{
+    struct errand *errand = (struct errand *)task;
+    (void)run(task, now_ns);
+    return atomic_load(&errand->runs) < 100 ? 0 : TASK_WHEN_RUNG;
+}
+
+static void however_much_hangs_quick_tasks_go_on(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    struct workers workers;
+    struct errand hang[THREADS], quick = an_errand();
+    struct gate until = {0};
+    assert_int_equal(workers_start(&workers, THREADS), 0);
+    begin_story();
+    struct step job = step_named('a');
+    job.until = &until;
+    workers_submit(&workers, NULL, &job.job);
+    for (int i = 0; i < THREADS; i++) {
+        hang[i] = an_errand();
+        hang[i].held = true;
+        workers_add(&workers, &hang[i].task);
+        if (i < THREADS - 1) /* there are no more workers for it */
+            gate_pass(&hang[i].entered);
+    }
+    quick.task.run = run_quickly;
+    quick.task.quick = true;
+    workers_add(&workers, &quick.task);
+    await_runs(&quick, 100);
+    gate_open(&until);
+    for (int i = 0; i < THREADS; i++)
+        gate_open(&hang[i].until);
+    for (int i = 0; i < THREADS; i++)
+        workers_remove(&workers, &hang[i].task);
+    workers_remove(&workers, &quick.task);
+    workers_stop(&workers);
+}
+
+/* Even one that takes its time. */
+static void quick_tasks_run_one_at_a_time_and_keep_nobody_else(void **state)
+{
+    (void)state;
+    struct workers workers;
+    struct errand quick[4], other = an_errand();
+    assert_int_equal(workers_start(&workers, 2), 0);
+    for (int i = 0; i < 4; i++) {
+        quick[i] = an_errand();
+        quick[i].task.quick = true;
+        quick[i].held = i == 0;
+        workers_add(&workers, &quick[i].task);
+        if (i == 0)
+            gate_pass(&quick[i].entered);
+    }
+    workers_add(&workers, &other.task);
+    await_runs(&other, 1);
+    for (int i = 1; i < 4; i++)
+        assert_int_equal(atomic_load(&quick[i].runs), 0);
+    gate_open(&quick[0].until);
+    for (int i = 0; i < 4; i++) {
+        await_runs(&quick[i], 1);
+        workers_remove(&workers, &quick[i].task);
+    }
+    workers_remove(&workers, &other.task);
+    workers_stop(&workers);
+}
+
 /* ---- lingering ---- */
 
 struct lingerer {
@@ -856,6 +925,8 @@ int main(void)
         cmocka_unit_test(who_rings_until_a_task_has_left_rings_nothing_that_is_freed),
         cmocka_unit_test(who_sleeps_in_a_task_is_interrupted_when_it_is_to_go),
         cmocka_unit_test(who_may_not_go_in_yet_keeps_no_worker_and_has_its_turn),
+        cmocka_unit_test(however_much_hangs_quick_tasks_go_on),
+        cmocka_unit_test(quick_tasks_run_one_at_a_time_and_keep_nobody_else),
         cmocka_unit_test(who_lingers_leaves_one_worker_for_tasks_and_one_for_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

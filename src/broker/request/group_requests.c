@@ -73,7 +73,7 @@ static bool group_begins(struct session *session)
         return false;
     int rc = group_find(session, topic, request->group, &group, &ignored);
     if (rc == 0)
-        job_removes(&session->later.job, &group->kept.task);
+        keeper_leaves(&session->later.job, &group->kept);
     return rc == 0 || (rc == HERMES_ENOTFOUND && session->later.work == delete_group);
 }
 
