@@ -7,6 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static void name_page(const struct broker *broker, struct group *group)
+{
+    const struct group_record *record = &group->kept.settings;
+    snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
+             broker->shm.path, record->topic_id, record->page_id);
+}
+
 int page_make(const struct broker *broker, struct group *group, uint64_t sequence, struct error_text *text)
 {
     const struct group_record *record = &group->kept.settings;
@@ -14,8 +21,7 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     int rc;
     group->page_path[0] = 0;
     if (broker_trusts(broker, record->uid)) {
-        snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
-                 broker->shm.path, record->topic_id, record->page_id);
+        name_page(broker, group);
         unlink(group->page_path); /* of a broker that died over it */
         rc = map_create(group->page_path, bytes, &group->map, &group->fd);
     } else {
@@ -32,14 +38,12 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     return HERMES_OK;
 }
 
-/* The page that a broker that was killed left, with all that members did since. */
 int page_take_up(const struct broker *broker, struct group *group)
 {
     const struct group_record *record = &group->kept.settings;
     uint64_t size = 0;
     uint32_t slots = 0;
-    snprintf(group->page_path, sizeof group->page_path, "%s/%016" PRIx64 ".%016" PRIx64 ".group",
-             broker->shm.path, record->topic_id, record->page_id);
+    name_page(broker, group);
     group->fd = open(group->page_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (group->fd < 0) /* only what is not there is made anew */
         return errno == ENOENT ? HERMES_ENOTFOUND : error_from_errno(errno);
@@ -59,6 +63,25 @@ int page_take_up(const struct broker *broker, struct group *group)
     if (rc < 0)
         close(group->fd);
     return rc;
+}
+
+int page_keep(const struct broker *broker, struct group *group)
+{
+    struct map copy;
+    int fd;
+    if (group->page_path[0] != 0)
+        return HERMES_OK;
+    name_page(broker, group);
+    unlink(group->page_path);
+    int rc = map_create(group->page_path, group->map.size, &copy, &fd);
+    if (rc < 0) {
+        group->page_path[0] = 0;
+        return rc;
+    }
+    memcpy(copy.address, group->map.address, copy.size);
+    map_release(&copy);
+    close(fd);
+    return HERMES_OK;
 }
 
 void page_forget(struct group *group)

@@ -3,7 +3,8 @@
  *
  *     <shm>/<topic>.<page>.group   if the group's owner is who could harm us anyway: it outlives a crash of
  *                                  ours. Another's is a sealed memfd, which cannot be cut short under us,
- *                                  and is made anew from the record
+ *                                  and is made anew from the record; or from a copy, which an orderly stop
+ *                                  makes here if it could not write the record
  *
  * All is work, of a group whose task is out.
  */
@@ -39,6 +40,8 @@ void page_end(struct group_page *page, enum group_page_state state);
 
 /* Members are told why it is no more; nobody finds it. */
 void page_drop(struct group *group, enum group_page_state state);
+/* It is over, and what it says is there for the next broker: a copy, of what is no file. HERMES_EFULL, ... */
+int page_keep(const struct broker *broker, struct group *group);
 /* It stays for the next broker. */
 void page_forget(struct group *group);
 

@@ -14,13 +14,12 @@
 /* ---- start ---- */
 
 /* May there be a page that says more than the record? A log in memory that began anew has none. */
-static bool may_have_page(const struct topic *topic, uid_t uid)
+static bool may_have_page(const struct topic *topic)
 {
-    return broker_trusts(topic->broker, uid) &&
-           (topic->log.taken_up || topic->durability != DURABILITY_MEMORY);
+    return topic->log.taken_up || topic->durability != DURABILITY_MEMORY;
 }
 
-/* It knows of messages that the log has lost: what it says of the others goes into another one. */
+/* It is not to be gone on with: what it says goes into another one. */
 static int take_what_holds(struct group *group, struct error_text *text)
 {
     struct kept *kept = &group->kept;
@@ -36,15 +35,17 @@ static int take_what_holds(struct group *group, struct error_text *text)
 static int find_page(const struct topic *topic, struct group *group, uint64_t end, struct error_text *text)
 {
     const struct group_record *record = &group->kept.settings;
-    if (!may_have_page(topic, record->uid))
+    if (!may_have_page(topic))
         return HERMES_ENOTFOUND;
     int rc = page_take_up(topic->broker, group);
     if (rc == HERMES_EMALFORMED || rc == HERMES_EVERSION)
         return HERMES_ENOTFOUND;
     if (rc < 0)
         return rc == HERMES_ENOTFOUND ? rc : error_set(text, rc, "page of group '%s'", group->name);
-    /* While the log's shared memory was there all the time, the log has all that the page knows of. */
-    if (topic->log.taken_up || group_page_fits(group->map.address, page_mask(record->slots), end))
+    /* While the log's shared memory was there all the time, the log has all that the page knows of. Another
+     * user's is a copy. */
+    if (broker_trusts(topic->broker, record->uid) &&
+        (topic->log.taken_up || group_page_fits(group->map.address, page_mask(record->slots), end)))
         return HERMES_OK;
     return take_what_holds(group, text);
 }
@@ -163,16 +164,26 @@ static void settle_letters(struct broker *broker, struct kept *kept)
         letters_settle_last(&kept->letters, kept->page, kept->mask);
 }
 
-/* The record says less than the page: that stays for the next broker, as after a crash of ours. */
+/* The record says less than the page: what that says stays for the next broker. A page that outlives us is
+ * gone on with, as after a crash of ours. */
 static void keep_page(struct topic *topic, struct group *group)
 {
-    if (group->page_path[0] == 0 || topic->durability == DURABILITY_MEMORY) {
+    if (topic->durability == DURABILITY_MEMORY) { /* all of it begins anew */
+        page_drop(group, GROUP_CLOSED);
+        return;
+    }
+    bool outlives = group->page_path[0] != 0;
+    int rc = page_keep(topic->broker, group);
+    if (rc < 0) {
+        note("group '%s' of topic '%s': %s: what was acked since its record was written comes again",
+             group->name, topic->name, hermes_strerror(rc));
         page_drop(group, GROUP_CLOSED);
         return;
     }
     note("group '%s' of topic '%s': its page stays in shared memory for the next start", group->name,
          topic->name);
-    atomic_store(&group->kept.page->state, (uint32_t)GROUP_OPEN);
+    if (outlives)
+        atomic_store(&group->kept.page->state, (uint32_t)GROUP_OPEN);
     page_forget(group);
 }
 

@@ -77,7 +77,7 @@ static bool keep_record(struct kept *group, uint64_t now)
 
 /* ---- the tasks ---- */
 
-#define GROUP_OF(task, name) ((struct kept *)(void *)((char *)(task) - offsetof(struct kept, name)))
+#define GROUP_OF(task, name) ((struct kept *)(void *)((char *)(task)-offsetof(struct kept, name)))
 
 static uint64_t look(struct task *task, uint64_t now)
 {

@@ -111,13 +111,13 @@ struct workers {
     pthread_mutex_t lock;   /* guards what follows, up to stop */
     pthread_cond_t settled; /* a task is out, or a job is complete */
     pthread_t threads[WORKERS_MAX + 1];
-    unsigned thread_count; /* with the one for quick tasks */
-    bool called;           /* by a worker, and nobody has come yet */
-    uint64_t led_until_ns; /* when the leader wakes by itself; UINT64_MAX: there is none */
-    uint64_t leader;       /* the number of the latest */
+    unsigned thread_count;                /* with the one for quick tasks */
+    bool called;                          /* by a worker, and nobody has come yet */
+    uint64_t led_until_ns;                /* when the leader wakes by itself; UINT64_MAX: there is none */
+    uint64_t leader;                      /* the number of the latest */
     unsigned tasks_running, jobs_running; /* but for quick ones */
     bool quick_runs;
-    struct rounds ready;          /* jobs */
+    struct rounds ready;      /* jobs */
     struct heap tasks, quick; /* those that rest, but for those that wait to be rung */
     bool stop;
     unsigned jobs;               /* submitted and not done; the loop's */
@@ -125,7 +125,8 @@ struct workers {
     int event_fd;                /* readable when workers_completed() has something to do; -1: not started */
 };
 
-/* Loop. threads is cut to WORKERS_MIN..WORKERS_MAX; there is one more. After an error there is nothing to stop. */
+/* Loop. threads is cut to WORKERS_MIN..WORKERS_MAX; there is one more. After an error there is nothing to
+ * stop. */
 int workers_start(struct workers *workers, unsigned threads);
 
 /* Loop. Waits until every job is done, calling done(), then until no task runs, and ends the threads. Tasks

@@ -249,6 +249,55 @@ static void test_a_record_that_cannot_be_written_loses_no_acks(void **state)
     assert_int_equal(describe(f, "risk").redelivered, 0);
 }
 
+enum { STRANGER = 65534 };
+
+/* The broker lets strangers in. false: there are none here. */
+static bool admit_strangers(struct fixture *f)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/broker.sock", f->home);
+    bool may =
+        geteuid() == 0 && chmod(f->home, 0755) == 0 && chmod(path, 0666) == 0 && seteuid(STRANGER) == 0;
+    assert_int_equal(seteuid(getuid()), 0);
+    return may;
+}
+
+/* Of another user's group: its page is none of the files that outlive a broker. */
+static void test_a_record_that_cannot_be_written_loses_no_acks_of_strangers(void **state)
+{
+    struct fixture *f = *state;
+    if (!admit_strangers(f))
+        skip();
+    assert_int_equal(seteuid(STRANGER), 0);
+    hermes_client_t *client = another();
+    assert_int_equal(seteuid(0), 0);
+    make_messages(f, 100);
+    hermes_subscriber_t *a = join(client);
+    expect(a, 1);
+    hermes_message_t message;
+    forbid_record(f, "risk", true);
+    for (uint64_t i = 2; i <= 11; i++) {
+        message = expect(a, i);
+        assert_int_equal(hermes_ack(a, &message), 0);
+    }
+    assert_int_equal(stop_and_tell(f), 1);
+    forbid_record(f, "risk", false);
+    start_broker(f);
+    assert_true(admit_strangers(f));
+    assert_int_equal(seteuid(STRANGER), 0);
+    message = expect(a, 1); /* as after any orderly stop */
+    assert_int_equal(hermes_ack(a, &message), 0);
+    expect(a, 12);
+    assert_int_equal(seteuid(0), 0);
+    restart(f, SIGTERM); /* nothing is left that speaks of it */
+    assert_true(admit_strangers(f));
+    assert_int_equal(seteuid(STRANGER), 0);
+    expect(a, 12);
+    expect(a, 13);
+    assert_int_equal(seteuid(0), 0);
+    hermes_disconnect(client);
+}
+
 /* What is told of before anything was read: where it begins. */
 static void test_where_a_group_stands_is_known_exactly(void **state)
 {
@@ -504,6 +553,7 @@ int main(void)
         TEST(test_memory_topic),
         TEST(test_a_stop_delivers_nothing_beyond_the_limit),
         TEST(test_a_record_that_cannot_be_written_loses_no_acks),
+        TEST(test_a_record_that_cannot_be_written_loses_no_acks_of_strangers),
         TEST(test_where_a_group_stands_is_known_exactly),
         TEST(test_a_position_within_a_message_is_refused),
         TEST(test_a_claim_of_before_a_reset_is_over),

@@ -257,7 +257,7 @@ static void test_what_may_not_be_given_out_again_is_dead_as_soon_as_that_is_said
     b->kept.settings.max_deliveries = 1;
     atomic_store(&b->page->max_deliveries, 1);
     (void)look(b, b->now);
-    assert_int_equal(state_of(b, 0), GROUP_DONE); /* there is no dead-letter topic */
+    assert_int_equal(state_of(b, 0), GROUP_DONE);     /* there is no dead-letter topic */
     assert_int_equal(state_of(b, 64), GROUP_CLAIMED); /* who has it may ack it */
     assert_int_equal(atomic_load(&b->page->dead), 1);
 }
