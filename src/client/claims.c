@@ -40,11 +40,8 @@ static int fetch(struct hermes_subscriber *s, uint64_t position, hermes_message_
 /* A claim that came to nothing: overwritten, removed by retention, damaged. Counted by who makes it done. */
 static int give_up_reading(struct hermes_subscriber *s, uint64_t position, uint16_t claim, int rc)
 {
-    struct member *m = s->member;
-    if (group_ack(&m->group, position, claim) == 0) {
-        atomic_fetch_add_explicit(&m->page->lost, 1, memory_order_relaxed);
+    if (group_write_off(&s->member->group, position, claim))
         s->reader.lost++;
-    }
     return subscriber_failed(s, rc);
 }
 

@@ -287,25 +287,29 @@ static int told(const struct group_page *page)
     return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;
 }
 
-/* Any claim, whatever has become of it. */
-static int ack_any(struct group_member *member, uint64_t position, uint16_t claim)
+/* Any claim, whatever has become of it, and of the page. HERMES_OK: it was done under it, now or before. */
+static int finish(struct group_member *member, uint64_t position, uint16_t claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
     uint64_t done;
     do {
-        if (!group_is_of(word, position)) {
-            int rc = no_word(member, position, claim, HERMES_OK);
-            return rc < 0 ? rc : told(member->page);
-        }
+        if (!group_is_of(word, position))
+            return no_word(member, position, claim, HERMES_OK);
         if ((word & GROUP_WHOSE_MASK) != whose(member, claim) || group_generation_of(word) == 0)
             return HERMES_EEXPIRED;
         if (group_state_of(word) == GROUP_DONE)
-            return told(member->page);
+            return HERMES_OK;
         done = (word & ~(GROUP_RENEWED | 7)) | GROUP_DONE;
     } while (!swap(slot, &word, done)); /* renewed, looked at, or another's by now */
     made_room(member->page);
-    return told(member->page);
+    return HERMES_OK;
+}
+
+static int ack_any(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    int rc = finish(member, position, claim);
+    return rc < 0 ? rc : told(member->page);
 }
 
 int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
@@ -318,6 +322,17 @@ int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
         return ack_any(member, position, claim);
     made_room(member->page);
     return told(member->page);
+}
+
+bool group_write_off(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    struct group_page *page = member->page;
+    /* Before the word: a record that has it as done (its words are read first) has it counted. */
+    atomic_fetch_add_explicit(&page->lost, 1, memory_order_relaxed);
+    if (finish(member, position, claim) == HERMES_OK)
+        return true;
+    atomic_fetch_sub_explicit(&page->lost, 1, memory_order_relaxed);
+    return false;
 }
 
 /*

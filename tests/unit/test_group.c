@@ -123,6 +123,25 @@ static void test_after_the_page_nothing_counts(void **state)
 
 /* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
  * what is just looked at is not told that it expired. */
+/* It is not seen again under another page: who made it done counts it, whatever became of the page. */
+static void test_what_cannot_be_read_is_counted_though_the_page_is_over(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 3, false), b = new_member(page, 4, false);
+    for (uint64_t at = 0; at < 3 * 64; at += 64)
+        assert_int_equal(group_claim(&a, at), GROUP_MINE);
+    assert_true(group_write_off(&a, 0, group_first_claim(&a)));
+    assert_false(group_write_off(&b, 64, group_first_claim(&b)));
+    assert_int_equal(atomic_load(&page->lost), 1);
+    atomic_store(&page->state, GROUP_CLOSED);
+    assert_true(group_write_off(&a, 64, group_first_claim(&a)));
+    assert_int_equal(atomic_load(&page->lost), 2);
+    assert_int_equal(ack(&a, 2 * 64), HERMES_EEXPIRED); /* who is told so may get it again */
+    assert_int_equal(atomic_load(&page->lost), 2);
+    drop_page(page);
+}
+
 static void test_any_number_of_renewals_is_seen(void **state)
 {
     (void)state;
@@ -385,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_a_former_holder_of_a_line_changes_nothing),
         cmocka_unit_test(test_what_was_done_with_long_ago_is_done),
         cmocka_unit_test(test_after_the_page_nothing_counts),
+        cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_room),
