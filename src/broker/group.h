@@ -31,7 +31,7 @@ struct group {
 void group_path(const struct broker *broker, const struct topic *topic, const char *name,
                 char path[PATH_BYTES]);
 
-/* Not in the topic's list yet; NULL: no memory. Freed when its task is out and its page gone. */
+/* Not in the topic's list yet; NULL: no memory. Freed when its tasks are out and its page gone. */
 struct group *group_new(struct broker *broker, struct topic *topic, const char *name);
 void group_free(struct broker *broker, struct group *group);
 

@@ -22,7 +22,7 @@ static hermes_message_t expect_letter(hermes_subscriber_t *letters, uint64_t seq
     return message;
 }
 
-/* Claimed and given back once: with a limit of one, it is dead. */
+/* Claimed and given back once: at the limit, it is dead. */
 static hermes_message_t kill_next(hermes_subscriber_t *member, uint64_t sequence)
 {
     hermes_message_t message;
@@ -487,6 +487,59 @@ static void test_an_orderly_stop_repeats_no_letter(void **state)
     assert_int_equal(hermes_wait(letters, &none, blink_ns), 0);
 }
 
+/* Half a change would be left behind. */
+static void test_a_group_that_is_refused_leaves_no_topic_behind(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 3);
+    make_group(f, 0, 0, NULL);
+    hermes_topic_info_t info = {.size = sizeof info};
+    hermes_group_options_t options = {
+        .size = sizeof options, .dead_letter = "new", .from = HERMES_FROM_POSITION, .position = 64};
+    const struct {
+        const char *group;
+        uint64_t lease_ns, position;
+        uint32_t most;
+        int rc;
+    } refused[] = {
+        {"risk", 0, 0, 0, HERMES_EEXISTS},
+        {"other", 1, 0, 0, HERMES_EINVALID},
+        {"other", 0, 0, 1 << 20, HERMES_EINVALID},
+        {"other", 0, 8, 0, HERMES_EINVALID},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        options.lease_ns = refused[i].lease_ns;
+        options.max_deliveries = refused[i].most;
+        options.position = refused[i].position;
+        assert_int_equal(hermes_group_create(f->client, "t", refused[i].group, &options), refused[i].rc);
+        assert_int_equal(hermes_topic_describe(f->client, "new", &info), HERMES_ENOTFOUND);
+    }
+    options = (hermes_group_options_t){.size = sizeof options, .dead_letter = "new"};
+    assert_int_equal(hermes_group_create(f->client, "t", "other", &options), 0);
+    assert_int_equal(hermes_topic_describe(f->client, "new", &info), 0);
+}
+
+/* Though nobody is there who would be given it. */
+static void test_a_lower_limit_buries_what_waits(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 1);
+    make_group(f, 0, 0, "letters");
+    hermes_subscriber_t *member = join(f->client), *letters = subscribe_letters(f->client, 0);
+    for (int given = 1; given <= 3; given++)
+        (void)kill_next(member, 1);
+    hermes_subscriber_close(member);
+    hermes_group_options_t limit = {.size = sizeof limit, .max_deliveries = 4};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_DELIVERIES, &limit), 0);
+    assert_int_equal(describe(f, "risk").dead, 0);
+    limit.max_deliveries = 3;
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_DELIVERIES, &limit), 0);
+    hermes_message_t letter = expect_letter(letters, 1);
+    assert_int_equal(hermes_letter_of(&letter)->deliveries, 3);
+    assert_int_equal(describe(f, "risk").dead, 1);
+    await_nothing_in_flight(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +559,8 @@ int main(void)
         TEST(test_letters_that_wait_hold_their_group),
         TEST(test_a_lower_limit_holds_for_what_was_given_back_before),
         TEST(test_an_orderly_stop_repeats_no_letter),
+        TEST(test_a_group_that_is_refused_leaves_no_topic_behind),
+        TEST(test_a_lower_limit_buries_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/group_change.h"
+#include "broker/group_make.h"
 #include "broker/later.h"
 #include "broker/request/answer.h"
 #include "broker/topics.h"
@@ -12,9 +13,33 @@ enum { GROUPS_A_REPLY = 92 };
 _Static_assert(sizeof(struct wire_groups) + GROUPS_A_REPLY * sizeof(struct wire_group_info) <= WIRE_REPLY_MAX,
                "a full list fits a reply");
 
-/* The topic for dead letters is there, or made first. */
-static int want_dead_letter(struct session *session, const struct topic *topic,
+static int check_group(struct session *session, struct topic *topic, struct error_text *text)
+{
+    return group_check_create(session, topic, (const void *)session->request.payload, text);
+}
+
+static int make_dead_letter(struct session *session, const struct topic *topic,
                             const struct wire_group *request, struct error_text *text)
+{
+    const struct topic *failed = session->later.changes;
+    if (failed != NULL && failed->change_result < 0) {
+        *text = failed->change_text;
+        return failed->change_result;
+    }
+    struct topic *letters;
+    struct wire_topic_create create = {.durability = topic->durability, .shared = 1};
+    snprintf(create.topic, sizeof create.topic, "%s", request->dead_letter);
+    int rc = topics_create(session->broker, session->uid, &create, &letters, text);
+    if (rc < 0)
+        return rc;
+    later_change(session, letters);
+    topic_release(letters);
+    return later_turn(session, letters, &letters->turns);
+}
+
+/* The topic for dead letters is there, or is made first; but not for a group that will be refused. */
+static int want_dead_letter(struct session *session, struct topic *topic, const struct wire_group *request,
+                            struct error_text *text)
 {
     if (memchr(request->dead_letter, 0, sizeof request->dead_letter) == NULL)
         return error_set(text, HERMES_ENAME, "name of the dead-letter topic");
@@ -22,21 +47,11 @@ static int want_dead_letter(struct session *session, const struct topic *topic,
     int rc = group_check_dead_letter(topic, request->dead_letter, letters, text);
     if (rc < 0 || (letters != NULL && !letters->opening))
         return rc;
-    struct topic *failed = session->later.changes;
-    if (letters == NULL && failed != NULL && failed->change_result < 0) {
-        *text = failed->change_text;
-        return failed->change_result;
-    }
-    if (letters == NULL) {
-        struct wire_topic_create create = {.durability = topic->durability, .shared = 1};
-        snprintf(create.topic, sizeof create.topic, "%s", request->dead_letter);
-        rc = topics_create(session->broker, session->uid, &create, &letters, text);
-        if (rc < 0)
-            return rc;
-        later_change(session, letters);
-        topic_release(letters);
-    }
-    return later_turn(session, letters, &letters->turns);
+    if (letters != NULL)
+        return later_turn(session, letters, &letters->turns);
+    if (session->later.changes == NULL && !later_result(session, check_group, &rc, text))
+        return later_work(session, topic, &topic->affairs, check_group, NULL);
+    return rc < 0 ? rc : make_dead_letter(session, topic, request, text);
 }
 
 static int create_group(struct session *session, struct topic *topic, struct error_text *text)
@@ -44,7 +59,7 @@ static int create_group(struct session *session, struct topic *topic, struct err
     return group_create(session, topic, (const void *)session->request.payload, text);
 }
 
-/* The group's task was taken out for it. */
+/* The group's tasks were taken out for it. */
 static int alter_group(struct session *session, struct topic *topic, struct error_text *text)
 {
     const struct wire_group *request = (const void *)session->request.payload;

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "broker/group_change.h"
+#include "broker/group_make.h"
 #include "broker/group_members.h"
 #include "broker/later.h"
 #include "broker/request/answer.h"
