@@ -43,13 +43,39 @@ static void finish_late_letters(struct group *group, struct group_page *before, 
     letters_withdraw(&kept->letters);
 }
 
+static void use_settings(struct broker *broker, struct group *group, const struct group_record *settings)
+{
+    struct kept *kept = &group->kept;
+    keeper_look_away(&broker->workers, kept);
+    kept->settings.lease_ns = settings->lease_ns;
+    kept->settings.max_deliveries = settings->max_deliveries;
+    atomic_store(&kept->page->max_deliveries, settings->max_deliveries);
+    keeper_look_again(&broker->workers, kept);
+}
+
+/* Nobody holds anything of the fresh page yet, and the old one counts no more: there is nothing to look at.
+ */
+static void use_page(struct broker *broker, struct group *group, struct group *fresh, uint64_t position)
+{
+    keeper_look_away(&broker->workers, &group->kept);
+    letters_withdraw(&group->kept.letters); /* they are the old page's */
+    pages_swap(group, fresh);
+    struct group_page *before = fresh->map.address;
+    page_end(before, GROUP_MOVED);
+    finish_late_letters(group, before, position);
+    hand_on(group->kept.page, before); /* what was counted until then */
+    leases_forget(&group->kept);
+    keeper_look_again(&broker->workers, &group->kept);
+}
+
 /*
  * Another position means another page: what members hold of the old one counts no more. Counters go on. The
  * old page ends when the record of the new one is on disk: should that fail, nobody notices anything. What is
  * dead behind the new position comes again; what is before it is put away first.
  */
 static int reset(struct broker *broker, struct topic *topic, struct group *group,
-                 const struct wire_group *request, struct error_text *text)
+                 const struct wire_group *request, const struct group_record *settings,
+                 struct error_text *text)
 {
     struct group_place place;
     int rc = place_find(topic, request->from, request->position, &place, text);
@@ -57,32 +83,38 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         rc = finish_letters(group, place.position, text);
     if (rc < 0)
         return rc;
-    struct group fresh = {.kept.settings = group->kept.settings};
+    struct group fresh = {.kept.settings = *settings};
     memcpy(fresh.name, group->name, sizeof fresh.name);
     fresh.kept.settings.page_id = broker_next_id(broker);
     fresh.kept.settings.floor = place.position;
     rc = page_make(broker, &fresh, place.sequence, text);
     if (rc < 0)
         return rc;
-    letters_withdraw(&group->kept.letters); /* they are the old page's */
     hand_on(fresh.map.address, group->kept.page);
-    pages_swap(group, &fresh);
-    rc = kept_save(&group->kept, text);
-    if (rc < 0) {
-        pages_swap(group, &fresh); /* all is as it was */
-    } else {
-        page_end(fresh.map.address, GROUP_MOVED);
-        finish_late_letters(group, fresh.map.address, place.position);
-        hand_on(group->kept.page, fresh.map.address); /* what was counted until then */
-        leases_forget(&group->kept);
-    }
+    rc = kept_save(&group->kept, &fresh.kept.settings, fresh.map.address, text);
+    if (rc == 0)
+        use_page(broker, group, &fresh, place.position);
     page_drop(&fresh, GROUP_MOVED);
     return rc;
+}
+
+static int take_settings(const struct wire_group *request, struct group_record *settings,
+                         struct error_text *text)
+{
+    struct wire_group wanted = *request;
+    if ((request->fields & WIRE_GROUP_LEASE) == 0)
+        wanted.lease_ns = settings->lease_ns;
+    if ((request->fields & WIRE_GROUP_DELIVERIES) == 0)
+        wanted.max_deliveries = settings->max_deliveries;
+    settings->lease_ns = wanted.lease_ns;
+    settings->max_deliveries = wanted.max_deliveries;
+    return group_check_settings(&wanted, text);
 }
 
 int group_alter(struct session *session, struct topic *topic, const struct wire_group *request,
                 struct error_text *text)
 {
+    struct broker *broker = session->broker;
     struct group *group;
     int rc = group_find(session, topic, request->group, &group, text);
     if (rc < 0)
@@ -90,25 +122,15 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
     if (request->fields == 0 || (request->fields & ~known) != 0)
         return error_set(text, HERMES_EINVALID, "nothing that can be altered in group '%s'", group->name);
-    struct group_record *record = &group->kept.settings;
-    struct wire_group wanted = *request;
-    if ((request->fields & WIRE_GROUP_LEASE) == 0)
-        wanted.lease_ns = record->lease_ns;
-    if ((request->fields & WIRE_GROUP_DELIVERIES) == 0)
-        wanted.max_deliveries = record->max_deliveries;
-    if ((rc = group_check_settings(&wanted, text)) < 0)
+    struct group_record settings = group->kept.settings;
+    rc = take_settings(request, &settings, text);
+    if (rc < 0)
         return rc;
-    uint64_t lease_ns = record->lease_ns;
-    uint32_t max_deliveries = record->max_deliveries;
-    record->lease_ns = wanted.lease_ns;
-    record->max_deliveries = wanted.max_deliveries;
-    rc = (request->fields & WIRE_GROUP_POSITION) != 0 ? reset(session->broker, topic, group, request, text)
-                                                      : kept_save(&group->kept, text);
-    if (rc < 0) {
-        record->lease_ns = lease_ns; /* as the file still has it */
-        record->max_deliveries = max_deliveries;
-    }
-    atomic_store(&group->kept.page->max_deliveries, record->max_deliveries);
+    if ((request->fields & WIRE_GROUP_POSITION) != 0)
+        return reset(broker, topic, group, request, &settings, text);
+    rc = kept_save(&group->kept, &settings, group->kept.page, text);
+    if (rc == 0)
+        use_settings(broker, group, &settings);
     return rc;
 }
 
@@ -147,13 +169,15 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
         ignored; /* it is gone; a power cut that brings it back brings a group back that is whole */
     (void)path_sync_parent(group->kept.path, &ignored);
     group_unlink(topic, group);
+    keeper_look_away(&session->broker->workers, &group->kept);
     page_drop(group, GROUP_DELETED);
     group_free(session->broker, group);
     return HERMES_OK;
 }
 
-int group_go_on(struct session *session, struct topic *topic, const char *name)
+void group_go_on(struct session *session, struct topic *topic, const char *name)
 {
     struct group *group = group_in(topic, name);
-    return group == NULL ? HERMES_OK : keeper_add(&session->broker->workers, &group->kept);
+    if (group != NULL)
+        keeper_go_on(&session->broker->workers, &group->kept);
 }

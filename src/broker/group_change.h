@@ -1,7 +1,7 @@
 /*
  * Groups are altered and deleted: work, on a worker and in the turn of topic->affairs, for it makes shared
- * memory and writes records. The group's tasks are out meanwhile (keeper_leaves()); group_go_on() brings them
- * back.
+ * memory and writes records. The group's tasks that wait for disks are out meanwhile
+ * (keeper_pauses()), until group_go_on(). Leases end as ever.
  * Errors: HERMES_ENAME, HERMES_EINVALID, HERMES_ENOTFOUND, HERMES_EACCESS (it is another user's),
  * HERMES_EBUSY (it has members), HERMES_EFULL.
  */
@@ -14,6 +14,6 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
                 struct error_text *text);
 int group_delete(struct session *session, struct topic *topic, const struct wire_group *request,
                  struct error_text *text);
-int group_go_on(struct session *session, struct topic *topic, const char *name);
+void group_go_on(struct session *session, struct topic *topic, const char *name);
 
 #endif

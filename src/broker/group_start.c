@@ -194,7 +194,7 @@ int group_close_all(struct topic *topic)
         struct group *group = group_take_first(topic);
         struct error_text text;
         settle_letters(topic->broker, &group->kept);
-        int rc = kept_save(&group->kept, &text);
+        int rc = kept_save(&group->kept, &group->kept.settings, group->kept.page, &text);
         if (rc < 0) {
             note("group '%s' of topic '%s': %s", group->name, topic->name, text.bytes);
             keep_page(topic, group);

@@ -13,16 +13,16 @@ static const uint64_t tell_again_ns = 60000000000u;
 
 /* ---- records ---- */
 
-/* What the page says now, into group->next. */
-static int take(struct kept *group)
+/* What a page with these settings says now, into group->next. */
+static int take(struct kept *group, const struct group_record *settings, struct group_page *page)
 {
     struct group_record *next = &group->next;
     struct group_record_entry *entries = next->entries;
     uint32_t room = next->room;
-    *next = group->settings;
+    *next = *settings;
     next->entries = entries;
     next->room = room;
-    return group_record_take(next, group->page, group->mask);
+    return group_record_take(next, page, settings->slots == 0 ? 0 : settings->slots - 1);
 }
 
 static int write_record(struct kept *group, struct error_text *text)
@@ -37,9 +37,10 @@ static int write_record(struct kept *group, struct error_text *text)
     return HERMES_OK;
 }
 
-int kept_save(struct kept *group, struct error_text *text)
+int kept_save(struct kept *group, const struct group_record *settings, struct group_page *page,
+              struct error_text *text)
 {
-    int rc = take(group);
+    int rc = take(group, settings, page);
     return rc < 0 ? error_set(text, rc, "%s", group->path) : write_record(group, text);
 }
 
@@ -60,7 +61,7 @@ static bool has_letters(const struct kept *group)
 static bool keep_record(struct kept *group, uint64_t now)
 {
     struct error_text text;
-    int rc = take(group);
+    int rc = take(group, &group->settings, group->page);
     if (rc < 0)
         error_set(&text, rc, "%s", group->path);
     bool moved = rc == 0 && !group_record_equal(&group->next, &group->record);
@@ -142,10 +143,8 @@ int keeper_add(struct workers *workers, struct kept *group)
     group->clock = real_clock;
     group->spent = real_spent;
     group->workers = workers;
-    letters_quieten(&group->letters, false);
-    workers_add(workers, &group->looks);
-    workers_add(workers, &group->errands);
-    workers_add(workers, &group->records);
+    keeper_look_again(workers, group);
+    keeper_go_on(workers, group);
     return HERMES_OK;
 }
 
@@ -155,11 +154,33 @@ void keeper_ring(struct workers *workers, struct kept *group)
     workers_ring(workers, &group->records);
 }
 
+void keeper_pauses(struct job *job, struct kept *group)
+{
+    job_removes(job, &group->errands);
+    job_removes(job, &group->records);
+}
+
+void keeper_go_on(struct workers *workers, struct kept *group)
+{
+    letters_quieten(&group->letters, false);
+    workers_add(workers, &group->errands);
+    workers_add(workers, &group->records);
+}
+
+void keeper_look_away(struct workers *workers, struct kept *group)
+{
+    workers_remove(workers, &group->looks);
+}
+
+void keeper_look_again(struct workers *workers, struct kept *group)
+{
+    workers_add(workers, &group->looks);
+}
+
 void keeper_leaves(struct job *job, struct kept *group)
 {
     job_removes(job, &group->looks);
-    job_removes(job, &group->errands);
-    job_removes(job, &group->records);
+    keeper_pauses(job, group);
 }
 
 void keeper_remove(struct workers *workers, struct kept *group)

@@ -19,8 +19,8 @@
 
 /*
  * What the keeper knows of one group. While its tasks are in, the event loop reads page, mask and settings
- * and changes nothing; who wants to takes the tasks out (keeper_leaves(), or keeper_remove()), changes them,
- * and adds them again. The rest is the tasks'; of nobody else's business while they are in.
+ * and changes nothing; who wants to takes the tasks out, changes them, and adds them again. The rest is the
+ * tasks'; of nobody else's business while they are in.
  */
 struct kept {
     struct task looks, errands, records;
@@ -55,13 +55,24 @@ int keeper_add(struct workers *workers, struct kept *group);
 /* Something happened: a member came or went. */
 void keeper_ring(struct workers *workers, struct kept *group);
 
-/* Before the job is submitted: the tasks are out before it begins. job_removes(). */
+/* Before the job is submitted: what may wait for a disk is out before it begins (job_removes()), until
+ * keeper_go_on(). */
+void keeper_pauses(struct job *job, struct kept *group);
+void keeper_go_on(struct workers *workers, struct kept *group);
+/* On a worker, for a job of which the former is true: so is the rest, for a moment. No disk meanwhile: what
+ * runs out then is not seen. */
+void keeper_look_away(struct workers *workers, struct kept *group);
+void keeper_look_again(struct workers *workers, struct kept *group);
+
+/* Before the job is submitted: all of them are out before it begins. */
 void keeper_leaves(struct job *job, struct kept *group);
 /* Any but a worker. Blocks until they are out. */
 void keeper_remove(struct workers *workers, struct kept *group);
 
-/* Writes the record of the group as it stands now; a sync or two. Of a group whose tasks are out. */
-int kept_save(struct kept *group, struct error_text *text);
+/* Writes a record: how a page of the group stands now, with settings that it has, or is to have; a sync or
+ * two. Of a group whose tasks but for looks are out. */
+int kept_save(struct kept *group, const struct group_record *settings, struct group_page *page,
+              struct error_text *text);
 
 /* Frees what hangs on a group whose tasks are out. */
 void kept_release(struct kept *group);

@@ -163,7 +163,8 @@ void workers_add(struct workers *workers, struct task *task);
  * Of a task that is out: nothing. */
 void workers_ring(struct workers *workers, struct task *task);
 
-/* Any but a worker. Blocks until the task does not run, and it is out then: for tests and an orderly stop. */
+/* Any but a worker, but that a worker may take out a quick task. Blocks until the task does not run, and it
+ * is out then: for tests, an orderly stop, and what is quick. */
 void workers_remove(struct workers *workers, struct task *task);
 
 /*

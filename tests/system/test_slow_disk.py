@@ -111,6 +111,9 @@ class SlowDisk(HangingDisk):
         self.assertEqual(os.read(readable, 1), b"x")
         return holder
 
+    def members(self, group):
+        return json.loads(self.broker.run("group", "info", "slow", group, "--json").stdout)["members"]
+
     def expect_it_from(self, topic, *options):
         other = self.broker.popen("sub", topic, *options, "--count", "1", stdout=subprocess.PIPE)
         self.assertIn(b"x" * 20000, other.communicate(timeout=20)[0])
@@ -124,6 +127,21 @@ class SlowDisk(HangingDisk):
         self.await_hanging()
         self.expect_it_from("slow", "--group", "g")
         self.go_on()
+
+    def test_a_lease_ends_while_an_alteration_hangs(self):
+        self.make_topics()
+        self.broker.run("pub", "slow", "--durable", data=b"x" * 20000 + b"\n")
+        self.broker.run("group", "create", "slow", "g", "--from", "first", "--lease", "1s")
+        self.hold_first("slow", "g")
+        other = self.broker.popen("sub", "slow", "--group", "g", "--count", "1", stdout=subprocess.PIPE)
+        self.wait_for(lambda: self.members("g") == 2, "the other is in")
+        self.hang()
+        alter = self.broker.popen("group", "alter", "slow", "g", "--max-deliveries", "5", stdout=subprocess.PIPE)
+        self.await_hanging()
+        self.assertIn(b"x" * 20000, other.stdout.readline())  # it ends after the alteration, as its leaving does
+        self.go_on()
+        self.assertEqual(alter.wait(20), 0)
+        self.assertEqual(other.wait(20), 0)
 
     def test_a_dead_letter_is_sent_while_the_groups_record_hangs(self):
         self.make_topics()

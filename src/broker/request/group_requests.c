@@ -64,8 +64,8 @@ static int alter_group(struct session *session, struct topic *topic, struct erro
 {
     const struct wire_group *request = (const void *)session->request.payload;
     int rc = group_alter(session, topic, request, text);
-    int on = group_go_on(session, topic, request->group);
-    return rc < 0 ? rc : on;
+    group_go_on(session, topic, request->group);
+    return rc;
 }
 
 static int delete_group(struct session *session, struct topic *topic, struct error_text *text)
@@ -73,7 +73,7 @@ static int delete_group(struct session *session, struct topic *topic, struct err
     const struct wire_group *request = (const void *)session->request.payload;
     int rc = group_delete(session, topic, request, text);
     if (rc < 0)
-        (void)group_go_on(session, topic, request->group);
+        group_go_on(session, topic, request->group);
     return rc;
 }
 
@@ -88,7 +88,7 @@ static bool group_begins(struct session *session)
         return false;
     int rc = group_find(session, topic, request->group, &group, &ignored);
     if (rc == 0)
-        keeper_leaves(&session->later.job, &group->kept);
+        keeper_pauses(&session->later.job, &group->kept);
     return rc == 0 || (rc == HERMES_ENOTFOUND && session->later.work == delete_group);
 }
 
