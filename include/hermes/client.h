@@ -592,7 +592,8 @@ enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, H
  * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). What is dead before it
  * is put into the dead-letter topic first; HERMES_EBUSY: that takes longer than a second, or cannot be, and
  * nothing was altered. HERMES_EINVALID: no field, another one, or a value outside its range; a lease has no
- * default here. Only the group's owner may, root, and the broker's user: HERMES_EACCESS.
+ * default here. HERMES_GROUP_DELIVERIES: what waits and was given out that often already is dead; who has
+ * such a message may still ack it. Only the group's owner may, root, and the broker's user: HERMES_EACCESS.
  */
 HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
                                   uint32_t fields, const hermes_group_options_t *options);
