@@ -6,8 +6,6 @@
 
 /* While a group moves, its record is at most so old. */
 static const uint64_t record_ns = 100000000;
-/* While nothing moves, it is looked at this often. */
-static const uint64_t quiet_ns = 1000000000;
 /* A record that cannot be written is told of at once, and again this often. */
 static const uint64_t tell_again_ns = 60000000000u;
 
@@ -112,13 +110,16 @@ static void errands_left(struct task *task)
 static uint64_t record(struct task *task, uint64_t now)
 {
     struct kept *group = GROUP_OF(task, records);
+    if (now < group->record_rests_until_ns) /* rung */
+        return group->record_rests_until_ns;
     bool members = leases_has_members(group); /* before the rest: who leaves rings afterwards */
     uint64_t before = group->spent(group);
     bool moved = keep_record(group, now);
+    group->record_rests_until_ns = leases_rested(group, now, before);
     if (!moved && !members)
         return TASK_WHEN_RUNG;
-    uint64_t due = now + (moved ? record_ns : quiet_ns), rested = leases_rested(group, now, before);
-    return due > rested ? due : rested;
+    uint64_t due = now + (moved ? record_ns : leases_interval(group));
+    return due > group->record_rests_until_ns ? due : group->record_rests_until_ns;
 }
 
 static uint64_t real_clock(const struct kept *group)

@@ -45,6 +45,7 @@ struct kept {
     struct group_record next;   /* as it will be */
     char path[PATH_BYTES];      /* of the record */
     bool failed;                /* the record could not be written */
+    uint64_t record_rests_until_ns;
     uint64_t told_ns;
 
     struct letters letters;

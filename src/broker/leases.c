@@ -179,8 +179,7 @@ uint64_t leases_rested(const struct kept *group, uint64_t began, uint64_t spent_
     return began + (1 + PAUSE) * (group->spent(group) - spent_before);
 }
 
-/* When leases, and lines that are awaited, are to be looked at again. */
-static uint64_t next_look(const struct kept *group)
+uint64_t leases_interval(const struct kept *group)
 {
     uint64_t look = patience_of(group) / 8;
     look = look < seldom_ns ? look : seldom_ns;
@@ -211,7 +210,7 @@ uint64_t leases_look(struct kept *group, uint64_t now, struct leases_news *news)
     group->rests_until_ns = leases_rested(group, now, before);
     if (group->mask == 0 ? atomic_load(&group->since_ns) == 0 : !members && group->sighting_count == 0)
         return TASK_WHEN_RUNG;
-    uint64_t due = now + next_look(group);
+    uint64_t due = now + leases_interval(group);
     return due > group->rests_until_ns ? due : group->rests_until_ns;
 }
 

@@ -28,6 +28,9 @@ uint64_t leases_look(struct kept *group, uint64_t now_ns, struct leases_news *ne
 /* Has anybody a line, or may come back to one? */
 bool leases_has_members(struct kept *group);
 
+/* So often it is looked whether something has happened. */
+uint64_t leases_interval(const struct kept *group);
+
 /* What began at that time, and has cost so much of the processor since it stood at spent_before, is to rest
  * until then. On a worker. */
 uint64_t leases_rested(const struct kept *group, uint64_t began_ns, uint64_t spent_before);
