@@ -15,7 +15,7 @@
 #ifndef BROKER_LEASES_H
 #define BROKER_LEASES_H
 
-#include "broker/keeper.h"
+#include "broker/kept.h"
 
 /* What a look found that is others' business: the record's, the letters'. */
 struct leases_news {

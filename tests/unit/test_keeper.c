@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include "broker/keeper.h"
 #include "broker/leases.h"
 
 enum { SLOTS = GROUP_SLOTS_MIN, MASK = SLOTS - 1 };
