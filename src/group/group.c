@@ -287,8 +287,22 @@ static int told(const struct group_page *page)
     return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;
 }
 
-/* Any claim, whatever has become of it, and of the page. HERMES_OK: it was done under it, now or before. */
-static int finish(struct group_member *member, uint64_t position, uint16_t claim)
+/*
+ * An exchange has made it done, and that does not count: it is taken back, for the page of a broker that died
+ * while it stopped, or could not write its record, is the next one's, words and all. Only who wrote a record
+ * or raised the floor between the two exchanges has seen it done.
+ */
+__attribute__((noinline, cold)) static int take_back(struct group_member *member, uint64_t position,
+                                                     uint64_t claimed, uint64_t done)
+{
+    if (swap(slot_of(member->page, member->mask, position), &done, claimed))
+        group_tell(member->page); /* it may have been available, and looked for meanwhile */
+    return HERMES_EEXPIRED;
+}
+
+/* Any claim, whatever has become of it, and of the page. HERMES_OK: it was done under it, now or before; the
+ * word of before is *claimed, if this did it. */
+static int finish(struct group_member *member, uint64_t position, uint16_t claim, uint64_t *claimed)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
@@ -303,13 +317,18 @@ static int finish(struct group_member *member, uint64_t position, uint16_t claim
         done = (word & ~(GROUP_RENEWED | 7)) | GROUP_DONE;
     } while (!swap(slot, &word, done)); /* renewed, looked at, or another's by now */
     made_room(member->page);
+    *claimed = word;
     return HERMES_OK;
 }
 
 static int ack_any(struct group_member *member, uint64_t position, uint16_t claim)
 {
-    int rc = finish(member, position, claim);
-    return rc < 0 ? rc : told(member->page);
+    uint64_t claimed = 0;
+    int rc = finish(member, position, claim, &claimed);
+    if (rc < 0 || claimed == 0)
+        return rc < 0 ? rc : told(member->page);
+    uint64_t done = (claimed & ~(GROUP_RENEWED | 7)) | GROUP_DONE;
+    return group_is_open(member->page) ? HERMES_OK : take_back(member, position, claimed, done);
 }
 
 int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
@@ -321,7 +340,9 @@ int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
                          0))
         return ack_any(member, position, claim);
     made_room(member->page);
-    return told(member->page);
+    return __builtin_expect(group_is_open(member->page), 1)
+               ? HERMES_OK
+               : take_back(member, position, word, word | GROUP_DONE);
 }
 
 bool group_write_off(struct group_member *member, uint64_t position, uint16_t claim)
@@ -329,7 +350,8 @@ bool group_write_off(struct group_member *member, uint64_t position, uint16_t cl
     struct group_page *page = member->page;
     /* Before the word: a record that has it as done (its words are read first) has it counted. */
     atomic_fetch_add_explicit(&page->lost, 1, memory_order_relaxed);
-    if (finish(member, position, claim) == HERMES_OK)
+    uint64_t claimed;
+    if (finish(member, position, claim, &claimed) == HERMES_OK)
         return true;
     atomic_fetch_sub_explicit(&page->lost, 1, memory_order_relaxed);
     return false;

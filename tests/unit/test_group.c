@@ -121,6 +121,33 @@ static void test_after_the_page_nothing_counts(void **state)
     drop_page(page);
 }
 
+/* A broker that dies while it stops, or cannot write the record, leaves the page to the next one as it is. */
+static void test_what_is_told_not_to_be_done_comes_again(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    uint64_t position;
+    uint16_t claim;
+    for (uint64_t at = 0; at < 192; at += 64) {
+        assert_int_equal(group_claim(&a, at), GROUP_MINE);
+        group_passed(&a, at + 64, at);
+    }
+    assert_int_equal(ack(&a, 0), 0);
+    assert_int_equal(renew(&a, 128), 0); /* its word is not that of a first claim any more */
+    atomic_store(&page->state, GROUP_CLOSED);
+    assert_int_equal(ack(&a, 64), HERMES_EEXPIRED);
+    assert_int_equal(ack(&a, 128), HERMES_EEXPIRED);
+    atomic_store(&page->state, GROUP_OPEN);
+    group_leave(page, MASK, 0);
+    for (uint64_t at = 64; at < 192; at += 64) {
+        assert_true(group_again(&b, &position, &claim));
+        assert_int_equal(position, at);
+    }
+    assert_false(group_again(&b, &position, &claim));
+    drop_page(page);
+}
+
 /* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
  * what is just looked at is not told that it expired. */
 /* It is not seen again under another page: who made it done counts it, whatever became of the page. */
@@ -405,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_what_was_done_with_long_ago_is_done),
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
+        cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_room),
