@@ -17,26 +17,40 @@ static int find_line(struct group *group)
     return -1;
 }
 
+static struct group_line *line_of(const struct group *group, unsigned line)
+{
+    return &group->kept.page->members[line];
+}
+
+/* Is it still that member's, or was it taken for nobody's and given to none since? */
+static bool has_line(const struct group *group, unsigned line, uint64_t member)
+{
+    uint64_t id = atomic_load(&line_of(group, line)->id);
+    return id == member || (id == 0 && atomic_load(&line_of(group, line)->former) == member);
+}
+
 static bool resumes(struct group *group, const struct wire_subscriber_open *request)
 {
     return request->resume_page == group->kept.settings.page_id && request->resume_member != 0 &&
            request->resume_line < GROUP_MEMBERS &&
            !atomic_load(&group->kept.attended[request->resume_line]) &&
-           atomic_load(&group->kept.page->members[request->resume_line].id) == request->resume_member;
+           has_line(group, request->resume_line, request->resume_member);
 }
 
 /*
- * Returns the id of who has the line: resume, if it is still that member's, with all its claims; else a new
- * one. The keeper may be about to give the line up (free_line()): it looks at attended when the id is gone,
- * we at the id when attended is set, all of it sequentially consistent. So one of us sees the other.
+ * Returns the id of who has the line: resume, if that is not 0, with all its claims; else a new one. The
+ * keeper may be about to give the line up (free_line()): it looks at attended when the id is gone, we at the
+ * id when attended is set, all of it sequentially consistent. So one of us sees the other.
  */
 static uint64_t take_line(struct broker *broker, struct group *group, unsigned line, uint64_t resume)
 {
+    uint64_t nobody = 0, id = resume != 0 ? resume : broker_next_id(broker);
     atomic_store(&group->kept.attended[line], true);
-    if (resume != 0 && atomic_load(&group->kept.page->members[line].id) == resume)
-        return resume;
-    uint64_t id = broker_next_id(broker);
-    group_give_line(group->kept.page, line, id);
+    if (resume != 0)
+        (void)atomic_compare_exchange_strong(&line_of(group, line)->id, &nobody, id);
+    else
+        group_give_line(group->kept.page, line, id);
+    atomic_store(&line_of(group, line)->former, 0);
     return id;
 }
 
@@ -71,7 +85,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     handle->group = group;
     handle->line = (unsigned)line;
     handle->member = id;
-    handle->resumed = resumed && id == request->resume_member;
+    handle->resumed = resumed;
     opened->page = group->kept.settings.page_id;
     opened->member = id;
     opened->line = (uint32_t)line;

@@ -20,12 +20,6 @@ struct look {
     bool changed, dead;
 };
 
-/* A line that nobody has: its member left, or did not come back after a crash of the broker. */
-static bool is_nobodys(struct kept *group, unsigned line)
-{
-    return !atomic_load(&group->attended[line]) && atomic_load(&group->page->members[line].id) == 0;
-}
-
 /* Its member was there before a crash of ours, and has not greeted us yet. */
 static bool is_awaited(struct kept *group, unsigned line)
 {
@@ -77,11 +71,10 @@ static void see_claim(struct look *look, uint64_t position, uint64_t word)
     else if (!group_take_renewal(group->page, group->mask, position, &word))
         return; /* it is another by now */
     bool expired = since != 0 && look->now >= since + group->settings.lease_ns && !is_awaited(group, line);
-    if (!expired && !is_nobodys(group, line)) {
+    if (!expired) {
         remember(look, position, word, since);
     } else if (group_give_up(group->page, group->mask, position, word)) {
-        if (expired)
-            atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&group->page->expired, 1, memory_order_relaxed);
         look->changed = true;
     }
 }
@@ -122,13 +115,17 @@ static uint64_t patience_of(const struct kept *group)
     return group->mask == 0 ? group->grace_ns : group->settings.lease_ns;
 }
 
-/* Who comes back at this moment keeps it: pairs with take_line() in group_members.c. */
+/* Who comes back at this moment keeps it, or later, if nobody else has had it: pairs with take_line() in
+ * group_members.c. What was claimed since we last looked has its lease. */
 static void free_line(struct kept *group, unsigned line)
 {
-    uint64_t id = atomic_load(&group->page->members[line].id), nobody = 0;
-    if (atomic_compare_exchange_strong(&group->page->members[line].id, &id, 0) &&
-        atomic_load(&group->attended[line]))
-        (void)atomic_compare_exchange_strong(&group->page->members[line].id, &nobody, id);
+    struct group_line *at = &group->page->members[line];
+    uint64_t id = atomic_load(&at->id), nobody = 0;
+    if (!atomic_compare_exchange_strong(&at->id, &id, 0))
+        return;
+    atomic_store(&at->former, id);
+    if (atomic_load(&group->attended[line]) && !atomic_compare_exchange_strong(&at->id, &nobody, id))
+        atomic_store(&at->former, 0); /* another's already */
 }
 
 /* Members that did not come back after a crash of ours, and were not heard of, give up their lines. true:

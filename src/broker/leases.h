@@ -11,6 +11,8 @@
  * After a crash of ours members come back one by one, each when it next has to do with its group. Until a
  * member has greeted us, nothing is taken from it; a line from which nothing was heard for a whole lease (of
  * a durable subscription: for grace_ns) is nobody's. A greeting is heard, and so is a renewal or a claim.
+ * Who greets after all has its line again, if no other has had it since. Until then it may not know, and take
+ * messages: these have their leases like all others.
  */
 #ifndef BROKER_LEASES_H
 #define BROKER_LEASES_H

@@ -88,7 +88,8 @@ struct group_line {
     _Atomic uint64_t id;         /* 0: free. A member that finds another's here was given up */
     _Atomic uint32_t generation; /* of who has it, or had it last */
     uint32_t reserved;
-    uint64_t reserved2[2];
+    _Atomic uint64_t former; /* who was silent for too long to keep it, until another has it */
+    uint64_t reserved2;
 };
 
 struct group_page {

@@ -55,6 +55,13 @@ def holder(world, ack="manual", try_ms=5000):
     return member
 
 
+def greet_who_does_not_answer(world, member, *commands):
+    """The broker is there, and halted."""
+    world.halt()
+    member.do(*commands)
+    world.go_on()
+
+
 def flow(ms):
     time.sleep(ms / 1000)
 
@@ -151,6 +158,23 @@ def who_greets_a_broker_that_stands_keeps_what_it_holds(world):
         other.do("take 3 50")
         member.do("ack all")
         other.do("ack all")
+
+
+@scenario()
+def who_lost_its_line_keeps_what_it_takes_before_it_knows(world):
+    """Its greeting is not answered in time, then it is silent for more than a lease, and then its greeting is not answered again."""
+    make(world, lease_ms=400)
+    publish(world, 60)
+    member, other = joined(world), joined(world)
+    for _ in range(2):
+        restart(world)
+        greet_who_does_not_answer(world, member, "take 1 20")
+        member.do("ack all")
+        flow(1000)
+        greet_who_does_not_answer(world, member, "take 3 20")
+        flow(150)
+        member.do("renew all", "ack all")
+        other.do("take 3 20", "ack all")
 
 
 @scenario(disk="24M")

@@ -202,6 +202,21 @@ static void test_who_is_not_heard_of_is_gone(void **state)
     assert_int_equal(b->kept.since_ns, 0); /* nobody else is waited for */
 }
 
+/* A living member whose greetings are not answered in time does not know that its line is nobody's: it takes
+ * messages as before, and has each for a lease. */
+static void test_who_lost_its_line_has_a_lease_on_what_it_takes(void **state)
+{
+    struct bench *b = *state;
+    b->kept.since_ns = b->now;
+    look_for(b, lease + 2 * step);
+    assert_int_equal(atomic_load(&b->page->members[3].id), 0);
+    claim(b, 0);
+    look_for(b, lease);
+    assert_int_equal(state_of(b, 0), GROUP_CLAIMED);
+    look_for(b, 2 * step);
+    assert_int_equal(state_of(b, 0), GROUP_AVAILABLE);
+}
+
 /* It has no lease: it is waited for as the publisher of a topic is. */
 static void test_the_holder_of_a_durable_subscription_is_waited_for(void **state)
 {
@@ -274,6 +289,7 @@ int main(void)
         TEST(test_who_claims_is_waited_for),
         TEST(test_who_was_heard_of_since_the_last_look_is_waited_for),
         TEST(test_who_is_not_heard_of_is_gone),
+        TEST(test_who_lost_its_line_has_a_lease_on_what_it_takes),
         TEST(test_the_holder_of_a_durable_subscription_is_waited_for),
         TEST(test_it_looks_again_in_time),
         TEST(test_a_look_that_took_long_is_followed_by_a_longer_pause),
