@@ -50,44 +50,46 @@ bool member_is_another(const struct member *member, const struct wire_subscriber
     return member->page_id != opened->page || member->id != opened->member;
 }
 
-int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened)
+int member_adopt(struct hermes_client *client, const struct member *member,
+                 const struct wire_subscriber *opened, struct member *next)
 {
-    struct map map;
     uint32_t slots;
-    int rc = client_map(client, 2, 0, MAP_READ_WRITE, &map);
+    *next = *member;
+    next->page_map = (struct map){0};
+    int rc = client_map(client, 2, 0, MAP_READ_WRITE, &next->page_map);
     if (rc < 0)
         return rc;
-    struct group_page *page = map.address;
-    struct group_member fresh;
-    rc = group_page_check(page, map.size, &slots);
+    struct group_page *page = next->page = next->page_map.address;
+    rc = group_page_check(page, next->page_map.size, &slots);
     if (rc == 0 && member->durable && slots != 0)
         rc = HERMES_EMALFORMED;
     if (rc == 0 && !member->durable)
-        rc = group_member_init(&fresh, page, map.size, opened->line, opened->member,
+        rc = group_member_init(&next->group, page, next->page_map.size, opened->line, opened->member,
                                member->ack == HERMES_ACK_NONE);
     if (rc == 0 && member->durable && opened->line != 0)
         rc = HERMES_EMALFORMED;
     if (rc < 0) {
-        map_release(&map);
+        map_release(&next->page_map);
         return error_set(&client->error, rc, "the page of group '%s'", member->name);
     }
-    map_release(&member->page_map);
-    member->page_map = map;
-    member->page = page;
-    if (!member->durable)
-        member->group = fresh;
     /* The broker has written it before it told us of the line. */
-    member->claim =
+    next->claim =
         (uint16_t)atomic_load_explicit(&page->members[opened->line].generation, memory_order_relaxed);
     /* What is in hand is still ours if we are who we were. */
     if (member_is_another(member, opened)) {
-        member->pending = member->holds = member->in_gap = false;
-        member->given_to = 0;
+        next->pending = next->holds = next->in_gap = false;
+        next->given_to = 0;
     }
-    member->page_id = opened->page;
-    member->id = opened->member;
-    member->line = opened->line;
+    next->page_id = opened->page;
+    next->id = opened->member;
+    next->line = opened->line;
     return HERMES_OK;
+}
+
+void member_become(struct member *member, const struct member *next)
+{
+    map_release(&member->page_map);
+    *member = *next;
 }
 
 /* ---- where to read ---- */

@@ -112,6 +112,7 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
 {
     struct hermes_client *client = s->client;
     struct wire_subscriber opened;
+    struct member next = {.page = NULL};
     int rc = request_open(s, &opened, UINT64_MAX);
     if (rc < 0)
         return rc;
@@ -121,7 +122,7 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
     if (rc == 0)
         rc = client_map(client, 1, 4096, MAP_READ_WRITE, &s->doorbell_map);
     if (rc == 0 && s->member != NULL)
-        rc = member_adopt(client, s->member, &opened);
+        rc = member_adopt(client, s->member, &opened, &next);
     if (rc == 0 && s->push_back)
         rc = adopt_line(s, &opened);
     if (rc == 0 && (rc = status_check(s->status_map.address)) < 0)
@@ -140,10 +141,13 @@ static int attach(struct hermes_subscriber *s, enum reader_verify verify)
         else if (rc == HERMES_ECLOSED)
             rc = error_set(&client->error, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
     }
+    if (rc == 0 && s->member != NULL)
+        member_become(s->member, &next); /* not before there is something to read from */
     if (rc < 0) {
         map_release(&s->status_map);
         map_release(&s->doorbell_map);
         map_release(&s->readers_map);
+        map_release(&next.page_map);
         struct error_text why = client->error;
         subscriber_close_handle(s);
         client->error = why;
@@ -304,6 +308,7 @@ int subscriber_attach_again(struct hermes_subscriber *s)
 void subscriber_greet_again(struct hermes_subscriber *s)
 {
     struct wire_subscriber opened;
+    struct member next = {.page = NULL};
     struct map doorbell = {0};
     uint64_t now = clock_monotonic_ns();
     if (now < s->greet_ns || client_ensure(s->client) < 0)
@@ -328,9 +333,10 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     bool same = opened.topic_id == s->topic_id &&
                 atomic_load_explicit(&s->reader.status->state, memory_order_acquire) != STATE_CLOSED;
     if (!same || client_map(s->client, 1, 4096, MAP_READ_WRITE, &doorbell) < 0 ||
-        (s->member != NULL && member_adopt(s->client, s->member, &opened) < 0) ||
+        (s->member != NULL && member_adopt(s->client, s->member, &opened, &next) < 0) ||
         (s->push_back && adopt_line(s, &opened) < 0)) {
         map_release(&doorbell);
+        map_release(&next.page_map);
         s->handle = opened.handle;
         subscriber_close_handle(s);
         if (!same)
@@ -343,6 +349,8 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     s->handle = opened.handle;
     s->reader.owner_changed = false;
     note_greeting(s);
+    if (s->member != NULL)
+        member_become(s->member, &next);
     if (moves) /* else the group would be carried to where this member was, over all that lies between */
         (void)member_start(s);
 }

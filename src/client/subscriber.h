@@ -90,9 +90,13 @@ int member_new(struct hermes_client *client, const hermes_subscriber_options_t *
                struct member **member);
 void member_free(struct member *member);
 void member_request(const struct member *member, struct wire_subscriber_open *request);
-/* Takes up what the broker gave: the page is descriptor 2 of the last reply. On failure all is as it was.
- * is_another(): and the place is not the one that the member had: member_start(). */
-int member_adopt(struct hermes_client *client, struct member *member, const struct wire_subscriber *opened);
+/* Takes up what the broker gave: the page is descriptor 2 of the last reply. *next is what the member will
+ * be; until it becomes that all is as it was, and next->page_map is to be released. is_another(): the place
+ * is not the one that the member had, and becoming it wants member_start(): who stands elsewhere skips
+ * messages of the group, or has them again. */
+int member_adopt(struct hermes_client *client, const struct member *member,
+                 const struct wire_subscriber *opened, struct member *next);
+void member_become(struct member *member, const struct member *next);
 bool member_is_another(const struct member *member, const struct wire_subscriber *opened);
 /* The reader goes to where the group stands. */
 int member_start(struct hermes_subscriber *s);

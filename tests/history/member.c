@@ -12,6 +12,7 @@
  *     keep MS EVERY_MS                 renews all it keeps, every so often
  *     counters
  *     lose                             the session
+ *     stop_at_window                   the next time that it asks for one, until it is told to go on
  *     mix SEED COUNT LEASE_MS          any of these, at random, and some of it too late
  *     close
  *     disconnect
@@ -130,6 +131,12 @@ static void lose(char **words)
     (void)words;
     record_call("lose");
     record_outcome(worker_hang_up(), "%s", "");
+}
+
+static void stop_at_window(char **words)
+{
+    (void)words;
+    worker_stop_at_window();
 }
 
 /* ---- being given messages ---- */
@@ -387,10 +394,22 @@ static void mix(char **words)
 int main(int argc, char **argv)
 {
     static const struct command commands[] = {
-        {"join", join},          {"durable", open_durable},  {"take", take},      {"work", work},
-        {"poll", poll_once},     {"ack", ack_some},          {"nack", nack_some}, {"renew", renew_some},
-        {"keep", keep},          {"counters", counters},     {"lose", lose},      {"mix", mix},
-        {"close", close_member}, {"disconnect", disconnect}, {NULL, NULL},
+        {"join", join},
+        {"durable", open_durable},
+        {"take", take},
+        {"work", work},
+        {"poll", poll_once},
+        {"ack", ack_some},
+        {"nack", nack_some},
+        {"renew", renew_some},
+        {"keep", keep},
+        {"counters", counters},
+        {"lose", lose},
+        {"mix", mix},
+        {"close", close_member},
+        {"disconnect", disconnect},
+        {"stop_at_window", stop_at_window},
+        {NULL, NULL},
     };
     if (argc < 3)
         return 64;

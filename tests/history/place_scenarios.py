@@ -1,5 +1,5 @@
 """Small schedules of durable subscriptions: where a place stands, whose it is, and what of it counts."""
-from group_scenarios import PLACE, TOPIC, flow, holder, make, must, one_by_one, publish, publish_away, scenario
+from group_scenarios import GROUP, PLACE, TOPIC, flow, holder, joined, make, must, one_by_one, publish, publish_away, scenario
 from scenarios import restart
 from world import World
 
@@ -102,6 +102,43 @@ def who_acks_first_behind_a_reset_of_its_place_and_a_death_skips_nothing(world):
     administrator.do(f"reset {TOPIC} {PLACE} first")
     restart(world)
     member.do("ack 2", "take 4 500")
+
+
+def lose_the_broker_amid_coming_back(world, member):
+    """It has a place in the new page already, and nothing to read from yet."""
+    member.do("stop_at_window")
+    member.ask("take 3 500")
+    member.wait_until_stopped()
+    world.kill()
+    member.go_on()
+    member.finish()
+    world.start()
+
+
+@scenario(config="[broker]\ngrace_ms = 50\n")
+def who_loses_the_broker_amid_coming_back_to_its_place_is_given_nothing_again(world):
+    make(world, durable=True)
+    publish(world, 40)
+    first = holder(world)
+    first.do("take 10 500", "ack 5")
+    world.stop()
+    world.start()
+    second = holder(world)
+    second.do("take 20 500", "ack 20", "close")
+    lose_the_broker_amid_coming_back(world, first)
+    flow(300)  # its place is kept for who it would have been
+    first.do("work 40 500")
+
+
+@scenario()
+def who_loses_the_broker_amid_coming_back_to_its_group_skips_nothing(world):
+    administrator = make(world, lease_ms=500)
+    publish(world, 40)
+    member = joined(world)
+    member.do("take 20 500", "ack all")
+    administrator.do(f"reset {TOPIC} {GROUP} first")
+    lose_the_broker_amid_coming_back(world, member)
+    member.do("ack all", "work 40 500")
 
 
 @scenario()

@@ -13,10 +13,12 @@
 
 #include "record.h"
 
+enum { WINDOW_OPEN = 31 }; /* the request's type: docs/reference/protocol.md */
+
 static char input[65536];
 static size_t input_used;
 static uint64_t state = 1;
-static bool stops_at_connect;
+static bool stops_at_connect, stops_at_window;
 
 bool worker_is_wanted(void)
 {
@@ -127,12 +129,31 @@ void worker_stop_at_connect(void)
     stops_at_connect = true;
 }
 
+void worker_stop_at_window(void)
+{
+    stops_at_window = true;
+}
+
+static void stand_still(bool *wanted)
+{
+    if (!*wanted)
+        return;
+    *wanted = false;
+    raise(SIGSTOP);
+}
+
 /* In the place of libc's: what a machine does that has no time for this process just now. */
 int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 {
-    if (stops_at_connect) {
-        stops_at_connect = false;
-        raise(SIGSTOP);
-    }
+    stand_still(&stops_at_connect);
     return (int)syscall(SYS_connect, fd, address.__sockaddr__, length);
+}
+
+ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    hermes_header_t header;
+    memcpy(&header, bytes, size < sizeof header ? 0 : sizeof header);
+    if (size >= sizeof header && header.type == WINDOW_OPEN)
+        stand_still(&stops_at_window);
+    return syscall(SYS_sendto, fd, bytes, size, flags, NULL, 0);
 }

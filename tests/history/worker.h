@@ -36,6 +36,8 @@ int worker_hang_up(void);
 
 /* The next time that it connects to a broker, and before it does, the process stands still (SIGSTOP). */
 void worker_stop_at_connect(void);
+/* The same of the next time that it asks a broker for a window. */
+void worker_stop_at_window(void);
 
 /* May it pass by itself? */
 bool may_pass(int rc);
