@@ -64,7 +64,7 @@ NAMED |= {
     "counters": set(),
     "create": {"EEXISTS", "ENAME", "EINVALID", "ELIMIT", "EFULL"} | ASKS_THE_BROKER,
     "alter": {"EACCESS", "EFULL"} | ASKS_THE_BROKER,
-    "reset": {"EACCESS", "EFULL"} | ASKS_THE_BROKER,
+    "reset": {"EACCESS", "EFULL", "EBUSY"} | ASKS_THE_BROKER,  # dead letters that cannot be put away: nothing was altered
     "describe": ASKS_THE_BROKER,
     "delete": {"EBUSY"} | ASKS_THE_BROKER,
 }

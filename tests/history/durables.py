@@ -148,10 +148,11 @@ class Place:
             self.wrong("stuck", f"all up to {self.acked} are acked at the end, of {last}", None)
 
 
-def calls_of(name, histories):
+def calls_of(name, histories, events):
     """[(number, call, ack mode)] of who had the subscription, in the order of time. Who waited until it was let in comes
     behind who had the place until then."""
     found = []
+    left = [(when, what.removeprefix("kill ")) for when, what in events if what.startswith("kill member")]
     for calls in histories.values():
         mode = None
         for number, call in enumerate(calls, 1):
@@ -160,10 +161,18 @@ def calls_of(name, histories):
                 if mode is not None:
                     found.append((number, call, mode))
             elif call.what in ("leave", "part"):
+                left += [(call.begin, call.worker)] * (mode is not None)
                 mode = None
             elif mode is not None and call.what in ("take", "ack", "counters"):
                 found.append((number, call, mode))
-    return sorted(found, key=lambda each: each[1].end if each[1].what == "durable" else each[1].begin)
+    return sorted(found, key=lambda each: each[1].end if waits(each[1], left) else each[1].begin)
+
+
+def waits(call, left):
+    """For the place: it is let in within the call, and so is who lost its place and asks for a message over the time that
+    another had it and left."""
+    return call.what == "durable" or (call.what == "take" and any(
+        call.begin < when < call.end and who != call.worker for when, who in left))
 
 
 def moves_of(histories, events):
@@ -198,7 +207,7 @@ def judge_alone(name, histories, events, verdicts):
 
 def judge_durable(name, options, histories, events, content, published, settled):
     place = Place(name, eras_of(name, options, histories), content, published, moves_of(histories, events))
-    calls = calls_of(name, histories)
+    calls = calls_of(name, histories, events)
     place.take_all(calls)
     if settled:
         place.judge_end(max((sequence for sequence, _, _ in content), default=0))

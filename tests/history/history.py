@@ -46,6 +46,7 @@ def report(name, how, verdicts, world, begin):
     for verdict in verdicts:
         show(verdict, world)
     if world.keep:
+        world.save_events()
         print(f"  kept: {world.home}")
     sys.stdout.flush()
 

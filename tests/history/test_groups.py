@@ -235,6 +235,19 @@ class Durables(unittest.TestCase):
         self.assertIn("two holders", self.judge(join(A), given(A, 10, 1), join(B).replace(" 0 ", " 50 "), given(B, 60, 1)))
         self.assertIn("given again", self.judge(join(A), given(A, 10, 1), given(A, 20, 1)))
 
+    def test_who_asks_until_another_has_left_comes_behind_it(self):
+        """A is silent behind a death of the broker, and B has the place, while A asks for the next message."""
+        lines = [join(A), given(A, 10, 1), join(B).replace(" 0 ", " 40 "), given(B, 50, 1), given(B, 60, 2),
+                 f"{B} 70 ack sequence=2 take=3 | 0", f"{B} 80 leave | 0"]
+        events = [(20 * MS, "broker is killed"), (22 * MS, "broker is gone"), (24 * MS, "broker starts")]
+
+        def judge(last):
+            histories = history(*[line.replace("join", "durable") for line in [*lines, last, f"{A} 98 ack sequence=3 take=3 | 0"]])
+            histories[A][2].begin = 45 * MS
+            return {v.kind for v in judge_durable("g", Options("t", durable=True), histories, events, content(3), 3, True)}
+        self.assertEqual(judge(given(A, 95, 3)), set())
+        self.assertIn("came again", judge(given(A, 95, 2)))
+
     def test_a_reset_ends_what_was_given(self):
         reset = "administrator-1 25 reset topic=t name=g from=first | 0"
         lines = [join(A), given(A, 10, 1), given(A, 20, 2), reset, given(A, 30, 1), given(A, 40, 2), given(A, 50, 3),

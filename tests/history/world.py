@@ -185,6 +185,10 @@ class World:
     def note(self, what):
         self.events.append((time.monotonic_ns(), what))
 
+    def save_events(self):
+        with open(os.path.join(self.home, "schedule.log"), "w") as file:
+            file.writelines(f"{when} {what}\n" for when, what in self.events)
+
     # ---- the broker ----
 
     def spawn(self, *before):
