@@ -65,9 +65,14 @@ static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t c
         return rc < 0 ? subscriber_failed(s, rc) : rc;
     if (rc < 0)
         return give_up_reading(s, position, claim, rc);
-    if (!still_ours(m, position, claim))
+    if (!still_ours(m, position, claim)) {
+        if (!group_is_open(m->page))
+            group_unclaim(&m->group, position, claim);
         return 0;
-    atomic_fetch_add_explicit(&m->page->redelivered, 1, memory_order_relaxed);
+    }
+    if (group_deliveries(&m->group, position, claim) >
+        1) /* or nobody was told of the first: group_unclaim() */
+        atomic_fetch_add_explicit(&m->page->redelivered, 1, memory_order_relaxed);
     message->claim = claim;
     return 1;
 }
@@ -121,9 +126,12 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         }
         group_passed(&m->group, reader->position, message->sequence);
         if (claim == GROUP_MINE) {
-            if (__builtin_expect(!group_is_open(m->page), 0))
-                return 0; /* another may get it by way of the next page, which does not know of this claim */
             message->claim = group_first_claim(&m->group);
+            if (__builtin_expect(!group_is_open(m->page), 0)) {
+                /* Another may get it by way of the next page, whether that knows of this claim or not. */
+                group_unclaim(&m->group, message->position, message->claim);
+                return 0;
+            }
             return 1;
         }
     }

@@ -307,6 +307,9 @@ static inline bool group_has_news(const struct group_member *member)
 /* Claims a message that became available again: *claim is what it carries. false: there is none now. */
 bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim);
 
+/* A claim of a page that is over, which nobody was told of: it is for others, and was not a delivery. */
+void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim);
+
 /*
  * The message is done. HERMES_OK as well for what was done under this claim already, for a claim whose lease
  * ran out and that nobody took yet, and for what is below the floor by now, if the claim is one of this

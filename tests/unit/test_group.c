@@ -148,6 +148,33 @@ static void test_what_is_told_not_to_be_done_comes_again(void **state)
     drop_page(page);
 }
 
+/* What was claimed too late to be handed out is another's, and was never delivered; even if claiming is
+ * doing. */
+static void test_what_nobody_was_given_is_given(void **state)
+{
+    (void)state;
+    for (int at_most_once = 0; at_most_once < 2; at_most_once++) {
+        struct group_page *page = new_page(0, 1, "");
+        struct group_member a = new_member(page, 0, at_most_once), b = new_member(page, 1, at_most_once);
+        uint64_t position;
+        uint16_t claim;
+        assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+        group_passed(&a, 64, 1);
+        for (int times = 0; times < 2; times++) { /* for the first time, and again */
+            group_unclaim(&a, 0, group_first_claim(&a));
+            assert_true(group_again(&a, &position, &claim));
+            assert_int_equal(claim, group_first_claim(&a));
+        }
+        group_unclaim(&a, 0, claim);
+        assert_true(group_again(&b, &position, &claim));
+        assert_int_equal(position, 0);
+        assert_int_equal(group_deliveries(&b, 0, claim), 1);
+        group_unclaim(&a, 0, group_first_claim(&a)); /* it is not its own any more */
+        assert_false(group_again(&a, &position, &claim));
+        drop_page(page);
+    }
+}
+
 /* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
  * what is just looked at is not told that it expired. */
 /* It is not seen again under another page: who made it done counts it, whatever became of the page. */
@@ -433,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
+        cmocka_unit_test(test_what_nobody_was_given_is_given),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_room),
