@@ -1,4 +1,6 @@
 """Judges who had a durable subscription: it goes on behind what was acked, never before it, and never further."""
+from bisect import bisect_left, bisect_right
+
 import codes
 from claims import NEVER, eras_of, era_of, key_of, partings, spans
 from verdicts import Verdict
@@ -148,11 +150,10 @@ class Place:
             self.wrong("stuck", f"all up to {self.acked} are acked at the end, of {last}", None)
 
 
-def calls_of(name, histories, events):
+def calls_of(name, histories):
     """[(number, call, ack mode)] of who had the subscription, in the order of time. Who waited until it was let in comes
     behind who had the place until then."""
-    found = []
-    left = [(when, what.removeprefix("kill ")) for when, what in events if what.startswith("kill member")]
+    found, had = [], []
     for calls in histories.values():
         mode = None
         for number, call in enumerate(calls, 1):
@@ -160,19 +161,24 @@ def calls_of(name, histories, events):
                 mode = call.asked["ack"] if call.asked["name"] == name and call.rc == 0 else None
                 if mode is not None:
                     found.append((number, call, mode))
-            elif call.what in ("leave", "part"):
-                left += [(call.begin, call.worker)] * (mode is not None)
+            elif mode is not None and call.what in ("leave", "part"):
+                had.append((call.begin, call.worker))
                 mode = None
             elif mode is not None and call.what in ("take", "ack", "counters"):
                 found.append((number, call, mode))
-    return sorted(found, key=lambda each: each[1].end if waits(each[1], left) else each[1].begin)
+                if (call.what, call.rc) in (("take", 1), ("ack", 0)):
+                    had.append((call.begin, call.worker))
+    had.sort()
+    return sorted(found, key=lambda each: each[1].end if waits(each[1], had) else each[1].begin)
 
 
-def waits(call, left):
-    """For the place: it is let in within the call, and so is who lost its place and asks for a message over the time that
-    another had it and left."""
-    return call.what == "durable" or (call.what == "take" and any(
-        call.begin < when < call.end and who != call.worker for when, who in left))
+def waits(call, had):
+    """For the place: it is let in within the call. So is who lost its place without a word, and asks for the next message while
+    another still has it."""
+    if call.what != "take":
+        return call.what == "durable"
+    within = had[bisect_right(had, (call.begin, "~")):bisect_left(had, (call.end, ""))]
+    return any(worker != call.worker for _, worker in within)
 
 
 def moves_of(histories, events):
@@ -207,7 +213,7 @@ def judge_alone(name, histories, events, verdicts):
 
 def judge_durable(name, options, histories, events, content, published, settled):
     place = Place(name, eras_of(name, options, histories), content, published, moves_of(histories, events))
-    calls = calls_of(name, histories, events)
+    calls = calls_of(name, histories)
     place.take_all(calls)
     if settled:
         place.judge_end(max((sequence for sequence, _, _ in content), default=0))
