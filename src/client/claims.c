@@ -34,6 +34,7 @@ static int fetch(struct hermes_subscriber *s, uint64_t position, hermes_message_
     int rc = reader_poll(reader, message);
     reader_hop(reader, saved_position, saved_sequence);
     reader->in_store = in_store;
+    reader->gap_from = 0; /* one message, and who claimed it counts it */
     return rc == 1 && message->position != position ? HERMES_EGONE : rc;
 }
 

@@ -51,6 +51,23 @@ def a_dead_message_cannot_be_acked(world):
 
 
 @scenario()
+def the_first_message_of_all_is_lost_once(world):
+    """Removed while a member has it, who gives it back and goes on where the other members are by then."""
+    make(world, keep="1M")
+    publish(world, 10)
+    member, other = joined(world), joined(world)
+    member.do("take 1 500")
+    publish_away(world)
+    other.do("work 100000 500")
+    other.stop()
+    member.do("nack first", "take 1 500")
+    publish(world, 3, number=3)
+    member.do("take 3 500", "ack all", "counters")
+    lost = last_call(member, "counters").told["lost"]
+    must(int(lost) == 1, "counters", f"{lost} messages are lost to a member that was given the first one, and then the last ones")
+
+
+@scenario()
 def a_message_that_was_dropped_cannot_be_acked(world):
     """There is no topic for letters: who had it is not told that it is done."""
     make(world, most=1, lease_ms=150)
