@@ -144,13 +144,22 @@ static void ack_held(struct member *m)
     (void)group_ack(&m->group, m->held, m->held_claim);
 }
 
+/* false: the broker that is there has given its line up, and does not answer. What it took now would be under
+ * no line, and not its own any more once it is answered. */
+static bool greets(struct hermes_subscriber *s)
+{
+    subscriber_greet_again(s);
+    return !subscriber_is_due(s) || !group_is_open(s->member->page) || member_is_current(s->member);
+}
+
 int claims_poll(struct hermes_subscriber *s, hermes_message_t *message)
 {
     struct member *m = s->member;
     if (m->holds)
         ack_held(m);
     m->no_room = false;
-    subscriber_greet_if_due(s);
+    if (__builtin_expect(subscriber_is_due(s), 0) && !greets(s))
+        return 0;
     int rc = 0;
     if (__builtin_expect(group_has_news(&m->group) || m->pending, 0)) {
         do

@@ -452,10 +452,12 @@ unsigned group_deliveries(const struct group_member *member, uint64_t position, 
 void group_leave(struct group_page *page, uint64_t mask, unsigned line)
 {
     uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
+    unsigned generation = atomic_load_explicit(&page->members[line].generation, memory_order_relaxed);
     /* Not to the cursor: who dies between a claim and group_passed() leaves one behind it. */
     for (uint64_t at = floor; at < floor + ((mask + 1) << 6); at += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
-        if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_line_of(word) == line)
+        if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_line_of(word) == line &&
+            group_generation_of(word) == generation)
             (void)group_give_up(page, mask, at, word);
     }
     hand_on(page, line + 1, 0);

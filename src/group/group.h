@@ -376,7 +376,7 @@ bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, ui
 uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to, uint64_t after,
                         uint64_t last);
 
-/* A member is gone: gives up all that was claimed by that line. */
+/* A member is gone: gives up all that was claimed by who had that line last. */
 void group_leave(struct group_page *page, uint64_t mask, unsigned line);
 
 /* A dead message is in the dead-letter topic, or gone: done, provided that its word still is this one. */

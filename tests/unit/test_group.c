@@ -148,6 +148,27 @@ static void test_what_is_told_not_to_be_done_comes_again(void **state)
     drop_page(page);
 }
 
+/* Who has a line and leaves takes nothing from who had it before, and does not know that yet. */
+static void test_who_leaves_gives_up_its_own(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member former = new_member(page, 0, false), latter = new_member(page, 0, false);
+    struct group_member other = new_member(page, 1, false);
+    uint64_t position;
+    uint16_t claim;
+    for (uint64_t at = 0; at < 128; at += 64) {
+        assert_int_equal(group_claim(at == 0 ? &former : &latter, at), GROUP_MINE);
+        group_passed(&other, at + 64, at);
+    }
+    group_leave(page, MASK, 0);
+    assert_true(group_again(&other, &position, &claim));
+    assert_int_equal(position, 64);
+    assert_false(group_again(&other, &position, &claim));
+    assert_int_equal(ack(&former, 0), 0);
+    drop_page(page);
+}
+
 /* What was claimed too late to be handed out is another's, and was never delivered; even if claiming is
  * doing. */
 static void test_what_nobody_was_given_is_given(void **state)
@@ -460,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
+        cmocka_unit_test(test_who_leaves_gives_up_its_own),
         cmocka_unit_test(test_what_nobody_was_given_is_given),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
