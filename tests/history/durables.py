@@ -52,10 +52,13 @@ class Place:
     # ---- calls, in order ----
 
     def take_all(self, calls):
-        """[(number, call, ack mode)] of all holders."""
+        """[(number, call, ack mode, whether it is answered)] of all holders."""
         last_end = 0
-        for number, call, mode in calls:
+        for number, call, mode, is_answered in calls:
             era = era_of(self.eras, call)
+            if not is_answered:
+                self.ask(call, mode, era)
+                continue
             if era is not None and era != self.life:
                 self.begin_life(self.eras[era])
             if self.has_moved(call.worker, last_end, call.end or call.begin) or call.worker != self.holder:
@@ -72,11 +75,14 @@ class Place:
             elif call.what == "counters" and call.rc == 0:
                 self.judge_lost(call)
 
-    def take(self, number, call, mode, era):
+    def ask(self, call, mode, era):
+        """Who acks by itself is through with what it was given last."""
         if mode == "auto" and self.given_last is not None:
             sequence, since = self.given_last
             self.ack(sequence, call.rc is not None and era == self.life and not self.has_moved(call.worker, since, call.end))
             self.given_last = None
+
+    def take(self, number, call, mode, era):
         if call.rc is None and self.perhaps is not None and mode == "auto":
             self.due = None
         if call.rc != 1:
@@ -151,8 +157,8 @@ class Place:
 
 
 def calls_of(name, histories):
-    """[(number, call, ack mode)] of who had the subscription, in the order of time. Who waited until it was let in comes
-    behind who had the place until then."""
+    """[(number, call, ack mode, whether it is answered)] of who had the subscription, in the order of time; of a call for the
+    next message also when it asks. Who waited until it was let in is answered behind who had the place until then."""
     found, had = [], []
     for calls in histories.values():
         mode = None
@@ -169,7 +175,9 @@ def calls_of(name, histories):
                 if (call.what, call.rc) in (("take", 1), ("ack", 0)):
                     had.append((call.begin, call.worker))
     had.sort()
-    return sorted(found, key=lambda each: each[1].end if waits(each[1], had) else each[1].begin)
+    times = [(call.begin, 0, (number, call, mode, False)) for number, call, mode in found if call.what == "take"]
+    times += [(call.end if waits(call, had) else call.begin, 1, (number, call, mode, True)) for number, call, mode in found]
+    return [each for _, _, each in sorted(times, key=lambda time: time[:2])]
 
 
 def waits(call, had):

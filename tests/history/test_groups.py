@@ -248,6 +248,13 @@ class Durables(unittest.TestCase):
         self.assertEqual(judge(given(A, 95, 3)), set())
         self.assertIn("came again", judge(given(A, 95, 2)))
 
+    def test_who_acks_by_itself_does_it_when_it_asks(self):
+        lines = [join(A, "auto"), given(A, 10, 1), join(B).replace(" 0 ", " 40 "), given(B, 50, 2), f"{B} 60 ack sequence=2 take=2 | 0"]
+        events = [(20 * MS, "broker is killed"), (22 * MS, "broker is gone"), (24 * MS, "broker starts")]
+        histories = history(*[line.replace("join", "durable") for line in [*lines, given(A, 95, 3), f"{A} 98 leave | 0"]])
+        histories[A][2].begin = 15 * MS
+        self.assertEqual(judge_durable("g", Options("t", durable=True), histories, events, content(3), 3, True), [])
+
     def test_a_reset_ends_what_was_given(self):
         reset = "administrator-1 25 reset topic=t name=g from=first | 0"
         lines = [join(A), given(A, 10, 1), given(A, 20, 2), reset, given(A, 30, 1), given(A, 40, 2), given(A, 50, 3),
