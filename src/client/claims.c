@@ -71,9 +71,7 @@ static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t c
             group_unclaim(&m->group, position, claim);
         return 0;
     }
-    if (group_deliveries(&m->group, position, claim) >
-        1) /* or nobody was told of the first: group_unclaim() */
-        atomic_fetch_add_explicit(&m->page->redelivered, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->page->redelivered, 1, memory_order_relaxed);
     message->claim = claim;
     return 1;
 }

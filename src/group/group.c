@@ -379,21 +379,6 @@ static void raise_given_up(struct group_page *page, uint64_t end)
         ;
 }
 
-void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim)
-{
-    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
-    uint64_t word = atomic_load_explicit(slot, memory_order_relaxed), to;
-    raise_given_up(member->page, position + 64);
-    do {
-        enum group_state state = group_state_of(word);
-        if (!group_is_of(word, position) || (word & GROUP_WHOSE_MASK) != whose(member, claim) ||
-            (state != GROUP_CLAIMED && state != GROUP_DONE))
-            return; /* it is another's by now */
-        to = ((word & ~(GROUP_RENEWED | 7)) | GROUP_AVAILABLE) - ((uint64_t)1 << GROUP_DELIVERIES_AT);
-    } while (!swap(slot, &word, to));
-    group_tell(member->page);
-}
-
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)
 {
     raise_given_up(page, position + 64);
@@ -405,6 +390,20 @@ bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, ui
     if (group_state_of(to) == GROUP_DONE)
         made_room(page);
     return true;
+}
+
+void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
+    uint64_t word;
+    do {
+        word = atomic_load_explicit(slot, memory_order_acquire);
+        enum group_state state = group_state_of(word);
+        if (!group_is_of(word, position) || (word & GROUP_WHOSE_MASK) != whose(member, claim) ||
+            (state != GROUP_CLAIMED && state != GROUP_DONE))
+            return; /* it is another's by now */
+    } while (!group_give_up(member->page, member->mask, position, word));
+    group_tell(member->page);
 }
 
 static bool is_claim_of(const struct group_member *member, uint64_t position, uint16_t claim, uint64_t word)

@@ -307,7 +307,9 @@ static inline bool group_has_news(const struct group_member *member)
 /* Claims a message that became available again: *claim is what it carries. false: there is none now. */
 bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim);
 
-/* A claim of a page that is over, which nobody was told of: it is for others, and was not a delivery. */
+/* A claim of a page that is over, which nobody was told of: the message is for others, done by its claim or
+ * not. It counts as delivered all the same: should its word be there twice, its lease would be thought to go
+ * on. */
 void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim);
 
 /*

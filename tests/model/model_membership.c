@@ -6,13 +6,12 @@
  * broker's loop serves as a whole. Three kinds of members, each explored by itself: at least once, at most
  * once, and the holder of a durable subscription (of two messages). Checked in each state:
  *
- *     what was told is true   what was acked with 0 is given to nobody again, unless a reset asked for it
- *     one's own               whatever an ack, nack or renewal changes is the claim that it speaks of
- *     at most once            is given out once, unless a reset asks for it
- *     the limit               nothing is given out more often than it says
- *     leases                  no claim that was made or renewed within a lease ends by time
- *     durable                 the floor is above nothing that was not acked, and never goes back
- *     nobody is stuck         from each state, the message can be done
+ *     what was told is true   what was acked with 0 is given to nobody again, unless a reset asked for it;
+ * what is told not to count does not, unless a record was written in that moment one's own whatever an ack,
+ * nack or renewal changes is the claim that it speaks of at most once            is given out once, unless a
+ * reset asks for it the limit               nothing is given out more often than it says leases no claim that
+ * was made or renewed within a lease ends by time durable                 the floor is above nothing that was
+ * not acked, and never goes back nobody is stuck         from each state, the message can be done
  *
  * Time is the keeper's looks: a lease is what lies between two of them, and looks are as many as you like.
  * What a token says to the code is its generation and deliveries; its serial number is the model's own, to
@@ -27,7 +26,7 @@ enum kind { NO_KIND, AT_LEAST_ONCE, AT_MOST_ONCE, DURABLE, KINDS };
 /* Ways of each member: its next step, or what it begins, with the message that it was given last or the one
  * before that. The broker's ways follow. */
 enum { STEP, POLL, ACK, NACK, RENEW, ACK_OLD, DIE, MEMBER_WAYS };
-enum { CRASH = MEMBERS * MEMBER_WAYS, START, STOP, RESET, LOOK, WAYS };
+enum { CRASH = MEMBERS * MEMBER_WAYS, START, STOP, CUT, RESET, LOOK, WAYS };
 
 enum mutation {
     NONE,
@@ -46,6 +45,8 @@ enum mutation {
     LINES_KEPT_FOR_EVER,
     FLOOR_BY_STORE,
     READS_ON_WHERE_IT_WAS,
+    ACK_NOT_TAKEN_BACK,
+    CLAIM_NOT_TAKEN_BACK,
     MUTATIONS,
 };
 
@@ -66,6 +67,8 @@ static const char *const names[MUTATIONS] = {
     "lines that a crash left are kept for ever",
     "a durable ack stores the floor",
     "who greets and finds another page reads on where it was",
+    "an ack that does not count any more stays done",
+    "a claim that is not handed out stays done",
 };
 
 enum word_state { FREE, CLAIMED, AVAILABLE, DONE };
@@ -246,7 +249,7 @@ static bool is_current(struct state *s, const struct member *m)
 
 /* ---- members ---- */
 
-enum pc { IDLE, STATE_FIRST, SWAP, STATE_LAST };
+enum pc { IDLE, STATE_FIRST, SWAP, STATE_LAST, TAKE_BACK };
 
 static bool greets(enum mutation m, uint8_t action)
 {
@@ -315,7 +318,7 @@ static bool is_of_token(const struct member *m, struct word w)
 
 static void change(struct state *s, struct member *m)
 {
-    struct word *w = &page_of(s, m)->word;
+    struct word *w = &page_of(s, m)->word, before = *w;
     bool mine = is_of_token(m, *w);
     if (!mine || (m->action != ACK && w->state != CLAIMED)) {
         if (m->action != RENEW)
@@ -335,6 +338,7 @@ static void change(struct state *s, struct member *m)
         m->token[m->old].age = m->age;
     }
     if (m->action == ACK) {
+        m->seen = before;
         m->pc = STATE_LAST; /* what is told of the others claims nothing for later */
         return;
     }
@@ -384,12 +388,34 @@ static void raise_floor(struct state *s, struct member *m)
     m->pc = STATE_LAST;
 }
 
+/* What was done and is not told is as it was; a claim that nobody is given is given up. */
+static void take_back(struct state *s, struct member *m)
+{
+    struct page *page = page_of(s, m);
+    bool claimed = m->action == POLL,
+         stays = mutation == (claimed ? CLAIM_NOT_TAKEN_BACK : ACK_NOT_TAKEN_BACK);
+    bool is_ours =
+        page->word.serial == m->seen.serial && page->word.state == (claimed ? m->seen.state : DONE);
+    if (is_ours && !stays)
+        page->word = claimed ? given_up(page->word) : m->seen;
+    bool done = page->word.serial == m->seen.serial && page->word.state == DONE && page->word.generation != 0;
+    if (done && page == &s->shm[s->page] && s->stopping < 2)
+        broken = claimed ? "what nobody is given is done" : "what is told not to be done is";
+    if (!claimed)
+        let_go(m);
+    end_action(m);
+}
+
 /* The state is looked at after the change. What is told 0 is true from now on. */
 static void tell(struct state *s, struct member *m)
 {
     bool open = kind == DURABLE ? is_current(s, m) : page_of(s, m)->state == OPEN;
     if (mutation == STATE_BEFORE_SWAP)
         open = m->was_open;
+    if (!open && kind != DURABLE && (m->action == POLL || m->seen.state != DONE)) {
+        m->pc = TAKE_BACK;
+        return;
+    }
     if (m->action == POLL) {
         if (open)
             gave(s, m, m->seen);
@@ -445,6 +471,9 @@ static bool step_member(struct state *s, struct member *m, int way)
     case STATE_LAST:
         tell(s, m);
         return true;
+    case TAKE_BACK:
+        take_back(s, m);
+        return true;
     default:
         return false;
     }
@@ -489,6 +518,7 @@ static bool start(struct state *s)
         return true;
     }
     s->since = 1;
+    s->shm[s->page].state = OPEN; /* of a broker that died while it stopped */
     for (unsigned line = 0; line < LINES && mutation == NOT_AWAITED; line++)
         s->shm[s->page].id[line] = 0;
     return true;
@@ -509,6 +539,17 @@ static bool stop(struct state *s)
         s->up = 0;
         end_sessions(s);
     }
+    return true;
+}
+
+/* It dies over it: the next start finds the page. */
+static bool cut(struct state *s)
+{
+    if (!s->up || s->stopping != 1)
+        return false;
+    s->up = s->stopping = 0;
+    s->record = (struct page){0};
+    end_sessions(s);
     return true;
 }
 
@@ -640,6 +681,8 @@ static bool step(struct state *s, int way)
         return start(s);
     case STOP:
         return stop(s);
+    case CUT:
+        return cut(s);
     case RESET:
         return reset(s);
     default:

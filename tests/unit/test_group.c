@@ -169,27 +169,22 @@ static void test_who_leaves_gives_up_its_own(void **state)
     drop_page(page);
 }
 
-/* What was claimed too late to be handed out is another's, and was never delivered; even if claiming is
- * doing. */
+/* What was claimed too late to be handed out is another's, even if claiming is doing. */
 static void test_what_nobody_was_given_is_given(void **state)
 {
     (void)state;
     for (int at_most_once = 0; at_most_once < 2; at_most_once++) {
-        struct group_page *page = new_page(0, 1, "");
+        struct group_page *page = new_page(0, 0, "");
         struct group_member a = new_member(page, 0, at_most_once), b = new_member(page, 1, at_most_once);
         uint64_t position;
-        uint16_t claim;
+        uint16_t claim = group_first_claim(&a);
         assert_int_equal(group_claim(&a, 0), GROUP_MINE);
         group_passed(&a, 64, 1);
         for (int times = 0; times < 2; times++) { /* for the first time, and again */
-            group_unclaim(&a, 0, group_first_claim(&a));
-            assert_true(group_again(&a, &position, &claim));
-            assert_int_equal(claim, group_first_claim(&a));
+            group_unclaim(&a, 0, claim);
+            assert_true(group_again(times == 0 ? &a : &b, &position, &claim));
+            assert_int_equal(position, 0);
         }
-        group_unclaim(&a, 0, claim);
-        assert_true(group_again(&b, &position, &claim));
-        assert_int_equal(position, 0);
-        assert_int_equal(group_deliveries(&b, 0, claim), 1);
         group_unclaim(&a, 0, group_first_claim(&a)); /* it is not its own any more */
         assert_false(group_again(&a, &position, &claim));
         drop_page(page);
