@@ -40,7 +40,10 @@ int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
         return HERMES_EINVALID;
     uint64_t end = message->position + hermes_frame_bytes(message->length);
     m->holds &= m->held != end;
-    return done_to(m, end, message->sequence);
+    int rc = done_to(m, end, message->sequence);
+    if (rc == 0 && m->set_back && s->reader.position < end)
+        member_start_at(&s->reader, end);
+    return rc;
 }
 
 int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)

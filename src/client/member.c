@@ -108,6 +108,7 @@ int member_start(struct hermes_subscriber *s)
         m->durable ? atomic_load_explicit(&m->page->floor, memory_order_acquire) : group_start(&m->group);
     member_start_at(&s->reader, position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1));
     m->no_room = m->in_gap = false;
+    m->set_back = m->durable;
     return HERMES_OK;
 }
 

@@ -505,7 +505,10 @@ static int may_seek(struct hermes_subscriber *s)
 {
     if (is_deleted(s))
         return tell_deleted(s);
-    if (s->member == NULL || s->member->durable)
+    if (s->member == NULL)
+        return HERMES_OK;
+    s->member->set_back = false; /* who seeks means it */
+    if (s->member->durable)
         return HERMES_OK;
     return error_set(&s->client->error, HERMES_EINVALID,
                      "a member of group '%s' cannot seek by itself (hermes group reset)", s->member->name);

@@ -26,6 +26,8 @@ struct member {
     uint64_t held; /* its position; of a durable subscription, that behind it */
     uint16_t held_claim, pending_claim;
     uint16_t claim; /* of a durable subscription: what all its messages carry */
+    bool set_back;  /* it stands where its place does, and may have been further: an ack of that carries it on
+                     */
     uint64_t held_sequence;
     uint64_t given_to; /* of a durable subscription: behind the farthest message it was given */
     bool pending;      /* a message was claimed again that cannot be read before a broker is back */

@@ -104,6 +104,22 @@ def who_acks_first_behind_a_reset_of_its_place_and_a_death_skips_nothing(world):
     member.do("ack 2", "take 4 500")
 
 
+@scenario(disk="24M")
+def who_acks_late_over_a_stop_on_a_full_disk_is_given_nothing_of_it_again(world):
+    """It stands where its place does then, and acks what it was given before."""
+    make(world, durable=True)
+    publish(world, 20)
+    member = holder(world)
+    member.do("take 20 500", "ack 2")
+    flow(300)  # its record has it
+    world.disk.fill()
+    member.do("ack 3")
+    world.stop()
+    world.disk.make_room()
+    world.start()
+    member.do("take 1 500", "ack 8 old", "take 2 500")
+
+
 def lose_the_broker_amid_coming_back(world, member):
     """It has a place in the new page already, and nothing to read from yet."""
     member.do("stop_at_window")
