@@ -267,6 +267,11 @@ def overtaken(calls, stops_):
     return sum(any(call.begin < gone and call.end > told for call in takes) for told, gone in stops_)
 
 
+def overlong(calls, lease_ns):
+    """Calls that took longer than a lease: reading what it had claimed may have, and then it is others', and it was not told."""
+    return sum(call.end - call.begin > lease_ns for call in calls if call.what == "take" and call.rc in (0, 1))
+
+
 def history_of(name, options, histories, events):
     history = History(options, eras=eras_of(name, options, histories), limits=limits_of(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
@@ -275,7 +280,9 @@ def history_of(name, options, histories, events):
             continue
         claims, unknown, unread = claims_of(worker, calls, name)
         history.unknown += unknown + interrupted(calls, events, worker) + (overtaken(calls, stops_) if claims else 0)
-        history.unread += unread
+        late = overlong(calls, min(ns for _, ns in leases)) if claims else 0
+        history.unknown += late
+        history.unread += unread + (late if any(history.limits) and options.letters == "-" else 0)
         history.counted += [call for call in calls if claims and call.what == "counters" and call.rc == 0]
         ends = partings(calls, events, worker)
         for claim in claims:

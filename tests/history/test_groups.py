@@ -208,6 +208,14 @@ class Groups(unittest.TestCase):
         self.assertEqual(self.judge(*lines[:4], given(A, 30, 2, 2), f"{A} 40 ack sequence=2 take=5 | 0", events=events), [])
 
 
+    def test_who_reads_for_longer_than_a_lease_is_not_told(self):
+        lines = [join(A), given(A, 10, 1), f"{A} 22 ack sequence=1 take=2 | 0", given(A, 30, 2, 2), f"{A} 240 ack sequence=2 take=4 | 0"]
+        histories = history(*lines)
+        self.assertEqual(history_of("g", self.options, histories, []).unknown, 0)
+        histories[A][3].end = histories[A][3].begin + 101 * MS
+        self.assertEqual(history_of("g", self.options, histories, []).unknown, 1)
+
+
 class Durables(unittest.TestCase):
     def judge(self, *lines, count=3, events=()):
         lines = [line.replace("join", "durable") for line in lines]
