@@ -13,7 +13,7 @@
 #include "base/wait.h"
 #include "cli/cli.h"
 
-enum { BENCH_QUANTILES = 41 };
+enum { BENCH_QUANTILES = 41, BENCH_RESULTS = 8192 };
 
 /* Where the plot's points are: 1 - 10^(-i/10), from 0 to four nines. */
 static inline double bench_quantile(unsigned i)
@@ -21,24 +21,37 @@ static inline double bench_quantile(unsigned i)
     return 1 - pow(10, -(double)i / 10);
 }
 
+/* How late what was due at given moments. */
+struct bench_tail {
+    double p50_ns, p99_ns, p999_ns, p9999_ns;
+};
+
 struct bench_result {
     char name[64];
     uint64_t size_bytes;
-    double rtt_p50_ns, rtt_p99_ns, line_rtt_ns, ratio_to_line;
+    double rtt_p50_ns, rtt_p99_ns, ratio_to_line;
+    double line_before_ns, line_after_ns, line_rtt_ns; /* of one round trip; the last: their mean */
+    struct bench_tail delay,
+        empty; /* of messages, from when they were due; of a loop that does nothing else */
     double one_way_p50_ns, one_way_p99_ns;
     double call_p50_ns, call_p99_ns;
     double messages_per_second, ns_per_operation, bytes_per_second;
+    double lost_percent; /* where may_lose */
     double cpu_percent, resident_bytes;
     double quantiles[BENCH_QUANTILES]; /* of a latency, for the plot; see bench_quantile() */
-    bool unsteady;                     /* the line moved by more than 20 % in all tries */
+    unsigned thrown_away;              /* tries whose two lines differed by more than a fifth */
+    bool unsteady;                     /* so did those of the last try, whose figures these are */
+    bool may_lose;                     /* who is overtaken on this topic skips */
 };
 
 struct bench {
     bool json;
     FILE *hgrm;
-    uint64_t scale; /* percent of the usual amount of work */
+    uint64_t scale;    /* percent of the usual amount of work */
+    double per_second; /* of the suite rate; 0, NULL: all of its own */
+    const char *arrivals;
     unsigned count;
-    struct bench_result results[64];
+    struct bench_result results[BENCH_RESULTS];
 };
 
 void bench_ring(struct bench *bench);
@@ -48,10 +61,17 @@ void bench_log(struct bench *bench);
 void bench_store(struct bench *bench);
 void bench_topic(struct bench *bench);
 void bench_broker(struct bench *bench);
+void bench_rate(struct bench *bench);
 
 /* A result to fill in; printed by bench_print() when it is complete. */
 struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes);
 void bench_print(const struct bench *bench, const struct bench_result *result);
+
+/* All of them as JSON, with the program's version and the machine. */
+void bench_print_document(const struct bench *bench);
+
+/* How many CPUs the process may use. */
+int bench_cpus(void);
 
 /* Pins this thread: side 0 to the first, side 1 to the second of the CPUs that the process may use; -1:
  * unpins. */
@@ -78,12 +98,24 @@ double bench_clock_cost(void);
 /* Median round trip of one cache line each way, the better of with and without `pause`. */
 double bench_line_rtt(void);
 
+/* Where the two cores are, by a line's round trip: close (below 100 ns: they share more than the last cache),
+ * near (to 200), between (to 300) or far. */
+const char *bench_placement(double line_rtt_ns);
+
 /*
- * Runs measure, which fills in a histogram of round trips, between two measurements of the line;
- * repeats, up to eight times, where they differ by more than 20 %.
+ * Runs measure, which fills in the result, between two looks at the line, and fills in these; again, up to
+ * eight times, where they differ by more than a fifth: the cores have moved.
  */
+void bench_beside_the_line(struct bench_result *result,
+                           void (*measure)(struct bench_result *result, void *context), void *context);
+
+/* Adds and prints the latencies that measure records, beside the line. */
 void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
                    void (*measure)(void *context, struct histogram *histogram), void *context);
+
+/* For loops that wait for a child: every million looks, ends the program with a message if a child has
+ * failed. */
+void bench_other_lives(uint64_t looks);
 
 /* Ends the program with a message if rc is an error. */
 void bench_must(int rc, const char *what, const char *sentence);
@@ -103,6 +135,9 @@ void bench_broker_stop(struct bench_broker *broker);
 void bench_durability(struct bench *bench, const struct bench_broker *broker);
 void bench_create(hermes_client_t *client, const char *topic, uint32_t durability, uint32_t shared);
 hermes_subscriber_t *bench_subscribe(hermes_client_t *client, const char *topic, bool verify);
+/* Of a topic whose publishers wait for the subscriber: nothing is lost. */
+void bench_create_push_back(hermes_client_t *client, const char *topic, uint32_t durability);
+hermes_subscriber_t *bench_subscribe_push_back(hermes_client_t *client, const char *topic);
 hermes_publisher_t *bench_publish_to(hermes_client_t *client, const char *topic, uint32_t flags);
 
 /* Reads every byte, so that a message counts only when it has arrived. */

@@ -64,6 +64,22 @@ hermes_subscriber_t *bench_subscribe(hermes_client_t *client, const char *topic,
     return subscriber;
 }
 
+void bench_create_push_back(hermes_client_t *client, const char *topic, uint32_t durability)
+{
+    hermes_topic_options_t options = {.size = sizeof options, .durability = durability, .push_back = 1};
+    bench_must(hermes_topic_create(client, topic, &options), topic, hermes_last_error(client));
+}
+
+hermes_subscriber_t *bench_subscribe_push_back(hermes_client_t *client, const char *topic)
+{
+    hermes_subscriber_t *subscriber;
+    hermes_subscriber_options_t options = {.size = sizeof options, .flags = HERMES_SUBSCRIBE_PUSH_BACK};
+    bench_must(hermes_subscriber_open(client, topic, &options, &subscriber), topic,
+               hermes_last_error(client));
+    hermes_subscriber_set_verify(subscriber, false);
+    return subscriber;
+}
+
 hermes_publisher_t *bench_publish_to(hermes_client_t *client, const char *topic, uint32_t flags)
 {
     hermes_publisher_t *publisher;

@@ -1,7 +1,5 @@
 /* hermes bench topic: messages between two processes, through a broker of its own. */
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "bench/bench.h"
 
@@ -22,10 +20,7 @@ static void wait_for(const struct topic_flow *flow, uint32_t value)
 {
     for (uint64_t looks = 1; atomic_load(flow->ready) != value; looks++) {
         cpu_relax();
-        siginfo_t info = {.si_pid = 0};
-        if (looks % 1000000 == 0 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-            info.si_pid != 0)
-            exit(cli_fail("benchmark", 0, "the other process ended early"));
+        bench_other_lives(looks);
     }
 }
 

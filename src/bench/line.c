@@ -1,0 +1,134 @@
+/* The bare cache line between two cores, and what is measured beside it. */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+
+enum { ROUNDS = 20000, MOST_TRIES = 8 };
+
+struct line {
+    _Alignas(128) _Atomic uint64_t ping;
+    _Alignas(128) _Atomic uint64_t pong;
+    bool pause;
+};
+
+static void line_echo(void *context)
+{
+    struct line *line = context;
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        /* Acquires what the other side released: the two lines are all that they share. */
+        while (atomic_load_explicit(&line->ping, memory_order_acquire) != i)
+            if (line->pause)
+                cpu_relax();
+        atomic_store_explicit(&line->pong, i, memory_order_release);
+    }
+}
+
+static double line_once(bool pause)
+{
+    static struct histogram histogram;
+    struct line *line = bench_shared(sizeof *line);
+    line->pause = pause;
+    histogram_reset(&histogram);
+    pid_t child = bench_child(line_echo, line);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        uint64_t start = cli_now_ns();
+        /* As in line_echo(). */
+        atomic_store_explicit(&line->ping, i, memory_order_release);
+        while (atomic_load_explicit(&line->pong, memory_order_acquire) != i)
+            if (pause)
+                cpu_relax();
+        histogram_record(&histogram, cli_now_ns() - start);
+    }
+    bench_join(child);
+    munmap(line, sizeof *line);
+    return (double)histogram_quantile(&histogram, 0.5);
+}
+
+double bench_clock_cost(void)
+{
+    static struct histogram histogram;
+    histogram_reset(&histogram);
+    for (int i = 0; i < 10000; i++) {
+        uint64_t start = cli_now_ns();
+        histogram_record(&histogram, cli_now_ns() - start);
+    }
+    return (double)histogram_quantile(&histogram, 0.5);
+}
+
+double bench_line_rtt(void)
+{
+    double plain = line_once(false), paused = line_once(true);
+    double line = (plain < paused ? plain : paused) - bench_clock_cost();
+    return line < 1 ? 1 : line;
+}
+
+const char *bench_placement(double line_rtt_ns)
+{
+    return line_rtt_ns < 100 ? "close" : line_rtt_ns < 200 ? "near" : line_rtt_ns <= 300 ? "between" : "far";
+}
+
+void bench_beside_the_line(struct bench_result *result,
+                           void (*measure)(struct bench_result *result, void *context), void *context)
+{
+    for (unsigned tries = 0; tries < MOST_TRIES; tries++) {
+        double before = bench_line_rtt();
+        measure(result, context);
+        double after = bench_line_rtt();
+        result->line_before_ns = before;
+        result->line_after_ns = after;
+        result->line_rtt_ns = (before + after) / 2;
+        result->unsteady = before > 1.2 * after || after > 1.2 * before;
+        if (!result->unsteady)
+            return;
+        result->thrown_away++;
+    }
+}
+
+struct latency {
+    void (*measure)(void *context, struct histogram *histogram);
+    void *context;
+    struct histogram histogram;
+};
+
+static void measure_latency(struct bench_result *result, void *context)
+{
+    struct latency *latency = context;
+    histogram_reset(&latency->histogram);
+    latency->measure(latency->context, &latency->histogram);
+    double cost = bench_clock_cost();
+    result->rtt_p50_ns = (double)histogram_quantile(&latency->histogram, 0.5) - cost;
+    result->rtt_p99_ns = (double)histogram_quantile(&latency->histogram, 0.99) - cost;
+    bench_take_quantiles(result, &latency->histogram, cost);
+}
+
+static void write_hgrm(FILE *file, const struct histogram *histogram)
+{
+    rewind(file);
+    if (ftruncate(fileno(file), 0) == 0)
+        histogram_write_hgrm(histogram, file);
+    fflush(file);
+}
+
+void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
+                   void (*measure)(void *context, struct histogram *histogram), void *context)
+{
+    static struct latency latency;
+    latency.measure = measure;
+    latency.context = context;
+    struct bench_result *result = bench_add(bench, name, size_bytes);
+    bench_beside_the_line(result, measure_latency, &latency);
+    result->ratio_to_line = result->rtt_p50_ns / result->line_rtt_ns;
+    bench_print(bench, result);
+    if (bench->hgrm != NULL)
+        write_hgrm(bench->hgrm, &latency.histogram);
+}
+
+void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost)
+{
+    for (unsigned i = 0; i < BENCH_QUANTILES; i++) {
+        double ns = (double)histogram_quantile(histogram, bench_quantile(i)) - clock_cost;
+        result->quantiles[i] = ns < 1 ? 1 : ns;
+    }
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""hermes bench: every suite runs, as short as it can be, and its document holds what its readers need. No figure is
+looked at."""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+HERMES = os.path.join(os.environ["HERMES_BIN"], "hermes")
+PLACEMENTS = {"close", "near", "between", "far"}
+
+
+def bench(*arguments):
+    return subprocess.run([HERMES, "bench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def document(*arguments):
+    done = bench(*arguments, "--scale", "1", "--json")
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    return json.loads(done.stdout)
+
+
+class Rate(unittest.TestCase):
+    def test_each_row_has_its_tail_beside_an_empty_loop(self):
+        rows = document("rate")["results"]
+        self.assertEqual(len(rows), 6)
+        for row in rows:
+            for what in ("delay", "empty"):
+                tail = [row[f"{what}_{quantile}_ns"] for quantile in ("p50", "p99", "p999", "p9999")]
+                self.assertEqual(tail, sorted(tail))
+
+    def test_one_rate(self):
+        for arrivals in ("even", "poisson", "quotes"):
+            (row,) = document("rate", "--rate", "250k", "--arrivals", arrivals)["results"]
+            self.assertEqual(row["name"], f"topic at 0.25 M/s, {arrivals} arrivals")
+
+    def test_the_pattern_of_a_file(self):
+        with tempfile.TemporaryDirectory() as home:
+            times = os.path.join(home, "times.csv")
+            with open(times, "w") as file:
+                file.write("time,price\n" + "".join(f"{34200 + i * i * 1e-4:.6f},585\n" for i in range(100)))
+            (row,) = document("rate", "--arrivals", times)["results"]
+            self.assertEqual(row["name"], "topic at 1 M/s, times.csv arrivals")
+            for text in ("", "1\n", "1\n1\n", "2\n1\n3\n", "no times here\n"):
+                with open(times, "w") as file:
+                    file.write(text)
+                refused = bench("rate", "--arrivals", times)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn("rising times", refused.stderr)
+
+    def test_refusals(self):
+        for rate in ("", "M", "0", "-1", "1G", "1MM", "200M", "nan"):
+            self.assertEqual(bench("rate", "--rate", rate).returncode, 64, rate)
+        self.assertEqual(bench("rate", "--arrivals", "/nowhere").returncode, 1)
+        self.assertEqual(bench("rates").returncode, 64)
+
+    def test_runs(self):
+        rows = document("rate", "--rate", "1000", "--runs", "3")["results"]
+        self.assertEqual(len(rows), 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
