@@ -28,6 +28,7 @@ struct bench_tail {
 
 struct bench_result {
     char name[64];
+    char note[96]; /* what a reader has to know; else empty */
     uint64_t size_bytes;
     double rtt_p50_ns, rtt_p99_ns, ratio_to_line;
     double line_before_ns, line_after_ns, line_rtt_ns; /* of one round trip; the last: their mean */
@@ -62,6 +63,7 @@ void bench_store(struct bench *bench);
 void bench_topic(struct bench *bench);
 void bench_broker(struct bench *bench);
 void bench_rate(struct bench *bench);
+void bench_eager(struct bench *bench);
 
 /* A result to fill in; printed by bench_print() when it is complete. */
 struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes);

@@ -115,6 +115,20 @@ static void sequencer_round_trip(void *context, struct histogram *histogram)
     hermes_disconnect(client);
 }
 
+static void sequencer_throughput(struct bench_result *result, void *context)
+{
+    const uint64_t *count = context;
+    hermes_client_t *client = cli_connect();
+    hermes_publisher_t *publisher = bench_publish_to(client, "shared", 0);
+    uint64_t start = cli_now_ns();
+    for (uint64_t i = 0; i < *count; i++)
+        bench_must(hermes_publish(publisher, payload, SIZE, NULL), "publish", hermes_last_error(client));
+    bench_must(hermes_publisher_wait(publisher, HERMES_COMMITTED, HERMES_FOREVER), "commit",
+               hermes_last_error(client));
+    result->messages_per_second = (double)*count * 1e9 / (double)(cli_now_ns() - start);
+    hermes_disconnect(client);
+}
+
 static void through_the_sequencer(struct bench *bench, const struct bench_broker *broker)
 {
     cpu_set_t before;
@@ -122,20 +136,12 @@ static void through_the_sequencer(struct bench *bench, const struct bench_broker
     bench_pin_process(broker->pid, 1);
     hermes_client_t *client = cli_connect();
     bench_create(client, "shared", HERMES_DURABILITY_MEMORY, 1);
-    uint64_t rounds = 1000 * bench->scale;
-    bench_latency(bench, "through the sequencer and back, no checksum", SIZE, sequencer_round_trip, &rounds);
-
-    struct bench_result *result = bench_add(bench, "through the sequencer, until committed", SIZE);
-    result->line_rtt_ns = bench_line_rtt();
-    hermes_publisher_t *publisher = bench_publish_to(client, "shared", 0);
-    uint64_t count = 20000 * bench->scale, start = cli_now_ns();
-    for (uint64_t i = 0; i < count; i++)
-        bench_must(hermes_publish(publisher, payload, SIZE, NULL), "publish", hermes_last_error(client));
-    bench_must(hermes_publisher_wait(publisher, HERMES_COMMITTED, HERMES_FOREVER), "commit",
-               hermes_last_error(client));
-    result->messages_per_second = (double)count * 1e9 / (double)(cli_now_ns() - start);
-    bench_print(bench, result);
     hermes_disconnect(client);
+    uint64_t rounds = 1000 * bench->scale, count = 20000 * bench->scale;
+    bench_latency(bench, "through the sequencer and back, no checksum", SIZE, sequencer_round_trip, &rounds);
+    struct bench_result *result = bench_add(bench, "through the sequencer, until committed", SIZE);
+    bench_beside_the_line(result, sequencer_throughput, &count);
+    bench_print(bench, result);
     sched_setaffinity(broker->pid, sizeof before, &before);
 }
 

@@ -36,22 +36,21 @@ static void log_produce(void *context)
     bench_must(hermes_log_close(log), "close", "");
 }
 
-static void log_throughput(struct bench *bench, uint32_t size)
+static void measure_log(struct bench_result *result, void *context)
 {
-    struct log_flow flow = {.count = 20000 * bench->scale, .size = size, .ready = bench_shared(64)};
-    bench_directory(flow.path);
-    struct bench_result *result = bench_add(bench, "embedded log, stored, across cores", size);
-    result->line_rtt_ns = bench_line_rtt();
-    pid_t child = bench_child(log_produce, &flow);
-    while (atomic_load(flow.ready) != 1)
+    struct log_flow *flow = context;
+    bench_directory(flow->path);
+    atomic_store(flow->ready, 0);
+    pid_t child = bench_child(log_produce, flow);
+    while (atomic_load(flow->ready) != 1)
         cpu_relax();
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    bench_must(hermes_log_reader_open(flow.path, &reader), flow.path, hermes_log_reader_last_error(NULL));
+    bench_must(hermes_log_reader_open(flow->path, &reader), flow->path, hermes_log_reader_last_error(NULL));
     bench_must(hermes_log_reader_seek_first(reader), "seek", hermes_log_reader_last_error(reader));
     uint64_t start = cli_now_ns(), sum = 0;
-    atomic_store(flow.ready, 2);
-    for (uint64_t i = 0; i < flow.count;) {
+    atomic_store(flow->ready, 2);
+    for (uint64_t i = 0; i < flow->count;) {
         int rc = hermes_log_reader_poll(reader, &message);
         bench_must(rc, "read", hermes_log_reader_last_error(reader));
         if (rc == 0) {
@@ -63,11 +62,18 @@ static void log_throughput(struct bench *bench, uint32_t size)
     }
     bench_keep(sum);
     double seconds = (double)(cli_now_ns() - start) / 1e9;
-    result->messages_per_second = (double)flow.count / seconds;
-    result->bytes_per_second = (double)flow.count * (double)hermes_frame_bytes(size) / seconds;
+    result->messages_per_second = (double)flow->count / seconds;
+    result->bytes_per_second = (double)flow->count * (double)hermes_frame_bytes(flow->size) / seconds;
     bench_join(child);
     hermes_log_reader_close(reader);
-    path_sweep(flow.path, "");
+    path_sweep(flow->path, "");
+}
+
+static void log_throughput(struct bench *bench, uint32_t size)
+{
+    struct log_flow flow = {.count = 20000 * bench->scale, .size = size, .ready = bench_shared(64)};
+    struct bench_result *result = bench_add(bench, "embedded log, stored, across cores", size);
+    bench_beside_the_line(result, measure_log, &flow);
     bench_print(bench, result);
 }
 

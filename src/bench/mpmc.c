@@ -108,18 +108,19 @@ static inline void idle(unsigned *turns)
         }                                                                                                    \
         return (double)(cli_now_ns() - start) / (double)r->count;                                            \
     }                                                                                                        \
-    static double one_and_one_##SIZE(struct rings *r)                                                        \
+    static void one_and_one_##SIZE(struct bench_result *result, void *context)                               \
     {                                                                                                        \
+        struct rings *r = context;                                                                           \
         hermes_mpmc_init(r->there, r->bytes, SIZE, CAPACITY, r->flags);                                      \
         pid_t child = bench_child(produce_##SIZE, r);                                                        \
         uint64_t start = cli_now_ns();                                                                       \
         consume_##SIZE(r);                                                                                   \
-        double rate = (double)r->count * 1e9 / (double)(cli_now_ns() - start);                               \
+        result->messages_per_second = (double)r->count * 1e9 / (double)(cli_now_ns() - start);               \
         bench_join(child);                                                                                   \
-        return rate;                                                                                         \
     }                                                                                                        \
-    static double two_and_two_##SIZE(struct rings *r)                                                        \
+    static void two_and_two_##SIZE(struct bench_result *result, void *context)                               \
     {                                                                                                        \
+        struct rings *r = context;                                                                           \
         hermes_mpmc_init(r->there, r->bytes, SIZE, CAPACITY, r->flags);                                      \
         uint64_t start = cli_now_ns();                                                                       \
         pid_t children[3] = {bench_child(produce_##SIZE, r), bench_child(produce_here_##SIZE, r),            \
@@ -127,7 +128,7 @@ static inline void idle(unsigned *turns)
         consume_##SIZE(r);                                                                                   \
         for (int i = 0; i < 3; i++)                                                                          \
             bench_join(children[i]);                                                                         \
-        return 2 * (double)r->count * 1e9 / (double)(cli_now_ns() - start);                                  \
+        result->messages_per_second = 2 * (double)r->count * 1e9 / (double)(cli_now_ns() - start);           \
     }                                                                                                        \
     static void all_##SIZE(struct bench *bench, struct rings *r)                                             \
     {                                                                                                        \
@@ -135,12 +136,10 @@ static inline void idle(unsigned *turns)
         result->ns_per_operation = pair_##SIZE(r);                                                           \
         bench_print(bench, result);                                                                          \
         result = bench_add(bench, "mpmc across cores, one at a time", SIZE);                                 \
-        result->line_rtt_ns = bench_line_rtt();                                                              \
-        result->messages_per_second = one_and_one_##SIZE(r);                                                 \
+        bench_beside_the_line(result, one_and_one_##SIZE, r);                                                \
         bench_print(bench, result);                                                                          \
         result = bench_add(bench, "mpmc two and two on two cores", SIZE);                                    \
-        result->line_rtt_ns = bench_line_rtt();                                                              \
-        result->messages_per_second = two_and_two_##SIZE(r);                                                 \
+        bench_beside_the_line(result, two_and_two_##SIZE, r);                                                \
         bench_print(bench, result);                                                                          \
         bench_latency(bench, "mpmc round trip", SIZE, rtt_##SIZE, r);                                        \
     }

@@ -59,6 +59,8 @@ void bench_print(const struct bench *bench, const struct bench_result *r)
     if (r->bytes_per_second > 0)
         printf("   %6.2f GB/s", r->bytes_per_second / 1e9);
     print_line(r);
+    if (r->note[0] != 0)
+        printf("   (%s)", r->note);
     putchar('\n');
     fflush(stdout);
 }
@@ -102,6 +104,10 @@ static void print_result(const struct bench_result *r)
                "\"thrown_away\":%u",
                r->line_rtt_ns, r->line_before_ns, r->line_after_ns, bench_placement(r->line_rtt_ns),
                r->thrown_away);
+    if (r->note[0] != 0) {
+        printf(",\"note\":");
+        cli_print_json_string(stdout, r->note, strlen(r->note));
+    }
     printf(",\"steady\":%s}", r->unsteady ? "false" : "true");
 }
 

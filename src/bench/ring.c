@@ -101,19 +101,23 @@ ATTACH(slot, consumer)
         }                                                                                                    \
         return (double)(cli_now_ns() - start) / (double)r->count;                                            \
     }                                                                                                        \
-    static void kind##_all_##SIZE(struct bench *bench, struct rings *r)                                      \
+    static void kind##_across_##SIZE(struct bench_result *result, void *context)                             \
     {                                                                                                        \
-        struct bench_result *result = bench_add(bench, #kind " push+pop, one thread", SIZE);                 \
-        result->ns_per_operation = kind##_pair_##SIZE(r);                                                    \
-        bench_print(bench, result);                                                                          \
+        struct rings *r = context;                                                                           \
         hermes_##kind##_init(r->there, r->bytes, SIZE, CAPACITY);                                            \
-        result = bench_add(bench, #kind " across cores, one at a time", SIZE);                               \
-        result->line_rtt_ns = bench_line_rtt();                                                              \
         pid_t child = bench_child(kind##_produce_##SIZE, r);                                                 \
         uint64_t start = cli_now_ns();                                                                       \
         kind##_consume_##SIZE(r);                                                                            \
         result->messages_per_second = (double)r->count * 1e9 / (double)(cli_now_ns() - start);               \
         bench_join(child);                                                                                   \
+    }                                                                                                        \
+    static void kind##_all_##SIZE(struct bench *bench, struct rings *r)                                      \
+    {                                                                                                        \
+        struct bench_result *result = bench_add(bench, #kind " push+pop, one thread", SIZE);                 \
+        result->ns_per_operation = kind##_pair_##SIZE(r);                                                    \
+        bench_print(bench, result);                                                                          \
+        result = bench_add(bench, #kind " across cores, one at a time", SIZE);                               \
+        bench_beside_the_line(result, kind##_across_##SIZE, r);                                              \
         bench_print(bench, result);                                                                          \
         bench_latency(bench, #kind " round trip", SIZE, kind##_rtt_##SIZE, r);                               \
     }
@@ -137,13 +141,12 @@ RING_BENCH(slot, 64)
                 cpu_relax();                                                                                 \
         }                                                                                                    \
     }                                                                                                        \
-    static void batch_##SIZE(struct bench *bench, struct rings *r)                                           \
+    static void batch_consume_##SIZE(struct bench_result *result, void *context)                             \
     {                                                                                                        \
+        struct rings *r = context;                                                                           \
         uint64_t sum = 0, done = 0;                                                                          \
         hermes_spsc_init(r->there, r->bytes, SIZE, CAPACITY);                                                \
         hermes_spsc_consumer_t c = spsc_consumer(r->there, r->bytes);                                        \
-        struct bench_result *result = bench_add(bench, "spsc across cores, batches of 32", SIZE);            \
-        result->line_rtt_ns = bench_line_rtt();                                                              \
         pid_t child = bench_child(batch_produce_##SIZE, r);                                                  \
         uint64_t start = cli_now_ns();                                                                       \
         while (done < r->count) {                                                                            \
@@ -160,6 +163,11 @@ RING_BENCH(slot, 64)
         result->messages_per_second = (double)done * 1e9 / (double)(cli_now_ns() - start);                   \
         bench_keep(sum);                                                                                     \
         bench_join(child);                                                                                   \
+    }                                                                                                        \
+    static void batch_##SIZE(struct bench *bench, struct rings *r)                                           \
+    {                                                                                                        \
+        struct bench_result *result = bench_add(bench, "spsc across cores, batches of 32", SIZE);            \
+        bench_beside_the_line(result, batch_consume_##SIZE, r);                                              \
         bench_print(bench, result);                                                                          \
     }
 

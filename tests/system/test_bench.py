@@ -22,6 +22,53 @@ def document(*arguments):
     return json.loads(done.stdout)
 
 
+class Suites(unittest.TestCase):
+    def rows_of(self, *arguments):
+        made = document(*arguments)
+        self.assertRegex(made["version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual(set(made["machine"]), {"cpu", "cpus", "system", "compiler"})
+        for row in made["results"]:
+            if "line_rtt_ns" in row:
+                self.assertIn(row["placement"], PLACEMENTS, row)
+                self.assertTrue(row["line_before_ns"] > 0 and row["line_after_ns"] > 0, row)
+                self.assertIn("thrown_away", row)
+        return made["results"]
+
+    def test_what_crosses_cores_names_its_placement(self):
+        for suite in ("ring", "mpmc"):
+            with self.subTest(suite):
+                for row in self.rows_of(suite):
+                    self.assertEqual("line_rtt_ns" in row, "across cores" in row["name"] or "two and two" in row["name"]
+                                     or "round trip" in row["name"], row)
+
+    def test_what_runs_on_one_core_has_no_line(self):
+        for suite in ("codec", "store"):
+            with self.subTest(suite):
+                self.assertFalse([row for row in self.rows_of(suite) if "line_rtt_ns" in row])
+
+    def test_log_and_broker(self):
+        for suite in ("log", "broker"):
+            with self.subTest(suite):
+                self.assertTrue(self.rows_of(suite))
+
+    def test_topic_says_what_may_be_lost_and_sets_lossless_rows_apart(self):
+        rows = self.rows_of("topic")
+        lossless = {(row["name"], row["size_bytes"]) for row in rows if "lost_percent" not in row}
+        for size in (32, 64, 256, 1024):
+            for what in ("topic round trip", "topic, one at a time", "topic, batches of 32"):
+                self.assertIn((f"push-back {what}, no checksum", size), lossless)
+        for row in rows:
+            if row["name"].startswith("topic, "):
+                self.assertTrue(0 <= row["lost_percent"] < 100, row)
+
+    def test_eager_says_how_many_can_read_at_once(self):
+        rows = self.rows_of("eager")
+        self.assertEqual(len(rows), 3)
+        self.assertNotIn("note", rows[0])
+        if len(os.sched_getaffinity(0)) <= 8:
+            self.assertIn("at any moment", rows[2]["note"])
+
+
 class Rate(unittest.TestCase):
     def test_each_row_has_its_tail_beside_an_empty_loop(self):
         rows = document("rate")["results"]
