@@ -61,9 +61,9 @@ inline void idle(unsigned &turns)
 
 template <typename Ring, typename T> void two_and_two(const char *name)
 {
-    constexpr uint64_t count = 5000000;
+    const uint64_t count = scaled(5000000);
     double seconds = 0;
-    double line = beside_the_line([&] {
+    lines line = beside_the_line([&] {
         Ring ring;
         auto produce = [&](int cpu) {
             pin(cpu);
@@ -94,9 +94,9 @@ template <typename Ring, typename T> void two_and_two(const char *name)
             thread.join();
         seconds = double(now_ns() - start) / 1e9;
     });
-    printf(",\n{\"name\":\"%s two and two on two cores\",\"size_bytes\":%zu,\"messages_per_second\":%.0f,"
-           "\"line_rtt_ns\":%.0f}",
-           name, sizeof(T), 2 * double(count) / seconds, line);
+    printf(",\n{\"name\":\"%s two and two on two cores\",\"size_bytes\":%zu,\"messages_per_second\":%.0f", name,
+           sizeof(T), 2 * double(count) / seconds);
+    print_lines(line);
 }
 
 template <typename Ring, typename T> void all(const char *name, bool &first)
