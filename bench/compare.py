@@ -138,7 +138,7 @@ def print_row(r):
         return
     lines = f"{r['median_line_before_ns']:4.0f}, {r['median_line_after_ns']:.0f}" if "median_line_before_ns" in r else ""
     ratio = f"{r['median_ratio_to_line']:6.2f} x line" if "median_ratio_to_line" in r else ""
-    against = f"{r['times_best_peer']:6.2f} x best peer" if "times_best_peer" in r else ""
+    against = f"  {r['times_best_peer']:6.2f} x best peer" if "times_best_peer" in r else ""
     lost = f"{r['median_lost_percent']:6.1f} % lost" if "median_lost_percent" in r else ""
     comment = f"  ({COMMENTS[r['peer']]})" if r["peer"] in COMMENTS else ""
     print(f"{who} {r['median'] * scale:9.2f} {r['lowest'] * scale:9.2f} {r['highest'] * scale:9.2f} {r['runs']:5} "

@@ -14,7 +14,7 @@ FIGURES = {"rtt_p50_ns": 150.0, "rtt_p99_ns": 190.0, "messages_per_second": 3e7,
 
 
 def run(tool, *arguments):
-    return subprocess.run([sys.executable, "-B", TOOLS / tool, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.run([sys.executable, "-B", TOOLS / tool, *arguments], capture_output=True, text=True)
 
 
 def row(name, line, number, **more):

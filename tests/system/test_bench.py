@@ -12,7 +12,7 @@ PLACEMENTS = {"close", "near", "between", "far"}
 
 
 def bench(*arguments):
-    return subprocess.run([HERMES, "bench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.run([HERMES, "bench", *arguments], capture_output=True, text=True)
 
 
 def document(*arguments):
