@@ -23,7 +23,7 @@ struct shared {
 struct rate {
     struct shared *shared;
     double per_second;
-    struct arrivals *arrivals;
+    struct arrivals arrivals;
     uint64_t count; /* of a turn */
     struct histogram delay, empty;
 };
@@ -149,7 +149,7 @@ static void measure(struct bench_result *result, void *context)
     atomic_store(&shared->subscriber_turn, 0);
     histogram_reset(&rate->delay);
     histogram_reset(&rate->empty);
-    arrivals_fill(rate->arrivals, rate->per_second, shared->due_ns, rate->count);
+    arrivals_fill(&rate->arrivals, rate->per_second, shared->due_ns, rate->count);
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber = bench_subscribe_push_back(client, "push-back");
     pid_t child = bench_child(publish_all, rate);
@@ -176,19 +176,17 @@ static void add_rate(struct bench *bench, struct rate *rate, const char *name)
 
 static void add_arrivals(struct bench *bench, struct rate *rate, double per_second, const char *kind)
 {
-    struct arrivals arrivals;
     char name[sizeof bench->results->name];
-    int rc = arrivals_open(&arrivals, kind);
+    int rc = arrivals_open(&rate->arrivals, kind);
     if (rc < 0)
         exit(cli_fail(kind, 0,
                       rc == -EINVAL ? "no lines that begin with rising times in seconds" : strerror(-rc)));
-    snprintf(name, sizeof name, "topic at %g M/s, %s arrivals", per_second / 1e6, arrivals.name);
-    rate->arrivals = &arrivals;
+    snprintf(name, sizeof name, "topic at %g M/s, %s arrivals", per_second / 1e6, rate->arrivals.name);
     rate->per_second = per_second;
     add_rate(bench, rate,
              rate->per_second == LONE && strcmp(kind, "even") == 0 ? "topic, a lone message each millisecond"
                                                                    : name);
-    arrivals_close(&arrivals);
+    arrivals_close(&rate->arrivals);
 }
 
 void bench_rate(struct bench *bench)
