@@ -231,7 +231,7 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  *
  * Each error means one thing. Not taken, and it never will be in the topic:
  *     HERMES_ETOOLARGE  more than 65,536 bytes
- *     HERMES_EINVALID   no payload, or a claim is open
+ *     HERMES_EINVALID   no payload, no time stamp (hermes_publish_at()), or a claim is open
  *     HERMES_EAGAIN     no room within wait_ns, or no broker to make some
  *     HERMES_EFULL      no room on the disk, and the topic does not wait for some
  *     HERMES_EFENCED    another publisher has, or had, the topic. Messages that were taken before and did
@@ -256,6 +256,20 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
                               uint64_t *sequence);
 
+/*
+ * The same with the publisher's own time stamp, in nanoseconds since the Unix epoch: the exchange's, or the
+ * network card's, of a feed that has them. No clock is read, which saves 10 ns. It is what subscribers see,
+ * on shared topics too. HERMES_EINVALID: 0, which is no time, or more than INT64_MAX (the year 2262).
+ *
+ *     hermes_publish_at(publisher, packet.received_ns, packet.data, packet.length, NULL);
+ *
+ * Stamps need not go forward: messages stand in the order in which they were published, whatever their
+ * stamps say, and nothing but hermes_seek_time() looks at them - it says what they mean to it. Retention by
+ * age (keep_ns) goes by when messages were stored, on the broker's clock.
+ */
+HERMES_API int hermes_publish_at(hermes_publisher_t *publisher, uint64_t timestamp_ns, const void *payload,
+                                 size_t length, uint64_t *sequence);
+
 /* How long publish, claim, commit and close may wait from now on; 0: not at all, not even for the answer of a
  * broker that came back: later calls take it. */
 HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_t wait_ns);
@@ -269,6 +283,11 @@ HERMES_API void hermes_publisher_set_wait(hermes_publisher_t *publisher, uint64_
 HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const hermes_slice_t *slices,
                                         size_t count);
 
+/* The same, message i with the time stamp timestamps_ns[i], as hermes_publish_at(). The batch ends before one
+ * that is no time stamp; HERMES_EINVALID as there. */
+HERMES_API int64_t hermes_publish_batch_at(hermes_publisher_t *publisher, const uint64_t *timestamps_ns,
+                                           const hermes_slice_t *slices, size_t count);
+
 /*
  * Zero-copy: room for length bytes at *payload (8-byte aligned) until commit or abort. One at a time; until
  * then, nothing else may be published. hermes_claim(): HERMES_ETOOLARGE, HERMES_EINVALID, HERMES_EAGAIN,
@@ -279,6 +298,8 @@ HERMES_API int64_t hermes_publish_batch(hermes_publisher_t *publisher, const her
  */
 HERMES_API int hermes_claim(hermes_publisher_t *publisher, size_t length, void **payload);
 HERMES_API int hermes_commit(hermes_publisher_t *publisher, uint64_t *sequence);
+/* With a time stamp as of hermes_publish_at(). HERMES_EINVALID also: it is none; the claim stays open. */
+HERMES_API int hermes_commit_at(hermes_publisher_t *publisher, uint64_t timestamp_ns, uint64_t *sequence);
 HERMES_API void hermes_abort(hermes_publisher_t *publisher);
 
 enum hermes_confirmation {
@@ -484,11 +505,14 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
-/* The next message is the first whose sequence (time stamp) is not below the value, of those that
- * HERMES_FROM_FIRST begins with. Where clocks were set
- * back, or publishers' clocks differ, times are not in order, and messages behind it may be earlier again.
+/* The next message is the first, in the order of the topic, whose sequence (time stamp) is not below the
+ * value, of those that HERMES_FROM_FIRST begins with. Where clocks were set back, publishers' clocks differ,
+ * or they give time stamps of their own (hermes_publish_at()), times are not in order, and messages behind it
+ * may be earlier again. One that lies far in the future is found for every time up to its own; who wants
+ * others asks for a sequence or a position.
  * Cost in the store: a request to the broker and a walk over at most 64 KiB of headers, 50 to 90 us, however
- * much is stored. */
+ * much is stored. But once retention has removed a message whose time stamp lies in the future, seeks to
+ * times below that read all that is stored in front of what they look for. */
 HERMES_API int hermes_seek_sequence(hermes_subscriber_t *subscriber, uint64_t sequence);
 HERMES_API int hermes_seek_time(hermes_subscriber_t *subscriber, uint64_t timestamp_ns);
 /*

@@ -50,7 +50,7 @@ typedef struct hermes_header {
     uint8_t type;       /* enum hermes_type */
     uint16_t flags;     /* HERMES_FLAG_CRC; all other bits 0 */
     uint64_t sequence;  /* DATA: 1, 2, 3 ... in its topic, no gap */
-    uint64_t timestamp; /* nanoseconds since the Unix epoch, when the producer encoded it */
+    uint64_t timestamp; /* nanoseconds since the Unix epoch: when the producer encoded it, or what it gave */
     uint32_t length;    /* payload bytes, 0 to HERMES_PAYLOAD_MAX */
     uint32_t crc;       /* CRC-32 of the payload, then of the 28 bytes above; 0 without HERMES_FLAG_CRC */
 } hermes_header_t;

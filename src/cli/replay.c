@@ -17,7 +17,8 @@ static const char documentation[] =
     "there, or "
     "what was published between two times, by each message's own, in the order of the topic; damage is told "
     "and "
-    "passed over, exit 1.";
+    "passed over, exit 1. --keep-times gives the messages the time stamps that they have in S; else they get "
+    "those of now.";
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
@@ -25,6 +26,7 @@ static const struct argp_option options[] = {
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
     {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
     {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},
+    {"keep-times", 'k', NULL, 0, "Of topic S, each message with its own time stamp", 0},
     {"time-column", 'c', "N", 0, "The CSV's time column, from 1; 0: none (found by itself)", 0},
     {0},
 };
@@ -36,6 +38,7 @@ struct arguments {
     double speed; /* 0: max */
     int time_column;
     uint64_t since, until;
+    bool keeps_times;
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -59,6 +62,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'u':
         a->until = cli_time(state, "--until", value);
         return 0;
+    case 'k':
+        a->keeps_times = true;
+        return 0;
     case 'c':
         a->time_column = (int)cli_number(state, "--time-column", value);
         return 0;
@@ -68,8 +74,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         if (a->topic == NULL || (a->file == NULL) == (a->source == NULL))
             argp_usage(state);
-        if (a->file != NULL && (a->since != 0 || a->until != UINT64_MAX))
-            argp_error(state, "--since and --until are for --from-topic");
+        if (a->file != NULL && (a->since != 0 || a->until != UINT64_MAX || a->keeps_times))
+            argp_error(state, "--since, --until and --keep-times are for --from-topic");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -161,7 +167,10 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
         if (message.timestamp < a->since || message.timestamp >= a->until)
             continue;
         pace(&pacer, message.timestamp);
-        if ((rc = hermes_publish(publisher, message.payload, message.length, NULL)) < 0)
+        rc = a->keeps_times
+                 ? hermes_publish_at(publisher, message.timestamp, message.payload, message.length, NULL)
+                 : hermes_publish(publisher, message.payload, message.length, NULL);
+        if (rc < 0)
             return rc;
     }
     return HERMES_OK;

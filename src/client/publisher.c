@@ -24,6 +24,18 @@ int publisher_claim_is_open(struct hermes_publisher *p)
                      "topic '%s': a claim is open; commit or abort it first", p->topic);
 }
 
+static int no_time(struct hermes_publisher *p, uint64_t timestamp_ns)
+{
+    return error_set(&p->client->error, HERMES_EINVALID, "topic '%s': %" PRIu64 " is no time stamp", p->topic,
+                     timestamp_ns);
+}
+
+/* The time that a message has: the given one, or (0) now. */
+static inline uint64_t time_of(struct hermes_publisher *p, uint64_t given_ns)
+{
+    return given_ns != 0 ? given_ns : hermes_clock_now(&p->clock);
+}
+
 /* ---- after a commit ---- */
 
 /* All that was committed is in the window or ring, and will be in the topic; a broker that is new, or has
@@ -139,8 +151,8 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
 /* ---- publishing ---- */
 
 /* Waits until there is room, or a broker, and then publishes. */
-static int publish_patiently(struct hermes_publisher *p, const void *payload, size_t length, int rc,
-                             uint64_t until_ns, uint64_t *sequence)
+static int publish_patiently(struct hermes_publisher *p, const void *payload, size_t length,
+                             uint64_t given_ns, int rc, uint64_t until_ns, uint64_t *sequence)
 {
     struct patience patience = patience_until(until_ns);
     *sequence = 0;
@@ -150,7 +162,7 @@ static int publish_patiently(struct hermes_publisher *p, const void *payload, si
             return stop;
         rc = HERMES_EAGAIN;
         if (!p->unsettled)
-            rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
+            rc = publish_one(&p->writer, payload, length, time_of(p, given_ns), p->crc);
         if (rc == HERMES_EFENCED || (rc == 0 && p->writer.owner_changed))
             return settle_commit(p, rc, 1, until_ns, sequence);
         if (rc == 0) {
@@ -162,13 +174,14 @@ static int publish_patiently(struct hermes_publisher *p, const void *payload, si
 
 /* A publish that was not plainly right. */
 __attribute__((noinline)) static int publish_slow(struct hermes_publisher *p, const void *payload,
-                                                  size_t length, int rc, bool confirms, uint64_t *sequence)
+                                                  size_t length, uint64_t given_ns, int rc, bool confirms,
+                                                  uint64_t *sequence)
 {
     uint64_t until_ns = clock_deadline_ns(p->wait_ns), number;
     if (rc == 0 || rc == HERMES_EFENCED)
         rc = settle_commit(p, rc, 1, until_ns, &number);
     else
-        rc = publish_patiently(p, payload, length, rc, until_ns, &number);
+        rc = publish_patiently(p, payload, length, given_ns, rc, until_ns, &number);
     if (sequence != NULL)
         *sequence = number;
     return confirms && rc == 0 ? publisher_await(p, UINT64_MAX, HERMES_DURABLE, until_ns) : rc;
@@ -180,14 +193,16 @@ static int confirm(struct hermes_publisher *p)
     return publisher_await(p, UINT64_MAX, HERMES_DURABLE, clock_deadline_ns(p->wait_ns));
 }
 
-static inline int publish(struct hermes_publisher *p, const void *payload, size_t length, bool confirms,
-                          uint64_t *sequence)
+/* given_ns: a time that is one, or 0: now. */
+__attribute__((always_inline)) static inline int publish(struct hermes_publisher *p, const void *payload,
+                                                         size_t length, uint64_t given_ns, bool confirms,
+                                                         uint64_t *sequence)
 {
     int rc = HERMES_EAGAIN;
     if (__builtin_expect(!p->unsettled, 1))
-        rc = publish_one(&p->writer, payload, length, hermes_clock_now(&p->clock), p->crc);
+        rc = publish_one(&p->writer, payload, length, time_of(p, given_ns), p->crc);
     if (__builtin_expect(rc < 0 || p->writer.owner_changed, 0))
-        return publish_slow(p, payload, length, rc, confirms, sequence);
+        return publish_slow(p, payload, length, given_ns, rc, confirms, sequence);
     if (sequence != NULL)
         *sequence = p->writer.sequence - 1;
     return __builtin_expect(confirms, 0) ? confirm(p) : rc;
@@ -195,7 +210,15 @@ static inline int publish(struct hermes_publisher *p, const void *payload, size_
 
 int hermes_publish(hermes_publisher_t *p, const void *payload, size_t length, uint64_t *sequence)
 {
-    return publish(p, payload, length, p->confirms, sequence);
+    return publish(p, payload, length, 0, p->confirms, sequence);
+}
+
+int hermes_publish_at(hermes_publisher_t *p, uint64_t timestamp_ns, const void *payload, size_t length,
+                      uint64_t *sequence)
+{
+    if (__builtin_expect(!publish_is_time(timestamp_ns), 0))
+        return no_time(p, timestamp_ns);
+    return publish(p, payload, length, timestamp_ns, p->confirms, sequence);
 }
 
 static bool slice_is_legal(const hermes_slice_t *slice)
@@ -203,12 +226,19 @@ static bool slice_is_legal(const hermes_slice_t *slice)
     return slice->length <= HERMES_PAYLOAD_MAX && (slice->data != NULL || slice->length == 0);
 }
 
+/* What times says of message i; NULL: they are all of now. */
+static inline bool time_is_legal(const uint64_t *times_ns, size_t i)
+{
+    return times_ns == NULL || publish_is_time(times_ns[i]);
+}
+
 /*
  * What is left of a batch, and what became of the part that was committed: the last `messages` of it with rc.
  * Says how many were taken, however it ended; only for none there is an error.
  */
 __attribute__((noinline)) static int64_t batch_slow(struct hermes_publisher *p, const hermes_slice_t *slices,
-                                                    size_t count, size_t done, size_t messages, int rc)
+                                                    const uint64_t *times_ns, size_t count, size_t done,
+                                                    size_t messages, int rc)
 {
     uint64_t before = publisher_accepted(p) - done, until_ns = clock_deadline_ns(p->wait_ns), number;
     if (rc == HERMES_EFENCED || (rc == 0 && p->writer.owner_changed))
@@ -217,7 +247,9 @@ __attribute__((noinline)) static int64_t batch_slow(struct hermes_publisher *p, 
         rc = HERMES_OK;
     /* What did not fit goes the slow way, which waits, and names the error if there is one. */
     for (; rc == 0 && done < count; done++)
-        rc = publish(p, slices[done].data, slices[done].length, false, NULL);
+        rc = time_is_legal(times_ns, done) ? publish(p, slices[done].data, slices[done].length,
+                                                     times_ns != NULL ? times_ns[done] : 0, false, NULL)
+                                           : no_time(p, times_ns[done]);
     uint64_t after = publisher_accepted(p);
     if (after <= before)
         return rc;
@@ -228,20 +260,24 @@ __attribute__((noinline)) static int64_t batch_slow(struct hermes_publisher *p, 
     return rc < 0 ? rc : (int64_t)(after - before);
 }
 
-int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices, size_t count)
+__attribute__((always_inline)) static inline int64_t publish_batch(struct hermes_publisher *p,
+                                                                   const hermes_slice_t *slices,
+                                                                   const uint64_t *times_ns, size_t count)
 {
-    uint64_t now = hermes_clock_now(&p->clock);
+    uint64_t now = times_ns != NULL ? 0 : hermes_clock_now(&p->clock);
     size_t done = 0, checked = 0, last = 0;
     const size_t step = p->batch_step;
     int rc = HERMES_OK;
     /* Each is committed by itself, so readers begin at once; what follows a commit is done once a step. */
-    while (rc == 0 && !p->unsettled && done < count && slice_is_legal(&slices[done])) {
+    while (rc == 0 && !p->unsettled && done < count && slice_is_legal(&slices[done]) &&
+           time_is_legal(times_ns, done)) {
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&p->writer, bytes, &rc);
         if (frame == NULL)
             break;
-        uint64_t word = publish_fill(frame, slices[done].data, length, p->writer.sequence, now, p->crc);
+        uint64_t word = publish_fill(frame, slices[done].data, length, p->writer.sequence,
+                                     times_ns != NULL ? times_ns[done] : now, p->crc);
         window_commit(&p->writer, word, bytes, 1);
         if (++done - checked == step || done == count) {
             last = done - checked;
@@ -254,10 +290,22 @@ int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices
         rc = window_after_commit(&p->writer);
     }
     if (__builtin_expect(done < count || rc < 0 || p->writer.owner_changed, 0))
-        return batch_slow(p, slices, count, done, last, rc);
+        return batch_slow(p, slices, times_ns, count, done, last, rc);
     if (p->confirms && count > 0 && (rc = confirm(p)) < 0)
         return rc;
     return (int64_t)count;
+}
+
+int64_t hermes_publish_batch(hermes_publisher_t *p, const hermes_slice_t *slices, size_t count)
+{
+    return publish_batch(p, slices, NULL, count);
+}
+
+int64_t hermes_publish_batch_at(hermes_publisher_t *p, const uint64_t *timestamps_ns,
+                                const hermes_slice_t *slices, size_t count)
+{
+    return timestamps_ns == NULL && count > 0 ? no_time(p, 0)
+                                              : publish_batch(p, slices, timestamps_ns, count);
 }
 
 /* ---- claims ---- */
@@ -286,12 +334,13 @@ int hermes_claim(hermes_publisher_t *p, size_t length, void **payload)
     return HERMES_OK;
 }
 
-int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
+__attribute__((always_inline)) static inline int commit(struct hermes_publisher *p, uint64_t given_ns,
+                                                        uint64_t *sequence)
 {
     if (p->claimed == NULL)
         return error_set(&p->client->error, HERMES_EINVALID, "commit without a claim");
-    uint64_t word = publish_fill(p->claimed, NULL, p->claimed_length, p->writer.sequence,
-                                 hermes_clock_now(&p->clock), p->crc);
+    uint64_t word =
+        publish_fill(p->claimed, NULL, p->claimed_length, p->writer.sequence, time_of(p, given_ns), p->crc);
     window_commit(&p->writer, word, hermes_frame_bytes(p->claimed_length), 1);
     p->claimed = NULL;
     p->unsettled = false;
@@ -302,6 +351,16 @@ int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
     if (sequence != NULL)
         *sequence = number;
     return p->confirms && rc == 0 ? confirm(p) : rc;
+}
+
+int hermes_commit(hermes_publisher_t *p, uint64_t *sequence)
+{
+    return commit(p, 0, sequence);
+}
+
+int hermes_commit_at(hermes_publisher_t *p, uint64_t timestamp_ns, uint64_t *sequence)
+{
+    return publish_is_time(timestamp_ns) ? commit(p, timestamp_ns, sequence) : no_time(p, timestamp_ns);
 }
 
 void hermes_abort(hermes_publisher_t *p)

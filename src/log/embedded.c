@@ -252,13 +252,25 @@ static int claim_is_open(struct hermes_log *log)
     return error_set(&log->error, HERMES_EINVALID, "a claim is open: commit or abort it first");
 }
 
-int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
+static int no_time(struct hermes_log *log, uint64_t timestamp_ns)
+{
+    return error_set(&log->error, HERMES_EINVALID, "%" PRIu64 " is no time stamp", timestamp_ns);
+}
+
+/* The time that a message has: the given one, or (0) now. */
+static inline uint64_t time_of(struct hermes_log *log, uint64_t given_ns)
+{
+    return given_ns != 0 ? given_ns : hermes_clock_now(&log->clock);
+}
+
+__attribute__((always_inline)) static inline int
+append(struct hermes_log *log, uint64_t given_ns, const void *payload, size_t length, uint64_t *sequence)
 {
     if (__builtin_expect(length >= log->too_long, 0))
         return log->claimed != NULL ? claim_is_open(log) : too_large(log, length);
     if (length > HERMES_PAYLOAD_MAX)
         __builtin_unreachable(); /* so that this costs no more than the one comparison */
-    int rc = publish_one(&log->log.writer, payload, length, hermes_clock_now(&log->clock), log->crc);
+    int rc = publish_one(&log->log.writer, payload, length, time_of(log, given_ns), log->crc);
     if (rc < 0)
         return rc == HERMES_EAGAIN ? full_reason(log) : rc == HERMES_EINVALID ? no_payload(log, length) : rc;
     if (sequence != NULL)
@@ -266,7 +278,22 @@ int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uin
     return rc;
 }
 
-int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count)
+int hermes_log_append(hermes_log_t *log, const void *payload, size_t length, uint64_t *sequence)
+{
+    return append(log, 0, payload, length, sequence);
+}
+
+int hermes_log_append_at(hermes_log_t *log, uint64_t timestamp_ns, const void *payload, size_t length,
+                         uint64_t *sequence)
+{
+    if (__builtin_expect(!publish_is_time(timestamp_ns), 0))
+        return no_time(log, timestamp_ns);
+    return append(log, timestamp_ns, payload, length, sequence);
+}
+
+/* times_ns NULL: all of now. */
+__attribute__((always_inline)) static inline int64_t
+append_batch(struct hermes_log *log, const uint64_t *times_ns, const hermes_slice_t *slices, size_t count)
 {
     if (log->claimed != NULL)
         return claim_is_open(log);
@@ -277,7 +304,7 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
     }
     size_t done = 0;
     int rc = HERMES_OK;
-    uint64_t now = hermes_clock_now(&log->clock);
+    uint64_t now = times_ns != NULL ? 0 : hermes_clock_now(&log->clock);
     for (; done < count; done++) {
         if (slices[done].length > HERMES_PAYLOAD_MAX) {
             rc = too_large(log, slices[done].length);
@@ -287,13 +314,17 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
             rc = no_payload(log, slices[done].length);
             break;
         }
+        if (times_ns != NULL && !publish_is_time(times_ns[done])) {
+            rc = no_time(log, times_ns[done]);
+            break;
+        }
         uint32_t length = (uint32_t)slices[done].length;
         uint64_t bytes = hermes_frame_bytes(length);
         uint8_t *frame = window_reserve(&log->log.writer, bytes, &rc);
         if (frame == NULL)
             break;
-        uint64_t word =
-            publish_fill(frame, slices[done].data, length, log->log.writer.sequence, now, log->crc);
+        uint64_t word = publish_fill(frame, slices[done].data, length, log->log.writer.sequence,
+                                     times_ns != NULL ? times_ns[done] : now, log->crc);
         window_commit(&log->log.writer, word, bytes, 1);
     }
     int after = window_after_commit(&log->log.writer);
@@ -305,6 +336,18 @@ int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices,
         return rc;
     log->pending_error = rc == HERMES_EAGAIN ? 0 : rc;
     return (int64_t)done;
+}
+
+int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count)
+{
+    return append_batch(log, NULL, slices, count);
+}
+
+int64_t hermes_log_append_batch_at(hermes_log_t *log, const uint64_t *timestamps_ns,
+                                   const hermes_slice_t *slices, size_t count)
+{
+    return timestamps_ns == NULL && count > 0 ? no_time(log, 0)
+                                              : append_batch(log, timestamps_ns, slices, count);
 }
 
 int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
@@ -323,17 +366,28 @@ int hermes_log_claim(hermes_log_t *log, size_t length, void **payload)
     return HERMES_OK;
 }
 
-int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
+__attribute__((always_inline)) static inline int commit(struct hermes_log *log, uint64_t given_ns,
+                                                        uint64_t *sequence)
 {
     if (log->claimed == NULL)
         return error_set(&log->error, HERMES_EINVALID, "commit without a claim");
     uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->log.writer.sequence,
-                                 hermes_clock_now(&log->clock), log->crc);
+                                 time_of(log, given_ns), log->crc);
     if (sequence != NULL)
         *sequence = log->log.writer.sequence;
     window_commit(&log->log.writer, word, hermes_frame_bytes(log->claimed_length), 1);
     forget_claim(log);
     return window_after_commit(&log->log.writer);
+}
+
+int hermes_log_commit(hermes_log_t *log, uint64_t *sequence)
+{
+    return commit(log, 0, sequence);
+}
+
+int hermes_log_commit_at(hermes_log_t *log, uint64_t timestamp_ns, uint64_t *sequence)
+{
+    return publish_is_time(timestamp_ns) ? commit(log, timestamp_ns, sequence) : no_time(log, timestamp_ns);
 }
 
 void hermes_log_abort(hermes_log_t *log)

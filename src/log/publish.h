@@ -9,6 +9,12 @@
 #include "hermes/clock.h"
 #include "log/window.h"
 
+/* Times that a publisher may give: what a signed 64-bit number holds, too, but not 0, which is no time. */
+static inline bool publish_is_time(uint64_t timestamp_ns)
+{
+    return timestamp_ns - 1 < INT64_MAX;
+}
+
 /*
  * Everything but the commit word. payload NULL: it is in place already (a claim); else it is copied. The
  * header is built in registers and stored once, in the widths that readers load.

@@ -99,6 +99,12 @@ HOT hot_append(void)
         must(hermes_log_append(log_handle, frame, SIZE, NULL));
 }
 
+HOT hot_append_at(void)
+{
+    for (uint64_t i = 0; i < ROUNDS; i++)
+        must(hermes_log_append_at(log_handle, 1 + i, frame, SIZE, NULL));
+}
+
 HOT hot_poll(void)
 {
     hermes_message_t message;
@@ -139,8 +145,8 @@ int main(int argc, char **argv)
         void (*run)(void);
     } paths[] = {{"spsc", hot_spsc},     {"slot", hot_slot},     {"encode", hot_encode},
                  {"decode", hot_decode}, {"verify", hot_verify}, {"restamp", hot_restamp},
-                 {"clock", hot_clock},   {"append", hot_append}, {"poll", hot_poll},
-                 {"claim", hot_claim},   {"ack", hot_ack}};
+                 {"clock", hot_clock},   {"append", hot_append}, {"append_at", hot_append_at},
+                 {"poll", hot_poll},     {"claim", hot_claim},   {"ack", hot_ack}};
     const char *directory = argc == 3 ? argv[2] : NULL;
     if (directory == NULL) {
         fprintf(stderr, "Usage: hot_paths NAME DIRECTORY\n");

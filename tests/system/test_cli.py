@@ -238,6 +238,10 @@ class Cli(Case):
         out = b.run("sub", "g", "--from", "first", "--timeout", "0").stdout
         with open(feed, "rb") as file:
             self.assertEqual(out, file.read() * 2)
+        b.run("topic", "create", "same")
+        b.run("replay", "--from-topic", "f", "--topic", "same", "--speed", "max", "--keep-times")
+        self.assertEqual(b.run("export", "same").stdout, b.run("export", "f").stdout)
+        self.assertEqual(b.run("replay", feed, "--topic", "same", "--keep-times", check=False).returncode, 64)
         itch = os.path.join(b.home, "feed.itch")
         system = b"S" + bytes(10) + b"O"
         with open(itch, "wb") as file:
