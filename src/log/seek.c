@@ -110,12 +110,12 @@ static bool is_indexed(const struct reader *reader, const struct store_place *pl
 /*
  * Without an index the structure of a segment serves as one: no frame crosses a multiple of the window's
  * capacity C, so one begins at each. Returns the last of these that comes before the value, by a binary
- * search; the first where something is not as it should be.
+ * search; the first where something is not as it should be. Times are in no order: there is nothing to halve.
  */
 static uint64_t find_stretch(const struct reader *reader, enum store_key key, uint64_t value)
 {
     const uint64_t stretch = reader->status->window_bytes, base = reader->segment.header.base;
-    if (stretch == 0) /* not known: nobody has the log open */
+    if (stretch == 0 || key == STORE_BY_TIME) /* 0: not known, nobody has the log open */
         return base;
     struct frames all = frames_from(reader, base, FRAME_HEADERS);
     uint64_t low = 0, high = (all.end - base + stretch - 1) / stretch;

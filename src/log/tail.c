@@ -208,26 +208,56 @@ int tail_write_again(struct store *store, uint64_t from, struct error_text *text
     return rc;
 }
 
+/* Raises *latest to the greatest time stamp of segment i. Whether its index knows of those in front of it; if
+ * not, the segment is read, and *budget is what may still be. */
+static bool look_back(struct store *store, size_t i, uint64_t *budget, uint64_t *latest)
+{
+    struct segment segment;
+    struct error_text ignored;
+    int fd;
+    if (tail_map(store, i, &fd, &segment, &ignored) < 0)
+        return false; /* nobody reads a message in it */
+    uint64_t base = segment.header.base, end = store->entries[i + 1].base, from = base;
+    struct index_entry entry;
+    bool known = index_last(store->directory, base, end, segment.header.created, &entry);
+    if (known) {
+        from = entry.position;
+        *latest = entry.timestamp > *latest ? entry.timestamp : *latest;
+    } else if (end - base > *budget) {
+        *latest = UINT64_MAX;
+        from = end;
+    } else {
+        *budget -= end - base;
+    }
+    *latest = index_latest(segment.data + (from - base), (size_t)(end - from), *latest);
+    segment_release(&segment);
+    close(fd);
+    return known;
+}
+
+/*
+ * The greatest time stamp in front of the last segment, though the indexes of some before it be lost. Of more
+ * it is left open: as if there were one that is later than any, which makes searches slow, and never wrong.
+ */
+static uint64_t latest_before(struct store *store)
+{
+    const uint64_t most = 256u << 20; /* a start shall not wait for more */
+    uint64_t latest = 0, budget = 8 * store->segment_bytes;
+    budget = budget < most ? budget : most;
+    for (size_t i = store->entry_count - 1; i > 0 && latest != UINT64_MAX; i--)
+        if (look_back(store, i - 1, &budget, &latest))
+            break;
+    return latest;
+}
+
 void tail_index(struct store *store)
 {
-    size_t last = store->entry_count - 1;
-    struct segment segment, previous;
+    struct segment segment;
     struct error_text ignored;
-    struct index_entry entry;
-    int fd;
-    uint64_t before = 0;
-    if (last > 0 && tail_map(store, last - 1, &fd, &previous, &ignored) == 0) {
-        uint64_t end = store->entries[last].base;
-        if (index_last(store->directory, previous.header.base, end, previous.header.created, &entry))
-            before = index_latest(previous.data + (entry.position - previous.header.base),
-                                  (size_t)(end - entry.position), entry.timestamp);
-        segment_release(&previous);
-        close(fd);
-    }
     if (segment_map(store->fd, &segment, &ignored) < 0)
         return;
     index_resume(&store->index, store->directory, segment.data, segment.header.base, store->position,
-                 segment.header.created, before);
+                 segment.header.created, latest_before(store));
     segment_release(&segment);
 }
 
