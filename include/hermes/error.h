@@ -15,6 +15,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+#define HERMES_STATIC_ASSERT static_assert
+#else
+#define HERMES_STATIC_ASSERT _Static_assert
 #endif
 
 #if defined(__GNUC__)

@@ -10,5 +10,6 @@
 #include "hermes/message.h"
 #include "hermes/mpmc.h"
 #include "hermes/spsc.h"
+#include "hermes/spsc_typed.h"
 
 #endif

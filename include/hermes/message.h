@@ -26,9 +26,6 @@
 
 #ifdef __cplusplus
 extern "C" {
-#define HERMES_STATIC_ASSERT static_assert
-#else
-#define HERMES_STATIC_ASSERT _Static_assert
 #endif
 
 #define HERMES_MAGIC 0x4D524548u /* "HERM" */

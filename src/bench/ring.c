@@ -4,7 +4,7 @@
 
 #include "bench/bench.h"
 
-enum { CAPACITY = 4096, BATCH = 32, LARGEST = 64 };
+enum { CAPACITY = 4096, BATCH = 32, LARGEST = 64, LARGEST_RING = CAPACITY * (LARGEST + 8) };
 
 struct rings {
     void *there, *back; /* two rings in shared memory */
@@ -127,6 +127,65 @@ RING_BENCH(spsc, 64)
 RING_BENCH(slot, 8)
 RING_BENCH(slot, 64)
 
+/* The ring whose type and capacity the compiler knows, in the same memory. */
+#define TYPED_BENCH(SIZE)                                                                                    \
+    typedef struct {                                                                                         \
+        uint64_t words[SIZE / 8];                                                                            \
+    } words_##SIZE##_t;                                                                                      \
+    HERMES_SPSC_DEFINE(typed_##SIZE, words_##SIZE##_t, CAPACITY);                                            \
+    HERMES_STATIC_ASSERT(SIZE <= LARGEST && sizeof(typed_##SIZE##_t) <= LARGEST_RING, "it fits");            \
+    static void typed_produce_##SIZE(void *context)                                                          \
+    {                                                                                                        \
+        struct rings *r = context;                                                                           \
+        words_##SIZE##_t element = {{0}};                                                                    \
+        typed_##SIZE##_producer_t p = typed_##SIZE##_producer(r->there);                                     \
+        for (uint64_t i = 0; i < r->count; i++) {                                                            \
+            element.words[0] = i;                                                                            \
+            while (!typed_##SIZE##_push(&p, &element))                                                       \
+                cpu_relax();                                                                                 \
+        }                                                                                                    \
+    }                                                                                                        \
+    static double typed_pair_##SIZE(struct rings *r)                                                         \
+    {                                                                                                        \
+        words_##SIZE##_t element = {{0}}, popped = {{0}};                                                    \
+        typed_##SIZE##_producer_t p = typed_##SIZE##_producer(r->there);                                     \
+        typed_##SIZE##_consumer_t c = typed_##SIZE##_consumer(r->there);                                     \
+        uint64_t start = cli_now_ns();                                                                       \
+        for (uint64_t i = 0; i < r->count; i++) {                                                            \
+            element.words[0] = i;                                                                            \
+            typed_##SIZE##_push(&p, &element);                                                               \
+            typed_##SIZE##_pop(&c, &popped);                                                                 \
+            bench_keep(bench_read(&popped, SIZE));                                                           \
+        }                                                                                                    \
+        return (double)(cli_now_ns() - start) / (double)r->count;                                            \
+    }                                                                                                        \
+    static void typed_all_##SIZE(struct bench *bench, struct rings *r)                                       \
+    {                                                                                                        \
+        memset(r->there, 0, sizeof(typed_##SIZE##_t));                                                       \
+        struct bench_result *result = bench_add(bench, "typed push+pop, one thread", SIZE);                  \
+        result->ns_per_operation = typed_pair_##SIZE(r);                                                     \
+        bench_print(bench, result);                                                                          \
+        result = bench_add(bench, "typed across cores, one at a time", SIZE);                                \
+        result->line_rtt_ns = bench_line_rtt();                                                              \
+        typed_##SIZE##_consumer_t c = typed_##SIZE##_consumer(r->there);                                     \
+        words_##SIZE##_t element;                                                                            \
+        uint64_t sum = 0, start;                                                                             \
+        pid_t child = bench_child(typed_produce_##SIZE, r);                                                  \
+        start = cli_now_ns();                                                                                \
+        for (uint64_t i = 0; i < r->count; i++) {                                                            \
+            while (!typed_##SIZE##_pop(&c, &element))                                                        \
+                cpu_relax();                                                                                 \
+            sum += bench_read(&element, SIZE);                                                               \
+        }                                                                                                    \
+        result->messages_per_second = (double)r->count * 1e9 / (double)(cli_now_ns() - start);               \
+        bench_keep(sum);                                                                                     \
+        bench_join(child);                                                                                   \
+        bench_print(bench, result);                                                                          \
+    }
+
+TYPED_BENCH(8)
+TYPED_BENCH(64)
+
 #define BATCH_BENCH(SIZE)                                                                                    \
     static void batch_produce_##SIZE(void *context)                                                          \
     {                                                                                                        \
@@ -185,6 +244,8 @@ void bench_ring(struct bench *bench)
     spsc_all_64(bench, &r);
     slot_all_8(bench, &r);
     slot_all_64(bench, &r);
+    typed_all_8(bench, &r);
+    typed_all_64(bench, &r);
     batch_8(bench, &r);
     batch_64(bench, &r);
     munmap(r.there, r.bytes);

@@ -46,6 +46,19 @@ HOT hot_spsc(void)
     }
 }
 
+HERMES_SPSC_DEFINE(words, uint64_t, CAPACITY);
+
+HOT hot_typed(void)
+{
+    words_producer_t p = words_producer((words_t *)(void *)memory);
+    words_consumer_t c = words_consumer((words_t *)(void *)memory);
+    for (int i = 0; i < ROUNDS; i++) {
+        words_push(&p, &word);
+        words_pop(&c, &word);
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
 HOT hot_slot(void)
 {
     hermes_spsc_producer_t attached_p, p;
@@ -143,10 +156,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } paths[] = {{"spsc", hot_spsc},     {"slot", hot_slot},     {"encode", hot_encode},
-                 {"decode", hot_decode}, {"verify", hot_verify}, {"restamp", hot_restamp},
-                 {"clock", hot_clock},   {"append", hot_append}, {"append_at", hot_append_at},
-                 {"poll", hot_poll},     {"claim", hot_claim},   {"ack", hot_ack}};
+    } paths[] = {{"spsc", hot_spsc},       {"typed", hot_typed},
+                 {"slot", hot_slot},       {"encode", hot_encode},
+                 {"decode", hot_decode},   {"verify", hot_verify},
+                 {"restamp", hot_restamp}, {"clock", hot_clock},
+                 {"append", hot_append},   {"append_at", hot_append_at},
+                 {"poll", hot_poll},       {"claim", hot_claim},
+                 {"ack", hot_ack}};
     const char *directory = argc == 3 ? argv[2] : NULL;
     if (directory == NULL) {
         fprintf(stderr, "Usage: hot_paths NAME DIRECTORY\n");
@@ -154,7 +170,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "slot") == 0)
         must(hermes_slot_init(memory, sizeof memory, sizeof word, CAPACITY));
-    else
+    else if (strcmp(argv[1], "typed") != 0)
         must(hermes_spsc_init(memory, sizeof memory, sizeof word, CAPACITY));
     must(hermes_message_encode(header, frame + HERMES_HEADER_BYTES, SIZE, 1, 1));
     hermes_clock_init(&clock_state);

@@ -97,6 +97,22 @@ class Docs(unittest.TestCase):
             subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
                            shell=True, cwd=work, check=True)
 
+    def test_manual_of_the_typed_ring(self):
+        """Its example, in C and in C++, with all warnings."""
+        with open(os.path.join(SOURCE, "include/hermes/spsc_typed.h")) as file:
+            manual = file.read().split("*/")[0]
+        block = re.search(r"(?: \*     .*\n| \*\n){2,}", manual)[0]
+        define, body = "\n".join(line[7:] for line in block.splitlines()).strip().split("\n\n", 1)
+        body = body.replace("pop(&consumer, &quote)) ...", "pop(&consumer, &quote)) return quote.bid == 7 ? 0 : 1;")
+        program = ("#include <hermes/spsc_typed.h>\ntypedef struct { uint64_t bid, ask; } quote_t;\n" + define +
+                   "\nint main(void)\n{\nquote_t quote = {7, 8};\n" + body + "\nreturn 2;\n}\n")
+        for compiler in (["gcc", "-std=c11", "-x", "c"], ["g++", "-std=c++17", "-x", "c++"]):
+            with tempfile.TemporaryDirectory() as work:
+                subprocess.run([*compiler, "-", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror",
+                                "-I", os.path.join(SOURCE, "include"), "-o", os.path.join(work, "typed")],
+                               input=program.encode(), check=True)
+                subprocess.run([os.path.join(work, "typed")], check=True)
+
     def test_library_shows_nothing_but_its_own(self):
         library = os.path.realpath(os.path.join(BUILD, "lib/libhermes.so"))
         dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
