@@ -142,13 +142,15 @@ static inline bool hermes_mpmc_is_free_(const hermes_mpmc_t *r, uint64_t place)
 
 /* Relaxed: what the claim gives access to is ordered by the mark and the emptied counter, not by the index.
  */
-static inline bool hermes_mpmc_take_(uint64_t *index, uint64_t *place, uint64_t count, bool alone)
+static inline bool hermes_mpmc_take_(uint64_t *index, uint64_t place, uint64_t count, bool alone)
 {
     if (HERMES_UNLIKELY_(alone)) {
-        __atomic_store_n(index, *place + count, __ATOMIC_RELAXED);
+        __atomic_store_n(index, place + count, __ATOMIC_RELAXED);
         return true;
     }
-    return __atomic_compare_exchange_n(index, place, *place + count, true, __ATOMIC_RELAXED,
+    /* In a copy: what is done with the place need not wait for what the exchange found there. */
+    uint64_t found = place;
+    return __atomic_compare_exchange_n(index, &found, place + count, true, __ATOMIC_RELAXED,
                                        __ATOMIC_RELAXED);
 }
 
@@ -180,8 +182,8 @@ static inline uint64_t hermes_mpmc_claim(const hermes_mpmc_t *r, uint64_t wanted
             uint64_t count = 1;
             while (count < wanted && hermes_mpmc_is_free_(r, place + count))
                 count++;
-            if (HERMES_LIKELY_(hermes_mpmc_take_(&r->shared->head, &place, count,
-                                                 r->flags & HERMES_MPMC_ONE_PRODUCER))) {
+            if (HERMES_LIKELY_(
+                    hermes_mpmc_take_(&r->shared->head, place, count, r->flags & HERMES_MPMC_ONE_PRODUCER))) {
                 *first = place;
                 return count;
             }
@@ -235,15 +237,16 @@ static inline uint64_t hermes_mpmc_peek(const hermes_mpmc_t *r, uint64_t wanted,
             uint64_t count = 1;
             while (count < wanted && hermes_mpmc_look_(r, place + count, size) == place + count + 1)
                 count++;
-            if (HERMES_LIKELY_(hermes_mpmc_take_(&r->shared->tail, &place, count, alone))) {
+            if (HERMES_LIKELY_(hermes_mpmc_take_(&r->shared->tail, place, count, alone))) {
                 *first = place;
                 return count;
             }
             hermes_mpmc_back_off_(&lost);
             place = __atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED);
         } else if (HERMES_UNLIKELY_(mark == ((place + 1) | HERMES_MPMC_ABANDONED_))) {
-            if (hermes_mpmc_take_(&r->shared->tail, &place, 1, alone))
-                hermes_mpmc_release(r, place++, 1);
+            if (hermes_mpmc_take_(&r->shared->tail, place, 1, alone))
+                hermes_mpmc_release(r, place, 1);
+            place = __atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED);
         } else { /* empty, or the others are ahead */
             uint64_t now = __atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED);
             if (now == place)

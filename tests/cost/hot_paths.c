@@ -74,6 +74,18 @@ HOT hot_slot(void)
     }
 }
 
+HOT hot_mpmc(void)
+{
+    hermes_mpmc_t attached, ring;
+    must(hermes_mpmc_attach(&attached, memory, sizeof memory));
+    ring = attached;
+    for (int i = 0; i < ROUNDS; i++) {
+        hermes_mpmc_push(&ring, &word, sizeof word);
+        hermes_mpmc_pop(&ring, &word, sizeof word);
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
 HOT hot_encode(void)
 {
     for (uint64_t i = 0; i < ROUNDS; i++)
@@ -156,13 +168,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } paths[] = {{"spsc", hot_spsc},       {"typed", hot_typed},
-                 {"slot", hot_slot},       {"encode", hot_encode},
-                 {"decode", hot_decode},   {"verify", hot_verify},
-                 {"restamp", hot_restamp}, {"clock", hot_clock},
-                 {"append", hot_append},   {"append_at", hot_append_at},
-                 {"poll", hot_poll},       {"claim", hot_claim},
-                 {"ack", hot_ack}};
+    } paths[] = {{"spsc", hot_spsc},           {"typed", hot_typed},
+                 {"slot", hot_slot},           {"mpmc", hot_mpmc},
+                 {"encode", hot_encode},       {"decode", hot_decode},
+                 {"verify", hot_verify},       {"restamp", hot_restamp},
+                 {"clock", hot_clock},         {"append", hot_append},
+                 {"append_at", hot_append_at}, {"poll", hot_poll},
+                 {"claim", hot_claim},         {"ack", hot_ack}};
     const char *directory = argc == 3 ? argv[2] : NULL;
     if (directory == NULL) {
         fprintf(stderr, "Usage: hot_paths NAME DIRECTORY\n");
@@ -170,6 +182,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "slot") == 0)
         must(hermes_slot_init(memory, sizeof memory, sizeof word, CAPACITY));
+    else if (strcmp(argv[1], "mpmc") == 0)
+        must(hermes_mpmc_init(memory, sizeof memory, sizeof word, CAPACITY, 0));
     else if (strcmp(argv[1], "typed") != 0)
         must(hermes_spsc_init(memory, sizeof memory, sizeof word, CAPACITY));
     must(hermes_message_encode(header, frame + HERMES_HEADER_BYTES, SIZE, 1, 1));
