@@ -356,11 +356,25 @@ extern "C" {
         length: usize,
         sequence: *mut u64,
     ) -> c_int;
+    pub fn hermes_publish_at(
+        publisher: *mut hermes_publisher_t,
+        timestamp_ns: u64,
+        payload: *const c_void,
+        length: usize,
+        sequence: *mut u64,
+    ) -> c_int;
     pub fn hermes_publisher_set_wait(publisher: *mut hermes_publisher_t, wait_ns: u64);
     pub fn hermes_publish_batch(publisher: *mut hermes_publisher_t, slices: *const hermes_slice_t, count: usize)
         -> i64;
+    pub fn hermes_publish_batch_at(
+        publisher: *mut hermes_publisher_t,
+        timestamps_ns: *const u64,
+        slices: *const hermes_slice_t,
+        count: usize,
+    ) -> i64;
     pub fn hermes_claim(publisher: *mut hermes_publisher_t, length: usize, payload: *mut *mut c_void) -> c_int;
     pub fn hermes_commit(publisher: *mut hermes_publisher_t, sequence: *mut u64) -> c_int;
+    pub fn hermes_commit_at(publisher: *mut hermes_publisher_t, timestamp_ns: u64, sequence: *mut u64) -> c_int;
     pub fn hermes_abort(publisher: *mut hermes_publisher_t);
     pub fn hermes_publisher_wait(
         publisher: *mut hermes_publisher_t,

@@ -104,6 +104,26 @@ impl Publisher {
         Ok(sequence)
     }
 
+    /// The same with the publisher's own time stamp, in nanoseconds since 1970: the exchange's or the network card's, of
+    /// a feed that has them. No clock is read. Stamps need not go forward; [`Start::Time`](crate::Start::Time) finds the
+    /// first message that is as late.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); [`InvalidArgument`](crate::Error::InvalidArgument): 0, or more than `i64::MAX`.
+    #[inline]
+    pub fn publish_at(&mut self, timestamp_ns: u64, payload: &[u8]) -> Result<u64> {
+        let mut sequence = 0;
+        // SAFETY: alive, and ours alone; the payload is as long as we say.
+        let rc = unsafe {
+            let (data, length) = (payload.as_ptr().cast(), payload.len());
+            sys::hermes_publish_at(self.raw.as_ptr(), timestamp_ns, data, length, &mut sequence)
+        };
+        if rc < 0 {
+            return self.failed(rc);
+        }
+        Ok(sequence)
+    }
+
     #[cold]
     fn failed<T>(&self, rc: i32) -> Result<T> {
         self.session.check(rc)?;
@@ -130,7 +150,27 @@ impl Publisher {
         self.publish_slices(&slices[..payloads.len()])
     }
 
-    /// The same for an iterator, 64 at a time.
+    /// The same, each payload with a time stamp of its own, as of [`publish_at`](Self::publish_at).
+    ///
+    /// # Errors
+    /// As [`publish_at`](Self::publish_at); what came before the one that failed is published.
+    pub fn publish_batch_at<T: AsRef<[u8]>>(&mut self, payloads: &[(u64, T)]) -> Result<u64> {
+        let (mut times, mut slices) = (Vec::with_capacity(payloads.len()), Vec::with_capacity(payloads.len()));
+        for (timestamp_ns, payload) in payloads {
+            let payload = payload.as_ref();
+            times.push(*timestamp_ns);
+            slices.push(sys::hermes_slice_t { data: payload.as_ptr().cast(), length: payload.len() });
+        }
+        self.publish_in_parts(slices.len(), |raw, done| {
+            // SAFETY: alive, and ours alone; as many times and slices as we say.
+            unsafe {
+                let (times, slices) = (times[done..].as_ptr(), &slices[done..]);
+                sys::hermes_publish_batch_at(raw, times, slices.as_ptr(), slices.len())
+            }
+        })
+    }
+
+    /// As [`publish_batch`](Self::publish_batch) for an iterator, 64 at a time.
     ///
     /// # Errors
     /// As [`publish_batch`](Self::publish_batch).
@@ -154,11 +194,21 @@ impl Publisher {
 
     /// The slices point to what outlives the call.
     fn publish_slices(&mut self, slices: &[sys::hermes_slice_t]) -> Result<u64> {
-        let mut done = 0;
-        while done < slices.len() {
+        self.publish_in_parts(slices.len(), |raw, done| {
             // SAFETY: alive, and ours alone; as many slices as we say.
-            let rc =
-                unsafe { sys::hermes_publish_batch(self.raw.as_ptr(), slices[done..].as_ptr(), slices.len() - done) };
+            unsafe { sys::hermes_publish_batch(raw, slices[done..].as_ptr(), slices.len() - done) }
+        })
+    }
+
+    /// As often as a batch of `count` ends early: `publish` goes on behind those that are done.
+    fn publish_in_parts(
+        &mut self,
+        count: usize,
+        publish: impl Fn(*mut sys::hermes_publisher_t, usize) -> i64,
+    ) -> Result<u64> {
+        let mut done = 0;
+        while done < count {
+            let rc = publish(self.raw.as_ptr(), done);
             if rc < 0 {
                 return self.failed(rc as i32);
             }
@@ -275,6 +325,20 @@ impl Claim<'_> {
         let mut sequence = 0;
         // SAFETY: the claim is open: nobody but us can have ended it.
         let rc = unsafe { sys::hermes_commit(self.publisher.raw.as_ptr(), &mut sequence) };
+        if rc < 0 {
+            return self.publisher.failed(rc);
+        }
+        Ok(sequence) // the abort of drop() finds nothing to do
+    }
+
+    /// The same with a time stamp as of [`Publisher::publish_at`].
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_at`]; nothing was published if it is no time stamp.
+    pub fn commit_at(self, timestamp_ns: u64) -> Result<u64> {
+        let mut sequence = 0;
+        // SAFETY: the claim is open: nobody but us can have ended it.
+        let rc = unsafe { sys::hermes_commit_at(self.publisher.raw.as_ptr(), timestamp_ns, &mut sequence) };
         if rc < 0 {
             return self.publisher.failed(rc);
         }

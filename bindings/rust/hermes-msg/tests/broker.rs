@@ -206,6 +206,30 @@ fn starts_and_seeks() {
 }
 
 #[test]
+fn time_stamps_of_ones_own() {
+    let broker = Broker::start();
+    let client = broker.connect();
+    client.create_topic("t", &small()).unwrap();
+    let mut publisher = client.publisher("t").unwrap();
+    assert_eq!(publisher.publish_at(77, b"a").unwrap(), 1);
+    assert_eq!(publisher.publish_batch_at(&[(i64::MAX as u64, "b"), (1, "c")]).unwrap(), 2);
+    let mut claim = publisher.claim(1).unwrap();
+    claim.copy_from_slice(b"d");
+    assert_eq!(claim.commit_at(5).unwrap(), 4);
+    for none in [0, 1 << 63, u64::MAX] {
+        assert!(matches!(publisher.publish_at(none, b"x"), Err(Error::InvalidArgument(_))));
+        assert!(matches!(publisher.publish_batch_at(&[(none, "x")]), Err(Error::InvalidArgument(_))));
+        assert!(matches!(publisher.claim(1).unwrap().commit_at(none), Err(Error::InvalidArgument(_))));
+    }
+    let mut subscriber = client.subscriber("t", Start::First).unwrap();
+    for expected in [77, i64::MAX as u64, 1, 5] {
+        assert_eq!(subscriber.wait(LONG).unwrap().unwrap().timestamp(), expected);
+    }
+    subscriber.seek(Start::Time(SystemTime::UNIX_EPOCH + Duration::from_nanos(78))).unwrap();
+    assert_eq!(subscriber.wait(LONG).unwrap().unwrap().sequence(), 2);
+}
+
+#[test]
 fn damage_is_told_and_passed() {
     let mut broker = Broker::start();
     let client = broker.connect();
