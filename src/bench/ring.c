@@ -159,19 +159,15 @@ RING_BENCH(slot, 64)
         }                                                                                                    \
         return (double)(cli_now_ns() - start) / (double)r->count;                                            \
     }                                                                                                        \
-    static void typed_all_##SIZE(struct bench *bench, struct rings *r)                                       \
+    static void typed_across_##SIZE(struct bench_result *result, void *context)                              \
     {                                                                                                        \
+        struct rings *r = context;                                                                           \
         memset(r->there, 0, sizeof(typed_##SIZE##_t));                                                       \
-        struct bench_result *result = bench_add(bench, "typed push+pop, one thread", SIZE);                  \
-        result->ns_per_operation = typed_pair_##SIZE(r);                                                     \
-        bench_print(bench, result);                                                                          \
-        result = bench_add(bench, "typed across cores, one at a time", SIZE);                                \
-        result->line_rtt_ns = bench_line_rtt();                                                              \
         typed_##SIZE##_consumer_t c = typed_##SIZE##_consumer(r->there);                                     \
         words_##SIZE##_t element;                                                                            \
-        uint64_t sum = 0, start;                                                                             \
+        uint64_t sum = 0;                                                                                    \
         pid_t child = bench_child(typed_produce_##SIZE, r);                                                  \
-        start = cli_now_ns();                                                                                \
+        uint64_t start = cli_now_ns();                                                                       \
         for (uint64_t i = 0; i < r->count; i++) {                                                            \
             while (!typed_##SIZE##_pop(&c, &element))                                                        \
                 cpu_relax();                                                                                 \
@@ -180,6 +176,15 @@ RING_BENCH(slot, 64)
         result->messages_per_second = (double)r->count * 1e9 / (double)(cli_now_ns() - start);               \
         bench_keep(sum);                                                                                     \
         bench_join(child);                                                                                   \
+    }                                                                                                        \
+    static void typed_all_##SIZE(struct bench *bench, struct rings *r)                                       \
+    {                                                                                                        \
+        memset(r->there, 0, sizeof(typed_##SIZE##_t));                                                       \
+        struct bench_result *result = bench_add(bench, "typed push+pop, one thread", SIZE);                  \
+        result->ns_per_operation = typed_pair_##SIZE(r);                                                     \
+        bench_print(bench, result);                                                                          \
+        result = bench_add(bench, "typed across cores, one at a time", SIZE);                                \
+        bench_beside_the_line(result, typed_across_##SIZE, r);                                               \
         bench_print(bench, result);                                                                          \
     }
 
