@@ -21,6 +21,21 @@
  * When the broker dies, publishers and subscribers go on through shared memory; when it is back, they
  * greet it by themselves and go on at their position. What was published counts exactly once.
  *
+ * What may wait, and for what:
+ *
+ *   - never: hermes_poll(), hermes_poll_many(), hermes_subscriber_arm(), hermes_ack(), hermes_nack(),
+ *     hermes_renew(), hermes_publisher_poll(), hermes_abort(), and whatever only counts or sets. What these
+ *     need of the broker is asked for, and later calls find the answer;
+ *   - for as long as you say: hermes_wait(), for a message or that answer; hermes_publisher_wait(),
+ *     hermes_publisher_wait_for(); hermes_publish(), hermes_publish_batch(), hermes_claim() and
+ *     hermes_commit(), for wait_ns: for room, a broker, the disk of a sync topic (a broker that came back is
+ *     given 20 ms of it, once, to answer); with 0 never;
+ *   - for the broker's answer: opening, seeking, topics, groups, hermes_ping(), hermes_topic_verify(), and
+ *     hermes_subscriber_close(), which of a member or a durable subscription takes up to 200 ms more;
+ *   - for both: hermes_publisher_close(), hermes_disconnect().
+ *
+ * A signal ends hermes_wait() alone; the others go on waiting when its handler has run.
+ *
  * A request to the broker - opening, closing, topics, groups - waits for its answer at most 10 s
  * (HERMES_REQUEST_TIMEOUT_MS in the environment of hermes_connect() makes it so many milliseconds), then
  * HERMES_ETIMEOUT: the session goes on, whatever the request may still open is closed again, and whether it
@@ -415,15 +430,17 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
 
 /*
  * 1: *message is the next message; its payload is valid until the next call with this subscriber.
- * 0: none now. HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
+ * 0: none now: there is none, or the broker was asked for what comes next (the next publisher's window, a
+ * segment of the store, a place in a group that was reset) and has not answered yet: awaits_broker of
+ * hermes_subscriber_describe() tells which. Polling goes on by itself once it has; it never waits for that.
+ * HERMES_EGONE: messages of a memory topic were overwritten, or retention removed them,
  * before they were read; reading goes on with the oldest there is (HERMES_FROM_FIRST). HERMES_ECHECKSUM,
  * HERMES_ECORRUPT, HERMES_EMALFORMED: damage; the next call goes on behind it. HERMES_ECLOSED: the topic was
  * deleted, or the group or durable subscription, which may have been while no broker knew this subscriber:
  * each further call says so, though somebody have made it anew. HERMES_EDISCONNECTED: the store is needed and
- * no broker is there to open it, or it does not answer: a broker that was stopped (SIGSTOP) is waited for up
- * to 10 s in this call, and in hermes_wait() whatever its timeout_ns, if the store is needed. HERMES_EIO:
+ * no broker is there to open it, or it has not answered for 10 s (HERMES_REQUEST_TIMEOUT_MS). HERMES_EIO:
  * memory, or an answer of the broker, could not be had. Of the members of a group one is told what is gone or
- * damaged, for all. HERMES_EBUSY: another has the durable subscription by now; each call asks for it again.
+ * damaged, for all. HERMES_EBUSY: another has the durable subscription by now; it is asked for again.
  * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns. While messages come
  * faster than lines travel between the cores, it stays a little behind, or both would be slowed down: then a
  * call may take 0.5 us, and a message is read at most 1 us later than it could have been. Messages that come
@@ -431,11 +448,11 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
-/* The same, waiting up to timeout_ns: spins for spin_ns (20 us unless set), then sleeps; a broker that is
- * away is waited for. 0: timed out. HERMES_EDISCONNECTED: so long without a broker that was needed.
- * HERMES_EINTERRUPTED: a signal handler ran. Of a group's members that sleep here a message wakes one, which
- * wakes another in its stead before it returns; what is left lying by one that was stopped asleep (SIGSTOP)
- * the others find within 250 ms. */
+/* The same, waiting up to timeout_ns and no longer, whatever the broker does: spins for spin_ns (20 us unless
+ * set), then sleeps; a broker that is away or does not answer is waited for. 0: timed out.
+ * HERMES_EDISCONNECTED: and there was no broker, which was needed. HERMES_EINTERRUPTED: a signal handler ran.
+ * Of a group's members that sleep here a message wakes one, which wakes another in its stead before it
+ * returns; what is left lying by one that was stopped asleep (SIGSTOP) the others find within 250 ms. */
 HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns);
 
 /*
@@ -448,9 +465,11 @@ HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *me
  *             poll(&(struct pollfd){.fd = hermes_subscriber_fd(subscriber), .events = POLLIN}, 1, -1);
  *     }
  *
- * hermes_subscriber_arm() makes it unreadable. 0: wait for it; 1: look again, there is something already. The
- * first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost: two
- * wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all.
+ * hermes_subscriber_arm() makes it unreadable. 0: wait for it; 1: look again, there is something already.
+ * Where the broker was asked for what comes next the descriptor becomes readable soon after its answer (after
+ * at most twice the time that took, 10 ms more at most), and up to a hundred times a second while there is
+ * none. The first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost:
+ * two wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all.
  */
 HERMES_API int hermes_subscriber_fd(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_subscriber_arm(hermes_subscriber_t *subscriber);
@@ -536,6 +555,8 @@ typedef struct hermes_subscriber_counters {
                           (HERMES_EGONE), but how many these were is not known, and not counted. Of
                           a member: what it found gone, for its group */
     uint64_t corrupt;  /* frames that were damaged */
+    uint64_t awaits_broker; /* 1: hermes_poll() had nothing because the broker has not answered yet; 0:
+                               there is nothing */
 } hermes_subscriber_counters_t;
 
 HERMES_API int hermes_subscriber_describe(const hermes_subscriber_t *subscriber,

@@ -110,7 +110,7 @@ static int dump_topic(const char *topic)
     if (rc == 0)
         print_columns();
     hermes_message_t message;
-    while (rc >= 0 && (rc = hermes_poll(subscriber, &message)) != 0) {
+    while (rc >= 0 && (rc = cli_next(subscriber, &message)) != 0) {
         if (rc > 0) {
             messages++;
             printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %8s\n", message.position, "DATA",

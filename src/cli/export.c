@@ -159,7 +159,7 @@ static int export(const struct arguments *a, hermes_client_t *client, hermes_sub
     else if (a->format == FORMAT_PCAPNG)
         begin_pcapng(file);
     for (uint64_t last = 0; last < end && !cli_stop && !ferror(file);) {
-        rc = hermes_poll(subscriber, &message);
+        rc = cli_next(subscriber, &message);
         if (rc == 0)
             break;
         if (cli_is_damage(rc)) {

@@ -262,7 +262,7 @@ static int find_position(hermes_client_t *client, struct arguments *a)
         return rc;
     rc = cli_seek(subscriber, a->from);
     if (rc == 0)
-        rc = hermes_poll(subscriber, &message);
+        rc = cli_next(subscriber, &message);
     if (rc == 1) {
         a->group.from = HERMES_FROM_POSITION;
         a->group.position = message.position;

@@ -152,6 +152,18 @@ int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from)
     }
 }
 
+int cli_next(hermes_subscriber_t *subscriber, hermes_message_t *message)
+{
+    static const uint64_t slice_ns = 1000000, patience_ns = 10000000000;
+    hermes_subscriber_counters_t told = {.size = sizeof told};
+    uint64_t start = cli_now_ns();
+    int rc = hermes_poll(subscriber, message);
+    while (rc == 0 && hermes_subscriber_describe(subscriber, &told) == 0 && told.awaits_broker != 0 &&
+           cli_now_ns() - start < patience_ns && !cli_stop)
+        rc = hermes_wait(subscriber, message, slice_ns);
+    return rc == HERMES_EINTERRUPTED ? 0 : rc; /* cli_stop tells */
+}
+
 double cli_number(struct argp_state *state, const char *option, const char *value)
 {
     char *end;

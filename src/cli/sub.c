@@ -171,7 +171,7 @@ int cli_sub(int argc, char **argv)
     bool damaged = false;
     for (uint64_t seen = 0; rc >= 0 && seen < a.count && !cli_stop && cli_flush(false);) {
         hermes_message_t message;
-        rc = hermes_poll(subscriber, &message);
+        rc = cli_next(subscriber, &message);
         if (rc == 0 || rc == HERMES_EDISCONNECTED) {
             cli_flush(true); /* before sleeping, never for each message of a burst */
             rc = wait_for(subscriber, &message, timeout_ns);

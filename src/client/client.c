@@ -163,12 +163,6 @@ int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_a
     return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
 }
 
-int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
-               struct map *map)
-{
-    return client_map_fd(client, channel_take_fd(&client->channel, index), bytes, access, map);
-}
-
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,
                         struct store_place *place)
 {

@@ -53,12 +53,8 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
  * it; HERMES_EPROTOCOL: the broker sent none. */
 int client_miss_fd(struct hermes_client *client);
 
-/* Maps descriptor number index of the last reply; checks that the file is as large as it must be. bytes 0:
+/* Maps a descriptor from the broker, and closes it; checks that the file is as large as it must be. bytes 0:
  * all of it. */
-int client_map(struct hermes_client *client, unsigned index, size_t bytes, enum map_access access,
-               struct map *map);
-
-/* The same with any descriptor, which it closes. */
 int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access,
                   struct map *map);
 

@@ -19,7 +19,10 @@ static void take_late(void *context, struct channel *channel)
     if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
         channel_close(channel); /* no session with this broker */
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
-        if (publisher_take_answer(p, channel))
+        if (asked_take(&p->asked, channel))
+            return;
+    for (struct hermes_subscriber *s = client->subscribers; s != NULL; s = s->next)
+        if (asked_take(&s->part, channel) || asked_take(&s->opening, channel))
             return;
 }
 

@@ -51,12 +51,12 @@ bool member_is_another(const struct member *member, const struct wire_subscriber
 }
 
 int member_adopt(struct hermes_client *client, const struct member *member,
-                 const struct wire_subscriber *opened, struct member *next)
+                 const struct wire_subscriber *opened, int page_fd, struct member *next)
 {
     uint32_t slots;
     *next = *member;
     next->page_map = (struct map){0};
-    int rc = client_map(client, 2, 0, MAP_READ_WRITE, &next->page_map);
+    int rc = client_map_fd(client, page_fd, 0, MAP_READ_WRITE, &next->page_map);
     if (rc < 0)
         return rc;
     struct group_page *page = next->page = next->page_map.address;
@@ -132,7 +132,7 @@ int member_join_again(struct hermes_subscriber *s)
     if (atomic_load_explicit(&m->page->state, memory_order_acquire) == GROUP_DELETED)
         return error_set(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", m->name,
                          s->topic);
-    subscriber_close_handle(s);
+    subscriber_close_handle(s, 0);
     int rc = subscriber_attach_again(s);
     return rc == HERMES_EDISCONNECTED ? 0 : rc;
 }

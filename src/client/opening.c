@@ -12,94 +12,7 @@
 static const uint64_t default_wait_ns = 10000000000u;
 enum { BATCH_STEP = 64 };
 
-/* ---- what is asked, and answered ---- */
-
-static enum wire_type answer_to(enum wire_type asked)
-{
-    return asked == WIRE_PUBLISHER_OPEN ? WIRE_PUBLISHER : asked == WIRE_EPOCH_FIND ? WIRE_EPOCH : WIRE_OK;
-}
-
-static uint32_t answer_bytes(enum wire_type asked)
-{
-    return asked == WIRE_PUBLISHER_OPEN ? sizeof(struct wire_publisher)
-           : asked == WIRE_EPOCH_FIND   ? sizeof(struct wire_epoch)
-                                        : 0;
-}
-
-static void clear_fds(struct asked *asked)
-{
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
-        asked->fds[i] = -1;
-}
-
-static void drop_fds(struct asked *asked)
-{
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
-        if (asked->fds[i] >= 0)
-            close(asked->fds[i]);
-    clear_fds(asked);
-}
-
-static int ask(struct hermes_publisher *p, enum wire_type type, const void *request, uint32_t bytes)
-{
-    struct channel *channel = &p->client->channel;
-    int rc = client_ensure(p->client);
-    if (rc == 0 && channel_send(channel, type, request, bytes, 0, &p->client->error) < 0)
-        rc = HERMES_EDISCONNECTED;
-    if (rc < 0)
-        return rc;
-    p->asked = (struct asked){.type = type, .correlation = channel->correlation};
-    clear_fds(&p->asked);
-    return HERMES_OK;
-}
-
-bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel)
-{
-    struct asked *asked = &p->asked;
-    if (asked->type == 0 || asked->answered || asked->correlation != channel->header.sequence ||
-        asked->correlation <= channel->connected)
-        return false;
-    uint32_t bytes = answer_bytes(asked->type);
-    asked->error = channel_read(channel, answer_to(asked->type), bytes, &asked->text);
-    if (asked->error == 0)
-        memcpy(&asked->answer, channel->reply, bytes);
-    for (unsigned i = 0; i < WIRE_FDS_MAX; i++)
-        asked->fds[i] = channel_take_fd(channel, i);
-    asked->answered = true;
-    return true;
-}
-
-/* The answer is not wanted any more, whether it is there or not. */
-static void forget_asked(struct hermes_publisher *p)
-{
-    if (p->asked.type == WIRE_PUBLISHER_OPEN)
-        client_forget(p->client, p->asked.correlation);
-    drop_fds(&p->asked);
-    p->asked.type = 0;
-}
-
-/* The answer to what was asked last. HERMES_EDISCONNECTED: it is not there yet, or (nothing is asked any more
- * then) never comes. */
-static int await_answer(struct hermes_publisher *p, uint64_t until_ns)
-{
-    struct hermes_client *client = p->client;
-    if (p->asked.answered && p->asked.correlation <= client->channel.connected) {
-        forget_asked(p); /* what an earlier session was given ended with it */
-        return HERMES_EDISCONNECTED;
-    }
-    if (!p->asked.answered) {
-        int rc = channel_receive(&client->channel, p->asked.correlation, until_ns, &client->error);
-        if (rc < 0 && rc != HERMES_ETIMEOUT)
-            p->asked.type = 0;
-        if (rc < 0)
-            return HERMES_EDISCONNECTED;
-        (void)publisher_take_answer(p, &client->channel);
-    }
-    p->asked.type = 0;
-    if (p->asked.error < 0)
-        client->error = p->asked.text;
-    return p->asked.error;
-}
+/* ---- what is given ---- */
 
 static struct map *map_of(struct attachment *attached, const struct wire_publisher *opened, unsigned index)
 {
@@ -151,13 +64,11 @@ static int attach(struct hermes_publisher *p, const struct wire_publisher *opene
     unsigned count = opened->kind != WIRE_DIRECT ? 2 : opened->push_back != 0 ? 5 : 4;
     *attached = (struct attachment){.eventfd = -1};
     if (opened->kind == WIRE_RING && p->asked.fds[2] >= 0) {
-        attached->eventfd = p->asked.fds[2];
-        p->asked.fds[2] = -1;
+        attached->eventfd = asked_take_fd(&p->asked, 2);
         fcntl(attached->eventfd, F_SETFL, O_NONBLOCK);
     }
     for (unsigned i = 0; i < WIRE_FDS_MAX; i++) {
-        int fd = p->asked.fds[i];
-        p->asked.fds[i] = -1;
+        int fd = asked_take_fd(&p->asked, i);
         if (rc == 0 && i < count && (i > 1 || !opened->resumed))
             rc = client_map_fd(p->client, fd, bytes[i], i == 0 || i == 3 ? MAP_READ : MAP_READ_WRITE,
                                map_of(attached, opened, i));
@@ -178,7 +89,7 @@ static int attach(struct hermes_publisher *p, const struct wire_publisher *opene
  */
 static int take_opened(struct hermes_publisher *p)
 {
-    p->opened = p->asked.answer.opened;
+    p->opened = p->asked.answer.publisher;
     p->opened_connection = p->client->channel.connected;
     if (p->opened.kind == WIRE_RING) {
         p->resume_ring = p->opened.ring + 1;
@@ -187,7 +98,7 @@ static int take_opened(struct hermes_publisher *p)
     int rc = attach(p, &p->opened, &p->fresh);
     struct wire_handle mapped = {.handle = p->opened.handle};
     if (rc == 0 && p->opened.kind == WIRE_RING)
-        rc = ask(p, WIRE_PUBLISHER_MAPPED, &mapped, sizeof mapped);
+        rc = asked_send(p->client, &p->asked, WIRE_PUBLISHER_MAPPED, &mapped, sizeof mapped);
     return rc;
 }
 
@@ -196,18 +107,19 @@ int publisher_request_open(struct hermes_publisher *p, const struct wire_publish
 {
     int rc = HERMES_OK;
     if (p->asked.type == WIRE_EPOCH_FIND)
-        forget_asked(p);
+        asked_forget(p->client, &p->asked);
     if (p->asked.type == 0 && p->opened.handle != 0)
         return HERMES_OK;
-    if (p->asked.type == 0 && (rc = ask(p, WIRE_PUBLISHER_OPEN, request, sizeof *request)) < 0)
+    if (p->asked.type == 0 &&
+        (rc = asked_send(p->client, &p->asked, WIRE_PUBLISHER_OPEN, request, sizeof *request)) < 0)
         return rc;
     if (p->asked.type == WIRE_PUBLISHER_OPEN) {
-        rc = await_answer(p, until_ns);
+        rc = asked_await(p->client, &p->asked, until_ns);
         if (rc == 0 && (rc = take_opened(p)) < 0)
             publisher_decline(p);
     }
     if (rc == 0 && p->asked.type == WIRE_PUBLISHER_MAPPED) {
-        rc = await_answer(p, until_ns);
+        rc = asked_await(p->client, &p->asked, until_ns);
         if (rc < 0 && p->asked.type == 0)
             publisher_decline(p);
     }
@@ -218,10 +130,11 @@ int publisher_request_epoch(struct hermes_publisher *p, struct wire_epoch *found
 {
     struct wire_epoch_find request = {.topic_id = p->topic_id, .epoch = p->epoch};
     if (p->asked.type != WIRE_EPOCH_FIND)
-        forget_asked(p);
-    int rc = p->asked.type != 0 ? HERMES_OK : ask(p, WIRE_EPOCH_FIND, &request, sizeof request);
+        asked_forget(p->client, &p->asked);
+    int rc = p->asked.type != 0 ? HERMES_OK
+                                : asked_send(p->client, &p->asked, WIRE_EPOCH_FIND, &request, sizeof request);
     if (rc == 0)
-        rc = await_answer(p, until_ns);
+        rc = asked_await(p->client, &p->asked, until_ns);
     if (rc == 0)
         *found = p->asked.answer.epoch;
     return rc;
@@ -335,7 +248,7 @@ static struct hermes_publisher *new_publisher(hermes_client_t *client, const cha
     p->no_wait = (options->flags & HERMES_PUBLISH_NO_WAIT) != 0;
     p->wait_ns = options->wait_ns == 0 ? default_wait_ns : options->wait_ns;
     p->attached.eventfd = p->fresh.eventfd = -1;
-    clear_fds(&p->asked);
+    asked_init(&p->asked);
     p->membarrier = barrier_register();
     memcpy(p->topic, topic, sizeof p->topic);
     hermes_clock_init(&p->clock);
@@ -379,7 +292,7 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
         return error_set(&client->error, HERMES_ENOMEM, "a publisher");
     rc = open_first(p, &request);
     if (rc < 0) {
-        forget_asked(p);
+        asked_forget(p->client, &p->asked);
         publisher_decline(p);
         publisher_free(p);
         return rc;
@@ -399,7 +312,7 @@ void publisher_free(struct hermes_publisher *p)
     *at = p->next;
     release(&p->attached);
     release(&p->fresh);
-    drop_fds(&p->asked);
+    asked_drop(&p->asked);
     free(p->backlog);
     free(p);
 }
@@ -471,7 +384,7 @@ int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns)
         publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
     if (missing > 0)
         say_what_becomes(p, missing, goodbye);
-    forget_asked(p);
+    asked_forget(p->client, &p->asked);
     publisher_decline(p);
     publisher_free(p);
     return missing > INT64_MAX ? INT64_MAX : (int64_t)missing;

@@ -10,27 +10,13 @@
 #ifndef CLIENT_PUBLISHER_H
 #define CLIENT_PUBLISHER_H
 
-#include "client/client.h"
+#include "client/asked.h"
 #include "log/publish.h"
 
 /* What the broker shares with one publisher. */
 struct attachment {
     struct map status, window, doorbell, bell, readers;
     int eventfd; /* of a ring; else -1 */
-};
-
-/* What the broker was asked, and its answer once it is there: nobody has to wait for it. */
-struct asked {
-    enum wire_type type; /* 0: nothing */
-    uint64_t correlation;
-    bool answered;
-    int error; /* of the answer */
-    struct error_text text;
-    union {
-        struct wire_publisher opened;
-        struct wire_epoch epoch;
-    } answer;
-    int fds[WIRE_FDS_MAX];
 };
 
 struct hermes_publisher {
@@ -177,9 +163,6 @@ static inline bool publisher_is_settled(const struct hermes_publisher *p)
 int publisher_tell_over(struct hermes_publisher *p);
 
 /* ---- opening.c ---- */
-
-/* Is the channel's last reply the answer to what this publisher asked? */
-bool publisher_take_answer(struct hermes_publisher *p, struct channel *channel);
 
 /* Out of the client's list, and gone. The broker is not told. */
 void publisher_free(struct hermes_publisher *p);

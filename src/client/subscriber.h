@@ -1,12 +1,13 @@
 /*
- * A subscriber, as the files that make one up see it: subscriber.c opens, reads and waits. Members of groups
+ * A subscriber, as the files that make one up see it: attach.c opens it, speaks with its brokers and closes
+ * it, subscriber.c reads and waits. Members of groups
  * and holders of durable subscriptions have a place in a page besides (member.c); what they do with messages
  * is in claims.c and durable.c.
  */
 #ifndef CLIENT_SUBSCRIBER_H
 #define CLIENT_SUBSCRIBER_H
 
-#include "client/client.h"
+#include "client/asked.h"
 #include "client/notifier.h"
 #include "group/group.h"
 
@@ -60,20 +61,46 @@ struct hermes_subscriber {
     uint64_t greet_ns;   /* a new broker is not greeted before */
     uint64_t greet_pause_ns;
     struct map status_map, doorbell_map;
+    struct asked opening; /* by which a new broker knows us, and the log's next one */
+    struct asked part;    /* of the log, without which there is nothing to read */
+    uint8_t part_request[sizeof(struct wire_segment)];
+    uint64_t until_ns;         /* the deadline of a call that may wait for the broker; 0: it may not */
+    uint64_t look_ns;          /* the last pause of an event loop that waits for an answer */
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
-    bool starved;              /* the last message wants a broker, and none is there */
+    bool starved;              /* the next message wants a broker, and none is there, or has not answered */
     bool deleted;              /* a broker that does not know the topic any more said so */
 };
 
-/* Of subscriber.c. Out of the client's list, and gone. The broker is not told. */
-void subscriber_free(struct hermes_subscriber *s);
+/* ---- subscriber.c ---- */
+
 /* What a reader's error means for the subscriber: 0: nothing now. */
 int subscriber_failed(struct hermes_subscriber *s, int rc);
-/* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: no broker is there. */
+void subscriber_tell_publishers(struct hermes_subscriber *s);
+bool subscriber_is_plain(const struct hermes_subscriber *s);
+
+/*
+ * ---- attach.c ----
+ *
+ * What polling needs of the broker is asked for without waiting: `opening` and `part` are requests under way,
+ * whose answers later calls find. Waiting for one is hermes_wait()'s.
+ */
+
+/* Out of the client's list, and gone. The broker is not told. */
+void subscriber_free(struct hermes_subscriber *s);
+/* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: not yet. */
 int subscriber_attach_again(struct hermes_subscriber *s);
 /* A restarted broker has taken the log up: only the session is new. Not more often than client_ensure()
  * tries. */
 void subscriber_greet_again(struct hermes_subscriber *s);
+/* Does not wait for its answer, if the deadline is past. */
+void subscriber_close_handle(struct hermes_subscriber *s, uint64_t until_ns);
+/* Its broker said so in the page, or the next one when it was asked: for good. */
+bool subscriber_is_deleted(const struct hermes_subscriber *s);
+int subscriber_tell_deleted(struct hermes_subscriber *s);
+/* Without a look whether a new broker is there, or answers. */
+uint64_t subscriber_longest_sleep(const struct hermes_subscriber *s);
+/* The same where there is nothing to read before that: longer each time. */
+uint64_t subscriber_next_look(struct hermes_subscriber *s);
 /* Is the broker another than the one that knows us? Whatever a member does, wherever it reads: what a broker
  * does not hear of for a lease is others'. */
 static inline bool subscriber_is_due(const struct hermes_subscriber *s)
@@ -85,19 +112,18 @@ static inline void subscriber_greet_if_due(struct hermes_subscriber *s)
     if (__builtin_expect(subscriber_is_due(s), 0))
         subscriber_greet_again(s);
 }
-void subscriber_close_handle(struct hermes_subscriber *s);
 
 /* Of member.c. */
 int member_new(struct hermes_client *client, const hermes_subscriber_options_t *options,
                struct member **member);
 void member_free(struct member *member);
 void member_request(const struct member *member, struct wire_subscriber_open *request);
-/* Takes up what the broker gave: the page is descriptor 2 of the last reply. *next is what the member will
- * be; until it becomes that all is as it was, and next->page_map is to be released. is_another(): the place
- * is not the one that the member had, and becoming it wants member_start(): who stands elsewhere skips
- * messages of the group, or has them again. */
+/* Takes up what the broker gave, and the page's descriptor. *next is what the member will be; until it
+ * becomes that all is as it was, and next->page_map is to be released. is_another(): the place is not the one
+ * that the member had, and becoming it wants member_start(): who stands elsewhere skips messages of the
+ * group, or has them again. */
 int member_adopt(struct hermes_client *client, const struct member *member,
-                 const struct wire_subscriber *opened, struct member *next);
+                 const struct wire_subscriber *opened, int page_fd, struct member *next);
 void member_become(struct member *member, const struct member *next);
 bool member_is_another(const struct member *member, const struct wire_subscriber *opened);
 /* The reader goes to where the group stands. */

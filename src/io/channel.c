@@ -39,12 +39,13 @@ int channel_address(const char *path, struct sockaddr_un *address, int *director
 }
 
 /* Until the socket is ready. HERMES_ETIMEOUT. */
-static int await_ready(int fd, short events, uint64_t until_ns)
+static int await_ready(struct channel *channel, short events, uint64_t until_ns)
 {
     for (;;) {
         uint64_t left = clock_left_ns(until_ns);
         uint64_t milliseconds = left / 1000000u + (left % 1000000u != 0);
-        struct pollfd ready = {.fd = fd, .events = events};
+        struct pollfd ready = {.fd = channel->fd, .events = events};
+        channel->sleeps += left > 0;
         int count = poll(&ready, 1, milliseconds > 1000 ? 1000 : (int)milliseconds);
         if (count > 0)
             return HERMES_OK;
@@ -139,7 +140,7 @@ int channel_send(struct channel *channel, enum wire_type type, const void *paylo
         else if (now == 0 || (errno != EAGAIN && errno != EINTR))
             return lost(channel, text);
         /* Half a request cannot be taken back: the rest follows, or the session ends. */
-        else if (errno == EAGAIN && await_ready(channel->fd, POLLOUT, until_ns) < 0)
+        else if (errno == EAGAIN && await_ready(channel, POLLOUT, until_ns) < 0)
             return sent > 0 ? lost(channel, text)
                             : error_set(text, HERMES_ETIMEOUT, "the broker takes no requests");
     }
@@ -182,7 +183,7 @@ static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_
             channel->received += (size_t)got;
         } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             return lost(channel, text);
-        } else if (errno == EAGAIN && await_ready(channel->fd, POLLIN, until_ns) < 0) {
+        } else if (errno == EAGAIN && await_ready(channel, POLLIN, until_ns) < 0) {
             return error_set(text, HERMES_ETIMEOUT, "the broker gave no answer");
         }
     }
@@ -206,6 +207,13 @@ static int receive_next(struct channel *channel, uint64_t until_ns, struct error
     if (rc == 0)
         channel->received = 0;
     return rc;
+}
+
+int channel_sleep(struct channel *channel, uint64_t timeout_ns)
+{
+    struct pollfd ready = {.fd = channel->fd, .events = POLLIN};
+    struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+    return ppoll(&ready, 1, &timeout, NULL) < 0 && errno == EINTR ? HERMES_EINTERRUPTED : HERMES_OK;
 }
 
 static void show_late(struct channel *channel)

@@ -22,6 +22,7 @@ struct channel {
     uint8_t reply[WIRE_REPLY_MAX];
     hermes_header_t header; /* of the last reply */
     int fds[WIRE_FDS_MAX];  /* that came with it; the caller takes them by channel_take_fd() */
+    uint64_t sleeps;        /* so often somebody has waited for the broker */
     bool fds_lost;          /* a descriptor that came with a reply found no room in this process */
     unsigned fd_count;
     /* Is shown each reply that was not waited for; what it leaves of the descriptors is closed. It may send,
@@ -59,6 +60,9 @@ int channel_read(struct channel *channel, enum wire_type expected, uint32_t expe
 int channel_request(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
                     enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns,
                     struct error_text *text);
+
+/* Until something comes in, or the connection ends, at most so long. HERMES_EINTERRUPTED: a signal. */
+int channel_sleep(struct channel *channel, uint64_t timeout_ns);
 
 /* The descriptor at index, now the caller's; -1 if there is none. */
 int channel_take_fd(struct channel *channel, unsigned index);

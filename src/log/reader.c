@@ -322,8 +322,10 @@ static int read_to_end(struct reader *reader, uint64_t seal)
         reader->owner_changed = true;
         reader->seal = status_seal((uint32_t)(seal >> 32), (uint32_t)reader->seal);
     }
-    if (!status_find_epoch(reader->status, reader->epoch, &record) || record.end == EPOCH_OPEN)
+    if (!status_find_epoch(reader->status, reader->epoch, &record) || record.end == EPOCH_OPEN) {
+        reader->undecided = !closed;
         return closed ? HERMES_ECLOSED : 0;
+    }
     if (reader->position < record.end_position)
         return 1;
     if (closed)
@@ -411,9 +413,42 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
     return 1;
 }
 
+/* No payload's bytes are anybody's that point into what was mapped before: it is gone with the next window.
+ */
+void reader_move(struct reader *reader, const struct status *status, struct doorbell *doorbell)
+{
+    segment_release(&reader->segment);
+    reader->status = status;
+    reader->doorbell = doorbell;
+    reader->epoch = 0;
+    reader->pace = (struct pace){0};
+    reader->seal = UINT64_MAX; /* no page says that: all goes the slow way */
+    reader->in_store = reader->owner_changed = false;
+    reader_hop(reader, reader->position, reader->sequence);
+    if (reader->stored)
+        return;
+    reader->skip_below_sequence = reader->skip_below_time = reader->gap_from = 0;
+    reader->skipping = false;
+    reader_hop(reader, 0, 1);
+}
+
+/* The first window since the reader moved. HERMES_EAGAIN: not yet. */
+static int arrive(struct reader *reader)
+{
+    if (status_is_closed(reader->status))
+        return HERMES_ECLOSED;
+    int rc = reader_follow_epoch(reader);
+    if (rc < 0 || !reader->stored || reader->position <= reader_end(reader))
+        return rc;
+    return reader_resume(reader, reader->position, reader->sequence);
+}
+
 int reader_poll_slow(struct reader *reader, hermes_message_t *message)
 {
-    int rc;
+    int rc = HERMES_OK;
+    reader->undecided = false;
+    if (__builtin_expect(reader->epoch == 0, 0) && (rc = arrive(reader)) < 0)
+        return rc == HERMES_EAGAIN ? 0 : rc;
     if (reader->idle_seal != 0) {
         if (reader_is_idle(reader))
             return 0;
@@ -441,7 +476,8 @@ bool reader_park(struct reader *reader, uint32_t *bell)
 
 uint64_t reader_longest_sleep(const struct reader *reader)
 {
-    return reader->doorbell != NULL && !reader->unheard ? longest_sleep_ns : deaf_sleep_ns;
+    return reader->doorbell != NULL && !reader->unheard && !reader->undecided ? longest_sleep_ns
+                                                                              : deaf_sleep_ns;
 }
 
 int reader_wait(struct reader *reader, uint64_t timeout_ns, uint64_t spin_ns)

@@ -43,11 +43,12 @@ struct reader {
     bool detour;   /* skipping, or idle */
     bool skipping; /* to a sequence or a time that was sought */
     bool owner_changed;
+    bool undecided; /* what is at the position counts, or not, once a change of publishers is settled */
     bool past_seal; /* went to the end of an epoch that was over: perhaps to what did not count any more */
 
     /* cold */
     uint64_t idle_seal; /* nobody publishes, and all was read: the seal that says so; else 0 */
-    uint32_t epoch;
+    uint32_t epoch;     /* 0: moved to another status page, and not in a window of its log yet */
     bool stored;
     uint64_t skip_below_sequence;
     uint64_t skip_below_time;
@@ -128,6 +129,8 @@ static inline bool reader_is_idle(const struct reader *reader)
 /* Is there anything to do at the reader's position? Cheap: for spinning. */
 static inline bool reader_ready(const struct reader *reader)
 {
+    if (reader->undecided)
+        return false; /* nobody rings for it: sleeps are short */
     if (reader->idle_seal != 0)
         return !reader_is_idle(reader);
     if (reader->in_store ||
@@ -145,7 +148,7 @@ static inline void reader_hop(struct reader *reader, uint64_t position, uint64_t
 {
     reader->position = position;
     reader->sequence = sequence;
-    reader->past_seal = false;
+    reader->past_seal = reader->undecided = false;
     reader->idle_seal = 0;
     reader->detour = reader->skipping;
 }
@@ -182,6 +185,13 @@ int reader_seek_position(struct reader *reader, uint64_t position);
  * end now.
  */
 int reader_resume(struct reader *reader, uint64_t position, uint64_t sequence);
+
+/*
+ * Goes on with the status page and the doorbell of a log's next owner: where it stood, if the log is stored
+ * (the next poll checks as reader_resume() does); one in memory begins anew, and so does the reader, at its
+ * first message. Opens nothing: the next poll does.
+ */
+void reader_move(struct reader *reader, const struct status *status, struct doorbell *doorbell);
 
 /* ---- for log/seek.c ---- */
 

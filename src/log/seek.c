@@ -17,7 +17,7 @@ static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
 static int catch_up(struct reader *reader)
 {
     int rc = reader_follow_epoch(reader);
-    return rc == HERMES_EAGAIN ? HERMES_OK : rc;
+    return rc == HERMES_EAGAIN && reader->epoch != 0 ? HERMES_OK : rc;
 }
 
 static uint64_t persisted(const struct reader *reader)

@@ -119,4 +119,13 @@ static inline void delete_topic(struct fixture *f, const char *topic)
     assert_int_equal(rc, 0);
 }
 
+/* What polls come to: what one of them asks the broker for, a later one finds. */
+static inline int poll_until_told(hermes_subscriber_t *subscriber, hermes_message_t *message)
+{
+    int rc;
+    while ((rc = hermes_poll(subscriber, message)) == 0)
+        ;
+    return rc;
+}
+
 #endif

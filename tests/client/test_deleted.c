@@ -238,7 +238,7 @@ static void expect_subscriber_over(hermes_subscriber_t *subscriber, enum kind ki
 {
     hermes_message_t message;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(hermes_poll(subscriber, &message), HERMES_ECLOSED);
+        assert_int_equal(poll_until_told(subscriber, &message), HERMES_ECLOSED);
         assert_int_equal(hermes_wait(subscriber, &message, patience_ns), HERMES_ECLOSED);
         assert_int_equal(hermes_poll_many(subscriber, 10, take_one, NULL), HERMES_ECLOSED);
         if (kind == MEMBER) /* stands where its group does */

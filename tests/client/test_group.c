@@ -407,7 +407,7 @@ static void test_overtaken(void **state)
     publish(f, "t", 2, MANY);
     uint64_t got = 0;
     int gone = 0, rc;
-    while ((rc = hermes_poll(got % 2 ? a : b, &message)) != 0) {
+    while ((rc = hermes_wait(got % 2 ? a : b, &message, blink_ns)) != 0) {
         assert_true(rc == 1 || rc == HERMES_EGONE);
         got += rc == 1;
         gone += rc == HERMES_EGONE;

@@ -135,7 +135,7 @@ static void test_a_group_that_was_deleted_while_its_members_were_away_stays_so(v
     restart(f, SIGTERM);
     hermes_client_t *newcomer = another();
     assert_int_equal(hermes_group_delete(newcomer, "t", "risk"), 0);
-    assert_int_equal(hermes_poll(a, &message), HERMES_ECLOSED);
+    assert_int_equal(poll_until_told(a, &message), HERMES_ECLOSED);
     assert_non_null(strstr(hermes_last_error(other), "'risk' of topic 't' was deleted"));
     assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
     hermes_group_info_t info = {.size = sizeof info};

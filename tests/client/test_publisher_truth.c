@@ -464,7 +464,7 @@ static void test_each_code_means_one_thing(void **state)
     }
     assert_int_equal(hermes_publisher_wait(filler, HERMES_DURABLE, patience_ns), 0);
     kill(f->broker, SIGSTOP);
-    assert_int_equal(hermes_poll(subscriber, &message), HERMES_EDISCONNECTED);
+    assert_int_equal(poll_until_told(subscriber, &message), HERMES_EDISCONNECTED);
     assert_int_equal(hermes_wait(subscriber, &message, soon_ns), HERMES_EDISCONNECTED);
     assert_int_equal(hermes_seek_first(subscriber), HERMES_EDISCONNECTED);
     kill(f->broker, SIGCONT);

@@ -43,7 +43,7 @@ MUTATIONS = [
     Mutation("an ack of a place does not greet", "src/client/durable.c",
              "    subscriber_greet_if_due(s);\n    if (message->claim == 0)", "    if (message->claim == 0)",
              ("who-acks-keeps-its-place-over-a-brokers-death",)),
-    Mutation("who greets and finds another page reads on where it was", "src/client/subscriber.c",
+    Mutation("who greets and finds another page reads on where it was", "src/client/attach.c",
              "(void)member_start(s);", ";", ("who-acks-first-behind-a-reset-and-a-death-skips-nothing",)),
     Mutation("a renewal is none", "src/group/group.c", "word | GROUP_RENEWED)); /* pairs", "word)); /* pairs",
              ("four-renewals-between-two-looks-count",)),

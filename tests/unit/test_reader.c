@@ -342,6 +342,57 @@ static void ends_that_did_not_count_are_left_again(void **state)
     teardown(&f);
 }
 
+/* The epoch is sealed and its end not recorded yet: polls say nothing, and so does whoever asks before
+ * sleeping, or a waiting reader would look all the time until the broker goes on. */
+static void a_change_of_publishers_is_slept_through(void **state)
+{
+    (void)state;
+    struct fixture f;
+    hermes_message_t message;
+    uint32_t bell;
+    setup(&f, DURABILITY_MEMORY);
+    publish(&f, 3);
+    atomic_store(&f.log.status->seal, status_seal(1, f.log.epoch));
+    assert_int_equal(reader_resume(&f.reader, positions[2], 2), 0);
+    assert_int_equal(reader_poll(&f.reader, &message), 0);
+    assert_false(reader_ready(&f.reader));
+    assert_false(reader_park(&f.reader, &bell));
+    assert_in_range(reader_longest_sleep(&f.reader), 1, 10000000); /* nobody rings */
+    assert_int_equal(reader_poll(&f.reader, &message), 0);
+    log_end(&f.log, EPOCH_LEFT);
+    assert_int_equal(read_on(&f.reader, 2, 3), 2);
+    assert_false(reader_ready(&f.reader));
+    begin_writing(&f);
+    assert_true(reader_ready(&f.reader));
+    publish(&f, 1);
+    assert_int_equal(read_on(&f.reader, 4, 4), 4);
+    teardown(&f);
+}
+
+/* The log's next owner made everything anew: the reader goes on where it stood, and at the end of a log that
+ * has lost what it read. */
+static void a_reader_that_moves_keeps_its_place(void **state)
+{
+    (void)state;
+    struct fixture f;
+    hermes_message_t message;
+    setup(&f, DURABILITY_ASYNC);
+    publish(&f, 10);
+    while (log_persist(&f.log, WINDOW) > 0)
+        ;
+    assert_int_equal(reader_resume(&f.reader, positions[4], 4), 0);
+    reader_move(&f.reader, f.log.status, f.log.doorbell);
+    assert_true(reader_ready(&f.reader));
+    assert_int_equal(read_on(&f.reader, 4, 10), 4);
+    f.reader.position = f.log.writer.position + 6400;
+    reader_move(&f.reader, f.log.status, f.log.doorbell);
+    assert_int_equal(reader_poll(&f.reader, &message), HERMES_EGONE);
+    assert_int_equal(f.reader.position, f.log.writer.position);
+    publish(&f, 1);
+    assert_int_equal(read_on(&f.reader, 11, 11), 11);
+    teardown(&f);
+}
+
 /* What a stranger may write into the window's page leads nowhere. */
 static void a_windows_own_words_are_not_believed(void **state)
 {
@@ -390,6 +441,8 @@ int main(void)
         cmocka_unit_test(positions_in_a_window),
         cmocka_unit_test(a_seek_that_fails_changes_nothing),
         cmocka_unit_test(ends_that_did_not_count_are_left_again),
+        cmocka_unit_test(a_change_of_publishers_is_slept_through),
+        cmocka_unit_test(a_reader_that_moves_keeps_its_place),
         cmocka_unit_test(a_windows_own_words_are_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,13 +178,13 @@ def test_reset(client, topic):
     client.reset_group(topic, "risk", 5)
     with pytest.raises(hermes.Expired):
         a.ack(held[0])
-    assert number(a.poll()) == 5
+    assert number(a.poll(timeout=60)) == 5
     client.reset_group(topic, "risk", held[2].time)
-    assert number(a.poll()) <= 3
+    assert number(a.poll(timeout=60)) <= 3
     client.reset_group(topic, "risk", "end")
-    assert a.poll() is None
+    assert a.poll(timeout=0.05) is None
     client.reset_group(topic, "risk", 1000)  # nothing that late
-    assert a.poll() is None
+    assert a.poll(timeout=0.05) is None
     client.create_group(topic, "from7", start=7)
     assert number(client.subscriber(topic, group="from7").poll()) == 7
 

@@ -368,7 +368,9 @@ static PyObject *get_log_position(struct reader *self, void *unused)
 #define READING                                                                                              \
     {"poll", (PyCFunction)(void *)reader_poll, METH_FASTCALL | METH_KEYWORDS,                                \
      "poll($self, timeout=0)\n--\n\n"                                                                        \
-     "The next Message; None: there is none within timeout seconds (None: wait for ever)."},                 \
+     "The next Message; None: there is none within timeout seconds (None: wait for ever). With 0 the "       \
+     "broker\n"                                                                                              \
+     "is not waited for either, should it have to open the next part of the log."},                          \
         {"poll_many", (PyCFunction)(void *)reader_poll_many, METH_VARARGS | METH_KEYWORDS,                   \
          "poll_many($self, n, timeout=0)\n--\n\n"                                                            \
          "Up to n messages that are there, as a list; waits for the first as poll() does."},                 \

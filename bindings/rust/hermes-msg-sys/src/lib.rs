@@ -225,6 +225,7 @@ pub struct hermes_subscriber_counters_t {
     pub position: u64,
     pub lost: u64,
     pub corrupt: u64,
+    pub awaits_broker: u64,
 }
 
 #[repr(C)]

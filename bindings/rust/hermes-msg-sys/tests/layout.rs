@@ -57,7 +57,7 @@ fn facts() -> Vec<(String, i128)> {
                 size, name, dead_letter, durable, uid, members, max_deliveries, lease_ns, span_bytes, position,
                 done_position, last_sequence, in_flight, redelivered, expired, dead, lost
             }
-            hermes_subscriber_counters_t { size, position, lost, corrupt }
+            hermes_subscriber_counters_t { size, position, lost, corrupt, awaits_broker }
         }
         constants {
             HERMES_OK, HERMES_EINVALID, HERMES_ENOMEM, HERMES_EIO, HERMES_EFULL, HERMES_EACCESS, HERMES_ENOTFOUND,

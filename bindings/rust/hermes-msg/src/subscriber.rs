@@ -143,7 +143,8 @@ impl Subscriber {
         unreachable!("a failure")
     }
 
-    /// The next message, if there is one now.
+    /// The next message, if there is one now. Waits for nothing: where the broker has to open what comes next - another
+    /// publisher's window, a segment of the store - it is asked, and a later call finds it.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone), [`Checksum`](Error::Checksum), [`Corrupt`](Error::Corrupt), [`Malformed`](Error::Malformed):
