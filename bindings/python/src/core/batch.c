@@ -3,45 +3,57 @@
 
 #include <string.h>
 
-PyObject *reader_poll_many(struct reader *self, PyObject *arguments, PyObject *keywords)
+/* The list has as many as could be had; what came instead of one more is told by the next call. */
+static PyObject *poll_more(struct reader *self, PyObject *list, hermes_message_t *message, size_t most)
 {
-    static char *names[] = {"n", "timeout", NULL};
-    Py_ssize_t most;
-    PyObject *timeout = NULL;
-    uint64_t timeout_ns = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "n|O:poll_many", names, &most, &timeout) ||
-        (timeout != NULL && take_timeout(timeout, &timeout_ns) < 0) || reader_check(self) < 0)
-        return NULL;
-    if (most < 0) {
-        PyErr_SetString(PyExc_ValueError, "n is 0 or more");
-        return NULL;
-    }
-    PyObject *list = PyList_New(0);
-    hermes_message_t message;
-    int rc = list == NULL || most == 0 ? 0 : reader_take(self, &message, timeout_ns, NULL);
-    while (rc > 0) {
-        PyObject *item = message_new(self->handle.state, &message);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_XDECREF(item);
-            rc = -1;
-            break;
+    for (size_t count = 1;; count++) {
+        PyObject *item = reader_hand_out(self, message);
+        int failed = item == NULL ? -1 : PyList_Append(list, item);
+        if (item != NULL && failed < 0) {
+            held_drop(self);
+            reader_keep(self, message);
         }
-        Py_DECREF(item);
-        if (PyList_Size(list) == most)
-            return list;
-        rc = reader_take_more(self, &message);
-        if (rc < 0) {
+        Py_XDECREF(item);
+        if (failed < 0) {
+            if (count > 1)
+                PyErr_Clear(); /* those that are in the list are not lost */
+            return count > 1 ? list : NULL;
+        }
+        int rc = count == most ? 0 : reader_take_more(self, message);
+        if (rc > 0 && self->held.wanted && !held_note(self, message)) {
+            reader_keep(self, message);
+            rc = 0;
+        }
+        if (rc <= 0) {
             self->pending = rc;
             return list;
         }
-        if (rc > 0 && self->held.wanted && !held_note(self, &message)) {
-            PyErr_NoMemory();
-            rc = -1;
-        }
     }
-    if (rc < 0)
-        Py_CLEAR(list);
-    return list;
+}
+
+PyObject *reader_poll_many(struct reader *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"n", "timeout", NULL};
+    PyObject *n, *timeout = NULL;
+    struct state *state = self->handle.state;
+    uint64_t most = 0, timeout_ns = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:poll_many", names, &n, &timeout) ||
+        take_integer(state, n, "n", 0, PY_SSIZE_T_MAX, &most) < 0 ||
+        take_timeout(state, timeout, &timeout_ns) < 0)
+        return NULL;
+    PyObject *list = PyList_New(0); /* before: it may run the collector, and that anything */
+    hermes_message_t message;
+    if (list == NULL || handle_check(&self->handle) < 0) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    int rc = most == 0 ? 0 : reader_take(self, &message, timeout_ns, NULL);
+    if (rc == 0)
+        return list;
+    PyObject *filled = rc < 0 ? NULL : poll_more(self, list, &message, (size_t)most);
+    if (filled == NULL)
+        Py_DECREF(list);
+    return filled;
 }
 
 struct batch {
@@ -54,21 +66,15 @@ struct batch {
     bool mismatch;
 };
 
-/* Without the GIL: from the first message on, which is there, up to most. */
+/* Without the GIL: from the first message on, which is there and noted, up to most. What does not fit is had
+ * by whoever asks for it as it is. */
 static void fill(struct batch *b)
 {
     for (;;) {
         if (b->message.length != b->item_bytes) {
             b->mismatch = true;
-            b->reader->has_stash = true; /* it is had by whoever asks for it as it is */
-            b->reader->stash = b->message;
-            if (b->done == 0) /* it was noted when it was taken */
-                held_drop(b->reader);
-            return;
-        }
-        if (b->done > 0 && b->reader->held.wanted && !held_note(b->reader, &b->message)) {
-            b->reader->has_stash = true;
-            b->reader->stash = b->message;
+            held_drop(b->reader);
+            reader_keep(b->reader, &b->message);
             return;
         }
         memcpy(b->items + b->done * b->item_bytes, b->message.payload, b->item_bytes);
@@ -83,14 +89,17 @@ static void fill(struct batch *b)
             b->reader->pending = rc;
             return;
         }
+        if (b->reader->held.wanted && !held_note(b->reader, &b->message)) {
+            reader_keep(b->reader, &b->message);
+            return;
+        }
     }
 }
 
 /* Rows of a writable array, all of one size. */
 static int rows_of(PyObject *array, Py_buffer *buffer, size_t *rows, size_t *row_bytes)
 {
-    if (refuse_objects(array) < 0 ||
-        PyObject_GetBuffer(array, buffer, PyBUF_WRITABLE | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0)
+    if (take_buffer(array, buffer, PyBUF_WRITABLE) < 0)
         return -1;
     *rows = buffer->ndim > 0 ? (size_t)buffer->shape[0] : 0;
     *row_bytes = *rows > 0 ? (size_t)buffer->len / *rows : 0;
@@ -110,6 +119,35 @@ static PyObject *empty_array(Py_ssize_t n, PyObject *dtype)
     return array;
 }
 
+/* Can its first items be had as a part of it? Else they would be taken, and never seen. */
+static int check_slices(PyObject *out)
+{
+    PyObject *none = PySequence_GetSlice(out, 0, 0);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* Up to 64 under the GIL, which costs less than to let go of it. */
+static int receive(struct batch *batch, uint64_t timeout_ns)
+{
+    struct reader *self = batch->reader;
+    int rc = batch->most == 0 ? 0 : reader_take(self, &batch->message, timeout_ns, NULL);
+    if (rc <= 0)
+        return rc;
+    if (batch->most <= 64) {
+        fill(batch);
+    } else {
+        (void)handle_enter(&self->handle); /* it was left just now */
+        UNLOCKED(fill(batch));
+        handle_leave(&self->handle);
+    }
+    if (batch->done > 0 || !batch->mismatch)
+        return 0;
+    PyErr_Format(self->handle.state->error_layout, "message %llu has %u bytes, the array's items %zu",
+                 (unsigned long long)batch->message.sequence, batch->message.length, batch->item_bytes);
+    return -1;
+}
+
 static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *headers, Py_ssize_t n,
                               uint64_t timeout_ns)
 {
@@ -118,54 +156,48 @@ static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *head
     size_t rows, header_rows = 0, header_bytes = 0;
     if (rows_of(out, &items, &rows, &batch.item_bytes) < 0)
         return NULL;
+    if (check_slices(out) < 0) {
+        PyBuffer_Release(&items);
+        return NULL;
+    }
     if (headers != Py_None && rows_of(headers, &headers_buffer, &header_rows, &header_bytes) < 0) {
         PyBuffer_Release(&items);
         return NULL;
     }
     batch.items = items.buf;
     batch.most = n < 0 || (size_t)n > rows ? rows : (size_t)n;
-    PyObject *result = NULL;
-    if (headers != Py_None && (header_rows < batch.most || (batch.most > 0 && header_bytes != 16))) {
-        PyErr_SetString(PyExc_ValueError,
+    batch.headers = headers != Py_None ? headers_buffer.buf : NULL;
+    int rc = -1;
+    if (headers != Py_None && (header_rows < batch.most || (batch.most > 0 && header_bytes != 16)))
+        refuse_argument(self->handle.state,
                         "headers needs an item of 16 bytes for each message: dtype=hermes.HEADERS");
-    } else if (reader_check(self) == 0) { /* the arrays may have run code of their own */
-        batch.headers = headers != Py_None ? headers_buffer.buf : NULL;
-        int rc = batch.most == 0 ? 0 : reader_take(self, &batch.message, timeout_ns, NULL);
-        if (rc > 0 && batch.most > 64)
-            WITHOUT_GIL(&self->handle, fill(&batch));
-        else if (rc > 0)
-            fill(&batch);
-        if (rc >= 0 && batch.done == 0 && batch.mismatch)
-            PyErr_Format(self->handle.state->error_layout, "message %llu has %u bytes, the array's items %zu",
-                         (unsigned long long)batch.message.sequence, batch.message.length, batch.item_bytes);
-        else if (rc >= 0)
-            result = PySequence_GetSlice(out, 0, (Py_ssize_t)batch.done);
-    }
+    else if (handle_check(&self->handle) == 0)
+        rc = receive(&batch, timeout_ns);
     if (headers != Py_None)
         PyBuffer_Release(&headers_buffer);
     PyBuffer_Release(&items);
-    return result;
+    return rc < 0 ? NULL : PySequence_GetSlice(out, 0, (Py_ssize_t)batch.done);
 }
 
 PyObject *reader_recv_batch(struct reader *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"n", "dtype", "out", "headers", "timeout", NULL};
     PyObject *n_object = Py_None, *dtype = Py_None, *out = Py_None, *headers = Py_None, *timeout = NULL;
-    uint64_t timeout_ns = 0;
+    struct state *state = self->handle.state;
+    uint64_t timeout_ns = 0, number = 0;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|OO$OOO:recv_batch", names, &n_object, &dtype,
                                      &out, &headers, &timeout) ||
-        (timeout != NULL && take_timeout(timeout, &timeout_ns) < 0))
+        take_timeout(state, timeout, &timeout_ns) < 0 ||
+        take_integer(state, n_object == Py_None ? NULL : n_object, "n", 0, PY_SSIZE_T_MAX, &number) < 0)
         return NULL;
-    Py_ssize_t n = n_object == Py_None ? -1 : PyLong_AsSsize_t(n_object);
-    if (PyErr_Occurred())
-        return NULL;
-    if (n < 0 && (n_object != Py_None || out == Py_None)) {
-        PyErr_SetString(PyExc_ValueError, "n is 0 or more; it may be left out only where out is given");
-        return NULL;
-    }
     if ((out == Py_None) == (dtype == Py_None)) {
         PyErr_SetString(PyExc_TypeError,
                         "recv_batch(n, dtype) makes an array, recv_batch(n, out=array) fills one");
+        return NULL;
+    }
+    Py_ssize_t n = n_object == Py_None ? -1 : (Py_ssize_t)number;
+    if (n < 0 && out == Py_None) {
+        refuse_argument(state, "n may be left out only where out is given");
         return NULL;
     }
     PyObject *array = out == Py_None ? empty_array(n, dtype) : Py_NewRef(out);

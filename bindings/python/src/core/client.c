@@ -6,35 +6,29 @@
 
 struct client {
     struct handle handle;
-    PyObject *url; /* str or None */
+    PyObject *url; /* bytes, for a path need not be text; NULL: the default */
 };
-
-static int take_url(PyObject *url, const char **text)
-{
-    *text = NULL;
-    if (url == NULL || url == Py_None)
-        return 0;
-    *text = take_text(url, "a URL");
-    return *text == NULL ? -1 : 0;
-}
 
 /* A session with the broker; takes its time without the GIL. */
 static hermes_client_t *connect_to(struct state *state, PyObject *url)
 {
-    const char *text;
     hermes_client_t *client = NULL;
-    if (take_url(url, &text) < 0)
-        return NULL;
-    char *copy = text == NULL ? NULL : strdup(text); /* url may be anybody's while we wait */
-    if (text != NULL && copy == NULL)
-        return (hermes_client_t *)(void *)PyErr_NoMemory();
-    PyThreadState *thread = PyEval_SaveThread();
-    int rc = hermes_connect(copy, &client);
-    PyEval_RestoreThread(thread);
-    free(copy);
+    const char *text = url == NULL ? NULL : PyBytes_AsString(url);
+    Py_XINCREF(url); /* its owner may go while we wait */
+    int rc;
+    UNLOCKED(rc = hermes_connect(text, &client));
+    Py_XDECREF(url);
     if (rc < 0)
         raise_error(state, rc, hermes_last_error(NULL));
     return client;
+}
+
+int session_is_wanted(struct handle *parent, hermes_client_t *session)
+{
+    if (parent->stage < STAGE_CLOSING)
+        return 0;
+    UNLOCKED(hermes_disconnect(session));
+    return handle_refuse(parent);
 }
 
 static void close_client(struct handle *handle)
@@ -47,34 +41,25 @@ static void forget_client(struct handle *handle)
     hermes_forget(handle->client);
 }
 
+static const struct handle_kind client_kind = {.close = close_client, .forget = forget_client};
+
 PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"url", NULL};
-    PyObject *url = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url))
+    PyObject *url = Py_None, *path = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url) ||
+        (url != Py_None && !PyUnicode_FSConverter(url, &path)))
         return NULL;
     struct state *state = module_state(module);
-    PyObject *path = NULL;
-    if (url != Py_None && !PyUnicode_Check(url)) { /* a path */
-        path = PyObject_CallMethod(state->support, "fspath", "O", url);
-        if (path == NULL)
-            return NULL;
-        url = path;
-    }
-    hermes_client_t *session = connect_to(state, url);
-    struct client *client = NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
+    struct client *client = (struct client *)(void *)allocate(state->client_type, 0);
+    hermes_client_t *session = client == NULL ? NULL : connect_to(state, path);
     if (session != NULL) {
-        allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
-        client = (struct client *)(void *)allocate(state->client_type, 0);
-    }
-    if (client == NULL) {
-        hermes_disconnect(session);
-    } else {
-        handle_init(&client->handle, state, NULL, NULL);
+        handle_init(&client->handle, &client_kind, state, NULL, url);
         client->handle.client = session;
-        client->handle.close = close_client;
-        client->handle.forget = forget_client;
-        client->url = Py_NewRef(url);
+        client->url = Py_XNewRef(path);
+    } else {
+        Py_CLEAR(client);
     }
     Py_XDECREF(path);
     return (PyObject *)client;
@@ -82,44 +67,27 @@ PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywor
 
 static void client_dealloc(struct client *self)
 {
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(self->url);
     handle_dealloc(&self->handle);
 }
 
-static PyObject *client_close(struct handle *self, PyObject *unused)
+static PyObject *client_repr(struct handle *self)
 {
-    if (handle_close_children(self) < 0)
-        return NULL;
-    return handle_method_close_counting(self, unused);
+    return handle_repr(self, "Client", NULL, 0);
 }
 
 static PyObject *client_ping(struct handle *self, PyObject *unused)
 {
     (void)unused;
     int rc;
-    if (handle_check(self) < 0)
+    if (handle_enter(self) < 0)
         return NULL;
-    WITHOUT_GIL(self, rc = hermes_ping(self->client));
-    if (rc < 0)
-        return raise_of(self, rc);
-    Py_RETURN_NONE;
+    UNLOCKED(rc = hermes_ping(self->client));
+    return handle_done(self, rc);
 }
 
 /* ---- topics ---- */
-
-int take_choice(PyObject *object, const char *what, const char *const *words, uint32_t *number)
-{
-    const char *text = take_text(object, what);
-    if (text == NULL)
-        return -1;
-    for (uint32_t i = 0; words[i] != NULL; i++)
-        if (strcmp(words[i], text) == 0) {
-            *number = i;
-            return 0;
-        }
-    PyErr_Format(PyExc_ValueError, "%s cannot be %R", what, object);
-    return -1;
-}
 
 static const char *const durabilities[] = {"memory", "async", "sync", NULL};
 static const char *const when_full_words[] = {"error", "wait", NULL};
@@ -129,70 +97,60 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
     static char *names[] = {"name",          "durability", "shared", "window_bytes",
                             "segment_bytes", "keep_bytes", "keep",   "when_full",
                             "push_back",     "exist_ok",   NULL};
-    PyObject *name, *durability = NULL, *keep = Py_None, *when_full = NULL;
-    int shared = 0, push_back = 0, exist_ok = 0;
-    unsigned long long window = 0, segment = 0, keep_bytes = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpO&O&O&OOpp:create_topic", names, &name,
-                                     &durability, &shared, take_bytes, &window, take_bytes, &segment,
-                                     take_bytes, &keep_bytes, &keep, &when_full, &push_back, &exist_ok) ||
-        handle_check(self) < 0)
+    PyObject *name, *durability = NULL, *window = NULL, *segment = NULL, *keep_bytes = NULL, *keep = NULL,
+                    *when_full = NULL;
+    int shared = 0, push_back = 0, exist_ok = 0, rc;
+    const char *text;
+    struct state *state = self->state;
+    hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpOOOOOpp:create_topic", names, &name,
+                                     &durability, &shared, &window, &segment, &keep_bytes, &keep, &when_full,
+                                     &push_back, &exist_ok) ||
+        (text = take_text(state, name, "a topic's name")) == NULL ||
+        take_choice(state, durability, "durability", durabilities, &options.durability) < 0 ||
+        take_choice(state, when_full, "when_full", when_full_words, &options.full_waits) < 0 ||
+        take_size(state, window, "window_bytes", &options.window_bytes) < 0 ||
+        take_size(state, segment, "segment_bytes", &options.segment_bytes) < 0 ||
+        take_size(state, keep_bytes, "keep_bytes", &options.keep_bytes) < 0 ||
+        take_age(state, keep, &options.keep_ns) < 0 || handle_enter(self) < 0)
         return NULL;
-    hermes_topic_options_t options = {.size = sizeof options,
-                                      .durability = HERMES_DURABILITY_ASYNC,
-                                      .shared = shared != 0,
-                                      .window_bytes = window,
-                                      .segment_bytes = segment,
-                                      .keep_bytes = keep_bytes,
-                                      .push_back = push_back != 0};
-    const char *text = take_text(name, "a topic's name");
-    if (text == NULL || take_age(self->state, keep, &options.keep_ns) < 0 ||
-        (durability != NULL &&
-         take_choice(durability, "durability", durabilities, &options.durability) < 0) ||
-        (when_full != NULL && take_choice(when_full, "when_full", when_full_words, &options.full_waits) < 0))
-        return NULL;
-    int rc;
-    WITHOUT_GIL(self, rc = hermes_topic_create(self->client, text, &options));
-    if (rc < 0 && !(rc == HERMES_EEXISTS && exist_ok))
-        return raise_of(self, rc);
-    Py_RETURN_NONE;
+    options.shared = shared != 0;
+    options.push_back = push_back != 0;
+    UNLOCKED(rc = hermes_topic_create(self->client, text, &options));
+    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc);
 }
 
 static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"name", "keep_bytes", "keep", "when_full", NULL};
     PyObject *name, *keep_bytes = NULL, *keep = NULL, *when_full = NULL;
+    const char *text;
+    struct state *state = self->state;
+    hermes_topic_options_t options = {.size = sizeof options};
+    int rc;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOO:alter_topic", names, &name, &keep_bytes,
                                      &keep, &when_full) ||
-        handle_check(self) < 0)
+        (text = take_text(state, name, "a topic's name")) == NULL ||
+        take_size(state, keep_bytes, "keep_bytes", &options.keep_bytes) < 0 ||
+        take_age(state, keep, &options.keep_ns) < 0 ||
+        take_choice(state, when_full, "when_full", when_full_words, &options.full_waits) < 0 ||
+        handle_enter(self) < 0)
         return NULL;
-    hermes_topic_options_t options = {.size = sizeof options};
     uint32_t fields = (keep_bytes != NULL ? HERMES_ALTER_KEEP_BYTES : 0u) |
                       (keep != NULL ? HERMES_ALTER_KEEP_NS : 0u) |
                       (when_full != NULL ? HERMES_ALTER_FULL_WAITS : 0u);
-    unsigned long long bytes = 0;
-    const char *text = take_text(name, "a topic's name");
-    if (text == NULL || (keep_bytes != NULL && !take_bytes(keep_bytes, &bytes)) ||
-        (keep != NULL && take_age(self->state, keep, &options.keep_ns) < 0) ||
-        (when_full != NULL && take_choice(when_full, "when_full", when_full_words, &options.full_waits) < 0))
-        return NULL;
-    options.keep_bytes = bytes;
-    int rc;
-    WITHOUT_GIL(self, rc = hermes_topic_alter(self->client, text, fields, &options));
-    if (rc < 0)
-        return raise_of(self, rc);
-    Py_RETURN_NONE;
+    UNLOCKED(rc = hermes_topic_alter(self->client, text, fields, &options));
+    return handle_done(self, rc);
 }
 
 static PyObject *client_delete_topic(struct handle *self, PyObject *name)
 {
-    const char *text = take_text(name, "a topic's name");
-    if (text == NULL || handle_check(self) < 0)
-        return NULL;
     int rc;
-    WITHOUT_GIL(self, rc = hermes_topic_delete(self->client, text));
-    if (rc < 0)
-        return raise_of(self, rc);
-    Py_RETURN_NONE;
+    const char *text = take_text(self->state, name, "a topic's name");
+    if (text == NULL || handle_enter(self) < 0)
+        return NULL;
+    UNLOCKED(rc = hermes_topic_delete(self->client, text));
+    return handle_done(self, rc);
 }
 
 static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
@@ -213,44 +171,61 @@ static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
 static PyObject *client_topic(struct handle *self, PyObject *name)
 {
     hermes_topic_info_t info = {.size = sizeof info};
-    const char *text = take_text(name, "a topic's name");
-    if (text == NULL || handle_check(self) < 0)
-        return NULL;
     int rc;
-    WITHOUT_GIL(self, rc = hermes_topic_describe(self->client, text, &info));
-    return rc < 0 ? raise_of(self, rc) : info_of(self->state, &info);
+    const char *text = take_text(self->state, name, "a topic's name");
+    if (text == NULL || handle_enter(self) < 0)
+        return NULL;
+    UNLOCKED(rc = hermes_topic_describe(self->client, text, &info));
+    if (rc < 0)
+        return handle_done(self, rc);
+    handle_leave(self);
+    return info_of(self->state, &info);
+}
+
+/* Up to PAGE more; -1 and an exception. */
+enum { PAGE = 64 };
+static int list_page(struct handle *self, const char *after, hermes_topic_info_t *infos)
+{
+    int count;
+    infos[0].size = sizeof infos[0];
+    if (handle_enter(self) < 0)
+        return -1;
+    UNLOCKED(count = hermes_topic_list(self->client, after, infos, PAGE));
+    if (count < 0)
+        raise_of(self, count);
+    handle_leave(self);
+    return count < 0 ? -1 : count;
+}
+
+static int append_infos(struct state *state, PyObject *list, const hermes_topic_info_t *infos, int count)
+{
+    int rc = 0;
+    for (int i = 0; i < count && rc == 0; i++) {
+        PyObject *info = info_of(state, &infos[i]);
+        rc = info == NULL ? -1 : PyList_Append(list, info);
+        Py_XDECREF(info);
+    }
+    return rc;
 }
 
 static PyObject *client_topics(struct handle *self, PyObject *unused)
 {
     (void)unused;
-    enum { PAGE = 64 };
     PyObject *list = PyList_New(0);
     hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
     char after[sizeof infos->name] = "";
-    int count = PAGE;
+    int count = infos == NULL || list == NULL ? -1 : PAGE;
     if (infos == NULL)
         PyErr_NoMemory();
-    while (list != NULL && infos != NULL && count == PAGE) {
-        infos[0].size = sizeof infos[0];
-        if (handle_check(self) < 0)
-            break;
-        WITHOUT_GIL(self, count = hermes_topic_list(self->client, after, infos, PAGE));
-        if (count < 0)
-            raise_of(self, count);
-        for (int i = 0; i < count && !PyErr_Occurred(); i++) {
-            PyObject *info = info_of(self->state, &infos[i]);
-            if (info != NULL)
-                PyList_Append(list, info);
-            Py_XDECREF(info);
-        }
-        if (PyErr_Occurred())
-            break;
+    while (count == PAGE) {
+        count = list_page(self, after, infos);
         if (count > 0)
             memcpy(after, infos[count - 1].name, sizeof after);
+        if (append_infos(self->state, list, infos, count) < 0)
+            count = -1;
     }
     free(infos);
-    if (PyErr_Occurred())
+    if (count < 0)
         Py_CLEAR(list);
     return list;
 }
@@ -279,14 +254,15 @@ static void note_damage(void *context, uint64_t from, uint64_t to, int error)
 
 static PyObject *client_verify_topic(struct handle *self, PyObject *name)
 {
-    const char *text = take_text(name, "a topic's name");
-    if (text == NULL || handle_check(self) < 0)
+    const char *text = take_text(self->state, name, "a topic's name");
+    if (text == NULL || handle_enter(self) < 0)
         return NULL;
     struct damages damages = {NULL, 0, 0};
     hermes_verification_t result = {.size = sizeof result};
     int rc;
-    WITHOUT_GIL(self, rc = hermes_topic_verify(self->client, text, note_damage, &damages, &result));
+    UNLOCKED(rc = hermes_topic_verify(self->client, text, note_damage, &damages, &result));
     PyObject *list = rc < 0 ? raise_of(self, rc) : PyList_New(0);
+    handle_leave(self);
     for (size_t i = 0; list != NULL && i < damages.count; i++) {
         const struct damage *d = &damages.at[i];
         PyObject *item = Py_BuildValue("KKs", (unsigned long long)d->from, (unsigned long long)d->to,
@@ -313,8 +289,8 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
     uint64_t wait_ns = 10000000000u;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppO:publisher", names, &topic, &checksum,
                                      &wait_durable, &timeout) ||
-        handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
-        (timeout != NULL && take_timeout(timeout, &wait_ns) < 0))
+        take_text(self->handle.state, topic, "a topic's name") == NULL ||
+        take_timeout(self->handle.state, timeout, &wait_ns) < 0 || handle_check(&self->handle) < 0)
         return NULL;
     hermes_client_t *session = connect_to(self->handle.state, self->url);
     if (session == NULL)
@@ -324,44 +300,41 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
 }
 
 /* Where a group or durable subscription begins if it is not there yet: it cannot be anywhere in between. */
-static int take_beginning(PyObject *start, uint32_t *from)
+static int take_beginning(struct state *state, PyObject *start, uint32_t *from)
 {
     static const char *const words[] = {"end", "first", NULL};
-    if (start != NULL && !PyUnicode_Check(start)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "a group or durable subscription begins at 'end' or 'first', and then "
-                        "goes on where it stands; Client.reset_group() moves it");
-        return -1;
-    }
-    return start == NULL ? 0 : take_choice(start, "start", words, from);
+    if (start != NULL && !PyUnicode_Check(start))
+        return refuse_argument(state, "a group or durable subscription begins at 'end' or 'first', and then "
+                                      "goes on where it stands; Client.reset_group() moves it");
+    return take_choice(state, start, "start", words, from);
 }
 
 static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"topic", "start", "group", "name", "ack", "push_back", "verify", "spin", NULL};
     static const char *const acks[] = {"auto", "manual", "none", NULL};
+    struct state *state = self->handle.state;
     PyObject *topic, *start = NULL, *group = Py_None, *name = Py_None, *ack = NULL, *spin = NULL;
     int verify = 1, push_back = 0;
+    struct start from = {START_END, 0};
     struct subscribing how = {.options = {.size = sizeof how.options}, .spin_ns = 20000};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O$OOOppO:subscriber", names, &topic, &start,
                                      &group, &name, &ack, &push_back, &verify, &spin) ||
-        handle_check(&self->handle) < 0 || take_text(topic, "a topic's name") == NULL ||
-        (spin != NULL && take_timeout(spin, &how.spin_ns) < 0) ||
-        (ack != NULL && take_choice(ack, "ack", acks, &how.options.ack) < 0) ||
-        (group != Py_None && (how.options.group = take_text(group, "a group's name")) == NULL) ||
-        (name != Py_None && (how.options.name = take_text(name, "a subscription's name")) == NULL))
+        take_text(state, topic, "a topic's name") == NULL || take_timeout(state, spin, &how.spin_ns) < 0 ||
+        take_choice(state, ack, "ack", acks, &how.options.ack) < 0 ||
+        (group != Py_None && (how.options.group = take_text(state, group, "a group's name")) == NULL) ||
+        (name != Py_None && (how.options.name = take_text(state, name, "a subscription's name")) == NULL))
+        return NULL;
+    bool alone = group == Py_None && name == Py_None;
+    if (alone ? start != NULL && take_start(state, start, &from) < 0
+              : take_beginning(state, start, &how.options.from) < 0)
         return NULL;
     how.verify = verify != 0;
     how.options.flags = push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
-    if (group != Py_None || name != Py_None) {
-        if (take_beginning(start, &how.options.from) < 0)
-            return NULL;
-        start = NULL;
-    }
-    hermes_client_t *session = connect_to(self->handle.state, self->url);
+    hermes_client_t *session = handle_check(&self->handle) < 0 ? NULL : connect_to(state, self->url);
     if (session == NULL)
         return NULL;
-    return subscriber_new(&self->handle, session, topic, start, &how);
+    return subscriber_new(&self->handle, session, topic, alone && start != NULL ? &from : NULL, &how);
 }
 
 static PyMethodDef methods[] = {
@@ -444,7 +417,7 @@ static PyMethodDef methods[] = {
      "groups($self, topic, /)\n--\n\nAll groups and durable subscriptions of a topic, by name."},
     {"ping", (PyCFunction)client_ping, METH_NOARGS,
      "ping($self, /)\n--\n\nReturns once the broker has answered."},
-    {"close", (PyCFunction)client_close, METH_NOARGS,
+    {"close", (PyCFunction)handle_method_close_counting, METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Closes the client and all that was opened through it. Returns how many messages of its publishers are "
      "not "
@@ -466,11 +439,15 @@ static PyType_Slot slots[] = {
                 "fork, the child\n"
                 "connects again (Forked)."},
     {Py_tp_dealloc, (void *)client_dealloc},
+    {Py_tp_traverse, (void *)handle_traverse},
+    {Py_tp_clear, (void *)handle_clear},
+    {Py_tp_repr, (void *)client_repr},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {0, NULL},
 };
 
 PyType_Spec client_spec = {"hermes_msg.Client", sizeof(struct client), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                               Py_TPFLAGS_IMMUTABLETYPE,
                            slots};

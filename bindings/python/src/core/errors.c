@@ -13,6 +13,18 @@ struct kind {
     const char *documentation;
 };
 
+/* Of an error that is not about publishing: see tell_outcome(). */
+static int set_unpublished(PyObject *attributes)
+{
+    PyObject *zero = PyLong_FromLong(0);
+    int rc = zero == NULL ? -1 : PyDict_SetItemString(attributes, "taken", zero);
+    Py_XDECREF(zero);
+    return rc < 0 || PyDict_SetItemString(attributes, "outcome", Py_None) < 0 ||
+                   PyDict_SetItemString(attributes, "sequence", Py_None) < 0
+               ? -1
+               : 0;
+}
+
 static int add(PyObject *module, const char *name, PyObject *bases, int code, int retry,
                const char *documentation, PyObject **out)
 {
@@ -20,6 +32,8 @@ static int add(PyObject *module, const char *name, PyObject *bases, int code, in
     snprintf(full, sizeof full, "hermes_msg.%s", name);
     PyObject *attributes = Py_BuildValue("{s:i,s:O,s:s}", "code", code, "retry", retry ? Py_True : Py_False,
                                          "name", hermes_error_name(code));
+    if (bases == NULL && attributes != NULL && set_unpublished(attributes) < 0)
+        Py_CLEAR(attributes);
     *out = attributes == NULL ? NULL : PyErr_NewExceptionWithDoc(full, documentation, bases, attributes);
     Py_XDECREF(attributes);
     return *out == NULL ? -1 : PyModule_AddObjectRef(module, name, *out);
@@ -78,7 +92,13 @@ int errors_add(PyObject *module, struct state *state)
     if (add(module, "Error", NULL, 0, 0,
             "The base of all. code: the HERMES_E... number; name: its name; retry: whether the same call may "
             "succeed\n"
-            "later.",
+            "later, and does nothing twice. Of a call that publishes, outcome: 'not published', 'pending' "
+            "(it "
+            "waits to go\n"
+            "into the topic and must not be sent again) or 'published'; taken: of how many messages, the "
+            "first "
+            "ones, that\n"
+            "is so; sequence: of the last one, if that is known. Else None and 0.",
             &state->errors[0]) < 0)
         return -1;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -98,12 +118,21 @@ int errors_add(PyObject *module, struct state *state)
                : 0;
 }
 
+/* Of bytes that need not be UTF-8: paths are in it. */
+static PyObject *text_of(const char *sentence)
+{
+    return PyUnicode_DecodeUTF8(sentence, (Py_ssize_t)strlen(sentence), "backslashreplace");
+}
+
 PyObject *raise_error(struct state *state, int code, const char *sentence)
 {
     int index = code < 0 && code > -ERRORS ? -code : 0;
     if (sentence == NULL || sentence[0] == 0)
         sentence = hermes_strerror(code);
-    PyErr_SetString(state->errors[index], sentence);
+    PyObject *text = text_of(sentence);
+    if (text != NULL)
+        PyErr_SetObject(state->errors[index], text);
+    Py_XDECREF(text);
     return NULL;
 }
 

@@ -8,19 +8,20 @@
 static int take_names(struct handle *self, PyObject *topic, PyObject *name, const char **topic_text,
                       const char **name_text)
 {
-    *topic_text = take_text(topic, "a topic's name");
-    *name_text = *topic_text == NULL ? NULL : take_text(name, "a group's name");
-    return *name_text == NULL || handle_check(self) < 0 ? -1 : 0;
+    *topic_text = take_text(self->state, topic, "a topic's name");
+    *name_text = *topic_text == NULL ? NULL : take_text(self->state, name, "a group's name");
+    return *name_text == NULL ? -1 : 0;
 }
 
 /* Where to begin; a sequence or a time is looked for in the topic. */
-static int take_start(struct handle *self, PyObject *topic, PyObject *start, hermes_group_options_t *options)
+static int take_group_start(struct handle *self, PyObject *topic, PyObject *start,
+                            hermes_group_options_t *options)
 {
     static const char *const words[] = {"end", "first", NULL};
     if (start == NULL)
         return 0;
-    if (PyUnicode_Check(start))
-        return take_choice(start, "start", words, &options->from);
+    if (PyUnicode_Check(start) && PyUnicode_CompareWithASCIIString(start, "last") != 0)
+        return take_choice(self->state, start, "start", words, &options->from);
     PyObject *position =
         PyObject_CallMethod(self->state->support, "find_position", "OOO", (PyObject *)self, topic, start);
     if (position == NULL)
@@ -30,65 +31,57 @@ static int take_start(struct handle *self, PyObject *topic, PyObject *start, her
         options->position = PyLong_AsUnsignedLongLong(position);
     }
     Py_DECREF(position);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-static PyObject *done(struct handle *self, int rc)
-{
-    if (rc < 0)
-        return raise_of(self, rc);
-    Py_RETURN_NONE;
+    return 0;
 }
 
 PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"topic",       "name",    "start",      "lease",    "max_deliveries",
                             "dead_letter", "durable", "span_bytes", "exist_ok", NULL};
-    PyObject *topic, *name, *start = NULL, *lease = NULL, *dead_letter = Py_None;
-    unsigned most = 0;
-    unsigned long long span = 0;
+    PyObject *topic, *name, *start = NULL, *lease = NULL, *dead_letter = Py_None, *most_object = NULL,
+                            *span = NULL;
+    uint64_t most = 0;
     int durable = 0, exist_ok = 0, rc;
     const char *topic_text, *name_text;
+    struct state *state = self->state;
     hermes_group_options_t options = {.size = sizeof options};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|$OOIOpO&p:create_group", names, &topic, &name,
-                                     &start, &lease, &most, &dead_letter, &durable, take_bytes, &span,
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|$OOOOpOp:create_group", names, &topic, &name,
+                                     &start, &lease, &most_object, &dead_letter, &durable, &span,
                                      &exist_ok) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
-        take_start(self, topic, start, &options) < 0 ||
-        (lease != NULL && take_age(self->state, lease, &options.lease_ns) < 0) ||
+        take_integer(state, most_object, "max_deliveries", 0, UINT32_MAX, &most) < 0 ||
+        take_size(state, span, "span_bytes", &options.span_bytes) < 0 ||
+        take_age(state, lease, &options.lease_ns) < 0 ||
         (dead_letter != Py_None &&
-         (options.dead_letter = take_text(dead_letter, "a topic's name")) == NULL) ||
-        handle_check(self) < 0)
+         (options.dead_letter = take_text(state, dead_letter, "a topic's name")) == NULL) ||
+        take_group_start(self, topic, start, &options) < 0 || handle_enter(self) < 0)
         return NULL;
-    options.max_deliveries = most;
+    options.max_deliveries = (uint32_t)most;
     options.durable = durable != 0;
-    options.span_bytes = span;
-    WITHOUT_GIL(self, rc = hermes_group_create(self->client, topic_text, name_text, &options));
-    return done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc);
+    UNLOCKED(rc = hermes_group_create(self->client, topic_text, name_text, &options));
+    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc);
 }
 
 PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"topic", "name", "lease", "max_deliveries", NULL};
-    PyObject *topic, *name, *lease = NULL, *most = NULL;
+    PyObject *topic, *name, *lease = NULL, *most_object = NULL;
     const char *topic_text, *name_text;
+    uint64_t most = 0;
+    int rc;
     hermes_group_options_t options = {.size = sizeof options};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|$OO:alter_group", names, &topic, &name, &lease,
-                                     &most) ||
+                                     &most_object) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
-        (lease != NULL && take_age(self->state, lease, &options.lease_ns) < 0))
+        take_age(self->state, lease, &options.lease_ns) < 0 ||
+        take_integer(self->state, most_object, "max_deliveries", 0, UINT32_MAX, &most) < 0 ||
+        handle_enter(self) < 0)
         return NULL;
-    unsigned long long number = 0;
-    if (most != NULL && !take_bytes(most, &number))
-        return NULL;
-    options.max_deliveries = number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+    options.max_deliveries = (uint32_t)most;
     uint32_t fields =
-        (lease != NULL ? HERMES_GROUP_LEASE : 0u) | (most != NULL ? HERMES_GROUP_DELIVERIES : 0u);
-    int rc;
-    if (handle_check(self) < 0)
-        return NULL;
-    WITHOUT_GIL(self, rc = hermes_group_alter(self->client, topic_text, name_text, fields, &options));
-    return done(self, rc);
+        (lease != NULL ? HERMES_GROUP_LEASE : 0u) | (most_object != NULL ? HERMES_GROUP_DELIVERIES : 0u);
+    UNLOCKED(rc = hermes_group_alter(self->client, topic_text, name_text, fields, &options));
+    return handle_done(self, rc);
 }
 
 PyObject *client_reset_group(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -96,15 +89,14 @@ PyObject *client_reset_group(struct handle *self, PyObject *arguments, PyObject 
     static char *names[] = {"topic", "name", "start", NULL};
     PyObject *topic, *name, *start;
     const char *topic_text, *name_text;
+    int rc;
     hermes_group_options_t options = {.size = sizeof options};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO:reset_group", names, &topic, &name, &start) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
-        take_start(self, topic, start, &options) < 0 || handle_check(self) < 0)
+        take_group_start(self, topic, start, &options) < 0 || handle_enter(self) < 0)
         return NULL;
-    int rc;
-    WITHOUT_GIL(
-        self, rc = hermes_group_alter(self->client, topic_text, name_text, HERMES_GROUP_POSITION, &options));
-    return done(self, rc);
+    UNLOCKED(rc = hermes_group_alter(self->client, topic_text, name_text, HERMES_GROUP_POSITION, &options));
+    return handle_done(self, rc);
 }
 
 PyObject *client_delete_group(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -112,12 +104,12 @@ PyObject *client_delete_group(struct handle *self, PyObject *arguments, PyObject
     static char *names[] = {"topic", "name", NULL};
     PyObject *topic, *name;
     const char *topic_text, *name_text;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:delete_group", names, &topic, &name) ||
-        take_names(self, topic, name, &topic_text, &name_text) < 0)
-        return NULL;
     int rc;
-    WITHOUT_GIL(self, rc = hermes_group_delete(self->client, topic_text, name_text));
-    return done(self, rc);
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:delete_group", names, &topic, &name) ||
+        take_names(self, topic, name, &topic_text, &name_text) < 0 || handle_enter(self) < 0)
+        return NULL;
+    UNLOCKED(rc = hermes_group_delete(self->client, topic_text, name_text));
+    return handle_done(self, rc);
 }
 
 static PyObject *info_of(struct state *state, const hermes_group_info_t *i)
@@ -138,26 +130,34 @@ PyObject *client_group(struct handle *self, PyObject *arguments, PyObject *keywo
     const char *topic_text, *name_text;
     hermes_group_info_t info = {.size = sizeof info};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:group", names, &topic, &name) ||
-        take_names(self, topic, name, &topic_text, &name_text) < 0)
+        take_names(self, topic, name, &topic_text, &name_text) < 0 || handle_enter(self) < 0)
         return NULL;
     int rc;
-    WITHOUT_GIL(self, rc = hermes_group_describe(self->client, topic_text, name_text, &info));
-    return rc < 0 ? raise_of(self, rc) : info_of(self->state, &info);
+    UNLOCKED(rc = hermes_group_describe(self->client, topic_text, name_text, &info));
+    if (rc < 0)
+        return handle_done(self, rc);
+    handle_leave(self);
+    return info_of(self->state, &info);
 }
 
 PyObject *client_groups(struct handle *self, PyObject *topic)
 {
     enum { MOST = 256 }; /* of one topic */
-    const char *text = take_text(topic, "a topic's name");
-    if (text == NULL || handle_check(self) < 0)
-        return NULL;
-    hermes_group_info_t *infos = calloc(MOST, sizeof *infos);
+    const char *text = take_text(self->state, topic, "a topic's name");
+    hermes_group_info_t *infos = text == NULL ? NULL : calloc(MOST, sizeof *infos);
     if (infos == NULL)
-        return PyErr_NoMemory();
+        return text == NULL ? NULL : PyErr_NoMemory();
     infos[0].size = sizeof infos[0];
+    if (handle_enter(self) < 0) {
+        free(infos);
+        return NULL;
+    }
     int count;
-    WITHOUT_GIL(self, count = hermes_group_list(self->client, text, "", infos, MOST));
-    PyObject *list = count < 0 ? raise_of(self, count) : PyList_New(0);
+    UNLOCKED(count = hermes_group_list(self->client, text, "", infos, MOST));
+    if (count < 0)
+        raise_of(self, count);
+    handle_leave(self);
+    PyObject *list = count < 0 ? NULL : PyList_New(0);
     for (int i = 0; i < count && list != NULL; i++) {
         PyObject *info = info_of(self->state, &infos[i]);
         if (info == NULL || PyList_Append(list, info) < 0)

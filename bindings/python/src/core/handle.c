@@ -1,21 +1,22 @@
-/* What client, publisher, subscriber and log have in common: closed, busy, lent, forked. */
+/* What client, publisher, subscriber and log have in common: the stages of module.h. */
 #include "module.h"
 
-#include <math.h>
 #include <string.h>
 #include <time.h>
 
 /* All that is open in this process. Under the GIL. */
 static struct handle *open_handles;
 
-void handle_init(struct handle *handle, struct state *state, struct handle *parent, PyObject *topic)
+void handle_init(struct handle *handle, const struct handle_kind *kind, struct state *state,
+                 struct handle *parent, PyObject *topic)
 {
+    handle->kind = kind;
     handle->state = state;
     handle->parent = parent;
     Py_XINCREF((PyObject *)parent);
     handle->topic = topic;
     Py_XINCREF(topic);
-    handle->open = true;
+    handle->stage = STAGE_IDLE;
     handle->next = open_handles;
     handle->link = &open_handles;
     if (open_handles != NULL)
@@ -25,52 +26,110 @@ void handle_init(struct handle *handle, struct state *state, struct handle *pare
 
 static void unlink_handle(struct handle *handle)
 {
+    if (handle->link == NULL)
+        return;
     *handle->link = handle->next;
     if (handle->next != NULL)
         handle->next->link = handle->link;
-    handle->open = false;
+    handle->link = NULL;
 }
+
+/* ---- who may come in ---- */
 
 int handle_refuse(struct handle *handle)
 {
     struct state *state = handle->state;
-    if (handle->forked)
+    if (handle->stage == STAGE_FORKED)
         PyErr_SetString(state->error_forked,
                         "this was opened by the parent process; connect again in the child");
-    else if (!handle->open)
+    else if (handle_is_closed(handle))
         PyErr_SetString(state->errors[-HERMES_ECLOSED], "this object was closed");
+    else if (handle->stage == STAGE_LENT)
+        handle->kind->refuse_lent(handle);
     else
         PyErr_SetString(state->error_in_use,
-                        "another thread is inside this object at this moment: one thread at a time");
+                        "a call is inside this object at this moment, of another thread or of the one that a "
+                        "signal handler interrupted: one at a time");
     return -1;
 }
 
-/* May it be closed now? */
-static int check_closing(struct handle *handle)
+int handle_enter(struct handle *handle)
 {
-    if (handle->busy)
-        return handle_refuse(handle);
-    if (handle->is_lent != NULL && handle->is_lent(handle)) {
-        PyErr_SetString(PyExc_BufferError, "views of its memory are still in use: release them first");
+    if (handle_check(handle) < 0)
         return -1;
-    }
+    handle->stage = STAGE_INSIDE;
+    handle->inside = PyThread_get_thread_ident();
     return 0;
 }
 
+void handle_leave(struct handle *handle)
+{
+    if (handle->stage != STAGE_INSIDE) /* a signal handler forked, and this is the child */
+        return;
+    handle->stage = STAGE_IDLE;
+    if (!handle->ending)
+        return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (handle_close(handle) < 0) {
+        handle->ending = false;
+        PyErr_WriteUnraisable((PyObject *)handle);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+int handle_go_on(struct handle *handle)
+{
+    if (PyErr_CheckSignals() < 0)
+        return -1;
+    return handle->stage == STAGE_INSIDE && !handle->ending ? 0 : handle_refuse(handle);
+}
+
+PyObject *handle_done(struct handle *handle, int rc)
+{
+    PyObject *result = rc < 0 ? raise_of(handle, rc) : Py_NewRef(Py_None);
+    handle_leave(handle);
+    return result;
+}
+
+/* ---- closing ---- */
+
+static bool is_mine(const struct handle *handle)
+{
+    return (handle->stage == STAGE_INSIDE || handle->stage == STAGE_CLOSING) &&
+           handle->inside == PyThread_get_thread_ident();
+}
+
+static int check_exports(struct handle *handle)
+{
+    if (handle->stage != STAGE_LENT || handle->kind->is_exported == NULL ||
+        !handle->kind->is_exported(handle))
+        return 0;
+    PyErr_SetString(PyExc_BufferError, "views of its memory are still in use: release them first");
+    return -1;
+}
+
+/* Asks the broker, who may be slow: others find it CLOSING, and the child of a fork in the list. */
 static void close_now(struct handle *handle)
 {
+    handle->stage = STAGE_CLOSING;
+    handle->inside = PyThread_get_thread_ident();
+    UNLOCKED(handle->kind->close(handle));
     unlink_handle(handle);
-    WITHOUT_GIL(handle, handle->close(handle)); /* which asks the broker, who may be slow */
+    handle->stage = STAGE_CLOSED;
     handle->client = NULL;
 }
 
-int handle_close(struct handle *handle)
+/* Lets another thread's call in the handle end. 0: nobody is inside, or this thread itself is. */
+static int wait_until_left(struct handle *handle)
 {
-    if (!handle->open)
-        return 0;
-    if (check_closing(handle) < 0)
-        return -1;
-    close_now(handle);
+    while ((handle->stage == STAGE_INSIDE || handle->stage == STAGE_CLOSING) && !is_mine(handle)) {
+        const struct timespec pause = {0, 1000000};
+        handle->ending |= handle->stage == STAGE_INSIDE;
+        UNLOCKED(clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL));
+        if (PyErr_CheckSignals() < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -83,30 +142,72 @@ static void inherit_missing(struct handle *parent, struct handle *child)
     child->missing = 0;
 }
 
-int handle_close_children(struct handle *parent)
+/* One that this thread is inside of is closed when that call ends. */
+static struct handle *next_child(const struct handle *parent)
+{
+    for (struct handle *h = open_handles; h != NULL; h = h->next) {
+        if (h->parent != parent)
+            continue;
+        if (!is_mine(h))
+            return h;
+        h->ending = true;
+    }
+    return NULL;
+}
+
+/* Others may come and go while one is closed. */
+static int close_children(struct handle *parent)
 {
     for (struct handle *h = open_handles; h != NULL; h = h->next)
-        if (h->parent == parent && check_closing(h) < 0)
+        if (h->parent == parent && check_exports(h) < 0)
             return -1;
-    for (struct handle *h = open_handles; h != NULL;) {
-        if (h->parent == parent && !h->busy) {
-            Py_INCREF((PyObject *)h); /* its last name may go while the GIL is somebody else's */
-            close_now(h);
+    for (struct handle *h; (h = next_child(parent)) != NULL;) {
+        Py_INCREF((PyObject *)h); /* its last name may go while the GIL is somebody else's */
+        int rc = handle_close(h);
+        if (rc == 0)
             inherit_missing(parent, h);
-            Py_DECREF((PyObject *)h);
-            h = open_handles; /* others may have come and gone meanwhile */
-        } else {
-            h = h->next;
-        }
+        Py_DECREF((PyObject *)h);
+        if (rc < 0)
+            return -1;
     }
     return 0;
 }
 
+int handle_close(struct handle *handle)
+{
+    if (wait_until_left(handle) < 0)
+        return -1;
+    if (is_mine(handle)) {
+        handle->ending = true;
+        return 0;
+    }
+    if (handle->stage >= STAGE_CLOSING)
+        return 0;
+    if (check_exports(handle) < 0)
+        return -1;
+    handle->stage = STAGE_CLOSING; /* nothing more is opened through it */
+    handle->inside = PyThread_get_thread_ident();
+    if (close_children(handle) < 0) {
+        if (handle->stage == STAGE_CLOSING)
+            handle->stage = STAGE_IDLE;
+        return -1;
+    }
+    if (handle->stage == STAGE_FORKED)
+        return handle_refuse(handle);
+    close_now(handle);
+    if (handle->kind->closed != NULL)
+        handle->kind->closed(handle);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 void handle_dealloc(struct handle *handle)
 {
+    PyObject_GC_UnTrack(handle);
     handle->dropped = true;
-    if (handle->open)
+    if (handle->kind != NULL && handle->stage < STAGE_CLOSING) {
+        unlink_handle(handle); /* who looks through the list must not find it any more */
         close_now(handle);
+    }
     Py_CLEAR(handle->parent);
     Py_CLEAR(handle->topic);
     PyTypeObject *type = Py_TYPE((PyObject *)handle);
@@ -115,10 +216,29 @@ void handle_dealloc(struct handle *handle)
     Py_DECREF(type);
 }
 
+int handle_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct handle *handle = (struct handle *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)handle->parent);
+    Py_VISIT(handle->topic);
+    return 0;
+}
+
+int handle_clear(PyObject *self)
+{
+    struct handle *handle = (struct handle *)self;
+    Py_CLEAR(handle->parent);
+    Py_CLEAR(handle->topic);
+    return 0;
+}
+
+/* ---- after a fork ---- */
+
 /*
  * A forked child has our descriptors and our memory. It lets go of them, so that the broker notices when the
  * parent dies; but for what a thread of the parent's was inside of at that moment, or what is lent out: that
- * stays as it is.
+ * stays mapped, and what can be written to it is the child's own from here on.
  */
 PyObject *handle_forget_all(PyObject *module, PyObject *unused)
 {
@@ -126,11 +246,13 @@ PyObject *handle_forget_all(PyObject *module, PyObject *unused)
     (void)unused;
     while (open_handles != NULL) {
         struct handle *handle = open_handles;
+        bool exported = handle->stage == STAGE_LENT && handle->kind->is_exported(handle);
         unlink_handle(handle);
-        handle->forked = true;
-        if (!handle->busy && !(handle->is_lent != NULL && handle->is_lent(handle)))
-            handle->forget(handle);
-        handle->busy = false;
+        if (exported && handle->kind->shield != NULL)
+            handle->kind->shield(handle);
+        if (!exported && (handle->stage == STAGE_IDLE || handle->stage == STAGE_LENT))
+            handle->kind->forget(handle);
+        handle->stage = STAGE_FORKED;
         handle->client = NULL;
     }
     Py_RETURN_NONE;
@@ -164,10 +286,8 @@ PyObject *handle_method_enter(PyObject *self, PyObject *unused)
 
 PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    PyObject *closed = PyObject_CallMethod((PyObject *)self, "close", NULL);
-    if (closed == NULL)
+    if (handle_close(self) < 0)
         return NULL;
-    Py_DECREF(closed);
     bool under_way = count > 0 && arguments[0] != Py_None; /* an exception, which says enough */
     if (self->missing > 0 && !under_way)
         return raise_error(self->state, HERMES_ETIMEOUT, self->sentence);
@@ -177,106 +297,16 @@ PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py
 PyObject *handle_get_closed(struct handle *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(!self->open);
+    return PyBool_FromLong(handle_is_closed(self));
 }
 
-/* ---- arguments ---- */
+static const char *const stages[] = {"open", "in use", "lent", "closing", "closed", "forked"};
 
-uint64_t monotonic_ns(void)
+PyObject *handle_repr(struct handle *self, const char *what, const char *number, uint64_t value)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-int take_timeout(PyObject *seconds, uint64_t *ns)
-{
-    *ns = HERMES_FOREVER;
-    if (seconds == NULL || seconds == Py_None)
-        return 0;
-    double value = PyFloat_AsDouble(seconds);
-    if (value == -1.0 && PyErr_Occurred())
-        return -1;
-    if (isnan(value) || value < 0) {
-        PyErr_SetString(PyExc_ValueError, "a time-out is in seconds, 0 or more, or None to wait for ever");
-        return -1;
-    }
-    if (value < 1e9)
-        *ns = (uint64_t)(value * 1e9);
-    return 0;
-}
-
-int take_bytes(PyObject *object, void *bytes)
-{
-    unsigned long long value = PyLong_AsUnsignedLongLong(object);
-    if (value == (unsigned long long)-1 && PyErr_Occurred())
-        return 0;
-    *(unsigned long long *)bytes = value;
-    return 1;
-}
-
-int take_age(struct state *state, PyObject *age, uint64_t *ns)
-{
-    *ns = 0;
-    if (age == NULL || age == Py_None)
-        return 0;
-    PyObject *number = PyObject_CallMethod(state->support, "to_ns", "O", age);
-    unsigned long long value = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
-    Py_XDECREF(number);
-    if (PyErr_Occurred())
-        return -1;
-    *ns = value;
-    return 0;
-}
-
-int refuse_objects(PyObject *array)
-{
-    bool objects = false;
-    PyObject *dtype = PyObject_GetAttrString(array, "dtype");
-    PyObject *has = dtype == NULL ? NULL : PyObject_GetAttrString(dtype, "hasobject");
-    Py_XDECREF(dtype);
-    if (has != NULL) {
-        objects = PyObject_IsTrue(has) != 0;
-        Py_DECREF(has);
-    } else {
-        Py_buffer buffer;
-        PyErr_Clear();
-        if (PyObject_GetBuffer(array, &buffer, PyBUF_FORMAT | PyBUF_STRIDES) < 0)
-            return -1;
-        objects = buffer.format != NULL && strchr(buffer.format, 'O') != NULL;
-        PyBuffer_Release(&buffer);
-    }
-    if (objects)
-        PyErr_SetString(PyExc_TypeError, "an array of Python objects cannot be a message");
-    return objects ? -1 : 0;
-}
-
-const char *take_text(PyObject *object, const char *what)
-{
-    if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s is a str, not %R", what, Py_TYPE(object));
-        return NULL;
-    }
-    Py_ssize_t length;
-    const char *text = PyUnicode_AsUTF8AndSize(object, &length);
-    if (text != NULL && strlen(text) != (size_t)length) {
-        PyErr_Format(PyExc_ValueError, "%s has a null character in it", what);
-        return NULL;
-    }
-    return text;
-}
-
-int take_confirmation(PyObject *name, enum hermes_confirmation *confirmation)
-{
-    const char *text = take_text(name, "a confirmation");
-    if (text == NULL)
-        return -1;
-    *confirmation = HERMES_COMMITTED;
-    if (strcmp(text, "committed") == 0)
-        return 0;
-    *confirmation = HERMES_DURABLE;
-    if (strcmp(text, "durable") == 0)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "a confirmation is 'committed' or 'durable', not %R", name);
-    return -1;
+    PyObject *name = self->topic != NULL ? self->topic : Py_None;
+    const char *stage = stages[self->stage];
+    if (number == NULL)
+        return PyUnicode_FromFormat("%s(%R, %s)", what, name, stage);
+    return PyUnicode_FromFormat("%s(%R, %s=%llu, %s)", what, name, number, (unsigned long long)value, stage);
 }

@@ -25,6 +25,7 @@ static PyMethodDef functions[] = {
      "decode(buffer, /)\n--\n\n"
      "The message that encode() gave these bytes for. Raises MalformedError, ChecksumError, VersionError or\n"
      "PayloadTooLarge for bytes that are none."},
+    {"_restore_message", message_restore, METH_VARARGS, "What pickle calls."},
     {"_forget_all", handle_forget_all, METH_NOARGS, "After a fork, in the child."},
     {NULL, NULL, 0, NULL},
 };

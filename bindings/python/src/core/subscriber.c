@@ -1,10 +1,11 @@
 /* Subscriber, and the reader of an embedded log: the same object over two interfaces of the library. */
 #include "reader.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* One interface's functions, for any reader. */
-#define SOURCE(name, type, prefix, sentence)                                                                 \
+#define SOURCE(name, type, prefix, position_of, sentence)                                                    \
     static int name##_poll(void *reader, hermes_message_t *message)                                          \
     {                                                                                                        \
         return prefix##poll((type *)reader, message);                                                        \
@@ -13,37 +14,81 @@
     {                                                                                                        \
         return prefix##wait((type *)reader, message, timeout_ns);                                            \
     }                                                                                                        \
-    static int name##_seek_first(void *reader)                                                               \
+    static int name##_seek(void *reader, struct start start)                                                 \
     {                                                                                                        \
-        return prefix##seek_first((type *)reader);                                                           \
+        switch (start.kind) {                                                                                \
+        case START_FIRST:                                                                                    \
+            return prefix##seek_first((type *)reader);                                                       \
+        case START_SEQUENCE:                                                                                 \
+            return prefix##seek_sequence((type *)reader, start.value);                                       \
+        case START_TIME:                                                                                     \
+            return prefix##seek_time((type *)reader, start.value);                                           \
+        case START_POSITION:                                                                                 \
+            return prefix##seek_position((type *)reader, start.value);                                       \
+        default:                                                                                             \
+            return prefix##seek_end((type *)reader);                                                         \
+        }                                                                                                    \
     }                                                                                                        \
-    static int name##_seek_end(void *reader)                                                                 \
+    static uint64_t name##_position(void *reader)                                                            \
     {                                                                                                        \
-        return prefix##seek_end((type *)reader);                                                             \
-    }                                                                                                        \
-    static int name##_seek_sequence(void *reader, uint64_t value)                                            \
-    {                                                                                                        \
-        return prefix##seek_sequence((type *)reader, value);                                                 \
-    }                                                                                                        \
-    static int name##_seek_time(void *reader, uint64_t value)                                                \
-    {                                                                                                        \
-        return prefix##seek_time((type *)reader, value);                                                     \
-    }                                                                                                        \
-    static int name##_seek_position(void *reader, uint64_t value)                                            \
-    {                                                                                                        \
-        return prefix##seek_position((type *)reader, value);                                                 \
+        return position_of;                                                                                  \
     }                                                                                                        \
     static const char *name##_last_error(void *reader)                                                       \
     {                                                                                                        \
         (void)reader;                                                                                        \
         return sentence;                                                                                     \
     }                                                                                                        \
-    static const struct source name = {name##_poll,          name##_wait,          name##_seek_first,        \
-                                       name##_seek_end,      name##_seek_sequence, name##_seek_time,         \
-                                       name##_seek_position, name##_last_error}
+    static const struct source name = {name##_poll,      name##_wait,     name##_seek,                       \
+                                       name##_seek_last, name##_position, name##_last_error}
 
-SOURCE(subscriber_source, hermes_subscriber_t, hermes_, NULL); /* its session has the sentence */
-SOURCE(log_source, hermes_log_reader_t, hermes_log_reader_, hermes_log_reader_last_error(reader));
+static hermes_subscriber_counters_t counters_of(void *reader)
+{
+    hermes_subscriber_counters_t counters = {.size = sizeof counters};
+    (void)hermes_subscriber_describe(reader, &counters);
+    return counters;
+}
+
+/* The message that is the topic's last at the moment, and where there is none the end. */
+static int subscriber_source_seek_last(hermes_client_t *client, const char *topic, void *reader)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    int rc = hermes_topic_describe(client, topic, &info);
+    if (rc < 0)
+        return rc;
+    return info.last_sequence > 0 ? hermes_seek_sequence(reader, info.last_sequence)
+                                  : hermes_seek_end(reader);
+}
+
+/* A log says nothing of its last sequence: the largest whose place is before the end. */
+static int log_source_seek_last(hermes_client_t *client, const char *topic, void *reader)
+{
+    (void)client;
+    (void)topic;
+    uint64_t before = hermes_log_reader_position(reader), last = 0;
+    int rc = hermes_log_reader_seek_end(reader);
+    uint64_t end = hermes_log_reader_position(reader), step = 1;
+    for (; rc == 0; step *= 2) { /* twice as far each time ... */
+        rc = hermes_log_reader_seek_sequence(reader, last + step);
+        if (rc < 0 || hermes_log_reader_position(reader) >= end)
+            break;
+        last += step;
+    }
+    for (step /= 2; rc == 0 && step > 0; step /= 2) { /* ... and back, half as far */
+        rc = hermes_log_reader_seek_sequence(reader, last + step);
+        if (rc == 0 && hermes_log_reader_position(reader) < end)
+            last += step;
+    }
+    if (rc == 0)
+        rc = last > 0 ? hermes_log_reader_seek_sequence(reader, last) : hermes_log_reader_seek_end(reader);
+    if (rc < 0)
+        (void)hermes_log_reader_seek_position(reader, before);
+    return rc;
+}
+
+/* The sentence of a subscriber is its session's. */
+SOURCE(subscriber_source, hermes_subscriber_t, hermes_, counters_of(reader).position, NULL);
+SOURCE(log_source, hermes_log_reader_t, hermes_log_reader_, hermes_log_reader_position(reader),
+       hermes_log_reader_last_error(reader));
 
 PyObject *reader_failed(struct reader *self, int rc)
 {
@@ -51,54 +96,101 @@ PyObject *reader_failed(struct reader *self, int rc)
     return sentence != NULL ? raise_error(self->handle.state, rc, sentence) : raise_of(&self->handle, rc);
 }
 
-int reader_check(struct reader *self)
+/* ---- taking messages ---- */
+
+void reader_keep(struct reader *self, const hermes_message_t *message)
 {
-    if (handle_check(&self->handle) < 0)
-        return -1;
-    if (__builtin_expect(self->lent != NULL, 0)) {
-        PyErr_SetString(PyExc_BufferError, "a view of the last message is in use: release it first");
-        return -1;
-    }
-    return 0;
+    self->kept = *message;
+    if (message->payload != self->kept_bytes && message->length > 0)
+        memcpy(self->kept_bytes, message->payload, message->length);
+    self->kept.payload = self->kept_bytes;
+    self->keeps = true;
 }
 
-static int taken(struct reader *self, const hermes_message_t *message)
+static int noted(struct reader *self, const hermes_message_t *message)
 {
     if (__builtin_expect(!self->held.wanted, 1) || held_note(self, message))
         return 1;
+    reader_keep(self, message);
     PyErr_NoMemory();
     return -1;
+}
+
+PyObject *reader_hand_out(struct reader *self, const hermes_message_t *message)
+{
+    PyObject *made = message_new(self->handle.state, message, self->ticket);
+    if (__builtin_expect(made == NULL, 0)) {
+        held_drop(self);
+        reader_keep(self, message);
+    }
+    return made;
+}
+
+/* Waits INSIDE, in slices. As hermes_wait(), with an exception where it is -1 and not an error of that. */
+static int wait_inside(struct reader *self, hermes_message_t *message, uint64_t timeout_ns, bool *raised)
+{
+    uint64_t start = monotonic_ns();
+    int rc = 0;
+    for (uint64_t waited = 0; waited < timeout_ns; waited = monotonic_ns() - start) {
+        uint64_t left = timeout_ns - waited, slice = left < SLICE_NS ? left : SLICE_NS;
+        UNLOCKED(rc = self->source->wait(self->reader, message, slice));
+        if (rc > 0 && !self->handle.ending)
+            return rc;
+        if (handle_go_on(&self->handle) < 0) {
+            *raised = true;
+            return -1;
+        }
+        if (rc != 0 && rc != HERMES_EDISCONNECTED && rc != HERMES_EINTERRUPTED)
+            return rc;
+    }
+    return rc;
+}
+
+/* Somebody closed it while this call waited, and that is how the iteration ends. */
+static bool was_ended(struct reader *self)
+{
+    return handle_is_closed(&self->handle) && self->handle.stage != STAGE_FORKED &&
+           PyErr_ExceptionMatches(self->handle.state->errors[-HERMES_ECLOSED]);
+}
+
+static int wait_for_one(struct reader *self, hermes_message_t *message, uint64_t timeout_ns, bool *ends)
+{
+    bool raised = false;
+    if (handle_enter(&self->handle) < 0)
+        return -1;
+    int rc = wait_inside(self, message, timeout_ns, &raised);
+    if (raised && ends != NULL && was_ended(self)) {
+        PyErr_Clear();
+        *ends = true;
+    } else if (!raised && rc == HERMES_ECLOSED && ends != NULL) {
+        *ends = true;
+        rc = -1;
+    } else if (!raised && rc < 0 && rc != HERMES_EINTERRUPTED) {
+        reader_failed(self, rc);
+    }
+    if (rc > 0)
+        rc = noted(self, message);
+    handle_leave(&self->handle);
+    return rc == HERMES_EINTERRUPTED && !raised ? 0 : rc < 0 ? -1 : rc;
 }
 
 int reader_take(struct reader *self, hermes_message_t *message, uint64_t timeout_ns, bool *ends)
 {
     if (__builtin_expect(self->held.automatic, 0))
         held_settle(self);
-    if (__builtin_expect(self->has_stash, 0)) {
-        self->has_stash = false;
-        *message = self->stash;
-        return taken(self, message);
+    if (__builtin_expect(self->keeps, 0)) {
+        self->keeps = false;
+        *message = self->kept;
+        return noted(self, message);
     }
     int rc = self->pending;
     self->pending = 0;
     if (__builtin_expect(rc == 0, 1))
         rc = self->source->poll(self->reader, message);
     if (__builtin_expect(rc > 0, 1))
-        return taken(self, message);
-    uint64_t start = 0, waited = 0;
-    while (rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED) {
-        if (waited >= timeout_ns)
-            break;
-        if (start == 0)
-            start = monotonic_ns();
-        uint64_t left = timeout_ns - waited, slice = left < SLICE_NS ? left : SLICE_NS;
-        WITHOUT_GIL(&self->handle, rc = self->source->wait(self->reader, message, slice));
-        if (rc > 0)
-            return taken(self, message);
-        if (PyErr_CheckSignals() < 0 || reader_check(self) < 0)
-            return -1;
-        waited = monotonic_ns() - start;
-    }
+        return noted(self, message);
+    if ((rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED) && timeout_ns > 0)
+        return wait_for_one(self, message, timeout_ns, ends);
     if (rc == 0 || rc == HERMES_EINTERRUPTED)
         return 0;
     if (rc == HERMES_ECLOSED && ends != NULL)
@@ -110,15 +202,21 @@ int reader_take(struct reader *self, hermes_message_t *message, uint64_t timeout
 
 /* ---- one at a time ---- */
 
+/* Who begins to iterate over what was closed is told; who does already is at the end. */
+static PyObject *reader_iter(struct reader *self)
+{
+    if (self->handle.stage >= STAGE_CLOSING && handle_check(&self->handle) < 0)
+        return NULL;
+    return Py_NewRef((PyObject *)self);
+}
+
 static PyObject *reader_next(struct reader *self)
 {
     hermes_message_t message;
-    bool ends = false;
-    if (reader_check(self) < 0)
-        return NULL;
-    if (reader_take(self, &message, HERMES_FOREVER, &ends) > 0)
-        return message_new(self->handle.state, &message);
-    return NULL; /* with ends there is no exception: the iteration is over */
+    bool ends = self->handle.stage == STAGE_CLOSING || self->handle.stage == STAGE_CLOSED;
+    if (ends || handle_check(&self->handle) < 0)
+        return NULL; /* with ends there is no exception: the iteration is over */
+    return reader_take(self, &message, HERMES_FOREVER, &ends) > 0 ? reader_hand_out(self, &message) : NULL;
 }
 
 int reader_optional(const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *names,
@@ -144,69 +242,50 @@ static PyObject *reader_poll(struct reader *self, PyObject *const *arguments, Py
     PyObject *timeout;
     uint64_t timeout_ns = 0;
     if (reader_optional("timeout", arguments, count, names, &timeout) < 0 ||
-        (timeout != NULL && take_timeout(timeout, &timeout_ns) < 0) || reader_check(self) < 0)
+        take_timeout(self->handle.state, timeout, &timeout_ns) < 0 || handle_check(&self->handle) < 0)
         return NULL;
     int rc = reader_take(self, &message, timeout_ns, NULL);
     if (rc > 0)
-        return message_new(self->handle.state, &message);
+        return reader_hand_out(self, &message);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* ---- where to read ---- */
 
-static int start_at(struct reader *self, PyObject *start)
+/* What was kept stays to be read where this fails. */
+static int go_to(struct reader *self, struct start start)
 {
-    self->pending = 0;
-    self->has_stash = false;
-    struct state *state = self->handle.state;
     int rc;
-    if (PyLong_Check(start) && !PyBool_Check(start)) {
-        uint64_t sequence = PyLong_AsUnsignedLongLong(start);
-        if (PyErr_Occurred())
-            return -1;
-        WITHOUT_GIL(&self->handle, rc = self->source->seek_sequence(self->reader, sequence));
-    } else if (PyUnicode_Check(start)) {
-        bool first = PyUnicode_CompareWithASCIIString(start, "first") == 0;
-        if (!first && PyUnicode_CompareWithASCIIString(start, "end") != 0) {
-            PyErr_Format(PyExc_ValueError, "start is 'end', 'first', a sequence or a datetime, not %R",
-                         start);
-            return -1;
-        }
-        WITHOUT_GIL(&self->handle, rc = first ? self->source->seek_first(self->reader)
-                                              : self->source->seek_end(self->reader));
-    } else {
-        PyObject *number = PyObject_CallMethod(state->support, "to_timestamp", "O", start);
-        if (number == Py_None)
-            PyErr_Format(PyExc_TypeError, "start is 'end', 'first', a sequence or a datetime, not %R", start);
-        uint64_t ns = number == NULL || number == Py_None ? 0 : PyLong_AsUnsignedLongLong(number);
-        Py_XDECREF(number);
-        if (PyErr_Occurred())
-            return -1;
-        if (handle_check(&self->handle) < 0)
-            return -1;
-        WITHOUT_GIL(&self->handle, rc = self->source->seek_time(self->reader, ns));
-    }
-    if (rc < 0)
+    hermes_client_t *client = self->handle.client;
+    const char *topic = client == NULL ? NULL : PyUnicode_AsUTF8AndSize(self->handle.topic, NULL);
+    if (handle_enter(&self->handle) < 0)
+        return -1;
+    UNLOCKED(rc = start.kind == START_LAST ? self->source->seek_last(client, topic, self->reader)
+                                           : self->source->seek(self->reader, start));
+    if (rc < 0) {
         reader_failed(self, rc);
+    } else {
+        self->pending = 0;
+        self->keeps = false;
+    }
+    handle_leave(&self->handle);
     return rc < 0 ? -1 : 0;
 }
 
-static PyObject *reader_seek(struct reader *self, PyObject *start)
+static PyObject *reader_seek(struct reader *self, PyObject *object)
 {
-    if (reader_check(self) < 0 || start_at(self, start) < 0)
+    struct start start;
+    if (take_start(self->handle.state, object, &start) < 0 || go_to(self, start) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *reader_seek_position(struct reader *self, PyObject *position)
 {
-    uint64_t value = PyLong_AsUnsignedLongLong(position);
-    int rc;
-    if (PyErr_Occurred() || reader_check(self) < 0)
+    struct start start = {START_POSITION, 0};
+    if (take_integer(self->handle.state, position, "a position", 0, UINT64_MAX, &start.value) < 0 ||
+        go_to(self, start) < 0)
         return NULL;
-    WITHOUT_GIL(&self->handle, rc = self->source->seek_position(self->reader, value));
-    if (rc < 0)
-        return reader_failed(self, rc);
     Py_RETURN_NONE;
 }
 
@@ -215,7 +294,7 @@ static PyObject *reader_seek_position(struct reader *self, PyObject *position)
 static PyObject *reader_fileno(struct reader *self, PyObject *unused)
 {
     (void)unused;
-    if (handle_check(&self->handle) < 0)
+    if (handle_check_lent(&self->handle) < 0)
         return NULL;
     int rc = hermes_subscriber_fd(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyLong_FromLong(rc);
@@ -224,9 +303,9 @@ static PyObject *reader_fileno(struct reader *self, PyObject *unused)
 static PyObject *reader_arm(struct reader *self, PyObject *unused)
 {
     (void)unused;
-    if (reader_check(self) < 0)
+    if (handle_check(&self->handle) < 0)
         return NULL;
-    int rc = self->has_stash || self->pending != 0 ? 1 : hermes_subscriber_arm(self->reader);
+    int rc = self->keeps || self->pending != 0 ? 1 : hermes_subscriber_arm(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyBool_FromLong(rc);
 }
 
@@ -238,10 +317,18 @@ static PyObject *reader_receive(struct reader *self, PyObject *unused)
 
 static PyObject *reader_aiter(struct reader *self)
 {
+    if (self->handle.stage >= STAGE_CLOSING && handle_check(&self->handle) < 0)
+        return NULL;
     return PyObject_CallMethod(self->handle.state->support, "AsyncIterator", "O", self);
 }
 
 /* ---- opening and closing ---- */
+
+static void refuse_lent(struct handle *handle)
+{
+    (void)handle;
+    PyErr_SetString(PyExc_BufferError, "a view of the last message is in use: release it first");
+}
 
 static void close_subscriber(struct handle *handle)
 {
@@ -253,60 +340,96 @@ static void forget_subscriber(struct handle *handle)
     hermes_forget(handle->client);
 }
 
+/* Tasks that wait for its descriptor, which is nobody's now. */
+static void wake_tasks(struct handle *handle)
+{
+    PyObject *done = PyObject_CallMethod(handle->state->support, "wake", "O", (PyObject *)handle);
+    Py_XDECREF(done);
+}
+
 static void close_log_reader(struct handle *handle)
 {
     hermes_log_reader_close(((struct reader *)(void *)handle)->reader);
 }
 
-static struct reader *reader_new(PyTypeObject *type, struct state *state, struct handle *parent,
-                                 PyObject *topic)
+static const struct handle_kind subscriber_kind = {.close = close_subscriber,
+                                                   .forget = forget_subscriber,
+                                                   .is_exported = reader_is_exported,
+                                                   .refuse_lent = refuse_lent,
+                                                   .closed = wake_tasks};
+static const struct handle_kind log_reader_kind = {.close = close_log_reader,
+                                                   .forget = close_log_reader,
+                                                   .is_exported = reader_is_exported,
+                                                   .refuse_lent = refuse_lent};
+
+/* Not open yet: it has nothing to close. */
+static struct reader *reader_new(PyTypeObject *type)
 {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     struct reader *self = (struct reader *)(void *)allocate(type, 0);
-    if (self != NULL) {
-        handle_init(&self->handle, state, parent, topic);
-        self->handle.is_lent = reader_is_lent;
-    }
-    return self;
+    if (self == NULL)
+        return NULL;
+    self->kept_bytes = malloc(HERMES_PAYLOAD_MAX);
+    if (self->kept_bytes != NULL)
+        return self;
+    Py_DECREF(self);
+    PyErr_NoMemory();
+    return NULL;
+}
+
+/* Ids are this process's: what another made cannot be acknowledged here. */
+static uint32_t next_id(void)
+{
+    static uint32_t last;
+    last += last + 1 == 0 ? 2 : 1;
+    return last;
 }
 
 static void reader_dealloc(struct reader *self)
 {
+    PyObject_GC_UnTrack(self);
     held_release(self);
+    uint8_t *bytes = self->kept_bytes;
     handle_dealloc(&self->handle);
+    free(bytes);
 }
 
-PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObject *topic, PyObject *start,
-                         const struct subscribing *how)
+PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObject *topic,
+                         const struct start *start, const struct subscribing *how)
 {
-    struct reader *self = reader_new(parent->state->subscriber_type, parent->state, parent, topic);
-    if (self == NULL) {
-        hermes_disconnect(session);
+    struct reader *self = reader_new(parent->state->subscriber_type);
+    if (self == NULL || session_is_wanted(parent, session) < 0) {
+        if (self == NULL)
+            hermes_disconnect(session);
+        Py_XDECREF((PyObject *)self);
         return NULL;
     }
+    handle_init(&self->handle, &subscriber_kind, parent->state, parent, topic);
     self->handle.client = session;
-    self->handle.close = close_subscriber;
-    self->handle.forget = forget_subscriber;
     self->source = &subscriber_source;
-    const char *name = take_text(topic, "a topic's name");
+    self->ticket.origin = next_id();
+    const char *name = PyUnicode_AsUTF8AndSize(topic, NULL);
     /* C acknowledges by itself when the next message is asked for; here that may be one of a batch. */
     hermes_subscriber_options_t options = how->options;
     self->held.wanted = (options.group != NULL || options.name != NULL) && options.ack != HERMES_ACK_NONE;
     self->held.automatic = self->held.wanted && options.ack == HERMES_ACK_AUTO;
+    self->held.only_last = options.name != NULL;
     if (self->held.wanted)
         options.ack = HERMES_ACK_MANUAL;
     hermes_subscriber_t *subscriber = NULL;
-    int rc = HERMES_EINVALID;
-    WITHOUT_GIL(&self->handle, rc = hermes_subscriber_open(session, name, &options, &subscriber));
+    int rc;
+    (void)handle_enter(&self->handle); /* it is new */
+    UNLOCKED(rc = hermes_subscriber_open(session, name, &options, &subscriber));
     self->reader = subscriber;
     if (rc < 0) {
         raise_of(&self->handle, rc);
     } else {
         hermes_subscriber_set_verify(subscriber, how->verify);
         hermes_subscriber_set_spin(subscriber, how->spin_ns);
-        if (start == NULL || start_at(self, start) == 0)
-            return (PyObject *)self;
     }
+    handle_leave(&self->handle);
+    if (rc == 0 && (start == NULL ? handle_check(&self->handle) : go_to(self, *start)) == 0)
+        return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
 }
@@ -314,55 +437,76 @@ PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObje
 PyObject *log_reader_open(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"path", "start", NULL};
-    PyObject *path_object, *start = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:reader", names, &path_object, &start))
-        return NULL;
+    PyObject *path_object, *start_object = NULL, *path = NULL;
+    struct start start = {START_FIRST, 0};
     struct state *state = module_state(module);
-    PyObject *path = NULL;
-    if (!PyUnicode_FSConverter(path_object, &path))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:reader", names, &path_object, &start_object) ||
+        (start_object != NULL && take_start(state, start_object, &start) < 0) ||
+        !PyUnicode_FSConverter(path_object, &path))
         return NULL;
-    struct reader *self = NULL;
+    struct reader *self = reader_new(state->reader_type);
     hermes_log_reader_t *reader = NULL;
-    PyThreadState *thread = PyEval_SaveThread();
-    int rc = hermes_log_reader_open(PyBytes_AsString(path), &reader);
-    PyEval_RestoreThread(thread);
-    if (rc < 0)
-        raise_error(state, rc, hermes_log_reader_last_error(NULL));
-    else if ((self = reader_new(state->reader_type, state, NULL, path_object)) == NULL)
-        hermes_log_reader_close(reader);
+    int rc = HERMES_ENOMEM;
+    if (self != NULL)
+        UNLOCKED(rc = hermes_log_reader_open(PyBytes_AsString(path), &reader));
     Py_DECREF(path);
+    if (self != NULL && rc < 0) {
+        raise_error(state, rc, hermes_log_reader_last_error(NULL));
+        Py_CLEAR(self);
+    }
     if (self == NULL)
         return NULL;
-    self->handle.close = self->handle.forget = close_log_reader;
+    handle_init(&self->handle, &log_reader_kind, state, NULL, path_object);
     self->source = &log_source;
     self->reader = reader;
-    PyObject *first = start == NULL ? PyUnicode_FromString("first") : Py_NewRef(start);
-    if (first == NULL || start_at(self, first) < 0)
+    if (go_to(self, start) < 0)
         Py_CLEAR(self);
-    Py_XDECREF(first);
     return (PyObject *)self;
 }
 
 /* ---- what Python sees ---- */
 
-static PyObject *get_counter(struct reader *self, void *which)
+/* Of the next message, which may be one that is kept. */
+static uint64_t position_of(struct reader *self)
 {
-    hermes_subscriber_counters_t counters = {.size = sizeof counters};
-    if (handle_check(&self->handle) < 0)
-        return NULL;
-    (void)hermes_subscriber_describe(self->reader, &counters);
-    const char *name = which;
-    return PyLong_FromUnsignedLongLong(name[0] == 'p'   ? counters.position
-                                       : name[0] == 'l' ? counters.lost
-                                                        : counters.corrupt);
+    return self->keeps ? self->kept.position : self->source->position(self->reader);
 }
 
-static PyObject *get_log_position(struct reader *self, void *unused)
+static PyObject *get_position(struct reader *self, void *unused)
 {
     (void)unused;
-    if (handle_check(&self->handle) < 0)
-        return NULL;
-    return PyLong_FromUnsignedLongLong(hermes_log_reader_position(self->reader));
+    return handle_check_lent(&self->handle) < 0 ? NULL : PyLong_FromUnsignedLongLong(position_of(self));
+}
+
+static PyObject *get_lost(struct reader *self, void *unused)
+{
+    (void)unused;
+    return handle_check_lent(&self->handle) < 0 ? NULL
+                                                : PyLong_FromUnsignedLongLong(counters_of(self->reader).lost);
+}
+
+static PyObject *get_corrupt(struct reader *self, void *unused)
+{
+    (void)unused;
+    return handle_check_lent(&self->handle) < 0
+               ? NULL
+               : PyLong_FromUnsignedLongLong(counters_of(self->reader).corrupt);
+}
+
+static PyObject *represent(struct reader *self, const char *what)
+{
+    bool known = self->handle.stage == STAGE_IDLE || self->handle.stage == STAGE_LENT;
+    return handle_repr(&self->handle, what, known ? "position" : NULL, known ? position_of(self) : 0);
+}
+
+static PyObject *subscriber_repr(struct reader *self)
+{
+    return represent(self, "Subscriber");
+}
+
+static PyObject *log_reader_repr(struct reader *self)
+{
+    return represent(self, "LogReader");
 }
 
 #define READING                                                                                              \
@@ -387,7 +531,9 @@ static PyObject *get_log_position(struct reader *self, void *unused)
          "of each.\n"                                                                                        \
          "Raises LayoutMismatch if the next message has another size; poll() still gives it."},              \
         {"seek", (PyCFunction)reader_seek, METH_O,                                                           \
-         "seek($self, start, /)\n--\n\nWhere to read next: 'first', 'end', a sequence or a datetime."},      \
+         "seek($self, start, /)\n--\n\n"                                                                     \
+         "Where to read next: 'first', 'end', 'last', a sequence or a datetime. Where that fails, reading "  \
+         "goes on\nwhere it was."},                                                                          \
         {"seek_position", (PyCFunction)reader_seek_position, METH_O,                                         \
          "seek_position($self, position, /)\n--\n\nTo a position that a message or a reader had."},          \
         {"close", (PyCFunction)handle_method_close, METH_NOARGS,                                             \
@@ -441,16 +587,16 @@ static PyMethodDef reader_methods[] = {READING, {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef subscriber_properties[] = {
     {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
-    {"position", (getter)get_counter, NULL, "The position of the next message.", "p"},
-    {"lost", (getter)get_counter, NULL, "Messages that were overwritten or retired before they were read.",
-     "l"},
-    {"corrupt", (getter)get_counter, NULL, "Damaged messages.", "c"},
+    {"position", (getter)get_position, NULL, "The position of the next message.", NULL},
+    {"lost", (getter)get_lost, NULL, "Messages that were overwritten or retired before they were read.",
+     NULL},
+    {"corrupt", (getter)get_corrupt, NULL, "Damaged messages.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef reader_properties[] = {
     {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
-    {"position", (getter)get_log_position, NULL, "The position of the next message.", NULL},
+    {"position", (getter)get_position, NULL, "The position of the next message.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -468,34 +614,42 @@ static PyType_Slot subscriber_slots[] = {
     {Py_tp_doc, "Reads a topic: for message in subscriber, or async for. Made by Client.subscriber().\n\n"
                 "Iteration waits for ever, without the GIL, and ends when the topic is deleted. One thread "
                 "at a time (InUse)."},
+    {Py_tp_repr, (void *)subscriber_repr},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, subscriber_methods},
     {Py_tp_getset, subscriber_properties},
     {Py_tp_members, topic_members},
-    {Py_tp_iter, (void *)PyObject_SelfIter},
+    {Py_tp_iter, (void *)reader_iter},
+    {Py_tp_traverse, (void *)handle_traverse},
+    {Py_tp_clear, (void *)handle_clear},
     {Py_tp_iternext, (void *)reader_next},
     {Py_am_aiter, (void *)reader_aiter},
     {0, NULL},
 };
 
-PyType_Spec subscriber_spec = {
-    "hermes_msg.Subscriber", sizeof(struct reader), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, subscriber_slots};
+PyType_Spec subscriber_spec = {"hermes_msg.Subscriber", sizeof(struct reader), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                                   Py_TPFLAGS_IMMUTABLETYPE,
+                               subscriber_slots};
 
 static PyType_Slot reader_slots[] = {
     {Py_tp_doc, "Reads a log by its path: for message in reader. Made by hermes.log.reader().\n\n"
                 "Iteration waits while a writer has the log open, or died with it open, and ends at the end "
                 "of one\nthat was closed; poll() raises Closed there. Either goes on when it is asked again "
                 "and somebody wrote\nmeanwhile."},
+    {Py_tp_repr, (void *)log_reader_repr},
     {Py_tp_dealloc, (void *)reader_dealloc},
     {Py_tp_methods, reader_methods},
     {Py_tp_getset, reader_properties},
     {Py_tp_members, path_members},
-    {Py_tp_iter, (void *)PyObject_SelfIter},
+    {Py_tp_iter, (void *)reader_iter},
+    {Py_tp_traverse, (void *)handle_traverse},
+    {Py_tp_clear, (void *)handle_clear},
     {Py_tp_iternext, (void *)reader_next},
     {0, NULL},
 };
 
 PyType_Spec reader_spec = {"hermes_msg.LogReader", sizeof(struct reader), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                               Py_TPFLAGS_IMMUTABLETYPE,
                            reader_slots};

@@ -7,23 +7,27 @@ PyObject *reader_poll_view(struct reader *self, PyObject *const *arguments, Py_s
     uint64_t timeout_ns = 0;
     struct state *state = self->handle.state;
     if (reader_optional("timeout", arguments, count, names, &timeout) < 0 ||
-        (timeout != NULL && take_timeout(timeout, &timeout_ns) < 0) || reader_check(self) < 0)
+        take_timeout(state, timeout, &timeout_ns) < 0)
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->view_type, Py_tp_alloc);
     struct view *view = (struct view *)(void *)allocate(state->view_type, 0);
     if (view == NULL)
         return NULL;
-    int rc = reader_take(self, &view->message, timeout_ns, NULL);
+    hermes_message_t message;
+    int rc = handle_check(&self->handle) < 0 ? -1 : reader_take(self, &message, timeout_ns, NULL);
     if (rc <= 0) {
         Py_DECREF(view);
         return rc < 0 ? NULL : Py_NewRef(Py_None);
     }
+    view->message = message;
+    view->ticket = self->ticket;
     view->reader = (struct reader *)(void *)Py_NewRef((PyObject *)self);
     self->lent = view;
+    self->handle.stage = STAGE_LENT;
     return (PyObject *)view;
 }
 
-bool reader_is_lent(struct handle *handle)
+bool reader_is_exported(struct handle *handle)
 {
     struct reader *self = (struct reader *)(void *)handle;
     return self->lent != NULL && self->lent->exports > 0;
@@ -35,24 +39,45 @@ static int view_release_now(struct view *view)
         PyErr_Format(PyExc_BufferError, "%zd views of this message are still in use", view->exports);
         return -1;
     }
-    if (view->reader != NULL) {
-        view->reader->lent = NULL;
-        Py_CLEAR(view->reader);
-    }
+    struct reader *reader = view->reader;
+    if (reader == NULL)
+        return 0;
+    view->reader = NULL;
+    reader->lent = NULL;
+    if (reader->handle.stage == STAGE_LENT)
+        reader->handle.stage = STAGE_IDLE;
+    Py_DECREF((PyObject *)reader);
     return 0;
 }
 
 static void view_dealloc(struct view *view)
 {
+    PyObject_GC_UnTrack(view);
     (void)view_release_now(view); /* whoever exports holds a reference */
     PyTypeObject *type = Py_TYPE((PyObject *)view);
-    PyObject_Free(view);
+    PyObject_GC_Del(view);
     Py_DECREF(type);
+}
+
+static int view_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((struct view *)self)->reader);
+    return 0;
+}
+
+/* Of a cycle: it may still be exported, to what is cleared after it. */
+static int view_clear(PyObject *self)
+{
+    struct view *view = (struct view *)self;
+    if (view->exports == 0)
+        (void)view_release_now(view);
+    return 0;
 }
 
 static int view_get_buffer(struct view *view, Py_buffer *buffer, int flags)
 {
-    if (view->reader == NULL || !view->reader->handle.open) {
+    if (view->reader == NULL || view->reader->handle.stage != STAGE_LENT) {
         buffer->obj = NULL;
         PyErr_SetString(PyExc_BufferError, "this view was released");
         return -1;
@@ -102,6 +127,14 @@ static Py_ssize_t view_length(struct view *view)
     return (Py_ssize_t)view->message.length;
 }
 
+static PyObject *view_repr(struct view *view)
+{
+    return PyUnicode_FromFormat(
+        "View(sequence=%llu, position=%llu, %u bytes, %s)", (unsigned long long)view->message.sequence,
+        (unsigned long long)view->message.position, view->message.length,
+        view->reader != NULL && view->reader->handle.stage == STAGE_LENT ? "open" : "released");
+}
+
 /* ---- what Python sees ---- */
 
 static PyMethodDef view_methods[] = {
@@ -128,6 +161,9 @@ static PyType_Slot view_slots[] = {
      "        total = numpy.frombuffer(view, '<f8').sum()\n\n"
      "Leaving the block while an array or memoryview of it is alive raises BufferError."},
     {Py_tp_dealloc, (void *)view_dealloc},
+    {Py_tp_traverse, (void *)view_traverse},
+    {Py_tp_clear, (void *)view_clear},
+    {Py_tp_repr, (void *)view_repr},
     {Py_tp_methods, view_methods},
     {Py_tp_members, view_members},
     {Py_nb_bool, (void *)view_is_true},
@@ -138,5 +174,6 @@ static PyType_Slot view_slots[] = {
 };
 
 PyType_Spec view_spec = {"hermes_msg.View", sizeof(struct view), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                             Py_TPFLAGS_IMMUTABLETYPE,
                          view_slots};

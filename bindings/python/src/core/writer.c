@@ -4,6 +4,7 @@
 struct writer {
     struct handle handle;
     hermes_log_t *log;
+    int close_result;
 };
 
 static PyObject *failed(struct writer *self, int rc)
@@ -11,77 +12,89 @@ static PyObject *failed(struct writer *self, int rc)
     return raise_error(self->handle.state, rc, hermes_log_last_error(self->log));
 }
 
-static int close_failed; /* of the last close_writer(), which runs under one GIL or one handle's */
-
 static void close_writer(struct handle *handle)
 {
     struct writer *self = (struct writer *)(void *)handle;
-    close_failed = hermes_log_close(self->log);
+    self->close_result = hermes_log_close(self->log);
     self->log = NULL;
 }
 
+/* Its threads are the parent's: what it maps stays mapped. */
 static void forget_writer(struct handle *handle)
 {
-    ((struct writer *)(void *)handle)->log =
-        NULL; /* its threads are the parent's: what it maps stays mapped */
+    ((struct writer *)(void *)handle)->log = NULL;
 }
+
+static const struct handle_kind writer_kind = {.close = close_writer, .forget = forget_writer};
 
 PyObject *writer_open(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"path", "window_bytes", "segment_bytes", "sync_interval", "checksum", NULL};
-    PyObject *path_object;
-    unsigned long long window = 0, segment = 0;
-    double interval = 0.01;
+    struct state *state = module_state(module);
+    PyObject *path_object, *window = NULL, *segment = NULL, *interval = NULL, *path = NULL;
+    uint64_t interval_ns = 10000000;
     int checksum = 1;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$O&O&dp:open", names, &path_object, take_bytes,
-                                     &window, take_bytes, &segment, &interval, &checksum))
+    hermes_log_options_t options = {.size = sizeof options};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOOp:open", names, &path_object, &window,
+                                     &segment, &interval, &checksum) ||
+        take_size(state, window, "window_bytes", &options.window_bytes) < 0 ||
+        take_size(state, segment, "segment_bytes", &options.segment_bytes) < 0 ||
+        take_timeout(state, interval, &interval_ns) < 0)
         return NULL;
-    if (!(interval >= 0.001 && interval <= 3600)) {
-        PyErr_SetString(PyExc_ValueError, "sync_interval is in seconds, 0.001 to 3600");
+    if (interval_ns < 1000000 || interval_ns > 3600000000000u) {
+        refuse_argument(state, "sync_interval is in seconds, 0.001 to 3600");
         return NULL;
     }
-    struct state *state = module_state(module);
-    PyObject *path = NULL;
+    options.sync_interval_ms = (uint32_t)((interval_ns + 500000) / 1000000);
+    options.flags = checksum ? 0 : HERMES_LOG_NO_CRC;
     if (!PyUnicode_FSConverter(path_object, &path))
         return NULL;
-    hermes_log_options_t options = {.size = sizeof options,
-                                    .window_bytes = window,
-                                    .segment_bytes = segment,
-                                    .sync_interval_ms = (uint32_t)(interval * 1000 + 0.5),
-                                    .flags = checksum ? 0 : HERMES_LOG_NO_CRC};
-    hermes_log_t *log = NULL;
-    PyThreadState *thread = PyEval_SaveThread();
-    int rc = hermes_log_open(PyBytes_AsString(path), &options, &log);
-    PyEval_RestoreThread(thread);
-    Py_DECREF(path);
-    if (rc < 0)
-        return raise_error(state, rc, hermes_log_last_error(NULL));
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->writer_type, Py_tp_alloc);
     struct writer *self = (struct writer *)(void *)allocate(state->writer_type, 0);
-    if (self == NULL) {
-        (void)hermes_log_close(log);
-        return NULL;
+    int rc = HERMES_ENOMEM;
+    if (self != NULL)
+        UNLOCKED(rc = hermes_log_open(PyBytes_AsString(path), &options, &self->log));
+    Py_DECREF(path);
+    if (rc == 0) {
+        handle_init(&self->handle, &writer_kind, state, NULL, path_object);
+    } else if (self != NULL) {
+        raise_error(state, rc, hermes_log_last_error(NULL));
+        Py_CLEAR(self);
     }
-    handle_init(&self->handle, state, NULL, path_object);
-    self->handle.close = close_writer;
-    self->handle.forget = forget_writer;
-    self->log = log;
     return (PyObject *)self;
 }
 
-/* Appends, without the GIL where it must wait for room. -1 and an exception. */
-static int append(struct writer *self, const void *payload, size_t length, uint64_t *sequence)
+/* Waits for room without the GIL, and appends. 0, an error, or -1 with *raised: an exception is set. */
+static int append_patiently(struct writer *self, const void *payload, size_t length, uint64_t *sequence,
+                            bool *raised)
 {
-    int rc = hermes_log_append(self->log, payload, length, sequence);
+    int rc = HERMES_EAGAIN;
     while (rc == HERMES_EAGAIN) {
-        WITHOUT_GIL(&self->handle, rc = hermes_log_wait_room(self->log, SLICE_NS));
-        if (PyErr_CheckSignals() < 0 || handle_check(&self->handle) < 0)
+        UNLOCKED(rc = hermes_log_wait_room(self->log, SLICE_NS));
+        *raised = handle_go_on(&self->handle) < 0;
+        if (*raised)
             return -1;
         if (rc == 0 || rc == HERMES_ETIMEOUT)
             rc = hermes_log_append(self->log, payload, length, sequence);
     }
-    if (rc < 0)
+    return rc;
+}
+
+/* 0; -1 and an exception. */
+static int append(struct writer *self, const void *payload, size_t length, uint64_t *sequence)
+{
+    bool raised = false;
+    if (handle_check(&self->handle) < 0)
+        return -1;
+    int rc = hermes_log_append(self->log, payload, length, sequence);
+    if (__builtin_expect(rc == 0, 1))
+        return 0;
+    (void)handle_enter(&self->handle);
+    if (rc == HERMES_EAGAIN)
+        rc = append_patiently(self, payload, length, sequence, &raised);
+    if (rc < 0 && !raised)
         failed(self, rc);
+    handle_leave(&self->handle);
     return rc < 0 ? -1 : 0;
 }
 
@@ -89,11 +102,9 @@ static PyObject *writer_append(struct writer *self, PyObject *payload)
 {
     Py_buffer buffer;
     uint64_t sequence = 0;
-    if (PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+    if (take_buffer(payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    int rc = handle_check(&self->handle);
-    if (rc == 0)
-        rc = append(self, buffer.buf == NULL ? "" : buffer.buf, (size_t)buffer.len, &sequence);
+    int rc = append(self, buffer.buf == NULL ? "" : buffer.buf, (size_t)buffer.len, &sequence);
     PyBuffer_Release(&buffer);
     return rc < 0 ? NULL : PyLong_FromUnsignedLongLong(sequence);
 }
@@ -102,23 +113,43 @@ static PyObject *writer_sync(struct writer *self, PyObject *unused)
 {
     (void)unused;
     int rc;
-    if (handle_check(&self->handle) < 0)
+    if (handle_enter(&self->handle) < 0)
         return NULL;
-    WITHOUT_GIL(&self->handle, rc = hermes_log_sync(self->log));
+    UNLOCKED(rc = hermes_log_sync(self->log));
     if (rc < 0)
-        return failed(self, rc);
-    Py_RETURN_NONE;
+        failed(self, rc);
+    handle_leave(&self->handle);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* Told once, to who closes it, and not while something else is under way. */
 static PyObject *writer_close(struct writer *self, PyObject *unused)
 {
     (void)unused;
-    bool was_open = self->handle.open;
     if (handle_close(&self->handle) < 0)
         return NULL;
-    if (was_open && close_failed < 0)
-        return raise_error(self->handle.state, close_failed, NULL);
+    int rc = self->close_result;
+    self->close_result = 0;
+    if (rc < 0)
+        return raise_error(self->handle.state, rc, NULL);
     Py_RETURN_NONE;
+}
+
+static PyObject *writer_exit(struct writer *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    bool under_way = count > 0 && arguments[0] != Py_None;
+    PyObject *closed = writer_close(self, NULL);
+    if (closed != NULL || !under_way || !PyErr_ExceptionMatches(self->handle.state->errors[0]))
+        return closed;
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_repr(struct writer *self)
+{
+    bool known = self->handle.stage == STAGE_IDLE;
+    return handle_repr(&self->handle, "LogWriter", known ? "sequence" : NULL,
+                       known ? hermes_log_sequence(self->log) : 0);
 }
 
 static PyObject *get_position(struct writer *self, void *unused)
@@ -147,7 +178,7 @@ static PyMethodDef methods[] = {
      "sync($self, /)\n--\n\nReturns when all appended so far is on disk."},
     {"close", (PyCFunction)writer_close, METH_NOARGS, "close($self, /)\n--\n\nStores and syncs everything."},
     {"__enter__", handle_method_enter, METH_NOARGS, "Itself."},
-    {"__exit__", (PyCFunction)(void *)handle_method_exit, METH_FASTCALL, "close()"},
+    {"__exit__", (PyCFunction)(void *)writer_exit, METH_FASTCALL, "close()"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -166,6 +197,9 @@ static PyMemberDef members[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Appends to a log by its path, without a broker. Made by hermes.log.open()."},
     {Py_tp_dealloc, (void *)writer_dealloc},
+    {Py_tp_traverse, (void *)handle_traverse},
+    {Py_tp_clear, (void *)handle_clear},
+    {Py_tp_repr, (void *)writer_repr},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {Py_tp_members, members},
@@ -173,5 +207,6 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec writer_spec = {"hermes_msg.LogWriter", sizeof(struct writer), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                               Py_TPFLAGS_IMMUTABLETYPE,
                            slots};

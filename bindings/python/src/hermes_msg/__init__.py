@@ -30,3 +30,4 @@ HEADERS = [("sequence", "<u8"), ("timestamp", "<u8")]
 
 _support.Disconnected = _core.Disconnected
 _support.Closed = _core.Closed
+_support.Forked = _core.Forked

@@ -3,21 +3,34 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, SupportsFloat, SupportsIndex, final
+from typing import Any, Literal, Protocol, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from ._support import GroupInfo, TopicInfo, Verification
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+_Out = TypeVar("_Out")
 
 class _Buffer(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-_Payload = bytes | bytearray | memoryview | _Buffer | Any
+class _Array(Protocol):
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+_Payload = bytes | bytearray | memoryview | _Buffer | _Array
+_Outcome = Literal["published", "pending", "not published"]
+_Size = SupportsIndex | str
 _Durability = Literal["memory", "async", "sync"]
 _WhenFull = Literal["error", "wait"]
 _Confirmation = Literal["committed", "durable"]
 _Ack = Literal["auto", "manual", "none"]
-_Start = Literal["end", "first"] | int | datetime.datetime
-_Seconds = SupportsFloat | None
-_Age = float | datetime.timedelta | None
+_Start = Literal["end", "first", "last"] | int | datetime.datetime
+_Beginning = Literal["end", "first"]
+_Seconds = SupportsFloat | datetime.timedelta | str | None
+_Age = _Seconds
 
 PAYLOAD_MAX: int
 HEADER_BYTES: int
@@ -26,6 +39,9 @@ class Error(Exception):
     code: int
     name: str
     retry: bool
+    outcome: _Outcome | None
+    taken: int
+    sequence: int | None
 
 class InvalidArgument(Error, ValueError): ...
 class OutOfMemory(Error, MemoryError): ...
@@ -56,18 +72,21 @@ class InUse(Error): ...
 class Forked(Error): ...
 class LayoutMismatch(Error, ValueError): ...
 
-def connect(url: str | os.PathLike[str] | None = None) -> Client: ...
+def connect(url: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None) -> Client: ...
 def encode(payload: _Payload, *, sequence: int = 1, timestamp: int = 0, checksum: bool = True) -> bytes: ...
 def decode(buffer: _Payload, /) -> Message: ...
 def _open_log(
     path: str | bytes | os.PathLike[str],
     *,
-    window_bytes: int = 0,
-    segment_bytes: int = 0,
-    sync_interval: float = 0.01,
+    window_bytes: _Size = 0,
+    segment_bytes: _Size = 0,
+    sync_interval: _Seconds = 0.01,
     checksum: bool = True,
 ) -> LogWriter: ...
 def _open_log_reader(path: str | bytes | os.PathLike[str], start: _Start = "first") -> LogReader: ...
+def _restore_message(
+    payload: _Payload, position: int, sequence: int, timestamp: int, flags: int, /
+) -> Message: ...
 def _forget_all() -> None: ...
 
 class _Handle:
@@ -88,16 +107,16 @@ class Client(_Handle):
         *,
         durability: _Durability = "async",
         shared: bool = False,
-        window_bytes: int = 0,
-        segment_bytes: int = 0,
-        keep_bytes: int = 0,
+        window_bytes: _Size = 0,
+        segment_bytes: _Size = 0,
+        keep_bytes: _Size = 0,
         keep: _Age = None,
         when_full: _WhenFull = "error",
         push_back: bool = False,
         exist_ok: bool = False,
     ) -> None: ...
     def alter_topic(
-        self, name: str, *, keep_bytes: int = ..., keep: _Age = ..., when_full: _WhenFull = ...
+        self, name: str, *, keep_bytes: _Size = ..., keep: _Age = ..., when_full: _WhenFull = ...
     ) -> None: ...
     def delete_topic(self, name: str, /) -> None: ...
     def topic(self, name: str, /) -> TopicInfo: ...
@@ -128,7 +147,7 @@ class Client(_Handle):
         max_deliveries: int = 0,
         dead_letter: str | None = None,
         durable: bool = False,
-        span_bytes: int = 0,
+        span_bytes: _Size = 0,
         exist_ok: bool = False,
     ) -> None: ...
     def alter_group(self, topic: str, name: str, *, lease: _Age = ..., max_deliveries: int = ...) -> None: ...
@@ -170,13 +189,38 @@ class _Reading(_Handle):
     @property
     def position(self) -> int: ...
     def poll(self, timeout: _Seconds = 0) -> Message | None: ...
-    def poll_many(self, n: int, timeout: _Seconds = 0) -> list[Message]: ...
+    def poll_many(self, n: SupportsIndex, timeout: _Seconds = 0) -> list[Message]: ...
     def poll_view(self, timeout: _Seconds = 0) -> View | None: ...
+    @overload
     def recv_batch(
-        self, n: int | None = None, dtype: Any = None, *, out: Any = None, headers: Any = None, timeout: _Seconds = 0
-    ) -> Any: ...
+        self,
+        n: SupportsIndex,
+        dtype: type[_Scalar] | np.dtype[_Scalar],
+        *,
+        headers: npt.NDArray[np.void] | None = None,
+        timeout: _Seconds = 0,
+    ) -> npt.NDArray[_Scalar]: ...
+    @overload
+    def recv_batch(
+        self,
+        n: SupportsIndex,
+        dtype: npt.DTypeLike,
+        *,
+        headers: npt.NDArray[np.void] | None = None,
+        timeout: _Seconds = 0,
+    ) -> npt.NDArray[Any]: ...
+    @overload
+    def recv_batch(
+        self,
+        n: SupportsIndex | None = None,
+        dtype: None = None,
+        *,
+        out: _Out,
+        headers: npt.NDArray[np.void] | None = None,
+        timeout: _Seconds = 0,
+    ) -> _Out: ...
     def seek(self, start: _Start, /) -> None: ...
-    def seek_position(self, position: int, /) -> None: ...
+    def seek_position(self, position: SupportsIndex, /) -> None: ...
     def __iter__(self) -> Iterator[Message]: ...
     def __next__(self) -> Message: ...
 
@@ -235,6 +279,9 @@ class Message:
     def time(self) -> datetime.datetime: ...
     @property
     def has_checksum(self) -> bool: ...
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...

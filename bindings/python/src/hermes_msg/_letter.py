@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._support import to_datetime
 
 if TYPE_CHECKING:
-    from ._core import _Payload
+    from ._core import _Buffer
 
 _ENVELOPE = struct.Struct("<IHHIIQQQQQQ128s128s")
 _MAGIC = 0x52544C48
@@ -45,7 +45,7 @@ class Letter:
     payload: memoryview
 
     @classmethod
-    def of(cls, message: _Payload) -> Letter | None:
+    def of(cls, message: _Buffer) -> Letter | None:
         """The letter in a message from a dead-letter topic (a Message, a View, or a buffer with its payload); None: it
         is none."""
         view = memoryview(message).cast("B")

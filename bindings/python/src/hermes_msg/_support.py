@@ -3,12 +3,12 @@ import asyncio
 import dataclasses
 import datetime
 import os
-
-fspath = os.fspath
+import re
 
 #: Put here by hermes_msg/__init__.py: the extension module imports this one first.
 Disconnected: type[Exception] = Exception
 Closed: type[Exception] = Exception
+Forked: type[Exception] = Exception
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -18,22 +18,54 @@ def to_datetime(ns):
     return _EPOCH + datetime.timedelta(microseconds=ns // 1000)
 
 
+def is_datetime(thing):
+    return isinstance(thing, datetime.datetime)
+
+
 def to_timestamp(time):
-    """Nanoseconds since 1970 of a datetime; without a time zone it is local time. None: it is no datetime."""
-    if not isinstance(time, datetime.datetime):
-        return None
+    """Nanoseconds since 1970 of a datetime; without a time zone it is local time."""
     ns = (time.astimezone(datetime.UTC) - _EPOCH) // _MICROSECOND * 1000
     if ns < 0:
         raise ValueError(f"a time before 1970: {time}")
     return ns
 
 
+_SIZE = re.compile(r"(\d+)(?:([KMG])(?:i?B)?)?", re.IGNORECASE | re.ASCII)
+_TIME = re.compile(r"(\d+)(ms|s|m|h|d|w)|0", re.ASCII)
+_UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
+
+
+def to_bytes(size):
+    """Of a size as the command line has it: 65536, 64K or 4M."""
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError(f"not a size (say 65536, '64K' or '4M'): {size!r}")
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[(match[2] or "").upper()]
+
+
 def to_ns(age):
-    """Nanoseconds of a timedelta or a number of seconds."""
-    ns = age // _MICROSECOND * 1000 if isinstance(age, datetime.timedelta) else round(age * 1e9)
+    """Nanoseconds of a timedelta, a number of seconds, or a time as the command line has it: 90s, 15m, 24h or 7d."""
+    if isinstance(age, str):
+        match = _TIME.fullmatch(age)
+        if match is None:
+            raise ValueError(f"not a time (say 90 seconds, '90s', '15m', '24h' or '7d'): {age!r}")
+        return int(match[1] or 0) * _UNITS[match[2] or "s"]
+    if isinstance(age, datetime.timedelta):
+        ns = age // _MICROSECOND * 1000
+    else:
+        try:
+            ns = round(float(age) * 1e9)
+        except OverflowError:
+            raise ValueError(f"too long a time: {age!r}") from None
     if ns < 0:
-        raise ValueError(f"an age below 0: {age}")
+        raise ValueError(f"a time below 0: {age!r}")
     return ns
+
+
+def restore_message(*parts):
+    """What pickle calls for a Message."""
+    from . import _core
+    return _core._restore_message(*parts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,8 +143,51 @@ def find_position(client, topic, start):
 _FAIR = 64
 
 
+class _Watch:
+    """Tasks of one event loop that wait for one subscriber, by a descriptor of their own: the subscriber's number may
+    be another's once that is closed. Lives while somebody waits."""
+    __slots__ = ("fd", "loop", "waiters")
+
+    def __init__(self, loop, fd):
+        self.loop = loop
+        self.waiters = []
+        self.fd = os.dup(fd)
+        try:
+            loop.add_reader(self.fd, self.wake)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def wake(self):
+        """All look again, for each may be the one for whom there is something."""
+        waiters, self.waiters = self.waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_result(None)
+        self.end()
+
+    def end(self):
+        if self.fd >= 0:
+            self.loop.remove_reader(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+
+
+#: The watches of each subscriber somebody waits for; those keep it alive, and so its id.
+_watches: dict[int, list[_Watch]] = {}
+
+
+def wake(subscriber):
+    """It was closed, in any thread: whoever waits for it is told."""
+    for watch in list(_watches.get(id(subscriber), ())):
+        try:
+            watch.loop.call_soon_threadsafe(watch.wake)
+        except RuntimeError:
+            pass  # that loop is closed, and nobody waits in it
+
+
 async def receive(subscriber):
-    """The next message. Waits in the event loop, by the subscriber's descriptor."""
+    """The next message. Waits in the event loop, by a descriptor; any number of tasks may."""
     while True:
         try:
             message = subscriber.poll()
@@ -121,25 +196,36 @@ async def receive(subscriber):
         except Disconnected:
             pass  # the broker is away, and what comes next is in its store: wait
         if not subscriber.arm():
-            await _readable(subscriber.fileno())
+            await _readable(subscriber)
 
 
-async def _readable(fd):
+async def _readable(subscriber):
     loop = asyncio.get_running_loop()
+    watches = _watches.setdefault(id(subscriber), [])
+    watch = next((w for w in watches if w.loop is loop and w.fd >= 0), None)
+    if watch is None:
+        try:
+            watch = _Watch(loop, subscriber.fileno())
+        finally:
+            if watch is None and not watches:
+                del _watches[id(subscriber)]
+        watches.append(watch)
     future = loop.create_future()
-
-    def wake():
-        if not future.done():
-            future.set_result(None)
-    loop.add_reader(fd, wake)
+    watch.waiters.append(future)
     try:
         await future
     finally:
-        loop.remove_reader(fd)
+        if future in watch.waiters:
+            watch.waiters.remove(future)
+        if not watch.waiters and watch in watches:
+            watch.end()
+            watches.remove(watch)
+        if not watches:
+            _watches.pop(id(subscriber), None)
 
 
 class AsyncIterator:
-    """async for: ends when the topic is deleted."""
+    """async for: ends when the topic is deleted, or the subscriber closed."""
     __slots__ = ("_subscriber", "_turn")
 
     def __init__(self, subscriber):
@@ -155,7 +241,7 @@ class AsyncIterator:
             await asyncio.sleep(0)
         try:
             return await receive(self._subscriber)
-        except Closed:
-            if self._subscriber.closed:
+        except Closed as error:
+            if isinstance(error, Forked):
                 raise
             raise StopAsyncIteration from None

@@ -1,0 +1,368 @@
+/* Sending: one message, many, an array of them; and what became of them. */
+#include "publisher.h"
+
+/* So many go to C in one call. */
+enum { STEP = 64 };
+
+/* ---- tries ---- */
+
+/* By the codes that client.h names: was the message taken, though there is an error? Where it does not say,
+ * the count of what was accepted does (attempt_complete()). */
+static int one_taken(struct attempt *a, int rc)
+{
+    a->taken += rc == HERMES_OK || rc == HERMES_EDISCONNECTED;
+    return rc;
+}
+
+int attempt_once(struct publisher *self, struct attempt *a)
+{
+    if (a->claims)
+        return hermes_claim(self->publisher, a->length, &a->claimed);
+    if (a->slices == NULL)
+        return one_taken(a, hermes_publish(self->publisher, a->payload, a->length, &a->sequence));
+    int64_t done = hermes_publish_batch(self->publisher, a->slices, a->count);
+    if (done < 0)
+        return (int)done;
+    a->taken += (uint64_t)done;
+    a->slices += done;
+    a->count -= (size_t)done;
+    return a->count == 0 ? HERMES_OK : HERMES_EAGAIN;
+}
+
+/* ---- waiting ---- */
+
+static uint64_t slice_of(uint64_t start, uint64_t timeout_ns, uint64_t *waited)
+{
+    *waited = monotonic_ns() - start;
+    uint64_t left = *waited < timeout_ns ? timeout_ns - *waited : 0;
+    return left < SLICE_NS ? left : SLICE_NS;
+}
+
+int await_inside(struct publisher *self, uint64_t sequence, enum hermes_confirmation confirmation,
+                 uint64_t timeout_ns, bool *raised)
+{
+    uint64_t start = monotonic_ns(), waited;
+    for (;;) {
+        uint64_t slice = slice_of(start, timeout_ns, &waited);
+        int rc;
+        UNLOCKED(rc = sequence == 0
+                          ? hermes_publisher_wait(self->publisher, confirmation, slice)
+                          : hermes_publisher_wait_for(self->publisher, sequence, confirmation, slice));
+        if (rc == 0 || (rc != HERMES_ETIMEOUT && rc != HERMES_EDISCONNECTED) || waited + slice >= timeout_ns)
+            return rc;
+        *raised = handle_go_on(&self->handle) < 0;
+        if (*raised)
+            return -1;
+    }
+}
+
+/* Until there is room, or a broker; slices as far as they are not in. */
+static int try_patiently(struct publisher *self, struct attempt *a, int rc, bool *raised)
+{
+    uint64_t start = monotonic_ns(), waited = 0;
+    while (rc == HERMES_EAGAIN) {
+        uint64_t slice = slice_of(start, self->wait_ns, &waited);
+        UNLOCKED(hermes_publisher_set_wait(self->publisher, slice); rc = attempt_once(self, a);
+                 hermes_publisher_set_wait(self->publisher, 0));
+        if (rc != HERMES_EAGAIN || waited >= self->wait_ns)
+            break;
+        *raised = handle_go_on(&self->handle) < 0;
+        if (*raised)
+            return -1;
+    }
+    if (rc != HERMES_EDISCONNECTED)
+        return rc;
+    (void)slice_of(start, self->wait_ns, &waited); /* it stands with us, and goes out with the next broker */
+    rc = await_inside(self, 0, HERMES_COMMITTED, waited < self->wait_ns ? self->wait_ns - waited : 0, raised);
+    if (rc == 0)
+        a->sequence = hermes_publisher_confirmed(self->publisher, HERMES_COMMITTED);
+    return rc == HERMES_ETIMEOUT ? HERMES_EDISCONNECTED : rc;
+}
+
+/* ---- outcomes ---- */
+
+static void set_attribute(PyObject *object, const char *name, PyObject *value)
+{
+    if (value == NULL || PyObject_SetAttrString(object, name, value) < 0)
+        PyErr_Clear(); /* an exception without attributes of its own says less */
+    Py_XDECREF(value);
+}
+
+static const char *outcome_of(struct publisher *self, uint64_t taken)
+{
+    int rc = HERMES_ETIMEOUT;
+    if (taken == 0)
+        return "not published";
+    if (self->handle.stage == STAGE_CLOSED)
+        rc = self->handle.missing == 0 ? 0 : HERMES_ETIMEOUT;
+    else if (self->handle.stage == STAGE_IDLE || self->handle.stage == STAGE_INSIDE)
+        rc = hermes_publisher_wait(self->publisher, HERMES_COMMITTED, 0);
+    return rc == 0 ? "published" : "pending";
+}
+
+/* For who catches an exception that is not of ours, and for who reads it. */
+static void add_note(PyObject *exception, uint64_t taken, const char *outcome)
+{
+    PyObject *note = PyUnicode_FromFormat("hermes: %llu of the messages were taken before that (%s)",
+                                          (unsigned long long)taken, outcome);
+    PyObject *done = note == NULL ? NULL : PyObject_CallMethod(exception, "add_note", "O", note);
+    if (done == NULL)
+        PyErr_Clear();
+    Py_XDECREF(done);
+    Py_XDECREF(note);
+}
+
+void tell_outcome(struct publisher *self, const struct attempt *a)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    uint64_t taken = a->earlier + a->taken;
+    const char *outcome = outcome_of(self, taken);
+    bool is_ours = PyErr_GivenExceptionMatches(value, self->handle.state->errors[0]);
+    bool has_number = taken > 0 && a->sequence != 0;
+    set_attribute(value, "outcome", PyUnicode_FromString(outcome));
+    set_attribute(value, "taken", PyLong_FromUnsignedLongLong(taken));
+    set_attribute(value, "sequence",
+                  has_number ? PyLong_FromUnsignedLongLong(a->sequence) : Py_NewRef(Py_None));
+    if (is_ours && taken > 0)
+        set_attribute(value, "retry", Py_NewRef(Py_False));
+    else if (taken > 0)
+        add_note(value, taken, outcome);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* What was accepted since `before` is what was taken: an error may have taken some of it back, and some of
+ * what the call sent before. */
+static void count_taken(struct publisher *self, struct attempt *a, uint64_t before)
+{
+    uint64_t after = hermes_publisher_accepted(self->publisher);
+    uint64_t taken = after > before ? after - before : 0, lost = after < before ? before - after : 0;
+    a->taken = taken < a->total ? taken : a->total;
+    a->earlier -= lost < a->earlier ? lost : a->earlier;
+}
+
+int attempt_complete(struct publisher *self, struct attempt *a, int rc)
+{
+    bool raised = false;
+    if (handle_enter(&self->handle) < 0)
+        return -1;
+    uint64_t before = hermes_publisher_accepted(self->publisher) - a->taken;
+    if (rc < 0)
+        rc = try_patiently(self, a, rc, &raised);
+    if (rc == 0 && self->confirms && !a->is_step)
+        rc = await_inside(self, 0, HERMES_DURABLE, self->wait_ns, &raised);
+    if (rc < 0 && !raised)
+        raise_of(&self->handle, rc);
+    if (rc < 0 && self->handle.stage == STAGE_INSIDE) {
+        count_taken(self, a, before);
+        tell_outcome(self, a);
+    }
+    handle_leave(&self->handle);
+    return rc < 0 ? -1 : 0;
+}
+
+/* ---- one ---- */
+
+/* What a first try came to, if that is not all. */
+__attribute__((noinline)) static PyObject *send_complete(struct publisher *self, const void *payload,
+                                                         size_t length, int rc, uint64_t sequence)
+{
+    struct attempt a = {.payload = payload, .length = length, .total = 1, .sequence = sequence};
+    (void)one_taken(&a, rc);
+    return attempt_complete(self, &a, rc) < 0 ? NULL : PyLong_FromUnsignedLongLong(a.sequence);
+}
+
+static PyObject *send_bytes(struct publisher *self, const void *payload, size_t length)
+{
+    uint64_t sequence = 0;
+    if (handle_check(&self->handle) < 0)
+        return NULL;
+    int rc = hermes_publish(self->publisher, payload, length, &sequence);
+    if (__builtin_expect(rc < 0 || self->confirms, 0))
+        return send_complete(self, payload, length, rc, sequence);
+    return PyLong_FromUnsignedLongLong(sequence);
+}
+
+PyObject *publisher_send(struct publisher *self, PyObject *payload)
+{
+    if (Py_TYPE(payload) == &PyBytes_Type) /* the usual, and the quick one */
+        return send_bytes(self, PyBytes_AsString(payload), (size_t)PyBytes_Size(payload));
+    Py_buffer buffer;
+    if (take_buffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *sent = send_bytes(self, buffer.buf == NULL ? "" : buffer.buf, (size_t)buffer.len);
+    PyBuffer_Release(&buffer);
+    return sent;
+}
+
+/* ---- many ---- */
+
+/* After so much the GIL is somebody else's for a moment, and signals are looked at. */
+enum { BREATH_MESSAGES = 4096, BREATH_BYTES = 1 << 20 };
+
+/* A call that sends many, in steps. Between two of them others may use the publisher. */
+struct sending {
+    uint64_t taken;
+    size_t messages, bytes; /* since the last breath */
+};
+
+static int breathe(struct publisher *self, struct sending *s)
+{
+    if (s->messages < BREATH_MESSAGES && s->bytes < BREATH_BYTES)
+        return 0;
+    s->messages = s->bytes = 0;
+    if (handle_enter(&self->handle) < 0)
+        return -1;
+    UNLOCKED();
+    int rc = handle_go_on(&self->handle);
+    handle_leave(&self->handle);
+    return rc;
+}
+
+/* What has come of the call so far, for the exception that is set. */
+static int tell_so_far(struct publisher *self, const struct sending *s)
+{
+    tell_outcome(self, &(struct attempt){.earlier = s->taken});
+    return -1;
+}
+
+static int send_step(struct publisher *self, struct sending *s, const hermes_slice_t *slices, size_t count)
+{
+    struct attempt a = {
+        .slices = slices, .count = count, .total = count, .earlier = s->taken, .is_step = true};
+    if (count == 0)
+        return 0;
+    if (handle_check(&self->handle) < 0)
+        return tell_so_far(self, s);
+    int rc = attempt_once(self, &a);
+    if (rc < 0 && attempt_complete(self, &a, rc) < 0)
+        return -1;
+    s->taken += count;
+    s->messages += count;
+    for (size_t i = 0; i < count; i++)
+        s->bytes += slices[i].length;
+    return breathe(self, s) < 0 ? tell_so_far(self, s) : 0;
+}
+
+/* All that was sent is in the topic where that is said of one message, and on disk. */
+static int send_end(struct publisher *self, const struct sending *s)
+{
+    struct attempt a = {.earlier = s->taken};
+    if (s->taken == 0)
+        return 0;
+    if (handle_check(&self->handle) < 0)
+        return tell_so_far(self, s);
+    bool is_out = !self->numbered || hermes_publisher_wait(self->publisher, HERMES_COMMITTED, 0) == 0;
+    return is_out && !self->confirms ? 0 : attempt_complete(self, &a, is_out ? 0 : HERMES_EDISCONNECTED);
+}
+
+/* Items of an iterator while they are on their way. */
+struct items {
+    hermes_slice_t slices[STEP];
+    PyObject *bytes[STEP]; /* kept while their slices are in use; NULL: a buffer is */
+    Py_buffer buffers[STEP];
+    size_t count;
+};
+
+/* false: that was the last one, or there is an exception. */
+static bool items_add(struct items *items, PyObject *iterator)
+{
+    PyObject *item = PyIter_Next(iterator);
+    size_t i = items->count;
+    if (item == NULL)
+        return false;
+    items->bytes[i] = item;
+    if (Py_TYPE(item) == &PyBytes_Type) {
+        items->slices[i] = (hermes_slice_t){PyBytes_AsString(item), (size_t)PyBytes_Size(item)};
+    } else {
+        int rc = take_buffer(item, &items->buffers[i], PyBUF_SIMPLE);
+        items->bytes[i] = NULL;
+        Py_DECREF(item);
+        if (rc < 0)
+            return false;
+        const void *data = items->buffers[i].buf;
+        items->slices[i] = (hermes_slice_t){data == NULL ? "" : data, (size_t)items->buffers[i].len};
+    }
+    items->count++;
+    return true;
+}
+
+static void items_release(struct items *items)
+{
+    for (size_t i = 0; i < items->count; i++)
+        if (items->bytes[i] != NULL)
+            Py_DECREF(items->bytes[i]);
+        else
+            PyBuffer_Release(&items->buffers[i]);
+    items->count = 0;
+}
+
+/* The iterator's exception, or that of an item that cannot be sent, is the call's, whatever became of what
+ * came before it: that is its context. */
+static void prefer(PyObject *type, PyObject *value, PyObject *traceback)
+{
+    PyObject *other_type, *other, *other_traceback;
+    PyErr_Fetch(&other_type, &other, &other_traceback);
+    PyErr_NormalizeException(&other_type, &other, &other_traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (other != NULL && other != value)
+        PyException_SetContext(value, Py_NewRef(other));
+    Py_XDECREF(other_type);
+    Py_XDECREF(other);
+    Py_XDECREF(other_traceback);
+    PyErr_Restore(type, value, traceback);
+}
+
+PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
+{
+    PyObject *iterator = PyObject_GetIter(iterable), *type = NULL, *value = NULL, *traceback = NULL;
+    if (iterator == NULL)
+        return NULL;
+    struct sending s = {.taken = 0};
+    struct items items;
+    bool goes_on = true;
+    int rc = 0;
+    items.count = 0;
+    while (rc == 0 && goes_on) {
+        while (items.count < STEP && (goes_on = items_add(&items, iterator)))
+            ;
+        if (PyErr_Occurred())
+            PyErr_Fetch(&type, &value, &traceback);
+        rc = send_step(self, &s, items.slices, items.count);
+        items_release(&items);
+    }
+    Py_DECREF(iterator);
+    if (rc == 0)
+        rc = send_end(self, &s);
+    if (type == NULL)
+        return rc < 0 ? NULL : PyLong_FromUnsignedLongLong(s.taken);
+    prefer(type, value, traceback);
+    if (rc == 0)
+        (void)tell_so_far(self, &s);
+    return NULL;
+}
+
+PyObject *publisher_send_batch(struct publisher *self, PyObject *array)
+{
+    Py_buffer buffer;
+    if (take_buffer(array, &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
+    struct sending s = {.taken = 0};
+    int rc = buffer.ndim > 0 ? 0 : -1;
+    if (rc < 0)
+        PyErr_SetString(PyExc_ValueError, "an array has at least one dimension; send() sends one message");
+    Py_ssize_t rows = buffer.ndim > 0 ? buffer.shape[0] : 0;
+    size_t length = rows > 0 ? (size_t)(buffer.len / rows) : 0;
+    hermes_slice_t slices[STEP];
+    for (Py_ssize_t done = 0; rc == 0 && done < rows;) {
+        size_t count = 0;
+        for (; count < STEP && done < rows; count++, done++)
+            slices[count] = (hermes_slice_t){(const char *)buffer.buf + (size_t)done * length, length};
+        rc = send_step(self, &s, slices, count);
+    }
+    PyBuffer_Release(&buffer);
+    if (rc == 0)
+        rc = rows > 0 ? send_end(self, &s) : handle_check(&self->handle);
+    return rc < 0 ? NULL : PyLong_FromSsize_t(rows);
+}
