@@ -151,3 +151,89 @@ def test_broker_restarts(broker, number):
         assert (await asyncio.wait_for(task, 60)).payload == b"hello"
     asyncio.run(run())
     client.close()
+
+
+def test_each_task_that_waits_for_a_subscriber_is_woken(client):
+    client.create_topic("t")
+
+    async def run():
+        sub, pub = client.subscriber("t"), client.publisher("t")
+        tasks = [asyncio.create_task(sub.receive()) for _ in range(3)]
+        for _ in range(10):
+            await asyncio.sleep(0)  # they run until they wait
+        for payload in (b"1", b"2", b"3"):
+            pub.send(payload)
+            await asyncio.sleep(0.01)
+        assert sorted(m.payload for m in await asyncio.wait_for(asyncio.gather(*tasks), 60)) == [b"1", b"2", b"3"]
+    asyncio.run(run())
+
+
+def test_one_task_that_is_cancelled_leaves_the_others_waiting(client):
+    client.create_topic("t")
+
+    async def run():
+        sub, pub = client.subscriber("t"), client.publisher("t")
+        first, second = (asyncio.create_task(sub.receive()) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.sleep(0.01)
+        pub.send(b"x")
+        assert (await asyncio.wait_for(second, 60)).payload == b"x"
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("close", [lambda sub, client: sub.close(), lambda sub, client: client.close(),
+                                   lambda sub, client: threading.Thread(target=sub.close).start()])
+def test_close_wakes_the_tasks_that_wait(broker, close):
+    client = broker.connect()
+    client.create_topic("t")
+
+    async def run():
+        sub = client.subscriber("t")
+
+        async def read():
+            return [m async for m in sub]
+        receiver, reader = asyncio.create_task(sub.receive()), asyncio.create_task(read())
+        await asyncio.sleep(0.01)
+        close(sub, client)
+        with pytest.raises(hermes.Closed):
+            await asyncio.wait_for(receiver, 60)
+        assert await asyncio.wait_for(reader, 60) == []
+    asyncio.run(run())
+
+
+def test_a_task_of_a_closed_subscriber_takes_nothing_from_a_new_one(client):
+    client.create_topic("t")
+
+    async def run():
+        old, pub = client.subscriber("t"), client.publisher("t")
+        number = old.fileno()
+        task = asyncio.create_task(old.receive())
+        await asyncio.sleep(0.01)
+        subs = [client.subscriber("t") for _ in range(5)]
+        old.close()
+        assert number in [sub.fileno() for sub in subs]
+        tasks = [asyncio.create_task(sub.receive()) for sub in subs]
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.01)
+        pub.send(b"x")
+        got = await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        assert [m.payload for m in got] == [b"x"] * 5
+    asyncio.run(run())
+
+
+def test_what_waiting_takes_is_given_back(client):
+    import os
+    client.create_topic("t")
+
+    async def run():
+        sub = client.subscriber("t")
+        sub.fileno()
+        sub.arm()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(sub.receive(), 0.001)
+        assert len(os.listdir("/proc/self/fd")) == before
+    asyncio.run(run())

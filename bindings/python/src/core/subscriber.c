@@ -59,26 +59,29 @@ static int subscriber_source_seek_last(hermes_client_t *client, const char *topi
                                   : hermes_seek_end(reader);
 }
 
-/* A log says nothing of its last sequence: the largest whose place is before the end. */
+/* Is there a message from that sequence on? 1 or 0; or an error. */
+static int log_reaches(void *reader, uint64_t sequence)
+{
+    hermes_message_t message;
+    int rc = hermes_log_reader_seek_sequence(reader, sequence);
+    if (rc == 0)
+        rc = hermes_log_reader_poll(reader, &message);
+    return rc == HERMES_ECLOSED ? 0 : rc; /* the end of a log that was closed */
+}
+
+/* A log says nothing of its last sequence: the largest that it reaches. */
 static int log_source_seek_last(hermes_client_t *client, const char *topic, void *reader)
 {
     (void)client;
     (void)topic;
-    uint64_t before = hermes_log_reader_position(reader), last = 0;
-    int rc = hermes_log_reader_seek_end(reader);
-    uint64_t end = hermes_log_reader_position(reader), step = 1;
-    for (; rc == 0; step *= 2) { /* twice as far each time ... */
-        rc = hermes_log_reader_seek_sequence(reader, last + step);
-        if (rc < 0 || hermes_log_reader_position(reader) >= end)
-            break;
+    uint64_t before = hermes_log_reader_position(reader), last = 0, step = 1;
+    int rc;
+    for (; (rc = log_reaches(reader, last + step)) == 1; step *= 2) /* twice as far each time ... */
         last += step;
-    }
-    for (step /= 2; rc == 0 && step > 0; step /= 2) { /* ... and back, half as far */
-        rc = hermes_log_reader_seek_sequence(reader, last + step);
-        if (rc == 0 && hermes_log_reader_position(reader) < end)
+    for (step /= 2; rc >= 0 && step > 0; step /= 2) /* ... and then half as far */
+        if ((rc = log_reaches(reader, last + step)) == 1)
             last += step;
-    }
-    if (rc == 0)
+    if (rc >= 0)
         rc = last > 0 ? hermes_log_reader_seek_sequence(reader, last) : hermes_log_reader_seek_end(reader);
     if (rc < 0)
         (void)hermes_log_reader_seek_position(reader, before);
