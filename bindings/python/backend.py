@@ -1,0 +1,35 @@
+"""How pip builds this: scikit-build-core, from a checkout of Hermes. There are no source distributions: the C sources are
+not below this folder, so one could not be installed."""
+import pathlib
+
+from scikit_build_core import build as _build
+from scikit_build_core.build import get_requires_for_build_editable as get_requires_for_build_editable
+from scikit_build_core.build import get_requires_for_build_wheel as get_requires_for_build_wheel
+from scikit_build_core.build import prepare_metadata_for_build_editable as prepare_metadata_for_build_editable
+from scikit_build_core.build import prepare_metadata_for_build_wheel as prepare_metadata_for_build_wheel
+
+_NEEDS_CHECKOUT = "hermes-msg is built from a checkout of Hermes: pip install ./bindings/python there"
+
+
+class UnsupportedOperation(Exception):
+    """What PEP 517 has for it."""
+
+
+def _check():
+    """Before anything is made: the build's folder is that of the checkout."""
+    if not (pathlib.Path(__file__).resolve().parents[2] / "src" / "log").is_dir():
+        raise UnsupportedOperation(_NEEDS_CHECKOUT)
+
+
+def build_wheel(*arguments, **keywords):
+    _check()
+    return _build.build_wheel(*arguments, **keywords)
+
+
+def build_editable(*arguments, **keywords):
+    _check()
+    return _build.build_editable(*arguments, **keywords)
+
+
+def build_sdist(*_, **__):
+    raise UnsupportedOperation("there is no source distribution: " + _NEEDS_CHECKOUT)

@@ -1,0 +1,33 @@
+"""What can be built from what."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parents[1]
+FAKE = "def _(*a, **k): print('built')\nbuild_wheel = build_editable = get_requires_for_build_wheel = _\n" \
+       "get_requires_for_build_editable = prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel = _\n"
+
+
+def ask(tmp_path, folder, hook):
+    """What a build frontend does, with something in scikit-build-core's place that builds nothing."""
+    fake = tmp_path / "fake" / "scikit_build_core"
+    fake.mkdir(parents=True, exist_ok=True)
+    (fake / "__init__.py").write_text("")
+    (fake / "build.py").write_text(FAKE)
+    code = f"import backend\ntry:\n    backend.{hook}('wheel')\nexcept backend.UnsupportedOperation as error:\n    print('refused:', error)"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
+                          env=dict(os.environ, PYTHONPATH=f"{folder}:{fake.parent}")).stdout
+
+
+@pytest.mark.parametrize("hook", ["build_wheel", "build_editable", "build_sdist"])
+def test_what_could_not_be_installed_is_not_made(tmp_path, hook):
+    folder = tmp_path / "a" / "copy"
+    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = sorted(tmp_path.glob("*"))
+    assert ask(tmp_path, folder, hook).startswith("refused:") and "checkout" in ask(tmp_path, folder, hook)
+    assert sorted(tmp_path.glob("*")) == sorted([*before, tmp_path / "fake"])
+    assert ask(tmp_path, HERE, hook).startswith("refused:" if hook == "build_sdist" else "built")
