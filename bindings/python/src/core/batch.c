@@ -9,10 +9,8 @@ static PyObject *poll_more(struct reader *self, PyObject *list, hermes_message_t
     for (size_t count = 1;; count++) {
         PyObject *item = reader_hand_out(self, message);
         int failed = item == NULL ? -1 : PyList_Append(list, item);
-        if (item != NULL && failed < 0) {
-            held_drop(self);
-            reader_keep(self, message);
-        }
+        if (item != NULL && failed < 0)
+            reader_take_back(self, message);
         Py_XDECREF(item);
         if (failed < 0) {
             if (count > 1)

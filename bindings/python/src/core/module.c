@@ -55,7 +55,6 @@ static int execute(PyObject *module)
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if ((*types[i].type = add_type(module, types[i].spec)) == NULL)
             return -1;
-    state->message_alloc = (allocfunc)PyType_GetSlot(state->message_type, Py_tp_alloc);
     state->support = PyImport_ImportModule("hermes_msg._support");
     if (state->support == NULL || PyModule_AddIntConstant(module, "PAYLOAD_MAX", HERMES_PAYLOAD_MAX) < 0 ||
         PyModule_AddIntConstant(module, "HEADER_BYTES", HERMES_HEADER_BYTES) < 0)

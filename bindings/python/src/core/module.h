@@ -27,7 +27,6 @@ struct state {
     PyObject *error_in_use, *error_forked, *error_layout;
     PyTypeObject *client_type, *publisher_type, *claim_type, *subscriber_type, *reader_type, *view_type,
         *message_type, *writer_type;
-    allocfunc message_alloc;
     PyObject *support; /* the module hermes_msg._support */
 };
 

@@ -80,8 +80,17 @@ static inline int reader_take_more(struct reader *self, hermes_message_t *messag
 /* It was taken, but cannot be handed out now. Needs no GIL, and cannot fail. */
 void reader_keep(struct reader *self, const hermes_message_t *message);
 
+/* It was taken and noted, but cannot be handed out after all. */
+void reader_take_back(struct reader *self, const hermes_message_t *message);
+
 /* The Message that was taken and noted; NULL and an exception: it is kept. */
-PyObject *reader_hand_out(struct reader *self, const hermes_message_t *message);
+static inline PyObject *reader_hand_out(struct reader *self, const hermes_message_t *message)
+{
+    PyObject *made = message_new(self->handle.state, message, self->ticket);
+    if (__builtin_expect(made == NULL, 0))
+        reader_take_back(self, message);
+    return made;
+}
 
 /* The only argument, if there is one; -1 and an exception. */
 int reader_optional(const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *names,

@@ -119,14 +119,10 @@ static int noted(struct reader *self, const hermes_message_t *message)
     return -1;
 }
 
-PyObject *reader_hand_out(struct reader *self, const hermes_message_t *message)
+void reader_take_back(struct reader *self, const hermes_message_t *message)
 {
-    PyObject *made = message_new(self->handle.state, message, self->ticket);
-    if (__builtin_expect(made == NULL, 0)) {
-        held_drop(self);
-        reader_keep(self, message);
-    }
-    return made;
+    held_drop(self);
+    reader_keep(self, message);
 }
 
 /* Waits INSIDE, in slices. As hermes_wait(), with an exception where it is -1 and not an error of that. */
