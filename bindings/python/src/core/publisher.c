@@ -139,12 +139,12 @@ static PyMethodDef methods[] = {
      "topic it\n"
      "is durable then. Raises PayloadTooLarge; NoRoom, NoSpace, Fenced: not published; Disconnected: it goes "
      "out when\n"
-     "a broker is back."},
+     "a broker is back, and must not be sent again. The error's outcome, taken and retry say so."},
     {"send_many", (PyCFunction)publisher_send_many, METH_O,
      "send_many($self, iterable, /)\n--\n\n"
      "Publishes each item; returns how many. On a 'sync' topic it waits once, for all. Should one be "
-     "refused, those\n"
-     "before it are published."},
+     "refused, or the\n"
+     "iterator fail, those before it are published, and taken of the exception is how many."},
     {"send_batch", (PyCFunction)publisher_send_batch, METH_O,
      "send_batch($self, array, /)\n--\n\nPublishes each item along the first axis of a C-contiguous array; "
      "returns how many."},

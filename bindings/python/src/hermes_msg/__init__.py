@@ -9,11 +9,15 @@
         for message in client.subscriber("quotes", start="first"):
             print(message.sequence, message.time, message.payload)
 
-Threads: every publisher and subscriber has a session of its own, and belongs to one thread at a time; a second one
-gets InUse. The GIL is let go of while one waits. After a fork, the child connects again (Forked).
+Threads: every publisher and subscriber has a session of its own, and belongs to one call at a time; who comes meanwhile
+(a thread, a signal handler) gets InUse, but for close(), which ends that call. The GIL is let go of while one waits.
+After a fork, the child connects again (Forked).
 
 Errors: Error is the base of all; each names one thing (TopicNotFound, PayloadTooLarge, NoRoom ...), has .code, .name
-and .retry, and is below Python's own where there is one (TimeoutError, ConnectionError, ValueError ...).
+and .retry, and is below Python's own where there is one (TimeoutError, ConnectionError, ValueError ...). Those of
+publishing have .outcome and .taken: what became of the messages.
+
+Sizes and times may be given as the command line has them: "64K", "4M", "250ms", "7d".
 """
 from . import _core, _support
 from . import log as log
