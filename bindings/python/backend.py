@@ -3,10 +3,11 @@ not below this folder, so one could not be installed."""
 import pathlib
 
 from scikit_build_core import build as _build
-from scikit_build_core.build import get_requires_for_build_editable as get_requires_for_build_editable
-from scikit_build_core.build import get_requires_for_build_wheel as get_requires_for_build_wheel
-from scikit_build_core.build import prepare_metadata_for_build_editable as prepare_metadata_for_build_editable
-from scikit_build_core.build import prepare_metadata_for_build_wheel as prepare_metadata_for_build_wheel
+
+get_requires_for_build_editable = _build.get_requires_for_build_editable
+get_requires_for_build_wheel = _build.get_requires_for_build_wheel
+prepare_metadata_for_build_editable = _build.prepare_metadata_for_build_editable
+prepare_metadata_for_build_wheel = _build.prepare_metadata_for_build_wheel
 
 _NEEDS_CHECKOUT = "hermes-msg is built from a checkout of Hermes: pip install ./bindings/python there"
 

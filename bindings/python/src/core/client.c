@@ -378,7 +378,8 @@ static PyMethodDef methods[] = {
      "           spin=2e-05)\n--\n\n"
      "A Subscriber, with a session of its own. start: 'end' (what is published from now on), 'first' (all "
      "that\n"
-     "there is), 'last' (the newest message), an int (the message with that sequence) or a datetime (the first message from then on). "
+     "there is), 'last' (the newest message), an int (the message with that sequence) or a datetime (the "
+     "first message from then on). "
      "spin: how\n"
      "long, in seconds, a wait looks for messages before it sleeps. verify=False: checksums are not "
      "checked.\n\n"
@@ -419,7 +420,8 @@ static PyMethodDef methods[] = {
      "ping($self, /)\n--\n\nReturns once the broker has answered."},
     {"close", (PyCFunction)handle_method_close_counting, METH_NOARGS,
      "close($self, /)\n--\n\n"
-     "Closes the client and all that was opened through it; calls of other threads end with Closed. Returns how many messages of its publishers are "
+     "Closes the client and all that was opened through it; calls of other threads end with Closed. Returns "
+     "how many messages of its publishers are "
      "not "
      "in\n"
      "their topics: see Publisher.close(). BufferError while views are in use."},
