@@ -153,17 +153,22 @@ def test_broker_restarts(broker, number):
     client.close()
 
 
+async def settle():
+    """All tasks run until they wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 def test_each_task_that_waits_for_a_subscriber_is_woken(client):
     client.create_topic("t")
 
     async def run():
         sub, pub = client.subscriber("t"), client.publisher("t")
         tasks = [asyncio.create_task(sub.receive()) for _ in range(3)]
-        for _ in range(10):
-            await asyncio.sleep(0)  # they run until they wait
+        await settle()
         for payload in (b"1", b"2", b"3"):
             pub.send(payload)
-            await asyncio.sleep(0.01)
+            await settle()
         assert sorted(m.payload for m in await asyncio.wait_for(asyncio.gather(*tasks), 60)) == [b"1", b"2", b"3"]
     asyncio.run(run())
 
@@ -174,9 +179,9 @@ def test_one_task_that_is_cancelled_leaves_the_others_waiting(client):
     async def run():
         sub, pub = client.subscriber("t"), client.publisher("t")
         first, second = (asyncio.create_task(sub.receive()) for _ in range(2))
-        await asyncio.sleep(0.01)
+        await settle()
         first.cancel()
-        await asyncio.sleep(0.01)
+        await settle()
         pub.send(b"x")
         assert (await asyncio.wait_for(second, 60)).payload == b"x"
     asyncio.run(run())
@@ -194,7 +199,7 @@ def test_close_wakes_the_tasks_that_wait(broker, close):
         async def read():
             return [m async for m in sub]
         receiver, reader = asyncio.create_task(sub.receive()), asyncio.create_task(read())
-        await asyncio.sleep(0.01)
+        await settle()
         close(sub, client)
         with pytest.raises(hermes.Closed):
             await asyncio.wait_for(receiver, 60)
@@ -209,14 +214,14 @@ def test_a_task_of_a_closed_subscriber_takes_nothing_from_a_new_one(client):
         old, pub = client.subscriber("t"), client.publisher("t")
         number = old.fileno()
         task = asyncio.create_task(old.receive())
-        await asyncio.sleep(0.01)
+        await settle()
         subs = [client.subscriber("t") for _ in range(5)]
         old.close()
         assert number in [sub.fileno() for sub in subs]
         tasks = [asyncio.create_task(sub.receive()) for sub in subs]
-        await asyncio.sleep(0.01)
+        await settle()
         task.cancel()
-        await asyncio.sleep(0.01)
+        await settle()
         pub.send(b"x")
         got = await asyncio.wait_for(asyncio.gather(*tasks), 60)
         assert [m.payload for m in got] == [b"x"] * 5

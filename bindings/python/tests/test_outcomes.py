@@ -240,3 +240,14 @@ def test_what_is_left_open_when_a_client_closes_is_counted(broker):
     pub.send(b"x")
     assert client.close() == 1
     assert os.path.exists(broker.home)
+
+
+def test_what_a_block_leaves_behind_is_not_to_be_sent_again_as_it_is(broker):
+    client = broker.connect()
+    client.create_topic("t", shared=True, **SMALL)
+    with pytest.raises(hermes.Timeout) as told:
+        with client.publisher("t", timeout=0.05) as pub:
+            broker.kill()
+            pub.send(b"x")
+            pub.send(b"y")
+    assert (told.value.outcome, told.value.taken, told.value.retry) == ("pending", 2, False)

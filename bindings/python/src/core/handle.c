@@ -284,13 +284,31 @@ PyObject *handle_method_enter(PyObject *self, PyObject *unused)
     return Py_NewRef(self);
 }
 
+/* What was sent and is not in its topic: to send it again is for who knows what the sentence says. */
+static PyObject *raise_missing(struct handle *self)
+{
+    PyObject *type, *value, *traceback;
+    raise_error(self->state, HERMES_ETIMEOUT, self->sentence);
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *outcome = PyUnicode_FromString("pending"), *taken = PyLong_FromLongLong(self->missing);
+    if (outcome == NULL || taken == NULL || PyObject_SetAttrString(value, "outcome", outcome) < 0 ||
+        PyObject_SetAttrString(value, "taken", taken) < 0 ||
+        PyObject_SetAttrString(value, "retry", Py_False) < 0)
+        PyErr_Clear();
+    Py_XDECREF(outcome);
+    Py_XDECREF(taken);
+    PyErr_Restore(type, value, traceback);
+    return NULL;
+}
+
 PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py_ssize_t count)
 {
     if (handle_close(self) < 0)
         return NULL;
     bool under_way = count > 0 && arguments[0] != Py_None; /* an exception, which says enough */
     if (self->missing > 0 && !under_way)
-        return raise_error(self->state, HERMES_ETIMEOUT, self->sentence);
+        return raise_missing(self);
     Py_RETURN_NONE;
 }
 
