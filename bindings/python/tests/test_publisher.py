@@ -246,3 +246,35 @@ def test_one_publisher(client):
             client.publisher("t")
         assert error.value.retry and error.value.name == "HERMES_EBUSY" and error.value.code == -8
     client.publisher("t").close()
+
+
+def test_time_stamps_of_ones_own(client):
+    for name, shared in (("e", False), ("s", True)):
+        client.create_topic(name, shared=shared)
+        pub = client.publisher(name)
+        assert pub.send_at(77, b"a") == 1
+        assert pub.send_at(2**63 - 1, bytearray(b"b")) == 2
+        times = numpy.array([5, 1, 9], dtype="i8")
+        assert pub.send_batch_at(times, numpy.arange(3)) == 3
+        many = numpy.arange(1, 1001, dtype="u8").view("datetime64[ns]")
+        assert pub.send_batch_at(many.view("u8"), numpy.zeros((1000, 8))) == 1000
+        for none in (0, -1, 2**63, 2**64):
+            with pytest.raises((ValueError, OverflowError)):
+                pub.send_at(none, b"x")
+        for bad in (1.5, None, "now"):
+            with pytest.raises(TypeError):
+                pub.send_at(bad, b"x")
+            with pytest.raises(TypeError):
+                pub.send_batch_at(bad, b"x")
+        with pytest.raises(TypeError):
+            pub.send_at(1)
+        with pytest.raises(TypeError):
+            pub.send_batch_at(times.astype("f8"), numpy.arange(3))
+        with pytest.raises(ValueError, match="each row"):
+            pub.send_batch_at(times, numpy.arange(4))
+        with pytest.raises(hermes.InvalidArgument):
+            pub.send_batch_at(numpy.array([0], dtype="i8"), numpy.arange(1))
+        pub.wait()
+        sub = client.subscriber(name, start="first")
+        stamps = [sub.poll(30).timestamp for _ in range(1005)]
+        assert stamps == [77, 2**63 - 1, 5, 1, 9, *range(1, 1001)]

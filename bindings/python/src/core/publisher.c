@@ -140,6 +140,11 @@ static PyMethodDef methods[] = {
      "is durable then. Raises PayloadTooLarge; NoRoom, NoSpace, Fenced: not published; Disconnected: it goes "
      "out when\n"
      "a broker is back, and must not be sent again. The error's outcome, taken and retry say so."},
+    {"send_at", (PyCFunction)(void *)publisher_send_at, METH_FASTCALL,
+     "send_at($self, timestamp, payload, /)\n--\n\n"
+     "send() with a time stamp of one's own, in nanoseconds since 1970, 1 to 2**63 - 1: the exchange's, or "
+     "the network\n"
+     "card's. Stamps need not go forward."},
     {"send_many", (PyCFunction)publisher_send_many, METH_O,
      "send_many($self, iterable, /)\n--\n\n"
      "Publishes each item; returns how many. On a 'sync' topic it waits once, for all. Should one be "
@@ -148,6 +153,9 @@ static PyMethodDef methods[] = {
     {"send_batch", (PyCFunction)publisher_send_batch, METH_O,
      "send_batch($self, array, /)\n--\n\nPublishes each item along the first axis of a C-contiguous array; "
      "returns how many."},
+    {"send_batch_at", (PyCFunction)(void *)publisher_send_batch_at, METH_FASTCALL,
+     "send_batch_at($self, timestamps, array, /)\n--\n\n"
+     "send_batch(), row i with the time stamp timestamps[i], as of send_at(): an array of 64-bit integers."},
     {"claim", (PyCFunction)publisher_claim, METH_O,
      "claim($self, n, /)\n--\n\n"
      "Room for n bytes in the log itself, to be written in place:\n\n"

@@ -22,7 +22,9 @@ struct publisher {
 struct attempt {
     const void *payload; /* one message ... */
     size_t length;
+    uint64_t given_ns;            /* its time stamp; 0: now */
     const hermes_slice_t *slices; /* ... or some, those that are still to go; */
+    const uint64_t *times_ns;     /* and theirs; NULL: now */
     size_t count;
     bool claims; /* or room for one */
     void *claimed;
@@ -58,8 +60,10 @@ int await_inside(struct publisher *self, uint64_t sequence, enum hermes_confirma
 
 /* Of sending.c and claim.c: methods. */
 PyObject *publisher_send(struct publisher *self, PyObject *payload);
+PyObject *publisher_send_at(struct publisher *self, PyObject *const *arguments, Py_ssize_t count);
 PyObject *publisher_send_many(struct publisher *self, PyObject *iterable);
 PyObject *publisher_send_batch(struct publisher *self, PyObject *array);
+PyObject *publisher_send_batch_at(struct publisher *self, PyObject *const *arguments, Py_ssize_t count);
 PyObject *publisher_claim(struct publisher *self, PyObject *length);
 bool claim_is_exported(struct handle *handle);
 void claim_shield(struct handle *handle);

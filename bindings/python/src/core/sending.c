@@ -18,11 +18,17 @@ int attempt_once(struct publisher *self, struct attempt *a)
 {
     if (a->claims)
         return hermes_claim(self->publisher, a->length, &a->claimed);
+    if (a->slices == NULL && a->given_ns != 0)
+        return one_taken(
+            a, hermes_publish_at(self->publisher, a->given_ns, a->payload, a->length, &a->sequence));
     if (a->slices == NULL)
         return one_taken(a, hermes_publish(self->publisher, a->payload, a->length, &a->sequence));
-    int64_t done = hermes_publish_batch(self->publisher, a->slices, a->count);
+    int64_t done = a->times_ns == NULL
+                       ? hermes_publish_batch(self->publisher, a->slices, a->count)
+                       : hermes_publish_batch_at(self->publisher, a->times_ns, a->slices, a->count);
     if (done < 0)
         return (int)done;
+    a->times_ns = a->times_ns == NULL ? NULL : a->times_ns + done;
     a->taken += (uint64_t)done;
     a->slices += done;
     a->count -= (size_t)done;
@@ -196,6 +202,28 @@ PyObject *publisher_send(struct publisher *self, PyObject *payload)
     return sent;
 }
 
+PyObject *publisher_send_at(struct publisher *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct attempt a = {.total = 1};
+    Py_buffer buffer;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "there are two arguments, timestamp and payload");
+        return NULL;
+    }
+    if (take_integer(self->handle.state, arguments[0], "a time stamp", 1, INT64_MAX, &a.given_ns) < 0 ||
+        take_buffer(arguments[1], &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
+    a.payload = buffer.buf == NULL ? "" : buffer.buf;
+    a.length = (size_t)buffer.len;
+    int rc = handle_check(&self->handle);
+    if (rc == 0) {
+        rc = attempt_once(self, &a);
+        rc = rc < 0 || self->confirms ? attempt_complete(self, &a, rc) : 0;
+    }
+    PyBuffer_Release(&buffer);
+    return rc < 0 ? NULL : PyLong_FromUnsignedLongLong(a.sequence);
+}
+
 /* ---- many ---- */
 
 /* After so much the GIL is somebody else's for a moment, and signals are looked at. */
@@ -227,10 +255,16 @@ static int tell_so_far(struct publisher *self, const struct sending *s)
     return -1;
 }
 
-static int send_step(struct publisher *self, struct sending *s, const hermes_slice_t *slices, size_t count)
+/* times_ns NULL: now. */
+static int send_step(struct publisher *self, struct sending *s, const hermes_slice_t *slices,
+                     const uint64_t *times_ns, size_t count)
 {
-    struct attempt a = {
-        .slices = slices, .count = count, .total = count, .earlier = s->taken, .is_step = true};
+    struct attempt a = {.slices = slices,
+                        .times_ns = times_ns,
+                        .count = count,
+                        .total = count,
+                        .earlier = s->taken,
+                        .is_step = true};
     if (count == 0)
         return 0;
     if (handle_check(&self->handle) < 0)
@@ -329,7 +363,7 @@ PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
             ;
         if (PyErr_Occurred())
             PyErr_Fetch(&type, &value, &traceback);
-        rc = send_step(self, &s, items.slices, items.count);
+        rc = send_step(self, &s, items.slices, NULL, items.count);
         items_release(&items);
     }
     Py_DECREF(iterator);
@@ -343,7 +377,8 @@ PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
     return NULL;
 }
 
-PyObject *publisher_send_batch(struct publisher *self, PyObject *array)
+/* times: an array of as many integers of 64 bits, or NULL. */
+static PyObject *send_rows(struct publisher *self, const Py_buffer *times, PyObject *array)
 {
     Py_buffer buffer;
     if (take_buffer(array, &buffer, PyBUF_SIMPLE) < 0)
@@ -353,16 +388,45 @@ PyObject *publisher_send_batch(struct publisher *self, PyObject *array)
     if (rc < 0)
         PyErr_SetString(PyExc_ValueError, "an array has at least one dimension; send() sends one message");
     Py_ssize_t rows = buffer.ndim > 0 ? buffer.shape[0] : 0;
+    if (rc == 0 && times != NULL && times->len / times->itemsize != rows) {
+        PyErr_SetString(PyExc_ValueError, "there is one time stamp for each row");
+        rc = -1;
+    }
     size_t length = rows > 0 ? (size_t)(buffer.len / rows) : 0;
     hermes_slice_t slices[STEP];
     for (Py_ssize_t done = 0; rc == 0 && done < rows;) {
+        const uint64_t *from = times == NULL ? NULL : (const uint64_t *)times->buf + done;
         size_t count = 0;
         for (; count < STEP && done < rows; count++, done++)
             slices[count] = (hermes_slice_t){(const char *)buffer.buf + (size_t)done * length, length};
-        rc = send_step(self, &s, slices, count);
+        rc = send_step(self, &s, slices, from, count);
     }
     PyBuffer_Release(&buffer);
     if (rc == 0)
         rc = rows > 0 ? send_end(self, &s) : handle_check(&self->handle);
     return rc < 0 ? NULL : PyLong_FromSsize_t(rows);
+}
+
+PyObject *publisher_send_batch(struct publisher *self, PyObject *array)
+{
+    return send_rows(self, NULL, array);
+}
+
+PyObject *publisher_send_batch_at(struct publisher *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_buffer times;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "there are two arguments, timestamps and an array");
+        return NULL;
+    }
+    if (take_buffer(arguments[0], &times, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *sent = NULL;
+    if (times.itemsize == 8 && times.format != NULL && strchr("qQlL", times.format[0]) != NULL &&
+        (uintptr_t)times.buf % 8 == 0)
+        sent = send_rows(self, &times, arguments[1]);
+    else
+        PyErr_SetString(PyExc_TypeError, "time stamps are an array of integers of 64 bits");
+    PyBuffer_Release(&times);
+    return sent;
 }
