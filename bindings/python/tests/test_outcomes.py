@@ -204,7 +204,7 @@ def test_others_run_while_much_is_sent(client):
     def turn():
         while not stop:
             turns[0] += 1
-    thread = threading.Thread(target=turn)
+    thread = threading.Thread(target=turn, daemon=True)
     thread.start()
     rows, items = numpy.zeros(1000000, "u8"), [b"12345678"] * 1000000
     for send, what in ((pub.send_batch, rows), (pub.send_many, items)):

@@ -226,25 +226,33 @@ PyObject *publisher_send_at(struct publisher *self, PyObject *const *arguments, 
 
 /* ---- many ---- */
 
-/* After so much the GIL is somebody else's for a moment, and signals are looked at. */
-enum { BREATH_MESSAGES = 4096, BREATH_BYTES = 1 << 20 };
+/* After so long the GIL is somebody else's for a moment, and signals are looked at. Longer than Python's
+ * switch interval of 5 ms: a thread that waits for the GIL insists on it only once it has waited so long in
+ * peace; let go more often, it is taken back each time before that thread has woken up. */
+static const uint64_t breath_ns = 10000000;
+/* And the clock is looked at after so much. */
+enum { LOOK_MESSAGES = 1024, LOOK_BYTES = 1 << 20 };
 
 /* A call that sends many, in steps. Between two of them others may use the publisher. */
 struct sending {
     uint64_t taken;
-    size_t messages, bytes; /* since the last breath */
+    size_t messages, bytes; /* since the last look at the clock */
+    uint64_t breathed_ns;
 };
 
 static int breathe(struct publisher *self, struct sending *s)
 {
-    if (s->messages < BREATH_MESSAGES && s->bytes < BREATH_BYTES)
+    if (s->messages < LOOK_MESSAGES && s->bytes < LOOK_BYTES)
         return 0;
     s->messages = s->bytes = 0;
+    if (monotonic_ns() - s->breathed_ns < breath_ns)
+        return 0;
     if (handle_enter(&self->handle) < 0)
         return -1;
     UNLOCKED();
     int rc = handle_go_on(&self->handle);
     handle_leave(&self->handle);
+    s->breathed_ns = monotonic_ns();
     return rc;
 }
 
@@ -353,7 +361,7 @@ PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
     PyObject *iterator = PyObject_GetIter(iterable), *type = NULL, *value = NULL, *traceback = NULL;
     if (iterator == NULL)
         return NULL;
-    struct sending s = {.taken = 0};
+    struct sending s = {.breathed_ns = monotonic_ns()};
     struct items items;
     bool goes_on = true;
     int rc = 0;
@@ -383,7 +391,7 @@ static PyObject *send_rows(struct publisher *self, const Py_buffer *times, PyObj
     Py_buffer buffer;
     if (take_buffer(array, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    struct sending s = {.taken = 0};
+    struct sending s = {.breathed_ns = monotonic_ns()};
     int rc = buffer.ndim > 0 ? 0 : -1;
     if (rc < 0)
         PyErr_SetString(PyExc_ValueError, "an array has at least one dimension; send() sends one message");
