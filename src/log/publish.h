@@ -36,8 +36,8 @@ static inline uint64_t publish_fill(uint8_t *frame, const void *payload, uint32_
     uint64_t used = HERMES_HEADER_BYTES + length, padding = hermes_frame_bytes(length) - used;
     if (padding > 0)
         window_zero(frame + used, padding);
-    if (crc)
-        header.crc = crc32_message(payload != NULL ? payload : frame + HERMES_HEADER_BYTES, length, &header);
+    if (crc) /* of what stands there, for the caller's buffer may change meanwhile */
+        header.crc = crc32_message(frame + HERMES_HEADER_BYTES, length, &header);
     window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
     return hermes_commit_word(HERMES_TYPE_DATA, header.flags);
 }
