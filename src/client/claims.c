@@ -142,12 +142,14 @@ static void ack_held(struct member *m)
     (void)group_ack(&m->group, m->held, m->held_claim);
 }
 
-/* false: the broker that is there has given its line up, and does not answer. What it took now would be under
- * no line, and not its own any more once it is answered. */
+/* false: the broker that is there has given its line up, or knows nothing of its page, and does not answer.
+ * What it took now would be under no line, and not its own any more once it is answered. */
 static bool greets(struct hermes_subscriber *s)
 {
     subscriber_greet_again(s);
-    return !subscriber_is_due(s) || !group_is_open(s->member->page) || member_is_current(s->member);
+    if (!subscriber_is_due(s) || !group_is_open(s->member->page))
+        return true;
+    return !s->member->page_is_lent && member_is_current(s->member);
 }
 
 int claims_poll(struct hermes_subscriber *s, hermes_message_t *message)
@@ -206,6 +208,12 @@ static int told(hermes_subscriber_t *s, const hermes_message_t *message, int rc)
     return rc < 0 ? failed(s, message, rc) : rc;
 }
 
+/* What is said of a page that is nobody's any more has no effect. */
+static bool is_expired(const struct hermes_subscriber *s)
+{
+    return __builtin_expect(subscriber_is_orphan(s), 0);
+}
+
 int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
 {
     struct member *m = s->member;
@@ -214,15 +222,19 @@ int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
         return rc < 0 ? failed(s, message, rc) : rc;
     }
     m = member_of(s);
-    return m == NULL ? HERMES_EINVALID
-                     : told(s, message, group_ack(&m->group, message->position, message->claim));
+    if (m == NULL)
+        return HERMES_EINVALID;
+    return told(s, message,
+                is_expired(s) ? HERMES_EEXPIRED : group_ack(&m->group, message->position, message->claim));
 }
 
 int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
 {
     struct member *m = member_of(s);
-    return m == NULL ? HERMES_EINVALID
-                     : told(s, message, group_nack(&m->group, message->position, message->claim));
+    if (m == NULL)
+        return HERMES_EINVALID;
+    return told(s, message,
+                is_expired(s) ? HERMES_EEXPIRED : group_nack(&m->group, message->position, message->claim));
 }
 
 int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
@@ -230,7 +242,7 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
     struct member *m = member_of(s);
     if (m == NULL)
         return HERMES_EINVALID;
-    int rc = group_renew(&m->group, message->position, message->claim);
+    int rc = is_expired(s) ? HERMES_EEXPIRED : group_renew(&m->group, message->position, message->claim);
     return rc < 0 ? failed(s, message, rc) : rc;
 }
 

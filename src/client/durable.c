@@ -34,7 +34,8 @@ int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
     subscriber_greet_if_due(s);
     if (message->claim == 0)
         return HERMES_EINVALID;
-    if (message->claim != m->claim || !member_is_current(m)) /* it says nothing of how the place stands now */
+    if (message->claim != m->claim || !member_is_current(m) ||
+        subscriber_is_orphan(s)) /* it says nothing of how the place stands now */
         return HERMES_EEXPIRED;
     if (!was_given_out(m, message))
         return HERMES_EINVALID;
@@ -51,6 +52,8 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
     struct member *m = s->member;
     struct reader *reader = &s->reader;
     subscriber_greet_if_due(s);
+    if (__builtin_expect(subscriber_is_orphan(s), 0))
+        return 0;
     if (m->holds && member_is_current(m))
         (void)done_to(m, m->held, m->held_sequence);
     m->holds = false;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 
@@ -56,6 +57,10 @@ int member_adopt(struct hermes_client *client, const struct member *member,
     uint32_t slots;
     *next = *member;
     next->page_map = (struct map){0};
+    /* Of a user whom the broker does not trust it is a sealed memfd; else a file, which outlives the broker.
+     */
+    struct stat status;
+    next->page_is_lent = fstat(page_fd, &status) == 0 && status.st_nlink == 0;
     int rc = client_map_fd(client, page_fd, 0, MAP_READ_WRITE, &next->page_map);
     if (rc < 0)
         return rc;

@@ -20,6 +20,7 @@ struct member {
     struct map page_map;
     struct group_page *page;
     struct group_member group; /* not of a durable subscription */
+    bool page_is_lent;         /* by this broker: the next one does not know of it */
     uint64_t page_id, id;      /* what the broker knows us by, if it comes back */
     uint32_t line;
     bool no_room;  /* too much is in flight: there is nothing to do but for who has news */
@@ -106,6 +107,12 @@ uint64_t subscriber_next_look(struct hermes_subscriber *s);
 static inline bool subscriber_is_due(const struct hermes_subscriber *s)
 {
     return (uint32_t)(status_load_seal(s->reader.status) >> 32) != s->instance;
+}
+/* There is another broker than the one that lent the page, and it has not answered yet: what is taken or
+ * acknowledged there counts for nobody. */
+static inline bool subscriber_is_orphan(const struct hermes_subscriber *s)
+{
+    return s->member->page_is_lent && subscriber_is_due(s);
 }
 static inline void subscriber_greet_if_due(struct hermes_subscriber *s)
 {

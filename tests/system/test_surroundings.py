@@ -523,8 +523,9 @@ class Strangers(Case):
         b.kill()
         b.start()
         self.assertEqual([port.say("ack a x"), port.say("ack d y")], ["EEXPIRED"] * 2)
-        self.assertEqual([port.say("take a x").split()[0], port.say("take d y")], ["1", "1"])
-        self.assertEqual([port.say("ack a x"), port.say("ack d y")], ["ok"] * 2)
+        self.assertEqual([port.say("take a z").split()[0], port.say("take d w")], ["1", "1"])
+        self.assertEqual([port.say("ack a x"), port.say("ack d y")], ["EEXPIRED"] * 2)
+        self.assertEqual([port.say("ack a z"), port.say("ack d w")], ["ok"] * 2)
 
 
 main()
