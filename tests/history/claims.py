@@ -175,13 +175,24 @@ def may_have_come_to_something(call):
     return call.rc in (0, None) or codes.name(call.rc) in codes.ASKS_THE_BROKER
 
 
+# A reset that timed out is still with a broker that was stopped, or waits for its disk, and may count for so long: more than the
+# broker waits for dead letters, and for who is stopped to go on.
+STILL_COUNTS_NS = 3000000000
+
+
+def ends(call):
+    if call.rc is not None and codes.name(call.rc) == "ETIMEOUT":
+        return call.end + STILL_COUNTS_NS
+    return call.end or NEVER
+
+
 def eras_of(name, options, histories):
     """Between the resets of a group."""
     calls = [call for calls in histories.values() for call in calls
              if call.what == "reset" and call.asked.get("name") == name and may_have_come_to_something(call)]
     eras = [Era(0, 0, options.start)]
     for at, call in enumerate(sorted(calls, key=lambda call: call.begin), 1):
-        eras.append(Era(at, call.begin, call.asked["from"], call.end or NEVER, call.rc == 0))
+        eras.append(Era(at, call.begin, call.asked["from"], ends(call), call.rc == 0))
     return eras
 
 
