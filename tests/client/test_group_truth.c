@@ -99,7 +99,7 @@ static void test_whatever_a_member_does_greets_a_new_broker(void **state)
             else if (way == 2)
                 (void)hermes_nack(a, &second);
             else
-                assert_int_equal(hermes_poll(a, &message), 1);
+                assert_int_equal(poll_until_told(a, &message), 1);
             sched_yield();
         }
         assert_int_equal(hermes_renew(a, &third), 0); /* the same line, the same claims */
@@ -312,9 +312,9 @@ static void test_what_is_gone_is_counted_when_it_is_found(void **state)
     enum { MANY = 20000 };
     hermes_message_t message;
     publish(f, "t", 1, MANY);
-    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE); /* before anybody had any */
+    assert_int_equal(poll_until_told(a, &message), HERMES_EGONE); /* before anybody had any */
     uint64_t lost = describe(f, "risk").lost;
-    assert_int_equal(hermes_poll(b, &message), 1);
+    assert_int_equal(poll_until_told(b, &message), 1);
     assert_int_equal(number_of(&message), lost + 1);
     assert_int_equal(describe(f, "risk").lost, lost);
     hermes_message_t held = message;
@@ -322,18 +322,18 @@ static void test_what_is_gone_is_counted_when_it_is_found(void **state)
     for (; last < MANY - 100; last++)
         ack_all(last % 2 ? a : b, last + 1, last + 1);
     publish(f, "t", MANY + 1, 2 * MANY);
-    assert_int_equal(hermes_poll(b, &message), HERMES_EGONE); /* the second time */
+    assert_int_equal(poll_until_told(b, &message), HERMES_EGONE); /* the second time */
     uint64_t total = describe(f, "risk").lost;
-    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(poll_until_told(a, &message), 1);
     assert_int_equal(total, lost + number_of(&message) - last - 1);
     assert_int_equal(describe(f, "risk").lost, total);
     assert_int_equal(lost_by(a) + lost_by(b), total);
     assert_int_equal(hermes_ack(a, &message), 0);
     assert_int_equal(hermes_nack(b, &held), 0); /* it is available, and cannot be read: one more */
-    assert_int_equal(hermes_poll(a, &message), HERMES_EGONE);
+    assert_int_equal(poll_until_told(a, &message), HERMES_EGONE);
     assert_int_equal(describe(f, "risk").lost, total + 1);
     assert_int_equal(describe(f, "risk").redelivered, 0); /* nobody got it again */
-    assert_int_equal(hermes_poll(a, &message), 1);
+    assert_int_equal(poll_until_told(a, &message), 1);
     assert_int_equal(describe(f, "risk").lost, total + 1);
     assert_int_equal(lost_by(a) + lost_by(b), total + 1);
     hermes_disconnect(other);
