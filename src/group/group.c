@@ -142,37 +142,43 @@ static uint64_t flight_end(uint64_t floor, uint64_t cursor, uint64_t mask)
 }
 
 /* One try: false, another raised the floor meanwhile. While it stands still, what was seen below `to` holds.
- */
-static bool try_advance(struct group_page *page, uint64_t mask, uint64_t *now)
+ * All below passed was claimed, or cannot be read. */
+static bool try_advance(struct group_page *page, uint64_t mask, uint64_t passed, uint64_t *now)
 {
     uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
-    uint64_t cursor = group_sane(atomic_load_explicit(&page->cursor, memory_order_acquire));
-    uint64_t end = flight_end(floor, cursor, mask), to = floor;
+    uint64_t end = flight_end(floor, passed, mask), to = floor;
     for (; to < end; to += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, to), memory_order_acquire);
         if (group_is_of(word, to) && group_state_of(word) != GROUP_DONE)
             break;
     }
-    if (to == end && cursor > end)
-        to = cursor; /* nothing is in flight, and what lies between could not be read */
+    if (to == end && passed > end)
+        to = passed; /* nothing is in flight, and what lies between could not be read */
     *now = to;
     /* Release pairs with the acquire in group_claim(). */
     return to == floor || atomic_compare_exchange_strong(&page->floor, &floor, to);
 }
 
-uint64_t group_advance(struct group_page *page, uint64_t mask)
+static uint64_t advance_to(struct group_page *page, uint64_t mask, uint64_t passed)
 {
     uint64_t floor;
     /* Who loses a try lost it to progress; only in a page that somebody scribbles on there is no end to it.
      */
-    for (int i = 0; i < 64 && !try_advance(page, mask, &floor); i++)
+    for (int i = 0; i < 64 && !try_advance(page, mask, passed, &floor); i++)
         ;
     return floor;
 }
 
+uint64_t group_advance(struct group_page *page, uint64_t mask)
+{
+    return advance_to(page, mask, group_sane(atomic_load_explicit(&page->cursor, memory_order_acquire)));
+}
+
 enum group_claim group_make_room(struct group_member *member, uint64_t position)
 {
-    uint64_t floor = group_advance(member->page, member->mask);
+    /* The member has come to position over all that is below. Not the cursor, which may be older, and stays
+     * so as long as all members wait for room. */
+    uint64_t floor = advance_to(member->page, member->mask, position);
     if (position < floor)
         return GROUP_TAKEN;
     if (position - floor < (member->mask + 1) << 6)
@@ -180,19 +186,24 @@ enum group_claim group_make_room(struct group_member *member, uint64_t position)
     /* Who makes room sees this, or we see the room: pairs with swap() and made_room(). */
     atomic_store(&member->page->hungry, 1);
     atomic_thread_fence(memory_order_seq_cst);
-    floor = group_advance(member->page, member->mask);
+    floor = advance_to(member->page, member->mask, position);
     return position - floor < (member->mask + 1) << 6 ? GROUP_MINE : GROUP_NO_ROOM;
 }
 
 void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, void *context)
 {
+    const uint64_t reach = (uint64_t)GROUP_SLOTS_MIN << 6; /* more than the largest message */
     uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
-    /* Acquire pairs with the release in group_passed(): the claims below it are visible. */
+    /* Acquire pairs with the release in group_passed(): the claims below it are visible. Those behind an
+     * older one stand a message apart. */
     uint64_t cursor = group_sane(atomic_load_explicit(&page->cursor, memory_order_acquire));
-    uint64_t end = flight_end(floor, cursor, mask);
-    for (uint64_t at = floor; at < end; at += 64) {
+    uint64_t passed = cursor > floor ? cursor : floor;
+    for (uint64_t at = floor; at < flight_end(floor, passed + reach, mask); at += 64) {
         uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
-        if (group_is_of(word, at) && group_state_of(word) != GROUP_DONE)
+        if (!group_is_of(word, at))
+            continue;
+        passed = at > passed ? at : passed;
+        if (group_state_of(word) != GROUP_DONE)
             visit(context, at, word);
     }
 }

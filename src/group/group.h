@@ -39,10 +39,12 @@
  *
  * Why floor and cursor may be stale. Who stores cursor = c has seen claims of all messages below c, its own
  * or (acquire) others'; an older value, stored late, says less and nothing wrong to who looks for new
- * messages. Who looks for those that came back must not miss one for it: they are below given_up, which only
- * grows, is raised before a message comes back, and that before the notice. A message may be claimed only
- * below floor + span, and what stood in its slot before was below the floor, so it is done. floor only grows:
- * by compare-and-swap, over slots that were seen DONE.
+ * messages, and stays until somebody reads one. Others must not miss anything for it. Who wants room makes it
+ * below its own position, whose way there says as much as a cursor. Who looks for messages that came back
+ * looks below given_up, which only grows, is raised before a message comes back, and that before the notice.
+ * Who looks at what is in flight looks behind the cursor too. A message may be claimed only below
+ * floor + span, and what stood in its slot before was below the floor, so it is done. floor only grows: by
+ * compare-and-swap, over slots that were seen DONE.
  *
  * The watch. The window's bell wakes all who sleep on it for each message. So one of a group's sleeping
  * members has the watch and sleeps there; the others sleep on the watch, while it is what it was. It says who
@@ -362,7 +364,8 @@ void group_tell(struct group_page *page);
 /* Raises the floor over what is done; returns it. */
 uint64_t group_advance(struct group_page *page, uint64_t mask);
 
-/* Visits the words of the messages between floor and cursor that are not done, in order. */
+/* Visits the words of the messages in flight, those that are not done, in order: also behind the cursor, as
+ * far as they stand no further apart than the smallest span. */
 typedef void (*group_visit_t)(void *context, uint64_t position, uint64_t word);
 void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, void *context);
 

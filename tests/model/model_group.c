@@ -1,7 +1,9 @@
 /*
  * An exhaustive model of a group's page (group/group.h): every interleaving of two members and the broker
  * over three messages and two slots, each step one access to shared memory. A member may die at any step,
- * once in all, say nack once, and once a lease runs out. Checked in each state:
+ * once in all, say nack once, and once a lease runs out. Another member takes the line of who died; and all
+ * over again with one slot, where each message but the first wants room, and nobody comes to help. Checked in
+ * each state:
  *
  *     nothing lost        the floor is above no message that is not done
  *     nothing again       what is done is given to nobody
@@ -16,10 +18,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MESSAGES = 3, SLOTS = 2, MEMBERS = 2, BROKER = MEMBERS };
+enum { MESSAGES = 3, SLOTS_MAX = 2, MEMBERS = 2, BROKER = MEMBERS };
 /* Ways to go on: a step of each member, of the broker; the death and the nack of each member; the end of a
  * lease on the message in each slot. */
-enum { DIE = BROKER + 1, NACK = DIE + MEMBERS, EXPIRE = NACK + MEMBERS, WAYS = EXPIRE + SLOTS };
+enum { DIE = BROKER + 1, NACK = DIE + MEMBERS, EXPIRE = NACK + MEMBERS, WAYS = EXPIRE + SLOTS_MAX };
 
 enum mutation {
     NONE,
@@ -32,6 +34,7 @@ enum mutation {
     SCAN_TO_CURSOR,
     GIVEN_UP_LATE,
     JUMP_OVER_FLIGHT,
+    ROOM_TO_CURSOR,
     SEEN_TOO_MUCH,
     NOBODY_TOLD,
     MUTATIONS,
@@ -48,6 +51,7 @@ static const char *const names[MUTATIONS] = {
     "what came back is looked for below the cursor only",
     "how far to look is said after the message has come back, and is told",
     "the floor jumps to the cursor over what is in flight",
+    "room is made below the cursor only",
     "a scan counts as one for all that was told meanwhile",
     "a death is told to nobody",
 };
@@ -83,6 +87,7 @@ enum pc {
     NACK_TAKE,
     NACK_TELL,
     DEAD,
+    GONE,
     LEAVE_FLOOR,
     LEAVE_WORD,
     LEAVE_RAISE,
@@ -103,7 +108,8 @@ struct process {
 struct state {
     uint8_t floor, cursor, notice, given_up;
     uint8_t deaths, nacks, expired;
-    struct word slot[SLOTS];
+    uint8_t slots; /* 0: not known yet */
+    struct word slot[SLOTS_MAX];
     uint8_t done[MESSAGES];
     struct process process[MEMBERS + 1];
 };
@@ -138,7 +144,7 @@ static void go(struct process *p, enum pc pc)
 
 static bool exchange(struct state *s, struct process *p, struct word to, bool compared)
 {
-    struct word *slot = &s->slot[p->at % SLOTS];
+    struct word *slot = &s->slot[p->at % s->slots];
     if (compared && !same(*slot, p->word))
         return false;
     *slot = to;
@@ -173,6 +179,15 @@ static bool all_done(const struct state *s)
     return true;
 }
 
+/* All below passed was claimed by somebody. */
+static void look_for_room(const struct state *s, struct process *p, uint8_t passed)
+{
+    p->cursor = passed;
+    p->end = passed > p->floor + s->slots ? (uint8_t)(p->floor + s->slots) : passed;
+    p->scanning_for = p->floor; /* how far it may be raised */
+    p->pc = ROOM_WORD;
+}
+
 static void step_member(struct state *s, uint8_t id)
 {
     struct process *p = &s->process[id];
@@ -192,7 +207,7 @@ static void step_member(struct state *s, uint8_t id)
         break;
     case SCAN_END: {
         uint8_t most = mutation == SCAN_TO_CURSOR ? s->cursor : s->given_up;
-        p->end = most > p->floor + SLOTS ? (uint8_t)(p->floor + SLOTS) : most;
+        p->end = most > p->floor + s->slots ? (uint8_t)(p->floor + s->slots) : most;
         p->at = p->floor;
         p->pc = SCAN_WORD;
         break;
@@ -203,7 +218,7 @@ static void step_member(struct state *s, uint8_t id)
             go(p, START_CURSOR);
             break;
         }
-        p->word = s->slot[p->at % SLOTS];
+        p->word = s->slot[p->at % s->slots];
         if (is_of(p->word, p->at) && p->word.state == AVAILABLE)
             p->pc = SCAN_TAKE;
         else
@@ -236,24 +251,24 @@ static void step_member(struct state *s, uint8_t id)
     }
     case CLAIM_FLOOR:
         p->floor = s->floor;
-        if (mutation == NO_FLOOR_CHECK || (p->at >= p->floor && p->at - p->floor < SLOTS))
+        if (mutation == NO_FLOOR_CHECK || (p->at >= p->floor && p->at - p->floor < s->slots))
             p->pc = CLAIM_WORD;
         else
             p->pc = ROOM_FLOOR;
         break;
     case ROOM_FLOOR:
         p->floor = s->floor;
-        p->pc = ROOM_CURSOR;
+        if (mutation == ROOM_TO_CURSOR)
+            p->pc = ROOM_CURSOR;
+        else
+            look_for_room(s, p, p->at);
         break;
     case ROOM_CURSOR:
-        p->cursor = s->cursor;
-        p->end = p->cursor > p->floor + SLOTS ? (uint8_t)(p->floor + SLOTS) : p->cursor;
-        p->scanning_for = p->floor; /* how far it may be raised */
-        p->pc = ROOM_WORD;
+        look_for_room(s, p, s->cursor);
         break;
     case ROOM_WORD: {
         uint8_t to = p->scanning_for;
-        struct word w = s->slot[to % SLOTS];
+        struct word w = s->slot[to % s->slots];
         if (to < p->end && !(is_of(w, to) && w.state != DONE)) {
             p->scanning_for++;
             break;
@@ -274,14 +289,14 @@ static void step_member(struct state *s, uint8_t id)
         p->scanning_for = 0;
         if (p->at < to)
             p->pc = PASS_LOOK; /* taken */
-        else if (p->at - to < SLOTS)
+        else if (p->at - to < s->slots)
             p->pc = CLAIM_WORD;
         else
             go(p, POLL); /* no room */
         break;
     }
     case CLAIM_WORD:
-        p->word = s->slot[p->at % SLOTS];
+        p->word = s->slot[p->at % s->slots];
         p->floor = p->end = p->cursor = 0;
         p->pc = CLAIM_TAKE;
         if (!is_free_for(p->word, p->at))
@@ -307,7 +322,7 @@ static void step_member(struct state *s, uint8_t id)
         break;
     case WORK: /* and ack */
         p->mine = 0;
-        p->word = s->slot[p->at % SLOTS];
+        p->word = s->slot[p->at % s->slots];
         if (is_of(p->word, p->at) && p->word.member == id &&
             (p->word.state == AVAILABLE || p->word.state == CLAIMED))
             p->pc = ACK_TAKE;
@@ -359,7 +374,7 @@ static void step_broker(struct state *s)
     case POLL:
     case LEAVE_FLOOR:
         p->at = s->floor;
-        p->end = (uint8_t)(p->at + SLOTS);
+        p->end = (uint8_t)(p->at + s->slots);
         if (mutation == LEAVE_TO_CURSOR && s->cursor < p->end)
             p->end = s->cursor;
         p->pc = LEAVE_WORD;
@@ -369,7 +384,7 @@ static void step_broker(struct state *s)
             p->pc = LEAVE_TELL;
             break;
         }
-        p->word = s->slot[p->at % SLOTS];
+        p->word = s->slot[p->at % s->slots];
         if (is_of(p->word, p->at) && p->word.state == CLAIMED && p->word.member == dead)
             p->pc = LEAVE_RAISE;
         else
@@ -388,6 +403,10 @@ static void step_broker(struct state *s)
         if (mutation != NOBODY_TOLD)
             s->notice++;
         go(p, POLL);
+        if (s->slots == 1) { /* nobody comes in its stead */
+            s->process[dead] = (struct process){.pc = GONE};
+            break;
+        }
         go(&s->process[dead], POLL); /* another member, who may look at nothing but what is told */
         s->process[dead].position = 0;
         s->process[dead].seen = s->notice;
@@ -400,6 +419,10 @@ static bool step(struct state *s, int way)
 {
     if (all_done(s))
         return false;
+    if (s->slots == 0) { /* the first step chooses */
+        s->slots = (uint8_t)(way + 1);
+        return way < SLOTS_MAX;
+    }
     if (way < BROKER) {
         if (s->process[way].pc == DEAD)
             return false;

@@ -312,6 +312,54 @@ static void test_given_up_behind_the_cursor(void **state)
     }
 }
 
+static void count(void *context, uint64_t position, uint64_t word)
+{
+    (void)position;
+    *(unsigned *)context += group_state_of(word) == GROUP_CLAIMED;
+}
+
+/* Who is stopped while it moves the cursor puts it where it was long ago when it goes on. All others are at
+ * the end of what there is, and none of them moves it again before there is room. */
+static void test_room_is_found_behind_the_cursor(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    for (uint64_t at = 0; at < 3 * SPAN; at += 64) {
+        struct group_member *m = at / 64 % 2 == 0 ? &a : &b;
+        assert_int_equal(group_claim(m, at), GROUP_MINE);
+        group_passed(m, at + 64, at / 64 + 1);
+        assert_int_equal(ack(m, at), 0);
+        atomic_store(&page->cursor, 64);
+    }
+    assert_int_equal(atomic_load(&page->floor), 2 * SPAN);
+    assert_int_equal(atomic_load(&page->hungry), 0);
+    drop_page(page);
+}
+
+/* And what is in flight is seen there: its lease may run out, and a broker counts it. */
+static void test_what_is_in_flight_is_seen_behind_the_cursor(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+    const uint64_t far = SPAN - 64; /* messages of the largest size are not further apart */
+    assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+    for (uint64_t at = 64; at <= far; at = at < 640 ? at + 64 : at == far ? far + 64 : far) {
+        assert_int_equal(group_claim(&b, at), GROUP_MINE);
+        group_passed(&b, at + 64, 1);
+    }
+    atomic_store(&page->cursor, 64);
+    unsigned in_flight = 0;
+    group_visit(page, MASK, count, &in_flight);
+    assert_int_equal(in_flight, 12);
+    assert_int_equal(ack(&a, 0), 0);
+    in_flight = 0;
+    group_visit(page, MASK, count, &in_flight);
+    assert_int_equal(in_flight, 11);
+    drop_page(page);
+}
+
 static void test_words_of_other_laps(void **state)
 {
     (void)state;
@@ -484,6 +532,8 @@ int main(void)
         cmocka_unit_test(test_one_watches_for_all),
         cmocka_unit_test(test_jump),
         cmocka_unit_test(test_given_up_behind_the_cursor),
+        cmocka_unit_test(test_room_is_found_behind_the_cursor),
+        cmocka_unit_test(test_what_is_in_flight_is_seen_behind_the_cursor),
         cmocka_unit_test(test_words_of_other_laps),
         cmocka_unit_test(test_record),
     };
