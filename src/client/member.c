@@ -93,6 +93,7 @@ int member_adopt(struct hermes_client *client, const struct member *member,
 
 void member_become(struct member *member, const struct member *next)
 {
+    member_hand_on(member, 0); /* it may have lain down since it asked, and next does not know of that */
     map_release(&member->page_map);
     *member = *next;
 }

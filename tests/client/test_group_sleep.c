@@ -302,6 +302,24 @@ static void test_who_can_take_nothing_new_does_not_watch(void **state)
     assert_int_equal(atomic_load(&member->member->page->watch), before);
 }
 
+/* A member may lie down between its greeting of a broker that is new and the answer. */
+static void test_who_is_answered_has_handed_on(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    make_topic(f, "t", false);
+    hermes_subscriber_t *member = join(f->client);
+    for (int times = 0; times < 5; times++) {
+        restart(f, SIGKILL);
+        for (bool due = true; due; due = subscriber_is_due(member)) {
+            assert_true(group_keep_watch(&member->member->group));
+            assert_int_equal(hermes_poll(member, &message), 0);
+        }
+        group_hand_on(&member->member->group, false); /* as it does before it returns to its caller */
+        assert_false(watches(member));
+    }
+}
+
 /* Its event loop may be busy with other things. */
 static void test_nobody_relies_on_who_waits_by_a_descriptor(void **state)
 {
@@ -326,6 +344,7 @@ int main(void)
         TEST(test_who_returns_with_a_message_has_handed_on),
         TEST(test_who_returns_without_a_message_has_handed_on),
         TEST(test_who_can_take_nothing_new_does_not_watch),
+        TEST(test_who_is_answered_has_handed_on),
         TEST(test_nobody_relies_on_who_waits_by_a_descriptor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
