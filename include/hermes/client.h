@@ -511,8 +511,8 @@ HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message
 HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* How often the message had been given out when this subscriber was given it so, that time included; 1 for
- * who is no member; 0: not known any more. Of eight deliveries back it says the later one: see hermes_ack().
- */
+ * who is no member; 0: not known any more. Beyond 2,047 it says some number from 2,033 to 2,047. Of eight
+ * deliveries back it says the later one: see hermes_ack(). */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /*

@@ -223,7 +223,7 @@ static bool claim_again(struct group_member *member, uint64_t at, uint16_t *clai
         (void)group_give_up(member->page, member->mask, at, word);
         return false;
     }
-    deliveries += deliveries < GROUP_DELIVERIES_MAX;
+    deliveries = deliveries < GROUP_DELIVERIES_MAX ? deliveries + 1 : GROUP_DELIVERIES_ROUND;
     uint64_t mine = group_word(at, deliveries, member->line, group_generation_of(member->claims),
                                group_state_of(member->claims));
     if (!swap(slot, &word, mine))

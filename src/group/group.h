@@ -76,10 +76,11 @@ enum {
     GROUP_VERSION = 2,
     GROUP_MEMBERS = 256,
     GROUP_HEADER_BYTES = 12288,
-    GROUP_SLOTS_MIN = 4096,      /* a span of 256 KiB, more than the largest message; see words */
-    GROUP_SLOTS_MAX = 1 << 22,   /* 256 MiB */
-    GROUP_DELIVERIES_MAX = 2047, /* and then no further */
-    GROUP_GENERATIONS = 8191,    /* 1 to 8191; 0: nobody's */
+    GROUP_SLOTS_MIN = 4096,    /* a span of 256 KiB, more than the largest message; see words */
+    GROUP_SLOTS_MAX = 1 << 22, /* 256 MiB */
+    GROUP_DELIVERIES_MAX = 2047,
+    GROUP_DELIVERIES_ROUND = 2040, /* behind it: the last eight go round, so that each claim is another */
+    GROUP_GENERATIONS = 8191,      /* 1 to 8191; 0: nobody's */
     GROUP_DEAD_LETTER_BYTES = 128,
 };
 
@@ -334,7 +335,7 @@ int group_nack(struct group_member *member, uint64_t position, uint16_t claim);
 int group_renew(struct group_member *member, uint64_t position, uint16_t claim);
 
 /* How often the message had been given to somebody when it was under that claim, up to seven times before the
- * latest; 0: not known. */
+ * latest; 0: not known. Beyond the highest, one of the last. */
 unsigned group_deliveries(const struct group_member *member, uint64_t position, uint16_t claim);
 
 /* page->watch: line + 1 of who has it, or 0; do others sleep on it; turn. */

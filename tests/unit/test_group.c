@@ -251,6 +251,48 @@ static void test_without_dead_letter_the_limit_drops(void **state)
     drop_page(page);
 }
 
+/* However often a message comes again: what is said of one delivery is not taken for said of the next. */
+static void test_two_deliveries_in_a_row_have_two_claims(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false);
+    uint64_t position;
+    uint16_t before, claim = group_first_claim(&a);
+    assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+    group_passed(&a, 64, 1);
+    for (unsigned i = 2; i < GROUP_DELIVERIES_MAX + 20; i++) {
+        before = claim;
+        assert_int_equal(group_nack(&a, 0, claim), 0);
+        assert_true(group_again(&a, &position, &claim));
+        assert_int_not_equal(claim, before);
+        assert_int_equal(group_renew(&a, 0, before), HERMES_EEXPIRED);
+        unsigned deliveries = group_deliveries(&a, 0, claim);
+        if (i <= GROUP_DELIVERIES_MAX)
+            assert_int_equal(deliveries, i);
+        else
+            assert_true(deliveries > GROUP_DELIVERIES_MAX - 8);
+    }
+    drop_page(page);
+}
+
+static void test_the_highest_limit_is_one(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, GROUP_DELIVERIES_MAX, "");
+    struct group_member a = new_member(page, 0, false);
+    uint64_t position;
+    uint16_t claim = group_first_claim(&a);
+    unsigned deliveries = 1;
+    assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+    group_passed(&a, 64, 1);
+    for (; group_nack(&a, 0, claim) == 0 && group_again(&a, &position, &claim); deliveries++)
+        assert_true(deliveries < GROUP_DELIVERIES_MAX);
+    assert_int_equal(deliveries, GROUP_DELIVERIES_MAX);
+    assert_int_equal(atomic_load(&page->dead), 1);
+    drop_page(page);
+}
+
 static void test_room(void **state)
 {
     (void)state;
@@ -528,6 +570,8 @@ int main(void)
         cmocka_unit_test(test_what_nobody_was_given_is_given),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
+        cmocka_unit_test(test_two_deliveries_in_a_row_have_two_claims),
+        cmocka_unit_test(test_the_highest_limit_is_one),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_one_watches_for_all),
         cmocka_unit_test(test_jump),
