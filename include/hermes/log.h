@@ -107,8 +107,8 @@ HERMES_API int hermes_log_append(hermes_log_t *log, const void *payload, size_t 
 HERMES_API int hermes_log_append_at(hermes_log_t *log, uint64_t timestamp_ns, const void *payload,
                                     size_t length, uint64_t *sequence);
 
-/* Appends count messages. Returns how many: fewer only on an error, which the next call reports; where none
- * was taken, the error, as hermes_log_append(). */
+/* Appends count messages. Returns how many, the first ones: fewer only on an error, which a call with the
+ * rest returns, if it still is one; where none was taken, the error, as hermes_log_append(). */
 HERMES_API int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count);
 
 /* The same, message i with the time stamp timestamps_ns[i], as hermes_log_append_at(). */

@@ -25,8 +25,7 @@ struct hermes_log {
     bool crc;
     uint8_t *claimed;
     uint32_t claimed_length;
-    size_t too_long;   /* for append(): HERMES_PAYLOAD_MAX + 1, or, while a claim is open, whatever it is */
-    int pending_error; /* what cut a batch short */
+    size_t too_long; /* for append(): HERMES_PAYLOAD_MAX + 1, or, while a claim is open, whatever it is */
 
     struct log log;
     int lock_fd;
@@ -297,11 +296,6 @@ append_batch(struct hermes_log *log, const uint64_t *times_ns, const hermes_slic
 {
     if (log->claimed != NULL)
         return claim_is_open(log);
-    if (log->pending_error < 0) {
-        int rc = log->pending_error;
-        log->pending_error = 0;
-        return rc;
-    }
     size_t done = 0;
     int rc = HERMES_OK;
     uint64_t now = times_ns != NULL ? 0 : hermes_clock_now(&log->clock);
@@ -330,12 +324,9 @@ append_batch(struct hermes_log *log, const uint64_t *times_ns, const hermes_slic
     int after = window_after_commit(&log->log.writer);
     if (after < 0)
         return after;
-    if (rc == HERMES_EAGAIN)
-        rc = full_reason(log);
-    if (rc < 0 && done == 0)
-        return rc;
-    log->pending_error = rc == HERMES_EAGAIN ? 0 : rc;
-    return (int64_t)done;
+    if (done > 0 || rc == HERMES_OK)
+        return (int64_t)done; /* what it was that stopped there the rest tells by itself */
+    return rc == HERMES_EAGAIN ? full_reason(log) : rc;
 }
 
 int64_t hermes_log_append_batch(hermes_log_t *log, const hermes_slice_t *slices, size_t count)

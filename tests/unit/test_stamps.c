@@ -74,9 +74,9 @@ static void what_is_no_time_is_refused(void **state)
         const uint64_t stamps[] = {9, none[i], 9};
         assert_int_equal(hermes_log_append_at(log, none[i], "x", 1, NULL), HERMES_EINVALID);
         assert_int_equal(hermes_log_append_batch_at(log, stamps + 1, slices, 2), HERMES_EINVALID);
-        /* What comes before it is in; the next call tells. */
+        /* What comes before it is in; a call with the rest tells. */
         assert_int_equal(hermes_log_append_batch_at(log, stamps, slices, 3), 1);
-        assert_int_equal(hermes_log_append_batch_at(log, stamps, slices, 1), HERMES_EINVALID);
+        assert_int_equal(hermes_log_append_batch_at(log, stamps + 1, slices + 1, 2), HERMES_EINVALID);
         assert_int_equal(hermes_log_claim(log, 1, &room), 0);
         assert_int_equal(hermes_log_commit_at(log, none[i], NULL), HERMES_EINVALID);
         memcpy(room, "d", 1);
@@ -84,6 +84,28 @@ static void what_is_no_time_is_refused(void **state)
     }
     assert_int_equal(hermes_log_append_batch_at(log, NULL, slices, 3), HERMES_EINVALID);
     assert_int_equal(hermes_log_sequence(log), 6);
+    assert_int_equal(hermes_log_close(log), 0);
+    test_remove(path);
+}
+
+/* Whatever comes after it is judged by itself: other messages one by one, another batch, a claim. */
+static void a_batch_that_was_cut_short_refuses_nothing_that_is_legal(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    hermes_log_t *log = open_log(path);
+    const hermes_slice_t slices[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+    const uint64_t one_is_none[] = {5, 0, 7}, all[] = {5, 6, 7};
+    void *room;
+    assert_int_equal(hermes_log_append_batch_at(log, one_is_none, slices, 3), 1);
+    assert_int_equal(hermes_log_append_batch_at(log, all, slices, 3), 3);
+    assert_int_equal(hermes_log_append_batch_at(log, one_is_none, slices, 3), 1);
+    assert_int_equal(hermes_log_append_at(log, 8, "d", 1, NULL), 0);
+    assert_int_equal(hermes_log_claim(log, 1, &room), 0);
+    memcpy(room, "e", 1);
+    assert_int_equal(hermes_log_commit_at(log, 9, NULL), 0);
+    assert_int_equal(hermes_log_append_batch(log, slices, 3), 3);
+    assert_int_equal(hermes_log_sequence(log), 10);
     assert_int_equal(hermes_log_close(log), 0);
     test_remove(path);
 }
@@ -191,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(are_kept),
         cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(a_batch_that_was_cut_short_refuses_nothing_that_is_legal),
         cmocka_unit_test(the_first_as_late_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
