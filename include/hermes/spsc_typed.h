@@ -17,7 +17,7 @@
  *     if (quotes_pop(&consumer, &quote)) ...
  *
  * HERMES_SPSC_DEFINE(name, type, capacity) defines the ring name_t, the handles name_producer_t and
- * name_consumer_t, and
+ * name_consumer_t, name_element_t, which is type, and
  *
  *     name_producer_t name_producer(name_t *);          // goes on where the ring stands
  *     bool     name_push(name_producer_t *, const type *);                           // false: full
@@ -54,9 +54,11 @@
 /* The slots stand first: an element's address is then a shift away from its index. */
 #define HERMES_SPSC_DEFINE(name, type, capacity)                                                             \
     HERMES_STATIC_ASSERT((capacity) >= 2 && ((capacity) & ((capacity)-1)) == 0, "a power of two");           \
+    /* First a name: a const before it is the element's, also where that is a pointer. */                    \
+    typedef type name##_element_t;                                                                           \
                                                                                                              \
     typedef struct {                                                                                         \
-        type slots[capacity];                                                                                \
+        name##_element_t slots[capacity];                                                                    \
         uint64_t head __attribute__((aligned(HERMES_SPSC_LINE))); /* written by the producer alone */        \
         uint64_t tail __attribute__((aligned(HERMES_SPSC_LINE))); /* written by the consumer alone */        \
     } __attribute__((aligned(HERMES_SPSC_LINE))) name##_t;                                                   \
@@ -113,7 +115,7 @@
         __atomic_store_n(&c->ring->tail, c->tail, __ATOMIC_RELEASE); /* pairs with name_room_() */           \
     }                                                                                                        \
                                                                                                              \
-    HERMES_SPSC_INLINE_ bool name##_push(name##_producer_t *p, const type *element)                          \
+    HERMES_SPSC_INLINE_ bool name##_push(name##_producer_t *p, const name##_element_t *element)              \
     {                                                                                                        \
         if (HERMES_UNLIKELY_(p->head == p->limit) && name##_room_(p) == 0)                                   \
             return false;                                                                                    \
@@ -122,7 +124,7 @@
         return true;                                                                                         \
     }                                                                                                        \
                                                                                                              \
-    HERMES_SPSC_INLINE_ bool name##_pop(name##_consumer_t *c, type *element)                                 \
+    HERMES_SPSC_INLINE_ bool name##_pop(name##_consumer_t *c, name##_element_t *element)                     \
     {                                                                                                        \
         if (c->tail == c->head && HERMES_UNLIKELY_(name##_ready_(c) == 0))                                   \
             return false;                                                                                    \
@@ -131,7 +133,8 @@
         return true;                                                                                         \
     }                                                                                                        \
                                                                                                              \
-    HERMES_SPSC_INLINE_ uint64_t name##_claim(name##_producer_t *p, uint64_t wanted, type **span)            \
+    HERMES_SPSC_INLINE_ uint64_t name##_claim(name##_producer_t *p, uint64_t wanted,                         \
+                                              name##_element_t **span)                                       \
     {                                                                                                        \
         uint64_t room = p->limit - p->head, at = p->head & ((capacity)-1);                                   \
         if (room < wanted)                                                                                   \
@@ -140,7 +143,8 @@
         return hermes_spsc_span_(wanted, room, at, capacity);                                                \
     }                                                                                                        \
                                                                                                              \
-    HERMES_SPSC_INLINE_ uint64_t name##_peek(name##_consumer_t *c, uint64_t wanted, const type **span)       \
+    HERMES_SPSC_INLINE_ uint64_t name##_peek(name##_consumer_t *c, uint64_t wanted,                          \
+                                             const name##_element_t **span)                                  \
     {                                                                                                        \
         uint64_t ready = c->head - c->tail, at = c->tail & ((capacity)-1);                                   \
         if (ready < wanted)                                                                                  \
@@ -150,11 +154,11 @@
     }                                                                                                        \
                                                                                                              \
     /* Twice where the ring's end lies in between. */                                                        \
-    HERMES_SPSC_INLINE_ uint64_t name##_push_many(name##_producer_t *p, const type *elements,                \
+    HERMES_SPSC_INLINE_ uint64_t name##_push_many(name##_producer_t *p, const name##_element_t *elements,    \
                                                   uint64_t count)                                            \
     {                                                                                                        \
         uint64_t done = 0, more;                                                                             \
-        type *span;                                                                                          \
+        name##_element_t *span;                                                                              \
         while (done < count && (more = name##_claim(p, count - done, &span)) > 0) {                          \
             memcpy(span, elements + done, more * sizeof *span);                                              \
             name##_commit(p, more);                                                                          \
@@ -163,10 +167,11 @@
         return done;                                                                                         \
     }                                                                                                        \
                                                                                                              \
-    HERMES_SPSC_INLINE_ uint64_t name##_pop_many(name##_consumer_t *c, type *elements, uint64_t count)       \
+    HERMES_SPSC_INLINE_ uint64_t name##_pop_many(name##_consumer_t *c, name##_element_t *elements,           \
+                                                 uint64_t count)                                             \
     {                                                                                                        \
         uint64_t done = 0, more;                                                                             \
-        const type *span;                                                                                    \
+        const name##_element_t *span;                                                                        \
         while (done < count && (more = name##_peek(c, count - done, &span)) > 0) {                           \
             memcpy(elements + done, span, more * sizeof *span);                                              \
             name##_release(c, more);                                                                         \

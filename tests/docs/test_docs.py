@@ -105,6 +105,7 @@ class Docs(unittest.TestCase):
         define, body = "\n".join(line[7:] for line in block.splitlines()).strip().split("\n\n", 1)
         body = body.replace("pop(&consumer, &quote)) ...", "pop(&consumer, &quote)) return quote.bid == 7 ? 0 : 1;")
         program = ("#include <hermes/spsc_typed.h>\ntypedef struct { uint64_t bid, ask; } quote_t;\n" + define +
+                   "\nHERMES_SPSC_DEFINE(pointers, const quote_t *, 8);" +
                    "\nint main(void)\n{\nquote_t quote = {7, 8};\n" + body + "\nreturn 2;\n}\n")
         for compiler in (["gcc", "-std=c11", "-x", "c"], ["g++", "-std=c++17", "-x", "c++"]):
             with tempfile.TemporaryDirectory() as work:

@@ -24,6 +24,7 @@ struct line {
 HERMES_SPSC_DEFINE(ring, struct element, CAPACITY);
 HERMES_SPSC_DEFINE(lines, struct line, 2);
 HERMES_SPSC_DEFINE(bytes, uint8_t, 4096);
+HERMES_SPSC_DEFINE(names, const char *, 4);
 
 _Static_assert(offsetof(ring_t, head) % HERMES_SPSC_LINE == 0 &&
                    offsetof(ring_t, tail) % HERMES_SPSC_LINE == 0 &&
@@ -99,6 +100,28 @@ static void elements_of_other_sizes(void **state)
         assert_true(bytes_pop(&bc, &byte));
         assert_int_equal(byte, (uint8_t)(i * 7));
     }
+}
+
+/* The const in the functions' types is then the pointer's, not that of what it points to. */
+static void elements_may_be_pointers(void **state)
+{
+    (void)state;
+    static names_t names;
+    names_producer_t p = names_producer(&names);
+    names_consumer_t c = names_consumer(&names);
+    const char *const wanted[] = {"one", "two", "three"}, *popped, **span, *const * view;
+    assert_true(names_push(&p, wanted));
+    assert_int_equal(names_claim(&p, 1, &span), 1);
+    *span = wanted[1];
+    names_commit(&p, 1);
+    assert_int_equal(names_push_many(&p, wanted + 2, 1), 1);
+    assert_true(names_pop(&c, &popped));
+    assert_ptr_equal(popped, wanted[0]);
+    assert_int_equal(names_peek(&c, 1, &view), 1);
+    assert_ptr_equal(*view, wanted[1]);
+    names_release(&c, 1);
+    assert_int_equal(names_pop_many(&c, &popped, 1), 1);
+    assert_ptr_equal(popped, wanted[2]);
 }
 
 /* Whoever was killed is replaced, in the first lap and in later ones; the other side notices nothing. */
@@ -281,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fills_and_empties),
         cmocka_unit_test(elements_of_other_sizes),
+        cmocka_unit_test(elements_may_be_pointers),
         cmocka_unit_test(sides_are_replaced),
         cmocka_unit_test(batches_and_spans),
         cmocka_unit_test(two_threads),
