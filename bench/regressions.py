@@ -10,6 +10,7 @@ cannot be read, or the two have nothing in common."""
 import argparse
 import collections
 import json
+import math
 import statistics
 import sys
 
@@ -24,9 +25,18 @@ def load(path):
     try:
         with open(path) as file:
             document = json.load(file)
+        if not isinstance(document.get("machine", {}), dict):
+            raise TypeError("machine")
         return document, group(document["results"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"{path}: no document of hermes bench --json ({error!r})") from error
+
+
+def check(row):
+    """Figures and lines are numbers above 0: hermes bench leaves out what it has not measured."""
+    for key in [*rows.measures(row), *(key for key in ("line_before_ns", "line_after_ns") if key in row)]:
+        if type(row[key]) not in (int, float) or not 0 < row[key] < math.inf:
+            raise ValueError(f"{key}: {row[key]!r}")
 
 
 def group(results):
@@ -35,6 +45,7 @@ def group(results):
     for row in results:
         if row.get("peer"):
             continue
+        check(row)
         rows.place(row)
         for key in rows.measures(row):
             made[row["name"], row["size_bytes"], key, row["placement"]].add(row, key)
@@ -58,7 +69,7 @@ def compare(old, new, least, percent):
         row.update(unit="x line" if before is not old[key].numbers else measure.unit)
         row.update(old=[statistics.median(before), min(before), max(before)], new=[statistics.median(after), min(after), max(after)])
         beyond = lambda this, that, more=measure.more_is_better: this < that if more else this > that
-        row["change_percent"] = 100 * (row["new"][0] / row["old"][0] - 1) if row["old"][0] else 0.0
+        row["change_percent"] = 100 * (row["new"][0] / row["old"][0] - 1)
         far_enough = abs(row["change_percent"]) > percent
         slower = far_enough and beyond(better(after), worse(before))
         faster = far_enough and beyond(better(before), worse(after))
@@ -99,6 +110,8 @@ def main():
     parser.add_argument("--percent", type=float, default=3, metavar="N", help="medians that differ by less are the same (3)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.least < 1:
+        parser.error("--least: 1 or more")
     try:
         (old, old_groups), (new, new_groups) = load(arguments.old), load(arguments.new)
     except Unreadable as error:

@@ -96,6 +96,21 @@ class Regressions(unittest.TestCase):
         self.assertEqual(self.compare(document(steady), document(steady + moved)).returncode, 0)
         self.assertEqual(self.verdicts(self.compare(document(steady), document(moved), "--json")), {("stream", "close"): "too few runs"})
 
+    def test_what_says_that_it_is_unsteady_is_not_counted(self):
+        steady = [row("stream", (95, 96), {"messages_per_second": 5e7 + i}) for i in range(6)]
+        rounded = [row("stream", (80, 96), {"messages_per_second": 1e7 + i}, steady=False) for i in range(6)]
+        self.assertEqual(self.verdicts(self.compare(document(steady), document(rounded), "--json")), {("stream", "close"): "too few runs"})
+
+    def test_figures_lines_and_options_that_are_none_are_refused(self):
+        good = document([row("stream", (95, 96), {"rtt_p50_ns": 5 + i}) for i in range(6)])
+        for line, figure in (((95, 96), None), ((95, 96), "5"), ((95, 96), 0), ((95, 96), float("nan")), ((0, 0), 5), ((95, "96"), 5)):
+            bad = document([row("stream", line, {"rtt_p50_ns": figure})] * 6)
+            done = self.compare(bad, good)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), (line, figure))
+            self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(self.compare({**good, "machine": None}, good).returncode, 2)
+        self.assertEqual(self.compare(good, good, "--least", "0").returncode, 2)
+
     def test_few_runs_are_not_judged(self):
         self.assertEqual(set(self.verdicts(self.compare(noisy(1, runs=2), noisy(2, runs=2), "--json")).values()), {"too few runs"})
 
