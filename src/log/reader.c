@@ -166,9 +166,12 @@ int reader_open_segment(struct reader *reader, enum store_key key, uint64_t valu
     return rc;
 }
 
-/* What retention took is gone; reading goes on with the oldest that is left. */
+/* What retention took is gone; reading goes on with the oldest that is left. Which that is the page of an
+ * owner that is gone does not say: its log's next one removed it. */
 static int skip_retired(struct reader *reader)
 {
+    if (status_is_closed(reader->status))
+        return HERMES_ECLOSED;
     uint64_t first = atomic_load_explicit(&reader->status->first, memory_order_acquire);
     if (first <= reader->position)
         return HERMES_EGONE;

@@ -73,7 +73,7 @@ void reader_close(struct reader *reader);
  *                   on at the oldest that is left; reader->lost has their number once it is known
  * HERMES_ECORRUPT, HERMES_ECHECKSUM, HERMES_EMALFORMED  a damaged stretch; calling again goes on with the
  *                   first good message behind it
- * HERMES_ECLOSED    deleted or closed, and everything before was read
+ * HERMES_ECLOSED    deleted or closed, and everything before was read, or was removed since
  */
 int reader_poll_slow(struct reader *reader, hermes_message_t *message);
 

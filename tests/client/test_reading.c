@@ -1,18 +1,23 @@
 /* What subscribers are told of what they cannot read, and how much of it there was. */
-#include "fixture.h"
+#include "kinds.h"
 
 #include <fcntl.h>
 #include <glob.h>
 
 enum { COUNT = 50, DAMAGED = 25 };
 
-static void publish_counters(struct fixture *f, uint64_t count)
+static void publish_numbers(struct fixture *f, uint64_t first, uint64_t last)
 {
     hermes_publisher_t *publisher;
     assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
-    for (uint64_t i = 1; i <= count; i++)
+    for (uint64_t i = first; i <= last; i++)
         assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
     hermes_publisher_close(publisher);
+}
+
+static void publish_counters(struct fixture *f, uint64_t count)
+{
+    publish_numbers(f, 1, count);
 }
 
 static int count_one(void *context, const hermes_message_t *message)
@@ -100,12 +105,80 @@ static void test_what_a_seek_passes_over_is_not_lost(void **state)
     hermes_subscriber_close(s);
 }
 
+/* ---- after a stop in good order, for who did not read its log to the end ---- */
+
+static void publish_large(struct fixture *f, int count)
+{
+    static uint8_t payload[60000];
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    hermes_publisher_set_wait(publisher, HERMES_FOREVER);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(hermes_publish(publisher, payload, sizeof payload, NULL), 0);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, HERMES_FOREVER), 0);
+    hermes_publisher_close(publisher);
+}
+
+/* To the last message, without a gap but where it is told, which is not for ever, and counted. */
+static void expect_the_rest(struct fixture *f, hermes_subscriber_t *s, uint64_t last)
+{
+    hermes_message_t message = {.sequence = 0};
+    hermes_subscriber_counters_t told = {.size = sizeof told};
+    uint64_t read = 0, gone = 0;
+    while (message.sequence < last) {
+        uint64_t gone_before = gone, expected = message.sequence + 1;
+        int rc;
+        while ((rc = poll_until_told(s, &message)) == HERMES_EGONE && gone < 20)
+            gone++;
+        if (rc != 1)
+            fail_msg("%d: %s", rc, hermes_last_error(f->client));
+        read++;
+        if (gone == gone_before)
+            assert_int_equal(message.sequence, expected);
+    }
+    assert_int_equal(message.sequence, last);
+    assert_in_range(read, 1, last - 1);
+    assert_in_range(gone, 1, 20);
+    assert_int_equal(hermes_subscriber_describe(s, &told), 0);
+    assert_int_equal(told.lost, last - read);
+}
+
+static void await_removal_up_to(struct fixture *f, uint64_t position)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    while (info.first_position < position)
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+}
+
+static void test_what_was_removed_after_a_stop_is_told_and_reading_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *subscribers[KINDS];
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = HERMES_DURABILITY_ASYNC,
+                                      .window_bytes = 256 * 1024,
+                                      .segment_bytes = 1024 * 1024,
+                                      .keep_bytes = 4 * 1024 * 1024,
+                                      .push_back = 1};
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+    publish_large(f, 50); /* some three segments, of which a reader has opened the first */
+    for (int kind = 0; kind < KINDS; kind++)
+        subscribers[kind] = subscriber_of(f->client, kind);
+    stop_broker(f, SIGTERM);
+    start_broker(f);
+    publish_large(f, 150);
+    await_removal_up_to(f, 3 * options.segment_bytes);
+    for (int kind = 0; kind < KINDS; kind++)
+        expect_the_rest(f, subscribers[kind], 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_an_error_behind_messages_is_told_by_the_next_call),
         TEST(test_what_a_seek_passes_over_is_not_lost),
+        TEST(test_what_was_removed_after_a_stop_is_told_and_reading_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
