@@ -520,7 +520,10 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
  * HERMES_EDISCONNECTED when no broker is there to open what is stored; HERMES_ECLOSED when the topic was
  * deleted. Members of a group stand where the group does: HERMES_EINVALID for them (see
  * hermes_group_alter()). Of a durable subscription the reader moves, and the place with what is acked from
- * there on.
+ * there on; HERMES_EBUSY: another has it by now. After an orderly stop of the broker what is sought is in the
+ * log of the next one, though the subscriber did not read the former one's to the end; while there is none,
+ * in what the former one left (HERMES_EDISCONNECTED with a durable subscription, whose place nobody knows
+ * then).
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);

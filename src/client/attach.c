@@ -90,19 +90,27 @@ static void fill_request(const struct hermes_subscriber *s, struct wire_subscrib
     request->resume_reader_line = s->reader_line;
 }
 
+static int ask_to_open(struct hermes_subscriber *s)
+{
+    struct wire_subscriber_open request;
+    member_hand_on(s->member, 0); /* the page may be another's then */
+    fill_request(s, &request);
+    return s->until_ns != 0
+               ? asked_request(s->client, &s->opening, WIRE_SUBSCRIBER_OPEN, &request, sizeof request,
+                               s->until_ns)
+               : asked_send(s->client, &s->opening, WIRE_SUBSCRIBER_OPEN, &request, sizeof request);
+}
+
 /* Asks to open the topic, unless that is under way, and looks for the answer. HERMES_EDISCONNECTED: nobody is
- * there, or (s->opening is under way) there is none yet. */
+ * there, or (s->opening is under way) there is none yet; HERMES_ETIMEOUT: none, and it was waited for. */
 static int open_again(struct hermes_subscriber *s)
 {
-    if (s->opening.type == 0) {
-        struct wire_subscriber_open request;
-        member_hand_on(s->member, 0); /* the page may be another's then */
-        fill_request(s, &request);
-        int rc = asked_send(s->client, &s->opening, WIRE_SUBSCRIBER_OPEN, &request, sizeof request);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = asked_await(s->client, &s->opening, 0);
+    int rc = HERMES_OK;
+    if (s->until_ns != 0)
+        return ask_to_open(s);
+    if (s->opening.type == 0 && (rc = ask_to_open(s)) < 0)
+        return rc;
+    rc = asked_await(s->client, &s->opening, 0);
     if (rc != HERMES_EDISCONNECTED)
         s->look_ns = 0;
     return rc;

@@ -186,19 +186,37 @@ int64_t hermes_poll_many(hermes_subscriber_t *s, size_t most, hermes_handler_t h
     return count;
 }
 
+/* What is sought is in the log as it is now: its next owner's, if that is there. Else in what the last one
+ * left, but for a durable subscription, which begins with the next one's word of its place. */
+static int move_to_owner(struct hermes_subscriber *s)
+{
+    if (!is_away(s))
+        return HERMES_OK;
+    if (s->member != NULL)
+        subscriber_close_handle(s, 0);
+    int rc = subscriber_attach_again(s);
+    if (rc == HERMES_ETIMEOUT)
+        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': the broker does not answer",
+                         s->topic);
+    return rc == HERMES_EDISCONNECTED && s->member == NULL ? HERMES_OK : rc;
+}
+
 /* Who seeks waits for the broker. Members of a group stand where the group does. */
 static int begin_seek(struct hermes_subscriber *s)
 {
     if (subscriber_is_deleted(s))
         return subscriber_tell_deleted(s);
-    if (s->member != NULL)
-        s->member->set_back = false; /* who seeks means it */
     if (s->member != NULL && !s->member->durable)
         return error_set(&s->client->error, HERMES_EINVALID,
                          "a member of group '%s' cannot seek by itself (hermes group reset)",
                          s->member->name);
     s->until_ns = clock_deadline_ns(s->client->request_timeout_ns);
-    return HERMES_OK;
+    int rc = move_to_owner(s);
+    if (rc < 0)
+        s->until_ns = 0;
+    else if (s->member != NULL)
+        s->member->set_back = false; /* who seeks means it */
+    return rc;
 }
 
 static int sought(struct hermes_subscriber *s, int rc)

@@ -172,6 +172,114 @@ static void test_what_was_removed_after_a_stop_is_told_and_reading_goes_on(void 
         expect_the_rest(f, subscribers[kind], 200);
 }
 
+enum { OLD = 5, ALL = 10 };
+enum seek { TO_FIRST, TO_SEQUENCE, TO_TIME, TO_POSITION, TO_END, SEEKS };
+
+static hermes_subscriber_t *seeker_of(struct fixture *f, enum kind kind, enum seek seek)
+{
+    char name[16];
+    snprintf(name, sizeof name, "d%d", (int)seek);
+    hermes_subscriber_options_t options = {.size = sizeof options, .name = kind == DURABLE ? name : NULL};
+    options.flags = kind == WAITED_FOR ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
+    hermes_subscriber_t *subscriber;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &subscriber), 0);
+    return subscriber;
+}
+
+static uint64_t number_of(const hermes_message_t *message)
+{
+    uint64_t number;
+    memcpy(&number, message->payload, sizeof number);
+    return number;
+}
+
+static int seek_to(hermes_subscriber_t *subscriber, enum seek seek, const hermes_message_t *message)
+{
+    switch (seek) {
+    case TO_FIRST:
+        return hermes_seek_first(subscriber);
+    case TO_SEQUENCE:
+        return hermes_seek_sequence(subscriber, message->sequence);
+    case TO_TIME:
+        return hermes_seek_time(subscriber, message->timestamp);
+    case TO_POSITION:
+        return hermes_seek_position(subscriber, message->position);
+    default:
+        return hermes_seek_end(subscriber);
+    }
+}
+
+/* The messages that there are, by their numbers. Returns the first's. */
+static uint64_t list_messages(struct fixture *f, hermes_message_t messages[ALL + 1])
+{
+    hermes_subscriber_t *all = subscriber_of(f->client, PLAIN);
+    hermes_message_t message = {.position = 0};
+    uint64_t first = 0, number = 0;
+    while (number < ALL) {
+        assert_int_equal(hermes_wait(all, &message, HERMES_FOREVER), 1);
+        number = number_of(&message);
+        messages[number] = message;
+        first = first == 0 ? number : first;
+    }
+    hermes_subscriber_close(all);
+    return first;
+}
+
+static void seek_after_a_stop(struct fixture *f, enum kind kind, enum hermes_durability durability)
+{
+    hermes_topic_options_t options = {.size = sizeof options, .durability = durability, .push_back = 1};
+    hermes_subscriber_t *seekers[SEEKS];
+    hermes_message_t messages[ALL + 1], message;
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+    publish_numbers(f, 1, OLD);
+    for (int seek = 0; seek < SEEKS; seek++)
+        seekers[seek] = seeker_of(f, kind, seek);
+    stop_broker(f, SIGTERM);
+    start_broker(f);
+    publish_numbers(f, OLD + 1, ALL);
+    uint64_t first = list_messages(f, messages);
+    for (int seek = 0; seek < SEEKS; seek++) {
+        uint64_t expected = seek == TO_FIRST ? first : seek == TO_END ? ALL + 1 : OLD + 2;
+        int rc = seek_to(seekers[seek], seek, &messages[OLD + 2]);
+        if (rc != 0)
+            fail_msg("seek %d of kind %d: %d: %s", seek, (int)kind, rc, hermes_last_error(f->client));
+        if (seek == TO_END)
+            publish_numbers(f, ALL + 1, ALL + 1);
+        assert_int_equal(hermes_wait(seekers[seek], &message, HERMES_FOREVER), 1);
+        assert_int_equal(number_of(&message), expected);
+        hermes_subscriber_close(seekers[seek]);
+    }
+    delete_topic(f, "t");
+}
+
+static void test_who_seeks_after_a_stop_finds_what_the_next_broker_has(void **state)
+{
+    for (int durability = HERMES_DURABILITY_MEMORY; durability <= HERMES_DURABILITY_ASYNC; durability++) {
+        seek_after_a_stop(*state, PLAIN, durability);
+        seek_after_a_stop(*state, DURABLE, durability);
+        seek_after_a_stop(*state, WAITED_FOR, durability);
+    }
+}
+
+static void test_who_seeks_without_a_broker_seeks_in_what_the_last_one_left(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_for_all(f);
+    publish_numbers(f, 1, OLD);
+    hermes_subscriber_t *plain = subscriber_of(f->client, PLAIN),
+                        *durable = subscriber_of(f->client, DURABLE);
+    hermes_message_t message;
+    stop_broker(f, SIGTERM);
+    assert_int_equal(hermes_seek_end(plain), 0);
+    assert_int_equal(hermes_seek_end(durable), HERMES_EDISCONNECTED); /* which would be forgotten */
+    start_broker(f);
+    publish_numbers(f, OLD + 1, ALL);
+    assert_int_equal(hermes_wait(plain, &message, HERMES_FOREVER), 1);
+    assert_int_equal(number_of(&message), OLD + 1);
+    assert_int_equal(hermes_wait(durable, &message, HERMES_FOREVER), 1);
+    assert_int_equal(number_of(&message), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +287,8 @@ int main(void)
         TEST(test_an_error_behind_messages_is_told_by_the_next_call),
         TEST(test_what_a_seek_passes_over_is_not_lost),
         TEST(test_what_was_removed_after_a_stop_is_told_and_reading_goes_on),
+        TEST(test_who_seeks_after_a_stop_finds_what_the_next_broker_has),
+        TEST(test_who_seeks_without_a_broker_seeks_in_what_the_last_one_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
