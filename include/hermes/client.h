@@ -82,8 +82,9 @@ HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
  * Closes what was opened through the client, and frees it. Returns how many messages of its publishers are
  * not in their topics, as hermes_publisher_close() says of each, and hermes_last_error(NULL) the last
  * sentence; 0: all are in. It waits as long as the publisher that waits longest, and for a broker that does
- * not run at the moment up to 10 s more for each publisher, and 20 s for all members of groups and durable
- * subscriptions: what they held is for others, and their places are free, when it returns. NULL is allowed.
+ * not run at the moment up to 10 s more, for all members of groups, durable subscriptions and publishers
+ * together. If it answers, what the members held is for others, and their places are free, when this returns;
+ * else once it runs again. NULL is allowed.
  */
 HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 
@@ -564,7 +565,9 @@ typedef struct hermes_subscriber_counters {
 
 HERMES_API int hermes_subscriber_describe(const hermes_subscriber_t *subscriber,
                                           hermes_subscriber_counters_t *counters);
-/* Of a member: what it has not acked goes to others. NULL is allowed. */
+/* Of a member: what it has not acked goes to others. For members, durable subscriptions and those that
+ * publishers wait for the broker's answer is waited for, at most 10 s; not again for others that are closed
+ * before it has answered: they are free once it does. NULL is allowed. */
 HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
 
 /* ---- groups ----

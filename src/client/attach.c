@@ -483,10 +483,11 @@ void subscriber_free(struct hermes_subscriber *s)
 }
 
 /* A broker that does not know this member yet would keep its place, and what it holds, for a while. */
-static void say_goodbye(struct hermes_subscriber *s)
+static void become_known(struct hermes_subscriber *s, uint64_t until_ns)
 {
-    uint64_t until = clock_deadline_ns(goodbye_ns);
-    while (subscriber_is_due(s) && clock_monotonic_ns() < until) {
+    uint64_t soon_ns = clock_deadline_ns(goodbye_ns);
+    until_ns = until_ns < soon_ns ? until_ns : soon_ns;
+    while (subscriber_is_due(s) && clock_monotonic_ns() < until_ns) {
         struct timespec pause = {0, 1000000};
         s->greet_ns = 0;
         subscriber_greet_again(s);
@@ -495,15 +496,19 @@ static void say_goodbye(struct hermes_subscriber *s)
     }
 }
 
-void hermes_subscriber_close(hermes_subscriber_t *s)
+void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns)
 {
-    if (s == NULL)
-        return;
     if (s->member != NULL && s->handle != 0)
-        say_goodbye(s);
+        become_known(s, until_ns);
     asked_forget(s->client, &s->opening);
-    subscriber_close_handle(s, clock_deadline_ns(s->client->request_timeout_ns));
+    subscriber_close_handle(s, subscriber_is_plain(s) ? 0 : until_ns); /* nobody waits for what that has */
     notifier_stop(s->notifier);
     s->notifier = NULL;
     subscriber_free(s);
+}
+
+void hermes_subscriber_close(hermes_subscriber_t *s)
+{
+    if (s != NULL)
+        subscriber_close(s, clock_deadline_ns(s->client->request_timeout_ns));
 }

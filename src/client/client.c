@@ -125,10 +125,15 @@ int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t 
 {
     struct wire_handle request = {.handle = handle};
     struct error_text ignored;
-    if (handle == 0 || !channel_is_up(&client->channel))
+    struct channel *channel = &client->channel;
+    if (handle == 0 || !channel_is_up(channel))
         return HERMES_EDISCONNECTED;
-    return channel_request(&client->channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns,
-                           &ignored);
+    if (client->unanswered > channel->connected)
+        until_ns = 0;
+    int rc = channel_request(channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns, &ignored);
+    if (rc == HERMES_ETIMEOUT && until_ns != 0)
+        client->unanswered = channel->correlation;
+    return rc;
 }
 
 int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], const char *topic)

@@ -15,6 +15,7 @@ struct hermes_client {
     uint64_t last_attempt_ns;
     uint64_t request_timeout_ns; /* how long the broker may take to answer */
     uint64_t hello;              /* the number of the request that greeted it */
+    uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
     struct error_text error;
 };
 
@@ -35,7 +36,8 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
 
-/* Tells the broker that a handle is not needed any more, and waits for its answer as long as that. */
+/* Tells the broker that a handle is not needed any more, and waits for its answer as long as that - not at
+ * all while an earlier one that was waited for in vain has none: the broker answers in order. */
 int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
 
 /* Nobody waits for the answer to that request any more: what it opened, or still will, is closed. Waits for

@@ -18,6 +18,8 @@ static void take_late(void *context, struct channel *channel)
     struct hermes_client *client = context;
     if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
         channel_close(channel); /* no session with this broker */
+    if (channel->header.sequence >= client->unanswered)
+        client->unanswered = 0;
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
         if (asked_take(&p->asked, channel))
             return;
@@ -88,15 +90,15 @@ int64_t hermes_disconnect(hermes_client_t *client)
 {
     if (client == NULL)
         return 0;
-    uint64_t start_ns = clock_monotonic_ns();
+    uint64_t start_ns = clock_monotonic_ns(), until_ns = clock_deadline_ns(client->request_timeout_ns);
     int64_t missing = 0;
     while (client->subscribers != NULL) { /* first: a member may have a publisher of its own */
         struct hermes_subscriber *s = client->subscribers;
         /* The end of the session closes them. Only what others wait for is theirs when we return: a member's
          * messages, a durable subscription's place. */
-        if (s->member == NULL || clock_monotonic_ns() - start_ns >= client->request_timeout_ns)
+        if (s->member == NULL || clock_monotonic_ns() >= until_ns)
             s->handle = 0;
-        hermes_subscriber_close(s);
+        subscriber_close(s, until_ns);
     }
     while (client->publishers != NULL)
         missing += publisher_close(client->publishers, start_ns);

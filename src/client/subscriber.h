@@ -86,6 +86,8 @@ bool subscriber_is_plain(const struct hermes_subscriber *s);
  * whose answers later calls find. Waiting for one is hermes_wait()'s.
  */
 
+/* Ends what the broker gave, waiting so long for its answer if others wait for that, and frees it. */
+void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns);
 /* Out of the client's list, and gone. The broker is not told. */
 void subscriber_free(struct hermes_subscriber *s);
 /* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: not yet. */

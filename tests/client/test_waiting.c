@@ -344,6 +344,68 @@ static void test_a_publisher_that_is_not_to_wait_does_not(void **state)
 
 /* ---- signals ---- */
 
+/* ---- closing ---- */
+
+enum { HANDLES = 8 };
+static const char short_timeout[] = "500";
+
+static void open_many(hermes_client_t *client, enum kind kind, hermes_subscriber_t *subscribers[HANDLES])
+{
+    for (int i = 0; i < HANDLES; i++)
+        subscribers[i] = subscriber_of(client, kind);
+}
+
+static void test_who_closes_beside_a_broker_that_hangs_waits_for_one_answer_at_most(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *plain[HANDLES], *members[HANDLES];
+    make_topic_for_all(f);
+    setenv("HERMES_REQUEST_TIMEOUT_MS", short_timeout, 1);
+    hermes_client_t *client = connect_client();
+    unsetenv("HERMES_REQUEST_TIMEOUT_MS");
+    open_many(client, PLAIN, plain);
+    open_many(client, MEMBER, members);
+    pause_broker(f);
+    uint64_t sleeps = client->channel.sleeps;
+    for (int i = 0; i < HANDLES; i++)
+        hermes_subscriber_close(plain[i]); /* nobody waits for what these had */
+    assert_int_equal(client->channel.sleeps, sleeps);
+    hermes_subscriber_close(members[0]);
+    sleeps = client->channel.sleeps;
+    for (int i = 1; i < HANDLES; i++)
+        hermes_subscriber_close(members[i]); /* the answers come one after the other */
+    assert_int_equal(client->channel.sleeps, sleeps);
+    kill(f->broker, SIGCONT);
+    hermes_subscriber_t *again = subscriber_of(client, MEMBER);
+    sleeps = client->channel.sleeps;
+    pause_broker(f);
+    hermes_subscriber_close(again); /* the broker has answered since: its turn to be waited for */
+    assert_true(client->channel.sleeps > sleeps);
+    kill(f->broker, SIGCONT);
+    hermes_disconnect(client);
+}
+
+static void test_who_disconnects_beside_a_broker_that_hangs_waits_for_one_answer_at_most(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *members[HANDLES];
+    hermes_topic_options_t options = {
+        .size = sizeof options, .durability = HERMES_DURABILITY_ASYNC, .shared = 1};
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+    setenv("HERMES_REQUEST_TIMEOUT_MS", short_timeout, 1);
+    hermes_client_t *client = connect_client();
+    unsetenv("HERMES_REQUEST_TIMEOUT_MS");
+    open_many(client, MEMBER, members);
+    for (int i = 0; i < 2 * HANDLES; i++)
+        (void)publisher_of(client, "t", patience_ns);
+    pause_broker(f);
+    uint64_t start_ns = clock_monotonic_ns();
+    assert_int_equal(hermes_disconnect(client), 0);
+    uint64_t took_ns = clock_monotonic_ns() - start_ns;
+    kill(f->broker, SIGCONT);
+    assert_in_range(took_ns, 0, 5000000000); /* generously: it is half a second for each who waits */
+}
+
 static void note(int number)
 {
     (void)number;
@@ -387,6 +449,8 @@ int main(void)
         TEST(test_a_reset_group_is_waited_for_by_who_waits),
         TEST(test_an_acknowledgement_waits_for_nobody),
         TEST(test_a_publisher_that_is_not_to_wait_does_not),
+        TEST(test_who_closes_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
+        TEST(test_who_disconnects_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
         TEST(test_a_signal_ends_a_wait_for_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
