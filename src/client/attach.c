@@ -48,7 +48,7 @@ static int open_part(struct hermes_subscriber *s, enum wire_type type, const voi
     member_hand_on(s->member, 0); /* that may take long */
     int rc = s->until_ns != 0 ? away(asked_request(s->client, &s->part, type, request, bytes, s->until_ns))
                               : look_for_part(s, type, request, bytes);
-    s->starved = rc == HERMES_EDISCONNECTED;
+    s->starved = s->awaits_part = rc == HERMES_EDISCONNECTED;
     if (!s->starved)
         s->look_ns = 0;
     return rc;

@@ -29,7 +29,7 @@ int subscriber_failed(struct hermes_subscriber *s, int rc)
         rc = subscriber_attach_again(s);
         return rc == HERMES_EDISCONNECTED ? 0 : rc; /* nothing to read until a broker is back */
     }
-    s->starved = rc == HERMES_EDISCONNECTED;
+    s->starved = s->awaits_part = rc == HERMES_EDISCONNECTED;
     if (s->starved && asked_is_under_way(&s->part) &&
         clock_monotonic_ns() - s->part.since_ns < s->client->request_timeout_ns)
         return 0; /* an answer may take as long */
@@ -78,7 +78,7 @@ static bool is_away(const struct hermes_subscriber *s)
 /* Nothing can be read before the broker answers. */
 static bool awaits_answer(const struct hermes_subscriber *s)
 {
-    return (s->starved && asked_is_under_way(&s->part)) || (is_away(s) && asked_is_under_way(&s->opening));
+    return (s->awaits_part && asked_is_under_way(&s->part)) || (is_away(s) && asked_is_under_way(&s->opening));
 }
 
 /* Until there may be something, at most so long. HERMES_EINTERRUPTED. */
@@ -106,7 +106,7 @@ static int wait_for(struct hermes_subscriber *s, hermes_message_t *message, int 
     while (waited < timeout_ns) {
         subscriber_greet_if_due(s);
         bool is_interrupted = sleep_a_while(s, timeout_ns - waited) == HERMES_EINTERRUPTED;
-        s->starved = false;
+        s->starved = s->awaits_part = false;
         rc = hermes_poll(s, message); /* what came as well may be another member's by now */
         if (rc != 0 && rc != HERMES_EDISCONNECTED)
             return rc;
@@ -222,7 +222,7 @@ static int begin_seek(struct hermes_subscriber *s)
 static int sought(struct hermes_subscriber *s, int rc)
 {
     s->until_ns = 0;
-    s->starved = false;
+    s->starved = s->awaits_part = false;
     if (rc == HERMES_ECLOSED && !subscriber_is_deleted(s))
         return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
     if (rc < 0)

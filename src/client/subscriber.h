@@ -69,6 +69,7 @@ struct hermes_subscriber {
     uint64_t look_ns;          /* the last pause of an event loop that waits for an answer */
     struct notifier *notifier; /* NULL: nobody asked for a descriptor */
     bool starved;              /* the next message wants a broker, and none is there, or has not answered */
+    bool awaits_part;          /* the same, still to be told when the descriptor was armed for it */
     bool deleted;              /* a broker that does not know the topic any more said so */
 };
 
