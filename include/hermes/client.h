@@ -415,8 +415,9 @@ typedef struct hermes_subscriber_options {
  * wait for it, as long as their wait_ns, and then get HERMES_EAGAIN. Counted from the moment it is opened;
  * not while it reads older messages from the store, where nothing is overwritten; no longer once it is closed
  * or its process ends, nor once it has neither polled nor waited for grace_ms (2 s) after the start of a
- * broker whose predecessor was killed: though it lives, it may be overtaken then, until it polls again. Of the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not for
- * members of a group (HERMES_EINVALID, as where the topic does not allow it).
+ * broker whose predecessor was killed: though it lives, it may be overtaken then, until it polls again. Of
+ * the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not for members of a group
+ * (HERMES_EINVALID, as where the topic does not allow it).
  */
 #define HERMES_SUBSCRIBE_PUSH_BACK 1u
 

@@ -78,7 +78,8 @@ static bool is_away(const struct hermes_subscriber *s)
 /* Nothing can be read before the broker answers. */
 static bool awaits_answer(const struct hermes_subscriber *s)
 {
-    return (s->awaits_part && asked_is_under_way(&s->part)) || (is_away(s) && asked_is_under_way(&s->opening));
+    return (s->awaits_part && asked_is_under_way(&s->part)) ||
+           (is_away(s) && asked_is_under_way(&s->opening));
 }
 
 /* Until there may be something, at most so long. HERMES_EINTERRUPTED. */
