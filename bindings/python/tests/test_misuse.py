@@ -463,3 +463,71 @@ def test_cycles_are_collected(client):
         del name
         gc.collect()
         client.subscriber("t", name="desk").close()
+
+
+# ---- signals and messages at once ----
+
+class Raised(Exception):
+    pass
+
+
+@pytest.fixture
+def raising():
+    """A signal whose handler raises, from whatever call the main thread is in."""
+    def handler(number, frame):
+        raise Raised
+    before = signal.signal(signal.SIGALRM, handler)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+def signal_and_message(sub, send):
+    """Both at once for who waits in the main thread: it holds no GIL, and this thread lets it go for neither."""
+    while True:
+        try:
+            sub.position  # noqa: B018
+        except hermes.InUse:
+            break
+    signal.raise_signal(signal.SIGALRM)
+    send(b"message")
+
+
+def received(wait):
+    """What the wait gave, as a list; [] where the signal ended it."""
+    try:
+        got = wait()
+    except Raised:
+        return []
+    if isinstance(got, hermes.View):
+        with got:
+            return [bytes(got)]
+    return [m.payload for m in got] if isinstance(got, list) else [bytes(got)]
+
+
+@pytest.mark.parametrize("how", [{}, {"group": "g"}, {"group": "g", "ack": "none"}, {"name": "desk"}])
+@pytest.mark.parametrize("wait", [lambda s: s.poll(60), lambda s: s.poll_many(3, 60), lambda s: s.poll_view(60), next,
+                                  lambda s: s.recv_batch(3, "V7", timeout=60), lambda s: s.recv_batch(100, "V7", timeout=60)])
+def test_a_message_that_comes_with_a_signal_is_not_lost(client, raising, wait, how):
+    client.create_topic("t")
+    pub, sub = client.publisher("t"), client.subscriber("t", **how)
+    for _ in range(10):
+        thread = threading.Thread(target=signal_and_message, args=[sub, pub.send])
+        try:
+            thread.start()
+            got = received(lambda: wait(sub))
+        except Raised:
+            got = []
+        thread.join()
+        assert (got or [bytes(sub.poll(60))]) == [b"message"]
+
+
+def test_a_message_of_a_log_that_comes_with_a_signal_is_not_lost(tmp_path, raising):
+    with hermes.log.open(tmp_path / "log") as log:
+        log.append(b"first")
+        reader = hermes.log.reader(tmp_path / "log")
+        assert reader.poll().payload == b"first"
+        thread = threading.Thread(target=signal_and_message, args=[reader, log.append])
+        thread.start()
+        got = received(lambda: reader.poll(60))
+        thread.join()
+        assert (got or [reader.poll(60).payload]) == [b"message"]

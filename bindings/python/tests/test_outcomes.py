@@ -186,6 +186,46 @@ def test_a_signal_that_ends_a_send_tells_what_became_of_it(broker):
     assert [m.payload for m in broker.connect().subscriber("t", "first").poll_many(9, 60)] == [b"in", b"waits"]
 
 
+def claimed(pub):
+    with pub.claim(4):
+        pass
+
+
+def batch_at(pub):
+    pub.send_batch_at(numpy.ones(3, "u8"), numpy.ones((3, 1), "u1"))
+
+
+@pytest.mark.parametrize("send, count", [(lambda p: p.send(b"x"), 1), (lambda p: p.send_many([b"x", b"y"]), 2), (claimed, 1),
+                                         (lambda p: p.send_batch(numpy.ones((3, 1), "u1")), 3), (batch_at, 3),
+                                         (lambda p: p.send_at(1, b"x"), 1)])
+def test_a_signal_while_the_disk_is_waited_for_tells_what_became_of_it(client, send, count):
+    """From a thread that has the GIL while the main thread sleeps: that finds it when it wakes up, and all is done."""
+    client.create_topic("t", durability="sync")
+    pub = client.publisher("t")
+
+    def handler(number, frame):
+        raise ZeroDivisionError
+
+    def interrupt():
+        while True:
+            try:
+                pub.accepted()
+            except hermes.InUse:
+                return signal.raise_signal(signal.SIGALRM)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(5):
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(ZeroDivisionError) as told:
+                while True:
+                    send(pub)
+            thread.join()
+            assert (told.value.taken, told.value.outcome) == (count, "published") and told.value.__notes__
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_no_message_has_the_number_nought(client):
     client.create_topic("t")
     pub = client.publisher("t")

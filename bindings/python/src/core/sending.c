@@ -148,6 +148,16 @@ static void count_taken(struct publisher *self, struct attempt *a, uint64_t befo
     a->earlier -= lost < a->earlier ? lost : a->earlier;
 }
 
+/* A signal that came while this call waited, though that came to an end: its handler raises here, where what
+ * became of the call can be told, and not in the interpreter behind it. */
+static int look_at_signals(struct publisher *self, const struct attempt *a, bool *raised)
+{
+    *raised = PyErr_CheckSignals() < 0;
+    if (*raised && a->claims && self->handle.stage == STAGE_INSIDE)
+        hermes_abort(self->publisher); /* nobody gets to see it */
+    return *raised ? -1 : 0;
+}
+
 int attempt_complete(struct publisher *self, struct attempt *a, int rc)
 {
     bool raised = false;
@@ -158,6 +168,8 @@ int attempt_complete(struct publisher *self, struct attempt *a, int rc)
         rc = try_patiently(self, a, rc, &raised);
     if (rc == 0 && self->confirms && !a->is_step)
         rc = await_inside(self, 0, HERMES_DURABLE, self->wait_ns, &raised);
+    if (rc == 0)
+        rc = look_at_signals(self, a, &raised);
     if (rc < 0 && !raised)
         raise_of(&self->handle, rc);
     if (rc < 0 && self->handle.stage == STAGE_INSIDE) {
@@ -296,7 +308,9 @@ static int send_end(struct publisher *self, const struct sending *s)
     if (handle_check(&self->handle) < 0)
         return tell_so_far(self, s);
     bool is_out = !self->numbered || hermes_publisher_wait(self->publisher, HERMES_COMMITTED, 0) == 0;
-    return is_out && !self->confirms ? 0 : attempt_complete(self, &a, is_out ? 0 : HERMES_EDISCONNECTED);
+    if (!is_out || self->confirms)
+        return attempt_complete(self, &a, is_out ? 0 : HERMES_EDISCONNECTED);
+    return PyErr_CheckSignals() < 0 ? tell_so_far(self, s) : 0; /* one since the last breath */
 }
 
 /* Items of an iterator while they are on their way. */

@@ -125,7 +125,23 @@ void reader_take_back(struct reader *self, const hermes_message_t *message)
     reader_keep(self, message);
 }
 
-/* Waits INSIDE, in slices. As hermes_wait(), with an exception where it is -1 and not an error of that. */
+static bool is_transient(int rc)
+{
+    return rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED;
+}
+
+/* What a wait came to while a signal was on its way, whose handler raised: the next call tells. */
+static void put_off(struct reader *self, const hermes_message_t *message, int rc)
+{
+    if (rc > 0)
+        reader_keep(self, message);
+    else if (!is_transient(rc))
+        self->pending = rc;
+}
+
+/* Waits INSIDE, in slices. As hermes_wait(), with an exception where it is -1 and not an error of that. Looks
+ * at signals after each slice, also where a message came with one: left to the interpreter, a handler that
+ * raises would take the message with it. */
 static int wait_inside(struct reader *self, hermes_message_t *message, uint64_t timeout_ns, bool *raised)
 {
     uint64_t start = monotonic_ns();
@@ -133,13 +149,12 @@ static int wait_inside(struct reader *self, hermes_message_t *message, uint64_t 
     for (uint64_t waited = 0; waited < timeout_ns; waited = monotonic_ns() - start) {
         uint64_t left = timeout_ns - waited, slice = left < SLICE_NS ? left : SLICE_NS;
         UNLOCKED(rc = self->source->wait(self->reader, message, slice));
-        if (rc > 0 && !self->handle.ending)
-            return rc;
         if (handle_go_on(&self->handle) < 0) {
+            put_off(self, message, rc);
             *raised = true;
             return -1;
         }
-        if (rc != 0 && rc != HERMES_EDISCONNECTED && rc != HERMES_EINTERRUPTED)
+        if (!is_transient(rc))
             return rc;
     }
     return rc;
@@ -188,7 +203,7 @@ int reader_take(struct reader *self, hermes_message_t *message, uint64_t timeout
         rc = self->source->poll(self->reader, message);
     if (__builtin_expect(rc > 0, 1))
         return noted(self, message);
-    if ((rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED) && timeout_ns > 0)
+    if (is_transient(rc) && timeout_ns > 0)
         return wait_for_one(self, message, timeout_ns, ends);
     if (rc == 0 || rc == HERMES_EINTERRUPTED)
         return 0;
