@@ -1,7 +1,9 @@
 """asyncio: woken by a descriptor, fair to other tasks, cancelled without loss."""
 import asyncio
+import gc
 import signal
 import threading
+import weakref
 
 import hermes_msg as hermes
 import pytest
@@ -242,3 +244,26 @@ def test_what_waiting_takes_is_given_back(client):
                 await asyncio.wait_for(sub.receive(), 0.001)
         assert len(os.listdir("/proc/self/fd")) == before
     asyncio.run(run())
+
+
+def test_a_loop_that_was_closed_keeps_no_task_that_waited(client):
+    client.create_topic("t")
+
+    def wait_and_leave(close):
+        sub, loop = client.subscriber("t"), asyncio.new_event_loop()
+        task = loop.create_task(sub.receive())
+        loop.run_until_complete(asyncio.sleep(0.001))
+        task._log_destroy_pending = False
+        loop.close()
+        if close:
+            sub.close()
+        return weakref.ref(task)
+    tasks = [wait_and_leave(close) for close in (False, True, False, True, False)]
+    sub = client.subscriber("t")
+
+    async def run():  # whoever waits next finds what the others left
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(sub.receive(), 0.001)
+    asyncio.run(run())
+    gc.collect()
+    assert [task() for task in tasks] == [None] * 5

@@ -203,3 +203,24 @@ def test_type_checkers_find_what_is_wrong_and_nothing_else(tmp_path, checker):
     found = {int(line.split("planted.py:")[1].split(":")[0]) for line in result.stdout.splitlines()
              if "planted.py:" in line and "error" in line}
     assert found == wrong, result.stdout
+
+
+def test_what_is_wrong_with_an_array_or_a_far_time_is_an_invalid_argument(client):
+    client.create_topic("t")
+    pub, sub = client.publisher("t"), client.subscriber("t", "first")
+    pub.send(b"abcd")
+    far = datetime.datetime.max.replace(tzinfo=datetime.timezone(-datetime.timedelta(hours=5)))
+    columns = numpy.ones((4, 4), "u1")[:, ::2]
+    for call in (lambda: sub.seek(far), lambda: sub.recv_batch(out=numpy.frombuffer(b"abcd", "u1")),
+                 lambda: sub.recv_batch(out=numpy.array(1)), lambda: sub.recv_batch(out=columns),
+                 lambda: pub.send_batch(numpy.array(1)), lambda: pub.send_batch(columns), lambda: pub.send(columns),
+                 lambda: pub.send_batch_at(numpy.array([1]), numpy.ones((2, 1), "u1")), lambda: hermes.encode(columns)):
+        with pytest.raises(hermes.InvalidArgument):
+            call()
+    assert sub.poll().payload == b"abcd" and sub.poll() is None
+
+
+def test_a_limit_of_deliveries_is_refused_with_the_limit_of_limits(client):
+    client.create_topic("t")
+    with pytest.raises(hermes.InvalidArgument, match="2047"):
+        client.create_group("t", "g", max_deliveries=2**32)

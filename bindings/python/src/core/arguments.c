@@ -45,21 +45,27 @@ int take_integer(struct state *state, PyObject *object, const char *what, uint64
     return 0;
 }
 
+/* The exception that is set: a ValueError becomes InvalidArgument, which says of what. */
+static int name_value_error(struct state *state, const char *what)
+{
+    PyObject *type, *reason, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_ValueError))
+        return -1;
+    PyErr_Fetch(&type, &reason, &traceback);
+    refuse_argument(state, "%s: %S", what, reason);
+    Py_XDECREF(type);
+    Py_XDECREF(reason);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
 /* What a function of _support makes of it: an int, or ValueError, which becomes InvalidArgument. */
 static int ask_support(struct state *state, const char *function, PyObject *object, const char *what,
                        uint64_t *value)
 {
     PyObject *number = PyObject_CallMethod(state->support, function, "O", object);
-    if (number == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
-        PyObject *type, *reason, *traceback;
-        PyErr_Fetch(&type, &reason, &traceback);
-        refuse_argument(state, "%s: %S", what, reason);
-        Py_XDECREF(type);
-        Py_XDECREF(reason);
-        Py_XDECREF(traceback);
-    }
     if (number == NULL)
-        return -1;
+        return name_value_error(state, what);
     int rc = take_integer(state, number, what, 0, UINT64_MAX, value);
     Py_DECREF(number);
     return rc;
@@ -219,11 +225,13 @@ static int take_without_format(PyObject *object, Py_buffer *buffer, int flags)
     return PyObject_GetBuffer(object, buffer, flags);
 }
 
-int take_buffer(PyObject *object, Py_buffer *buffer, int flags)
+int take_buffer(struct state *state, PyObject *object, Py_buffer *buffer, int flags)
 {
     flags |= PyBUF_ND | PyBUF_C_CONTIGUOUS;
-    if (PyObject_GetBuffer(object, buffer, flags | PyBUF_FORMAT) < 0)
-        return take_without_format(object, buffer, flags);
+    if (PyObject_GetBuffer(object, buffer, flags | PyBUF_FORMAT) < 0) {
+        int rc = take_without_format(object, buffer, flags);
+        return rc < 0 ? name_value_error(state, "an array") : 0;
+    }
     if (buffer->format == NULL || !format_has_pointers(buffer->format))
         return 0;
     PyBuffer_Release(buffer);

@@ -95,17 +95,16 @@ static void fill(struct batch *b)
 }
 
 /* Rows of a writable array, all of one size. */
-static int rows_of(PyObject *array, Py_buffer *buffer, size_t *rows, size_t *row_bytes)
+static int rows_of(struct state *state, PyObject *array, Py_buffer *buffer, size_t *rows, size_t *row_bytes)
 {
-    if (take_buffer(array, buffer, PyBUF_WRITABLE) < 0)
+    if (take_buffer(state, array, buffer, PyBUF_WRITABLE) < 0)
         return -1;
     *rows = buffer->ndim > 0 ? (size_t)buffer->shape[0] : 0;
     *row_bytes = *rows > 0 ? (size_t)buffer->len / *rows : 0;
     if (buffer->ndim > 0)
         return 0;
     PyBuffer_Release(buffer);
-    PyErr_SetString(PyExc_ValueError, "an array has at least one dimension");
-    return -1;
+    return refuse_argument(state, "an array has at least one dimension");
 }
 
 /* numpy.empty(n, dtype) */
@@ -152,13 +151,14 @@ static PyObject *receive_into(struct reader *self, PyObject *out, PyObject *head
     struct batch batch = {.reader = self};
     Py_buffer items, headers_buffer;
     size_t rows, header_rows = 0, header_bytes = 0;
-    if (rows_of(out, &items, &rows, &batch.item_bytes) < 0)
+    if (rows_of(self->handle.state, out, &items, &rows, &batch.item_bytes) < 0)
         return NULL;
     if (check_slices(out) < 0) {
         PyBuffer_Release(&items);
         return NULL;
     }
-    if (headers != Py_None && rows_of(headers, &headers_buffer, &header_rows, &header_bytes) < 0) {
+    if (headers != Py_None &&
+        rows_of(self->handle.state, headers, &headers_buffer, &header_rows, &header_bytes) < 0) {
         PyBuffer_Release(&items);
         return NULL;
     }

@@ -1,6 +1,9 @@
 /* Groups and durable subscriptions from outside: made, altered, listed, deleted. */
 #include "module.h"
 
+/* As client.h says. */
+enum { DELIVERIES_MAX = 2047 };
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +52,7 @@ PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject
                                      &start, &lease, &most_object, &dead_letter, &durable, &span,
                                      &exist_ok) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
-        take_integer(state, most_object, "max_deliveries", 0, UINT32_MAX, &most) < 0 ||
+        take_integer(state, most_object, "max_deliveries", 0, DELIVERIES_MAX, &most) < 0 ||
         take_size(state, span, "span_bytes", &options.span_bytes) < 0 ||
         take_age(state, lease, &options.lease_ns) < 0 ||
         (dead_letter != Py_None &&
@@ -74,7 +77,7 @@ PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject 
                                      &most_object) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
         take_age(self->state, lease, &options.lease_ns) < 0 ||
-        take_integer(self->state, most_object, "max_deliveries", 0, UINT32_MAX, &most) < 0 ||
+        take_integer(self->state, most_object, "max_deliveries", 0, DELIVERIES_MAX, &most) < 0 ||
         handle_enter(self) < 0)
         return NULL;
     options.max_deliveries = (uint32_t)most;

@@ -241,7 +241,7 @@ PyObject *message_encode(PyObject *module, PyObject *arguments, PyObject *keywor
                                      &timestamp_object, &checksum) ||
         take_integer(state, sequence_object, "a sequence", 0, UINT64_MAX, &sequence) < 0 ||
         take_integer(state, timestamp_object, "a time stamp", 0, UINT64_MAX, &timestamp) < 0 ||
-        take_buffer(object, &payload, PyBUF_SIMPLE) < 0)
+        take_buffer(state, object, &payload, PyBUF_SIMPLE) < 0)
         return NULL;
     PyObject *bytes = NULL;
     hermes_header_t header;

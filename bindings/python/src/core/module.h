@@ -172,7 +172,7 @@ int take_start(struct state *state, PyObject *object, struct start *start);
 
 /* The bytes of anything with the buffer protocol, in one piece; flags besides: PyBUF_WRITABLE. TypeError for
  * pointers, which must not leave this process or come from another. To be released. */
-int take_buffer(PyObject *object, Py_buffer *buffer, int flags);
+int take_buffer(struct state *state, PyObject *object, Py_buffer *buffer, int flags);
 
 /* Of groups.c: methods of Client. */
 PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject *keywords);

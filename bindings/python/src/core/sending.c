@@ -207,7 +207,7 @@ PyObject *publisher_send(struct publisher *self, PyObject *payload)
     if (Py_TYPE(payload) == &PyBytes_Type) /* the usual, and the quick one */
         return send_bytes(self, PyBytes_AsString(payload), (size_t)PyBytes_Size(payload));
     Py_buffer buffer;
-    if (take_buffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+    if (take_buffer(self->handle.state, payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
     PyObject *sent = send_bytes(self, buffer.buf == NULL ? "" : buffer.buf, (size_t)buffer.len);
     PyBuffer_Release(&buffer);
@@ -223,7 +223,7 @@ PyObject *publisher_send_at(struct publisher *self, PyObject *const *arguments, 
         return NULL;
     }
     if (take_integer(self->handle.state, arguments[0], "a time stamp", 1, INT64_MAX, &a.given_ns) < 0 ||
-        take_buffer(arguments[1], &buffer, PyBUF_SIMPLE) < 0)
+        take_buffer(self->handle.state, arguments[1], &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
     a.payload = buffer.buf == NULL ? "" : buffer.buf;
     a.length = (size_t)buffer.len;
@@ -322,7 +322,7 @@ struct items {
 };
 
 /* false: that was the last one, or there is an exception. */
-static bool items_add(struct items *items, PyObject *iterator)
+static bool items_add(struct state *state, struct items *items, PyObject *iterator)
 {
     PyObject *item = PyIter_Next(iterator);
     size_t i = items->count;
@@ -332,7 +332,7 @@ static bool items_add(struct items *items, PyObject *iterator)
     if (Py_TYPE(item) == &PyBytes_Type) {
         items->slices[i] = (hermes_slice_t){PyBytes_AsString(item), (size_t)PyBytes_Size(item)};
     } else {
-        int rc = take_buffer(item, &items->buffers[i], PyBUF_SIMPLE);
+        int rc = take_buffer(state, item, &items->buffers[i], PyBUF_SIMPLE);
         items->bytes[i] = NULL;
         Py_DECREF(item);
         if (rc < 0)
@@ -381,7 +381,7 @@ PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
     int rc = 0;
     items.count = 0;
     while (rc == 0 && goes_on) {
-        while (items.count < STEP && (goes_on = items_add(&items, iterator)))
+        while (items.count < STEP && (goes_on = items_add(self->handle.state, &items, iterator)))
             ;
         if (PyErr_Occurred())
             PyErr_Fetch(&type, &value, &traceback);
@@ -403,17 +403,15 @@ PyObject *publisher_send_many(struct publisher *self, PyObject *iterable)
 static PyObject *send_rows(struct publisher *self, const Py_buffer *times, PyObject *array)
 {
     Py_buffer buffer;
-    if (take_buffer(array, &buffer, PyBUF_SIMPLE) < 0)
+    if (take_buffer(self->handle.state, array, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
     struct sending s = {.breathed_ns = monotonic_ns()};
     int rc = buffer.ndim > 0 ? 0 : -1;
     if (rc < 0)
-        PyErr_SetString(PyExc_ValueError, "an array has at least one dimension; send() sends one message");
+        refuse_argument(self->handle.state, "an array has at least one dimension; send() sends one message");
     Py_ssize_t rows = buffer.ndim > 0 ? buffer.shape[0] : 0;
-    if (rc == 0 && times != NULL && times->len / times->itemsize != rows) {
-        PyErr_SetString(PyExc_ValueError, "there is one time stamp for each row");
-        rc = -1;
-    }
+    if (rc == 0 && times != NULL && times->len / times->itemsize != rows)
+        rc = refuse_argument(self->handle.state, "there is one time stamp for each row");
     size_t length = rows > 0 ? (size_t)(buffer.len / rows) : 0;
     hermes_slice_t slices[STEP];
     for (Py_ssize_t done = 0; rc == 0 && done < rows;) {
@@ -441,7 +439,7 @@ PyObject *publisher_send_batch_at(struct publisher *self, PyObject *const *argum
         PyErr_SetString(PyExc_TypeError, "there are two arguments, timestamps and an array");
         return NULL;
     }
-    if (take_buffer(arguments[0], &times, PyBUF_SIMPLE) < 0)
+    if (take_buffer(self->handle.state, arguments[0], &times, PyBUF_SIMPLE) < 0)
         return NULL;
     PyObject *sent = NULL;
     if (times.itemsize == 8 && times.format != NULL && strchr("qQlL", times.format[0]) != NULL &&

@@ -102,7 +102,7 @@ static PyObject *writer_append(struct writer *self, PyObject *payload)
 {
     Py_buffer buffer;
     uint64_t sequence = 0;
-    if (take_buffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+    if (take_buffer(self->handle.state, payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
     int rc = append(self, buffer.buf == NULL ? "" : buffer.buf, (size_t)buffer.len, &sequence);
     PyBuffer_Release(&buffer);

@@ -24,7 +24,10 @@ def is_datetime(thing):
 
 def to_timestamp(time):
     """Nanoseconds since 1970 of a datetime; without a time zone it is local time."""
-    ns = (time.astimezone(datetime.UTC) - _EPOCH) // _MICROSECOND * 1000
+    try:
+        ns = (time.astimezone(datetime.UTC) - _EPOCH) // _MICROSECOND * 1000
+    except OverflowError:
+        raise ValueError(f"a time beyond the calendar: {time}") from None
     if ns < 0:
         raise ValueError(f"a time before 1970: {time}")
     return ns
@@ -168,13 +171,34 @@ class _Watch:
 
     def end(self):
         if self.fd >= 0:
-            self.loop.remove_reader(self.fd)
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.fd)
             os.close(self.fd)
             self.fd = -1
+
+    def abandon(self):
+        """Its loop was closed over tasks that waited: nobody wakes them any more."""
+        self.waiters.clear()
+        self.end()
 
 
 #: The watches of each subscriber somebody waits for; those keep it alive, and so its id.
 _watches: dict[int, list[_Watch]] = {}
+
+
+def _forget_closed_loops():
+    """Their tasks would stay for ever, with the subscribers: a future that waits has its task, and that the frame. What is
+    forgotten may run finalizers and the `finally` of _readable(): the table is right before."""
+    abandoned = []
+    for key, watches in list(_watches.items()):
+        closed = [w for w in watches if w.loop.is_closed()]
+        abandoned += closed
+        for watch in closed:
+            watches.remove(watch)
+        if closed and not watches:
+            _watches.pop(key, None)
+    for watch in abandoned:
+        watch.abandon()
 
 
 def wake(subscriber):
@@ -183,7 +207,7 @@ def wake(subscriber):
         try:
             watch.loop.call_soon_threadsafe(watch.wake)
         except RuntimeError:
-            pass  # that loop is closed, and nobody waits in it
+            _forget_closed_loops()
 
 
 async def receive(subscriber):
@@ -201,6 +225,7 @@ async def receive(subscriber):
 
 async def _readable(subscriber):
     loop = asyncio.get_running_loop()
+    _forget_closed_loops()
     watches = _watches.setdefault(id(subscriber), [])
     watch = next((w for w in watches if w.loop is loop and w.fd >= 0), None)
     if watch is None:
