@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import hermes_msg as hermes
 import pytest
@@ -311,3 +312,53 @@ def test_everything_is_documented():
         for member, value in vars(thing).items():
             if not member.startswith("_") and thing.__module__ == "hermes_msg":
                 assert value.__doc__, f"{name}.{member}"
+
+
+def with_alarm(call):
+    """Whether a signal that comes soon ends it."""
+    def handler(number, frame):
+        raise ZeroDivisionError
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        call()
+        signal.pause()
+    except ZeroDivisionError as error:
+        return error.__traceback__.tb_next.tb_frame.f_code is call.__code__
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return False
+
+
+@pytest.mark.parametrize("through", ["publisher", "client"])
+def test_a_signal_ends_a_close_that_waits_for_a_broker_which_is_stopped(broker, through):
+    client = broker.connect()
+    client.create_topic("t", shared=True, **SMALL)
+    pub = client.publisher("t", timeout=600)
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        pub.send(b"x")
+        interrupted = with_alarm(lambda: (pub if through == "publisher" else client).close())
+        assert interrupted and not pub.closed and not client.closed
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+    pub.wait(timeout=60)
+    assert pub.close() == 0 and client.close() == 0
+
+
+def test_a_close_beside_a_broker_that_is_stopped_takes_no_longer_than_it_may(broker):
+    client = broker.connect()
+    client.create_topic("t", shared=True, **SMALL)
+    client.create_topic("u")
+    pub, member = client.publisher("t", timeout=0.2), client.subscriber("u", group="g")
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        pub.send(b"x")
+        begun = time.monotonic()
+        assert pub.close() == 1
+        del member  # and a finalizer waits for nothing
+        assert time.monotonic() - begun < 5
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+    while client.group("u", "g").members > 0:
+        pass

@@ -185,11 +185,12 @@ int handle_close(struct handle *handle)
         return 0;
     if (check_exports(handle) < 0)
         return -1;
+    enum stage before = handle->stage;
     handle->stage = STAGE_CLOSING; /* nothing more is opened through it */
     handle->inside = PyThread_get_thread_ident();
-    if (close_children(handle) < 0) {
+    if (close_children(handle) < 0 || (handle->kind->settle != NULL && handle->kind->settle(handle) < 0)) {
         if (handle->stage == STAGE_CLOSING)
-            handle->stage = STAGE_IDLE;
+            handle->stage = before;
         return -1;
     }
     if (handle->stage == STAGE_FORKED)

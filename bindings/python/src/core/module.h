@@ -49,6 +49,8 @@ struct handle;
 
 /* What one type of handle does in its own way. */
 struct handle_kind {
+    int (*settle)(
+        struct handle *); /* before it: waits in slices; -1 and an exception. NULL: nothing to wait for */
     void (*close)(struct handle *); /* without the GIL */
     void (*forget)(struct handle *);
     bool (*is_exported)(struct handle *); /* memory of it is in use; NULL: never */

@@ -59,11 +59,32 @@ static PyObject *get_sequence(struct publisher *self, void *unused)
 
 /* ---- opening and closing ---- */
 
+/*
+ * Until all is in, in slices: a signal may end it, and the publisher is open as before. What that leaves of
+ * the time is for the broker's answer; where nothing is left it is not waited for. With a claim open C waits.
+ */
+static int settle_publisher(struct handle *handle)
+{
+    struct publisher *self = (struct publisher *)(void *)handle;
+    uint64_t start = monotonic_ns(), waited = 0;
+    int rc = HERMES_ETIMEOUT;
+    while (handle->stage == STAGE_CLOSING && /* a handler may fork, and this be the child */
+           waited < self->wait_ns && (rc == HERMES_ETIMEOUT || rc == HERMES_EDISCONNECTED)) {
+        uint64_t left = self->wait_ns - waited, slice = left < SLICE_NS ? left : SLICE_NS;
+        UNLOCKED(rc = hermes_publisher_wait(self->publisher, HERMES_COMMITTED, slice));
+        if (PyErr_CheckSignals() < 0)
+            return -1;
+        waited = monotonic_ns() - start;
+    }
+    self->left_ns = waited < self->wait_ns ? self->wait_ns - waited : 0;
+    return 0;
+}
+
 static void close_publisher(struct handle *handle)
 {
     struct publisher *self = (struct publisher *)(void *)handle;
     if (self->publisher != NULL)
-        hermes_publisher_set_wait(self->publisher, handle->dropped ? 0 : self->wait_ns);
+        hermes_publisher_set_wait(self->publisher, handle->dropped ? 0 : self->left_ns);
     handle->missing = hermes_disconnect(handle->client);
     if (handle->missing > 0)
         snprintf(handle->sentence, sizeof handle->sentence, "%s", hermes_last_error(NULL));
@@ -74,7 +95,8 @@ static void forget_publisher(struct handle *handle)
     hermes_forget(handle->client);
 }
 
-static const struct handle_kind publisher_kind = {.close = close_publisher,
+static const struct handle_kind publisher_kind = {.settle = settle_publisher,
+                                                  .close = close_publisher,
                                                   .forget = forget_publisher,
                                                   .is_exported = claim_is_exported,
                                                   .shield = claim_shield,

@@ -13,6 +13,7 @@ struct publisher {
     struct handle handle;
     hermes_publisher_t *publisher;
     uint64_t wait_ns;
+    uint64_t left_ns;    /* of it, once it is closed */
     bool confirms;       /* a send is complete when it is durable */
     bool numbered;       /* its messages are numbered as the topic does */
     struct claim *claim; /* while the handle is LENT */

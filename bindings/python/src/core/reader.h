@@ -51,6 +51,7 @@ struct reader {
     bool keeps;            /* a message that was taken, but not handed out: the next call gives it */
     hermes_message_t kept; /* its payload is in kept_bytes */
     uint8_t *kept_bytes;   /* room for any */
+    bool has_thread;       /* C's, which wakes event loops: only a real close ends it */
     struct held held;
 };
 

@@ -310,6 +310,7 @@ static PyObject *reader_fileno(struct reader *self, PyObject *unused)
     (void)unused;
     if (handle_check_lent(&self->handle) < 0)
         return NULL;
+    self->has_thread = true;
     int rc = hermes_subscriber_fd(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyLong_FromLong(rc);
 }
@@ -319,6 +320,7 @@ static PyObject *reader_arm(struct reader *self, PyObject *unused)
     (void)unused;
     if (handle_check(&self->handle) < 0)
         return NULL;
+    self->has_thread = true;
     int rc = self->keeps || self->pending != 0 ? 1 : hermes_subscriber_arm(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyBool_FromLong(rc);
 }
@@ -344,9 +346,14 @@ static void refuse_lent(struct handle *handle)
     PyErr_SetString(PyExc_BufferError, "a view of the last message is in use: release it first");
 }
 
+/* A finalizer waits for no answer: the broker finds the session at its end, and gives to others what it had.
+ */
 static void close_subscriber(struct handle *handle)
 {
-    hermes_disconnect(handle->client);
+    if (handle->dropped && !((struct reader *)(void *)handle)->has_thread)
+        hermes_forget(handle->client);
+    else
+        hermes_disconnect(handle->client);
 }
 
 static void forget_subscriber(struct handle *handle)
