@@ -498,7 +498,11 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  * With a durable subscription all messages before it are done, too: an ack of one that is done already
  * changes nothing and returns 0. HERMES_EEXPIRED then: it was given out before a reset or a stop of the
  * broker, before another had the subscription, or by another one. HERMES_EINVALID: it was never given out,
- * as a copy may say whose position or length was changed; nothing is done then.
+ * as a copy may say whose position, length or sequence was changed; nothing is done then. That is looked up
+ * in the log, but for the message that was given out last: what is overwritten or removed by now is believed,
+ * and what is done already where it stands in neither the window nor the segment that is being read. For
+ * another of those the broker is asked, as by a seek; HERMES_EDISCONNECTED: it was not there, and nothing is
+ * done.
  * One limit: a claim has three bits of the number of deliveries. What is said of one delivery eight (or 16,
  * 24...) deliveries later, when the same member has the message again, is taken for said of the later one.
  * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting.

@@ -1,4 +1,5 @@
 /* Durable subscriptions: one holder at a time, and a floor below which all is done. */
+#include "base/clock.h"
 #include "client/subscriber.h"
 
 static void raise(_Atomic uint64_t *word, uint64_t to)
@@ -20,12 +21,37 @@ static int done_to(struct member *m, uint64_t end, uint64_t sequence)
                                                                                    : HERMES_EEXPIRED;
 }
 
-/* Of a copy anything may have become: the place must not stand behind what its holder was given, nor within a
- * message. A seek does not take back what was given out before it. */
-static bool was_given_out(const struct member *m, const hermes_message_t *message)
+static uint64_t end_of(const hermes_message_t *message)
+{
+    return message->position + hermes_frame_bytes(message->length);
+}
+
+/* A seek does not take back what was given out before it. */
+static bool may_be_given_out(const struct member *m, const hermes_message_t *message)
 {
     return message->position % HERMES_FRAME_ALIGNMENT == 0 && message->position < m->given_to &&
            hermes_frame_bytes(message->length) <= m->given_to - message->position;
+}
+
+/* Of a copy anything may have become, and the place must not stand within a message. What is gone cannot be
+ * looked at: who stands there goes on with the oldest that is left. */
+static int check_message(struct hermes_subscriber *s, const hermes_message_t *message)
+{
+    const struct member *m = s->member;
+    const struct reader_wanted wanted = {message->position, message->sequence, message->length};
+    if (!may_be_given_out(m, message))
+        return HERMES_EINVALID;
+    if (end_of(message) == m->held && message->sequence == m->held_sequence)
+        return HERMES_OK; /* the one that was given out last */
+    bool is_done = end_of(message) <= atomic_load_explicit(&m->page->floor, memory_order_relaxed);
+    bool starved = s->starved;
+    s->until_ns = clock_deadline_ns(s->client->request_timeout_ns);
+    int rc = reader_has(&s->reader, &wanted, !is_done);
+    s->until_ns = 0;
+    s->starved = starved; /* of what is to be read */
+    if (rc == 0)
+        return HERMES_EINVALID;
+    return rc == 1 || rc == HERMES_EGONE || rc == HERMES_EAGAIN ? HERMES_OK : rc;
 }
 
 int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
@@ -37,11 +63,12 @@ int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
     if (message->claim != m->claim || !member_is_current(m) ||
         subscriber_is_orphan(s)) /* it says nothing of how the place stands now */
         return HERMES_EEXPIRED;
-    if (!was_given_out(m, message))
-        return HERMES_EINVALID;
-    uint64_t end = message->position + hermes_frame_bytes(message->length);
+    int rc = check_message(s, message);
+    if (rc < 0)
+        return rc;
+    uint64_t end = end_of(message);
     m->holds &= m->held != end;
-    int rc = done_to(m, end, message->sequence);
+    rc = done_to(m, end, message->sequence);
     if (rc == 0 && m->set_back && s->reader.position < end)
         member_start_at(&s->reader, end);
     return rc;

@@ -179,6 +179,20 @@ int reader_seek_time(struct reader *reader, uint64_t timestamp);
  */
 int reader_seek_position(struct reader *reader, uint64_t position);
 
+/* Of a message that was read, by what somebody says of it. */
+struct reader_wanted {
+    uint64_t position; /* a multiple of 64 */
+    uint64_t sequence;
+    uint32_t length;
+};
+
+/*
+ * Does that message stand there? 1, or 0; the reader stays where it is. HERMES_EGONE: nobody can tell any
+ * more: overwritten, removed by retention, in a segment that is damaged; HERMES_EAGAIN: it is neither in the
+ * window nor in the segment that is mapped, and may_ask is false. Else what opening a segment comes to.
+ */
+int reader_has(struct reader *reader, const struct reader_wanted *wanted, bool may_ask);
+
 /*
  * Goes on where another reader of the same log stood, before its sequence (0: any). Nothing is checked but
  * that the log reaches that far: HERMES_EGONE: it has lost its end since; the reader stands at what is the

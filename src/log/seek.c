@@ -293,6 +293,56 @@ int reader_seek_position(struct reader *reader, uint64_t position)
     return rc;
 }
 
+/* ---- is it there? ---- */
+
+static bool is_that(const hermes_header_t *header, const struct reader_wanted *wanted)
+{
+    return header->type == HERMES_TYPE_DATA && header->sequence == wanted->sequence &&
+           header->length == wanted->length;
+}
+
+static bool segment_has(const struct reader *reader, uint64_t position)
+{
+    const struct segment *segment = &reader->segment;
+    return segment->data != NULL && position >= segment->header.base &&
+           position - segment->header.base < segment->header.size;
+}
+
+static int look_in_segment(const struct reader *reader, const struct reader_wanted *wanted)
+{
+    struct frames frames = frames_from(reader, wanted->position, FRAME_HEADERS);
+    struct frame frame;
+    return frames_next(&frames, &frame) == 1 && is_that(&frame.header, wanted);
+}
+
+/* In a mapping of its own: into that which is there the message in hand may point. */
+static int look_in_another_segment(struct reader *reader, const struct reader_wanted *wanted)
+{
+    struct segment mapped = reader->segment;
+    struct store_place place;
+    reader->segment = (struct segment){.data = NULL};
+    int rc = reader_open_segment(reader, STORE_BY_POSITION, wanted->position, &place);
+    if (rc == 0)
+        rc = segment_has(reader, wanted->position) ? look_in_segment(reader, wanted) : HERMES_EGONE;
+    segment_release(&reader->segment);
+    reader->segment = mapped;
+    return is_damage(rc) ? HERMES_EGONE : rc;
+}
+
+int reader_has(struct reader *reader, const struct reader_wanted *wanted, bool may_ask)
+{
+    hermes_header_t header;
+    uint64_t bytes;
+    int rc = window_poll(reader->data, reader->mask, wanted->position, &header, &bytes);
+    if (window_still_there(reader->window, wanted->position))
+        return rc == POLL_DATA && is_that(&header, wanted);
+    if (!reader->stored || wanted->position < first_stored(reader))
+        return HERMES_EGONE;
+    if (segment_has(reader, wanted->position))
+        return look_in_segment(reader, wanted);
+    return may_ask ? look_in_another_segment(reader, wanted) : HERMES_EAGAIN;
+}
+
 int reader_resume(struct reader *reader, uint64_t position, uint64_t sequence)
 {
     int rc = catch_up(reader);

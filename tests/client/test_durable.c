@@ -153,6 +153,99 @@ static void test_what_was_never_given_out_cannot_be_acked(void **state)
     expect(s, 4);
 }
 
+enum { LARGE = 1000, MANY = 3000 }; /* several windows, and segments */
+
+static void publish_large(struct fixture *f, unsigned count)
+{
+    static const char payload[LARGE] = "much";
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(hermes_publish(publisher, payload, sizeof payload, NULL), 0);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, patience_ns), 0);
+    hermes_publisher_close(publisher);
+}
+
+/* All that was published, and nothing acked. */
+static void read_large(hermes_subscriber_t *s, hermes_message_t *messages, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(hermes_wait(s, &messages[i], patience_ns), 1);
+}
+
+static void assert_no_copy_is_acked(hermes_subscriber_t *s, const hermes_message_t *message)
+{
+    hermes_message_t changed[] = {*message, *message, *message, *message, *message};
+    changed[0].length -= 128;
+    changed[1].length += 64;
+    changed[2].position += 64;
+    changed[3].position -= 64;
+    changed[4].sequence++;
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++)
+        assert_int_equal(hermes_ack(s, &changed[i]), HERMES_EINVALID);
+}
+
+/* Within a message the place would be stuck: nothing begins there. Where the message is by now, in the window
+ * or in one segment or another, makes no difference. */
+static void test_copies_that_name_no_message_cannot_be_acked(void **state)
+{
+    static hermes_message_t held[MANY];
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish_large(f, MANY);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, MANY);
+    assert_no_copy_is_acked(s, &held[0]);
+    assert_no_copy_is_acked(s, &held[MANY / 2]);
+    assert_no_copy_is_acked(s, &held[MANY - 2]);
+    assert_int_equal(describe(f, "n").position, 0);
+    const unsigned honest[] = {0, 2, MANY / 2, MANY - 2, MANY - 1, 1, MANY / 2};
+    for (size_t i = 0; i < sizeof honest / sizeof honest[0]; i++)
+        assert_int_equal(hermes_ack(s, &held[honest[i]]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, MANY);
+}
+
+/* A look at the log leaves the reader, and the message in hand, where they are. */
+static void test_late_acks_of_what_is_stored_change_nothing_for_the_reader(void **state)
+{
+    static hermes_message_t held[MANY];
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish_large(f, MANY);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, MANY);
+    assert_int_equal(hermes_seek_first(s), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        hermes_message_t message;
+        assert_int_equal(hermes_wait(s, &message, patience_ns), 1);
+        assert_int_equal(message.sequence, i + 1);
+        if (i % 100 == 0) {
+            assert_int_equal(hermes_ack(s, &held[MANY / 2 + i / 3]), 0);
+            assert_memory_equal(message.payload, "much", 5);
+        }
+    }
+    restart(f, SIGKILL);
+    assert_int_equal(hermes_ack(s, &held[MANY - 2]), 0);
+    stop_broker(f, SIGKILL);
+    assert_int_equal(hermes_ack(s, &held[MANY - 1]), 0); /* it is asked nothing for that */
+    start_broker(f);
+}
+
+/* What is overwritten by now can be acked late as well: nobody will stand in it. */
+static void test_late_acks_of_what_is_overwritten_count(void **state)
+{
+    static hermes_message_t held[100];
+    struct fixture *f = *state;
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    publish_large(f, 100);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, 100);
+    assert_no_copy_is_acked(s, &held[50]);
+    publish_large(f, MANY);
+    assert_int_equal(hermes_ack(s, &held[50]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, 51);
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -235,6 +328,9 @@ int main(void)
         TEST(test_acks_after_an_orderly_stop_are_expired),
         TEST(test_acks_after_a_reset_are_expired),
         TEST(test_what_was_never_given_out_cannot_be_acked),
+        TEST(test_copies_that_name_no_message_cannot_be_acked),
+        TEST(test_late_acks_of_what_is_stored_change_nothing_for_the_reader),
+        TEST(test_late_acks_of_what_is_overwritten_count),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
