@@ -14,6 +14,21 @@ static void name_page(const struct broker *broker, struct group *group)
              broker->shm.path, record->topic_id, record->page_id);
 }
 
+void page_remove(const char *path)
+{
+    struct map map = {.address = NULL};
+    uint64_t size;
+    uint32_t slots;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && map_file_size(fd, &size) == 0 && map_fd(fd, size, MAP_READ_WRITE, MAP_LAZY, &map) == 0 &&
+        group_page_check(map.address, map.size, &slots) == 0)
+        page_end(map.address, GROUP_MOVED);
+    map_release(&map);
+    if (fd >= 0)
+        close(fd);
+    unlink(path);
+}
+
 int page_make(const struct broker *broker, struct group *group, uint64_t sequence, struct error_text *text)
 {
     const struct group_record *record = &group->kept.settings;
@@ -22,7 +37,7 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     group->page_path[0] = 0;
     if (broker_trusts(broker, record->uid)) {
         name_page(broker, group);
-        unlink(group->page_path); /* of a broker that died over it */
+        page_remove(group->page_path); /* of a broker that died over it, or of a log that is no more */
         rc = map_create(group->page_path, bytes, &group->map, &group->fd);
     } else {
         rc = map_create_memfd("hermes-group", bytes, &group->map, &group->fd);

@@ -42,6 +42,9 @@ void page_end(struct group_page *page, enum group_page_state state);
 void page_drop(struct group *group, enum group_page_state state);
 /* It is over, and what it says is there for the next broker: a copy, of what is no file. HERMES_EFULL, ... */
 int page_keep(const struct broker *broker, struct group *group);
+/* The same of a file that no record names: members may have it mapped all the same, since a broker that was
+ * killed over a reset or a deletion, and would go on there beside those of the page that counts. */
+void page_remove(const char *path);
 /* It stays for the next broker. */
 void page_forget(struct group *group);
 

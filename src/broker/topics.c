@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
+#include "broker/group_page.h"
 #include "broker/group_start.h"
 #include "broker/sequencer.h"
 
@@ -370,14 +371,26 @@ static bool is_left_over(struct broker *broker, const char *name)
     return topic != NULL ? !owns_file(topic, name, kind) : broker->unserved == NULL;
 }
 
-/* Windows and status pages of topics that are no more. */
+static void remove_left_over(const struct broker *broker, const char *name)
+{
+    char path[PATH_BYTES];
+    const char *kind = strrchr(name, '.');
+    if (snprintf(path, sizeof path, "%s/%s", broker->shm.path, name) >= (int)sizeof path)
+        return; /* none of ours has such a name */
+    if (kind != NULL && strcmp(kind, ".group") == 0)
+        page_remove(path);
+    else
+        unlink(path);
+}
+
+/* Windows and status pages of topics that are no more, and pages of groups. */
 static void sweep(struct broker *broker)
 {
     DIR *directory = opendir(broker->shm.path);
     struct dirent *item;
     while (directory != NULL && (item = readdir(directory)) != NULL)
         if (item->d_name[0] != '.' && is_left_over(broker, item->d_name))
-            unlinkat(dirfd(directory), item->d_name, 0);
+            remove_left_over(broker, item->d_name);
     if (directory != NULL)
         closedir(directory);
 }

@@ -376,6 +376,30 @@ static void test_what_retention_takes_is_counted(void **state)
     assert_int_equal(describe(f, "risk").redelivered, 0);
 }
 
+/* As of a broker that was killed over a reset, or a deletion, whose record was on disk: members have the page
+ * that counted before, and the next one says that it does not before it answers anybody. */
+static void test_in_a_page_that_no_record_names_nothing_counts(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    make_messages(f, 20);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *once = join_as(other, "once", HERMES_ACK_NONE);
+    hermes_subscriber_t *risk = join_as(other, "risk", HERMES_ACK_MANUAL);
+    hermes_message_t held = expect(risk, 1), message;
+    expect(once, 1);
+    stop_broker(f, SIGKILL);
+    snprintf(path, sizeof path, "%s/data/topics/t/groups/once", f->home);
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/data/topics/t/groups/risk", f->home);
+    assert_int_equal(unlink(path), 0);
+    start_broker(f);
+    assert_int_equal(hermes_ack(risk, &held), HERMES_EEXPIRED);
+    assert_int_equal(poll_until_told(once, &message), HERMES_ECLOSED);
+    assert_int_equal(poll_until_told(risk, &message), HERMES_ECLOSED);
+    hermes_disconnect(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +418,7 @@ int main(void)
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_retention_takes_is_counted),
+        TEST(test_in_a_page_that_no_record_names_nothing_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
