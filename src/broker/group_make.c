@@ -58,6 +58,14 @@ static uint32_t slots_for(uint64_t span_bytes)
     return (uint32_t)slots;
 }
 
+/* A page's id does not tell a group that was made anew from one that was reset. */
+static uint32_t next_made(struct broker *broker)
+{
+    uint64_t id = broker_next_id(broker);
+    uint32_t made = (uint32_t)(id ^ id >> 32);
+    return made != 0 ? made : 1;
+}
+
 static struct group_record settings_of(const struct session *session, const struct topic *topic,
                                        const struct wire_group *request, const struct group_place *place)
 {
@@ -70,6 +78,7 @@ static struct group_record settings_of(const struct session *session, const stru
         .slots = request->durable ? 0 : slots_for(request->span_bytes),
         .max_deliveries = request->max_deliveries,
         .uid = session->uid,
+        .made = next_made(session->broker),
     };
     snprintf(settings.dead_letter, sizeof settings.dead_letter, "%s", request->dead_letter);
     return settings;

@@ -54,6 +54,14 @@ static uint64_t take_line(struct broker *broker, struct group *group, unsigned l
     return id;
 }
 
+/* Who was away while its group was deleted and another made under that name is no member of this one. */
+static bool is_of_another(const struct group *group, const struct wire_subscriber_open *request)
+{
+    uint32_t made = group->kept.settings.made;
+    return request->resume_page != 0 && request->resume_made != 0 && made != 0 &&
+           request->resume_made != made;
+}
+
 int group_join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
                struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
 {
@@ -64,6 +72,8 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     struct group *group = group_in(topic, request->group);
     if (group == NULL)
         return HERMES_ENOTFOUND;
+    if (is_of_another(group, request))
+        return error_set(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", group->name, topic->name);
     if ((rc = group_check_owner(session, group, false, text)) == 0 &&
         (group->kept.mask == 0) != (request->durable != 0)) {
         rc = error_set(text, HERMES_EINVALID, "'%s' is a %s", group->name,

@@ -47,6 +47,7 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     group_page_init(group->map.address, record->slots, record->topic_id, record->page_id, record->floor,
                     record->dead_letter);
     struct group_page *page = group->map.address;
+    page->made = record->made;
     atomic_store(&page->max_deliveries, record->max_deliveries);
     atomic_store(&page->cursor_sequence, sequence);
     atomic_store(&page->lost_through, sequence);

@@ -44,6 +44,7 @@ void member_request(const struct member *member, struct wire_subscriber_open *re
     request->resume_page = member->page_id;
     request->resume_member = member->id;
     request->resume_line = member->line;
+    request->resume_made = member->page != NULL ? member->page->made : 0;
 }
 
 bool member_is_another(const struct member *member, const struct wire_subscriber *opened)

@@ -102,7 +102,7 @@ struct group_page {
     uint64_t topic_id;
     uint64_t id;    /* another for each page */
     uint32_t slots; /* power of two; 0: a durable subscription, which has floor and nothing more */
-    uint32_t reserved2;
+    uint32_t made;  /* which of the groups that had the name, one after the other; 0: not known */
 
     _Alignas(64) _Atomic uint32_t state; /* enum group_page_state */
     _Atomic uint32_t max_deliveries;     /* 0: no limit */

@@ -32,7 +32,8 @@ struct header {
     char dead_letter[GROUP_DEAD_LETTER_BYTES];
     uint64_t lost_through; /* from version 2 on, as the next one */
     uint32_t generation;
-    uint8_t reserved[72];
+    uint32_t made; /* 0: by who did not write it */
+    uint8_t reserved[68];
     uint32_t crc; /* CRC-32 of the entries, then of the header up to here */
 };
 
@@ -218,6 +219,7 @@ int group_record_write(const struct group_record *record, const char *path, stru
         .page_id = record->page_id,
         .lost_through = record->lost_through,
         .generation = record->generation,
+        .made = record->made,
     };
     memcpy(header.dead_letter, record->dead_letter, sizeof header.dead_letter);
     size_t bytes = record->count * sizeof *record->entries;
@@ -277,6 +279,7 @@ int group_record_decode(struct group_record *record, const uint8_t *bytes, size_
         .page_id = header.page_id,
         .lost_through = header.lost_through,
         .generation = header.generation,
+        .made = header.made,
         .room = header.count,
     };
     memcpy(record->dead_letter, header.dead_letter, sizeof record->dead_letter);

@@ -202,7 +202,7 @@ struct wire_subscriber_open {
     uint32_t push_back;     /* publishers are to wait for it */
     uint64_t resume_reader; /* and so they did before the broker restarted: what it had; else 0 */
     uint32_t resume_reader_line;
-    uint32_t reserved;
+    uint32_t resume_made; /* the group that the page was of; 0: not known */
 };
 
 struct wire_subscriber {

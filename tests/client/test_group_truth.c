@@ -400,6 +400,38 @@ static void test_in_a_page_that_no_record_names_nothing_counts(void **state)
     hermes_disconnect(other);
 }
 
+/* Who was away is no member of another group that has the name by now; but of one that was reset, it is. */
+static void test_a_group_that_was_made_anew_is_another(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    make_messages(f, 20);
+    hermes_client_t *other = another();
+    hermes_subscriber_options_t durable = {
+        .size = sizeof durable, .name = "place", .from = HERMES_FROM_FIRST, .ack = HERMES_ACK_MANUAL};
+    hermes_subscriber_t *risk = join(other), *audit = join_as(other, "audit", HERMES_ACK_MANUAL), *place;
+    assert_int_equal(hermes_subscriber_open(other, "t", &durable, &place), 0);
+    expect(risk, 1);
+    expect(audit, 1);
+    expect(place, 1);
+    restart(f, SIGTERM);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "audit", HERMES_GROUP_POSITION, &options), 0);
+    assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+    assert_int_equal(hermes_group_delete(f->client, "t", "place"), 0);
+    options.durable = 1;
+    assert_int_equal(hermes_group_create(f->client, "t", "place", &options), 0);
+    restart(f, SIGTERM); /* their records say it */
+    expect(audit, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hermes_wait(risk, &message, patience_ns), HERMES_ECLOSED);
+        assert_int_equal(hermes_wait(place, &message, patience_ns), HERMES_ECLOSED);
+    }
+    hermes_disconnect(other);
+    expect(join(f->client), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +451,7 @@ int main(void)
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_retention_takes_is_counted),
         TEST(test_in_a_page_that_no_record_names_nothing_counts),
+        TEST(test_a_group_that_was_made_anew_is_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
