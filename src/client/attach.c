@@ -183,6 +183,21 @@ static void note_greeting(struct hermes_subscriber *s)
         s->instance--; /* that may be its successor's, who does not */
 }
 
+static int tell_deleted(struct hermes_subscriber *s)
+{
+    return error_set(&s->client->error, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
+}
+
+/* A log that is over is so for good. */
+static int check_state(struct hermes_subscriber *s, const struct status *status)
+{
+    uint32_t state = atomic_load_explicit(&status->state, memory_order_acquire);
+    if (state == STATE_CLOSED)
+        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
+                         s->topic);
+    return state == STATE_DELETED ? tell_deleted(s) : HERMES_OK;
+}
+
 static int check_status(struct hermes_subscriber *s, const struct wire_subscriber *opened,
                         const struct status *status)
 {
@@ -190,12 +205,10 @@ static int check_status(struct hermes_subscriber *s, const struct wire_subscribe
     int rc = status_check(status);
     if (rc < 0)
         return error_set(text, rc, "the status page of topic '%s'", s->topic);
-    uint32_t state = atomic_load_explicit(&status->state, memory_order_acquire);
-    if (state == STATE_CLOSED)
-        return error_set(text, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping", s->topic);
-    if (state == STATE_DELETED || (s->topic_id != 0 && opened->topic_id != s->topic_id))
-        return error_set(text, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
-    return HERMES_OK;
+    rc = check_state(s, status);
+    if (rc == 0 && s->topic_id != 0 && opened->topic_id != s->topic_id)
+        rc = tell_deleted(s);
+    return rc;
 }
 
 /* Takes up what was opened, all but the reader's part. On failure it is declined. */
@@ -258,9 +271,11 @@ static int attach(struct hermes_subscriber *s)
         return rc;
     rc = reader_open(&s->reader, s->status_map.address, s->doorbell_map.address,
                      (struct reader_source){open_window, open_segment, s}, VERIFY_ALL);
-    if (rc == HERMES_ECLOSED)
-        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
-                         s->topic);
+    if (rc == HERMES_ECLOSED) { /* since it was given to us: the page says it, or the broker, of a topic that
+                                   it is about to delete */
+        rc = check_state(s, s->status_map.address);
+        return rc < 0 ? rc : tell_deleted(s);
+    }
     if (rc < 0)
         s->client->error = s->reader.error;
     return rc;

@@ -336,6 +336,44 @@ static void test_subscribers_that_wait_are_told(void **state)
     }
 }
 
+static void *open_and_close(void *argument)
+{
+    _Atomic bool *stop = argument;
+    intptr_t odd = 0;
+    hermes_client_t *client;
+    if (hermes_connect(NULL, &client) < 0)
+        return (void *)(intptr_t)HERMES_EIO;
+    while (!atomic_load(stop) && odd == 0) {
+        hermes_subscriber_t *s;
+        int rc = hermes_subscriber_open(client, "t", NULL, &s);
+        if (rc == 0)
+            hermes_subscriber_close(s);
+        odd = rc == HERMES_ENOTFOUND ? 0 : rc;
+    }
+    hermes_disconnect(client);
+    return (void *)odd;
+}
+
+/* Whether it goes before the broker answers, or while the subscriber looks at what it was given. */
+static void test_a_topic_that_is_deleted_is_not_found(void **state)
+{
+    struct fixture *f = *state;
+    _Atomic bool stop = false;
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, &stop), 0);
+    for (int i = 0; i < 300; i++) {
+        make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+        delete_topic(f, "t");
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) {
+        void *odd;
+        assert_int_equal(pthread_join(threads[i], &odd), 0);
+        assert_int_equal((intptr_t)odd, 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -346,6 +384,7 @@ int main(void)
         TEST(test_subscribers_read_what_there_is_and_are_told),
         TEST(test_subscribers_of_a_topic_that_was_made_anew_are_told),
         TEST(test_subscribers_that_wait_are_told),
+        TEST(test_a_topic_that_is_deleted_is_not_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
