@@ -518,8 +518,10 @@ HERMES_API int hermes_nack(hermes_subscriber_t *subscriber, const hermes_message
 HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /* How often the message had been given out when this subscriber was given it so, that time included; 1 for
- * who is no member; 0: not known any more. Beyond 2,047 it says some number from 2,033 to 2,047. Of eight
- * deliveries back it says the later one: see hermes_ack(). */
+ * who is no member; 0: not known any more. What a member had taken again and was not given yet when it left,
+ * or its lease ran out, does not count. Beyond 2,047 it says some number from 2,033 to 2,047. Of eight
+ * deliveries back it says the later one: see hermes_ack().
+ */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
 /*
@@ -631,7 +633,7 @@ typedef struct hermes_group_info {
     uint64_t last_sequence; /* about: of the last message that was given out for the first time */
     uint64_t in_flight;     /* given out, or to be given out again, or dead letters to be, and not done */
     uint64_t redelivered;   /* how many times a message was given out again */
-    uint64_t expired;       /* leases that ran out */
+    uint64_t expired;       /* leases that ran out, also of what came again and could not be read yet */
     uint64_t dead;          /* messages that reached max_deliveries */
     uint64_t lost;          /* messages that were gone before anybody got them, or when they were to come
                                again; each counted once, when it is found */

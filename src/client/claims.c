@@ -46,13 +46,6 @@ static int give_up_reading(struct hermes_subscriber *s, uint64_t position, uint1
     return subscriber_failed(s, rc);
 }
 
-/* Reading may have taken long: is it still ours? Its lease begins now. What was claimed by being done is
- * nobody else's, unless there is another page by now. */
-static bool still_ours(struct member *m, uint64_t position, uint16_t claim)
-{
-    return m->group.at_most_once ? group_is_open(m->page) : group_renew(&m->group, position, claim) == 0;
-}
-
 /* One that was claimed again. 1: *message; 0: nothing came of it. */
 static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t claim,
                       hermes_message_t *message)
@@ -66,7 +59,7 @@ static int take_again(struct hermes_subscriber *s, uint64_t position, uint16_t c
         return rc < 0 ? subscriber_failed(s, rc) : rc;
     if (rc < 0)
         return give_up_reading(s, position, claim, rc);
-    if (!still_ours(m, position, claim)) {
+    if (group_hand_out(&m->group, position, &claim) < 0) { /* reading may have taken long */
         if (!group_is_open(m->page))
             group_unclaim(&m->group, position, claim);
         return 0;
@@ -214,6 +207,13 @@ static bool is_expired(const struct hermes_subscriber *s)
     return __builtin_expect(subscriber_is_orphan(s), 0);
 }
 
+/* It has the message again, and was not given it yet: its word may be that of the time before. An ack holds
+ * all the same, as one of what nobody has. */
+static bool is_had_again(const struct member *m, const hermes_message_t *message)
+{
+    return m->pending && m->pending_at == message->position;
+}
+
 int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
 {
     struct member *m = s->member;
@@ -234,7 +234,9 @@ int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
     if (m == NULL)
         return HERMES_EINVALID;
     return told(s, message,
-                is_expired(s) ? HERMES_EEXPIRED : group_nack(&m->group, message->position, message->claim));
+                is_expired(s) || is_had_again(m, message)
+                    ? HERMES_EEXPIRED
+                    : group_nack(&m->group, message->position, message->claim));
 }
 
 int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
@@ -242,7 +244,9 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
     struct member *m = member_of(s);
     if (m == NULL)
         return HERMES_EINVALID;
-    int rc = is_expired(s) ? HERMES_EEXPIRED : group_renew(&m->group, message->position, message->claim);
+    int rc = is_expired(s) || is_had_again(m, message)
+                 ? HERMES_EEXPIRED
+                 : group_renew(&m->group, message->position, message->claim);
     return rc < 0 ? failed(s, message, rc) : rc;
 }
 

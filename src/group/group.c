@@ -223,9 +223,8 @@ static bool claim_again(struct group_member *member, uint64_t at, uint16_t *clai
         (void)group_give_up(member->page, member->mask, at, word);
         return false;
     }
-    deliveries = deliveries < GROUP_DELIVERIES_MAX ? deliveries + 1 : GROUP_DELIVERIES_ROUND;
-    uint64_t mine = group_word(at, deliveries, member->line, group_generation_of(member->claims),
-                               group_state_of(member->claims));
+    uint64_t mine =
+        group_word(at, deliveries, member->line, group_generation_of(member->claims), GROUP_CLAIMED);
     if (!swap(slot, &word, mine))
         return false; /* another took it */
     *claim = group_claim_of(mine);
@@ -447,6 +446,32 @@ int group_renew(struct group_member *member, uint64_t position, uint16_t claim)
                                                : no_word(member, position, claim, HERMES_EEXPIRED);
     } while (!swap(slot, &word, word | GROUP_RENEWED)); /* pairs with group_take_renewal() */
     return told(member->page);
+}
+
+/* The word of what was claimed again, and is read. Renewed: pairs with group_take_renewal(). */
+static uint64_t handed_out(const struct group_member *member, uint64_t word)
+{
+    uint64_t deliveries = group_deliveries_of(word);
+    uint64_t next = deliveries < GROUP_DELIVERIES_MAX ? deliveries + 1 : GROUP_DELIVERIES_ROUND;
+    word += (next - deliveries) << GROUP_DELIVERIES_AT;
+    return member->at_most_once ? (word & ~(GROUP_RENEWED | 7)) | GROUP_DONE : word | GROUP_RENEWED;
+}
+
+int group_hand_out(struct group_member *member, uint64_t position, uint16_t *claim)
+{
+    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
+    uint64_t word = atomic_load_explicit(slot, memory_order_acquire), given;
+    do {
+        if (!is_claim_of(member, position, *claim, word))
+            return HERMES_EEXPIRED;
+        given = handed_out(member, word);
+    } while (!swap(slot, &word, given));
+    if (!group_is_open(member->page)) {
+        (void)swap(slot, &given, word); /* only a record that was taken in between has it */
+        return HERMES_EEXPIRED;
+    }
+    *claim = group_claim_of(given);
+    return HERMES_OK;
 }
 
 unsigned group_deliveries(const struct group_member *member, uint64_t position, uint16_t claim)

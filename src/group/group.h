@@ -19,13 +19,17 @@
  *
  *     free ──claim──> CLAIMED ──ack──> DONE           free: a word of an earlier lap, or 0
  *                      │   ^
- *          nack, death, │   │ claim again, deliveries + 1
+ *          nack, death, │   │ claim again; handed out: deliveries + 1
  *          lease run out v   │
  *                    AVAILABLE        at the limit of deliveries DEAD instead: the broker puts the message
  *                                     into the dead-letter topic, and then it is DONE
  *
  * Each change is one compare-and-swap of that word: a member that dies at any instruction leaves each
  * message in one of these states, and nothing locked. At-most-once members claim by going to DONE at once.
+ *
+ * What comes again is to be read yet, and the store may let one wait: it is CLAIMED, by whomever, and a
+ * delivery more once it has been read and goes to the caller. So what came to nothing meanwhile - its member
+ * left, its lease ran out, the broker stopped - is no delivery.
  *
  * Whose a claim is. Each giving of a line to a member has a generation, another for each in the life of the
  * group (8,191 of them, then again), over resets and starts of the broker. The word of a claim has line,
@@ -307,12 +311,21 @@ static inline bool group_has_news(const struct group_member *member)
     return atomic_load_explicit(&member->page->notice, memory_order_relaxed) != member->seen;
 }
 
-/* Claims a message that became available again: *claim is what it carries. false: there is none now. */
+/*
+ * Claims a message that became available again. false: there is none now. It is to be read yet, which may
+ * take long, or come to nothing: it counts as delivered, or at most once as done, once group_hand_out() says
+ * so. Until then it is under *claim, which may be that of the time before, of the same member: should its
+ * lease be thought to go on from then, the message is another's the sooner.
+ */
 bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim);
 
+/* One that was claimed again goes to the caller: a delivery more, and its lease begins now. *claim: what it
+ * carries from now on. HERMES_EEXPIRED: it is not this member's any more, or the page is over; nobody was
+ * given it. */
+int group_hand_out(struct group_member *member, uint64_t position, uint16_t *claim);
+
 /* A claim of a page that is over, which nobody was told of: the message is for others, done by its claim or
- * not. It counts as delivered all the same: should its word be there twice, its lease would be thought to go
- * on. */
+ * not. A first claim counts as delivered all the same: it was in its turn. */
 void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim);
 
 /*

@@ -63,7 +63,7 @@ static void scribble(const uint8_t *bytes, size_t size)
             continue;
         if (group_claim(&member, group_start(&member)) == GROUP_MINE)
             group_passed(&member, group_start(&member) + 64, 1);
-        if (group_again(&member, &position, &claim))
+        if (group_again(&member, &position, &claim) && group_hand_out(&member, position, &claim) == 0)
             (void)group_ack(&member, position, claim);
         (void)group_nack(&member, position + 64, group_first_claim(&member));
         (void)group_renew(&member, position, claim);

@@ -111,6 +111,7 @@ class History:
     eras: list = field(default_factory=list)
     unknown: int = 0  # calls that may have claimed a message that nobody was told of
     unread: int = 0  # of those, the calls of members that never get it again
+    lapsed: int = 0  # leases that may have run out of what nobody was given
     limits: list = field(default_factory=list)  # of deliveries, one after the other; 0: none
     counted: list = field(default_factory=list)  # calls that asked for a member's counters
 
@@ -283,6 +284,18 @@ def overlong(calls, lease_ns):
     return sum(call.end - call.begin > lease_ns for call in calls if call.what == "take" and call.rc in (0, 1))
 
 
+def lapsed(calls, lease_ns):
+    """Leases that may have run out over what a member had taken and could not read yet: it was told that there is nothing, and
+    that is no delivery."""
+    count, since = 0, None
+    for call in calls:
+        if since is None and call.what == "take" and call.rc is not None and call.rc <= 0:
+            since = call.begin
+        elif since is not None and (call.what in ("leave", "part") or (call.what == "take" and call.rc == 1)):
+            count, since = count + (call.begin - since) // lease_ns, None
+    return int(count)
+
+
 def history_of(name, options, histories, events):
     history = History(options, eras=eras_of(name, options, histories), limits=limits_of(name, options, histories))
     leases, stops_ = leases_of(name, options, histories), stops(events)
@@ -293,6 +306,7 @@ def history_of(name, options, histories, events):
         history.unknown += unknown + interrupted(calls, events, worker) + (overtaken(calls, stops_) if claims else 0)
         late = overlong(calls, min(ns for _, ns in leases)) if claims else 0
         history.unknown += late
+        history.lapsed += lapsed(calls, min(ns for _, ns in leases)) if claims else 0
         history.unread += unread + (late if any(history.limits) and options.letters == "-" else 0)
         history.counted += [call for call in calls if claims and call.what == "counters" and call.rc == 0]
         ends = partings(calls, events, worker)

@@ -255,6 +255,28 @@ def what_is_pending_over_a_wait_for_the_broker_is_still_ones_own(world):
     third.do("ack all")
 
 
+@scenario(reply_ms=300)
+def what_nobody_was_given_is_no_delivery(world):
+    """Claimed again while the store is needed and the broker does not answer; then its member leaves, or lets its lease run out."""
+    make(world, lease_ms=300, most=2, letters=LETTERS)
+    publish(world, 6000, 400)
+    first, others = joined(world), [joined(world), joined(world)]
+    first.do("take 1 500")
+    others[0].do("work 5998 500")  # far ahead: to read the first message they need the store
+    others[1].do("work 1 500")
+    for other, end in zip(others, ("close", "counters")):
+        world.halt()
+        if other is others[0]:
+            first.do("nack all")
+        other.do("poll")
+        world.go_on()
+        other.do(end)
+    flow(600)
+    first.do("take 1 1000")
+    must(" deliveries=2 " in first.last_line(), "deliveries", f"the second time: {first.last_line()}")
+    first.do("ack all")
+
+
 @scenario()
 def an_old_claim_of_ones_own_is_not_the_new_one(world):
     """Two times the same member: what it says of the first time does not count for the second."""

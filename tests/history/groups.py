@@ -245,7 +245,7 @@ class Judge:
         yield "in_flight", 0, 0
         yield "members", 0, 0
         yield "redelivered", again, again + unknown
-        yield "expired", self.surely_expired(), self.perhaps_expired() + unknown
+        yield "expired", self.surely_expired(), self.perhaps_expired() + unknown + self.history.lapsed
         if len(self.history.eras) > 1:
             return
         removed = {sequence for sequence in self.due() if sequence not in self.by_sequence}

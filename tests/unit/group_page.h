@@ -35,6 +35,15 @@ static inline struct group_member new_member(struct group_page *page, unsigned i
     return member;
 }
 
+/* A message that became available again is handed out. */
+static inline bool given_again(struct group_member *member, uint64_t *position, uint16_t *claim)
+{
+    if (!group_again(member, position, claim))
+        return false;
+    assert_int_equal(group_hand_out(member, *position, claim), 0);
+    return true;
+}
+
 /* Under the claim that a member got first. */
 static inline int ack(struct group_member *member, uint64_t position)
 {

@@ -23,7 +23,7 @@ static void test_one_message(void **state)
     assert_int_equal(renew(&a, 64), 0);
     assert_int_equal(nack(&a, 64), 0);
     assert_true(group_has_news(&b));
-    assert_true(group_again(&b, &position, &claim));
+    assert_true(given_again(&b, &position, &claim));
     assert_int_equal(position, 64);
     uint64_t other;
     uint16_t none;
@@ -189,6 +189,68 @@ static void test_what_nobody_was_given_is_given(void **state)
         assert_false(group_again(&a, &position, &claim));
         drop_page(page);
     }
+}
+
+static unsigned deliveries_of(struct group_page *page, uint64_t position)
+{
+    return group_deliveries_of(atomic_load(&page->slot[position / 64 & MASK]));
+}
+
+/* What was claimed again to be read, and came to nothing: its member leaves, its lease runs out, the broker
+ * stops. */
+static void test_what_nobody_was_given_is_no_delivery(void **state)
+{
+    (void)state;
+    enum { LEAVES, EXPIRES, STOPS, WAYS };
+    for (int way = LEAVES; way < WAYS; way++) {
+        struct group_page *page = new_page(0, 2, "dead");
+        struct group_member a = new_member(page, 0, false), b = new_member(page, 1, false);
+        uint64_t position;
+        uint16_t claim;
+        assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+        group_passed(&a, 64, 1);
+        assert_int_equal(nack(&a, 0), 0);
+        for (int times = 0; times < 3; times++) { /* however often: it is not dead */
+            assert_true(group_again(&a, &position, &claim));
+            if (way == LEAVES)
+                group_leave(page, MASK, 0);
+            else if (way == EXPIRES)
+                assert_true(group_give_up(page, MASK, 0, atomic_load(&page->slot[0])));
+            else
+                atomic_store(&page->state, GROUP_CLOSED);
+            group_tell(page);
+            assert_int_equal(group_hand_out(&a, 0, &claim), HERMES_EEXPIRED);
+            if (way == STOPS)
+                group_unclaim(&a, 0, claim);
+            atomic_store(&page->state, GROUP_OPEN);
+            assert_int_equal(deliveries_of(page, 0), 1);
+        }
+        assert_true(given_again(&b, &position, &claim));
+        assert_int_equal(group_deliveries(&b, 0, claim), 2);
+        assert_int_equal(group_nack(&b, 0, claim), 0);
+        assert_int_equal(group_state_of(atomic_load(&page->slot[0])), GROUP_DEAD);
+        drop_page(page);
+    }
+}
+
+/* Its lease begins when it is handed out, and it is another claim than the one before of the same member. */
+static void test_what_is_handed_out_again_is_another_claim(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member a = new_member(page, 0, false);
+    uint64_t position;
+    uint16_t claim;
+    assert_int_equal(group_claim(&a, 0), GROUP_MINE);
+    group_passed(&a, 64, 1);
+    assert_int_equal(nack(&a, 0), 0);
+    assert_true(given_again(&a, &position, &claim));
+    assert_true((atomic_load(&page->slot[0]) & GROUP_RENEWED) != 0);
+    assert_int_equal(nack(&a, 0), HERMES_EEXPIRED);
+    assert_int_equal(renew(&a, 0), HERMES_EEXPIRED);
+    assert_int_equal(ack(&a, 0), HERMES_EEXPIRED);
+    assert_int_equal(group_ack(&a, 0, claim), 0);
+    drop_page(page);
 }
 
 /* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
@@ -493,7 +555,7 @@ static void test_record(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(group_nack(i == 0 ? &a : &b, 256, claim), 0);
         if (i < 2)
-            assert_true(group_again(&b, &position, &claim));
+            assert_true(given_again(&b, &position, &claim));
     }
     struct group_record record = {.topic_id = 7,
                                   .page_id = 9,
@@ -522,7 +584,7 @@ static void test_record(void **state)
     struct group_member c = new_member(other, 0, false);
     assert_int_equal(group_start(&c), 960);
     unsigned again = 0;
-    while (group_again(&c, &position, &claim)) {
+    while (given_again(&c, &position, &claim)) {
         assert_true(position > 256 && position < 960 && position != 640);
         again++;
         assert_int_equal(group_deliveries(&c, position, claim), 2);
@@ -568,6 +630,8 @@ int main(void)
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
         cmocka_unit_test(test_who_leaves_gives_up_its_own),
         cmocka_unit_test(test_what_nobody_was_given_is_given),
+        cmocka_unit_test(test_what_nobody_was_given_is_no_delivery),
+        cmocka_unit_test(test_what_is_handed_out_again_is_another_claim),
         cmocka_unit_test(test_any_number_of_renewals_is_seen),
         cmocka_unit_test(test_without_dead_letter_the_limit_drops),
         cmocka_unit_test(test_two_deliveries_in_a_row_have_two_claims),

@@ -37,6 +37,11 @@ static void *live(void *argument)
         uint64_t position = 0;
         uint16_t token = group_first_claim(&m);
         bool mine = group_has_news(&m) && group_again(&m, &position, &token);
+        if (mine && (test_random(&random) % 64 == 0 || group_hand_out(&m, position, &token) < 0)) {
+            group_leave(crowd.page, MASK, index); /* before it is given anything */
+            m = new_member(crowd.page, index, false);
+            continue;
+        }
         if (!mine) {
             uint64_t start = group_start(&m);
             at = at > start ? at : start;

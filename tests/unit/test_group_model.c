@@ -85,7 +85,7 @@ static void run_model(uint64_t seed, unsigned most, bool letter)
         uint64_t choice = test_random(&random) % 100, position;
         uint16_t claim;
         if (choice < 45) { /* the next, as a client polls */
-            if (group_has_news(m) && count[who] < 512 && group_again(m, &position, &claim)) {
+            if (group_has_news(m) && count[who] < 512 && given_again(m, &position, &claim)) {
                 struct model *it = &model[index_of(at, position)];
                 assert_int_equal(at[it - model], position);
                 assert_int_equal(it->state, AVAILABLE);
