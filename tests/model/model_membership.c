@@ -14,6 +14,9 @@
  * not acked, and never goes back nobody is stuck         from each state, the message can be done
  *
  * Time is the keeper's looks: a lease is what lies between two of them, and looks are as many as you like.
+ * What comes again is claimed first, and handed out by a later poll: between the two all may happen that may
+ * happen to a claim, and its member may say what it has to say of the time before.
+ *
  * What a token says to the code is its generation and deliveries; its serial number is the model's own, to
  * know what is true.
  */
@@ -47,6 +50,9 @@ enum mutation {
     READS_ON_WHERE_IT_WAS,
     ACK_NOT_TAKEN_BACK,
     CLAIM_NOT_TAKEN_BACK,
+    COUNTED_WHEN_CLAIMED,
+    NOT_LOOKED_AT_AGAIN,
+    HAD_AGAIN_IS_HELD,
     MUTATIONS,
 };
 
@@ -69,6 +75,9 @@ static const char *const names[MUTATIONS] = {
     "who greets and finds another page reads on where it was",
     "an ack that does not count any more stays done",
     "a claim that is not handed out stays done",
+    "what is claimed again counts before it is handed out",
+    "what is handed out again is not looked at again",
+    "what is claimed again may be spoken of as what was given before",
 };
 
 enum word_state { FREE, CLAIMED, AVAILABLE, DONE };
@@ -76,7 +85,7 @@ enum page_state { OPEN, MOVED, CLOSED };
 
 struct word {
     uint8_t state, line, generation, deliveries, renewed;
-    uint8_t serial; /* of the latest claim */
+    uint8_t serial; /* of the latest claim; 0: claimed again, and not handed out yet */
 };
 
 struct page {
@@ -102,6 +111,8 @@ struct member {
     uint8_t was_open; /* STATE_BEFORE_SWAP */
     uint8_t position; /* durable: its reader's */
     struct word seen;
+    uint8_t pending;       /* claimed again, to be read; 1 + how often it was given out before */
+    uint8_t again;         /* its action hands that out */
     uint8_t late;          /* what it claims was done */
     uint8_t age;           /* looks since its action began: who stands still in it for a lease is late */
     uint8_t old;           /* the action is about the token before */
@@ -118,6 +129,7 @@ struct state {
     struct page record;        /* what an orderly stop writes down */
     uint8_t acked, acked_life; /* durable: how many; told 0 */
     uint8_t given;             /* in this life, how often: at most LIMIT + 1; durable: how many */
+    uint8_t unheard;           /* counted in words, and not given: on the way, or what ended on it */
     struct page shm[PAGES];
     struct member member[MEMBERS];
 };
@@ -146,17 +158,21 @@ static void gave(struct state *s, struct member *m, struct word w)
         broken = "what was told to be done is given out again";
     if (s->given >= (kind == AT_MOST_ONCE ? 1 : LIMIT))
         broken = kind == AT_MOST_ONCE ? "at most once, and twice" : "given out more often than the limit";
-    if (s->given <= LIMIT && life == s->shm[s->page].life)
+    if (s->given <= LIMIT && life == s->shm[s->page].life) {
         s->given++;
+        s->unheard = (uint8_t)(s->unheard - (s->unheard > 0));
+    }
     if (m == &s->member[0]) /* the other speaks of its latest alone */
         m->token[1] = m->token[0];
     m->token[1].age = 0;
     m->token[0] = (struct token){1, w.generation, w.deliveries, w.serial, life, m->age};
 }
 
-static void changed(struct word w, const struct token *token)
+/* Who has it again, and was not given it yet, may ack it as what it had before: nobody else has it. So it is
+ * of what it had again until it lost its line. */
+static void changed(struct word w, const struct token *token, bool is_nobodys)
 {
-    if (w.serial != token->serial)
+    if (w.serial != token->serial && !(is_nobodys && w.serial == 0))
         broken = "another's claim is changed";
 }
 
@@ -220,6 +236,8 @@ static void begin_session(struct state *s, struct member *m, uint8_t line)
     m->generation = page->line_generation[line];
     m->page = s->page;
     m->instance = s->instance;
+    if (!same_page)
+        m->pending = 0;
     if (!same_page && mutation != READS_ON_WHERE_IT_WAS)
         m->position = page->floor;
 }
@@ -276,7 +294,7 @@ static bool begin_action(struct state *s, struct member *m, uint8_t action)
 static void end_action(struct member *m)
 {
     m->action = m->pc = IDLE;
-    m->was_open = m->old = m->age = m->late = 0;
+    m->was_open = m->old = m->age = m->late = m->again = 0;
     m->seen = (struct word){0, 0, 0, 0, 0, 0};
 }
 
@@ -287,16 +305,50 @@ static void let_go(struct member *m)
     m->token[1] = (struct token){0, 0, 0, 0, 0, 0};
 }
 
+/* What came again is to be read yet, by whatever poll that comes to something. */
+static void claim_again(struct state *s, struct member *m)
+{
+    struct word *w = &page_of(s, m)->word;
+    m->pending = (uint8_t)(1 + w->deliveries);
+    *w = (struct word){CLAIMED, m->line, m->generation, w->deliveries, 0, 0};
+    if (mutation == COUNTED_WHEN_CLAIMED)
+        w->deliveries++;
+    if (m == &s->member[0] && kind == AT_LEAST_ONCE) /* others read it in the same poll */
+        end_action(m);
+}
+
+static bool is_still_its_own(const struct member *m, struct word w)
+{
+    if (mutation == NOT_LOOKED_AT_AGAIN)
+        return true;
+    return w.state == CLAIMED && w.line == m->line && w.generation == m->generation &&
+           w.deliveries + (mutation != COUNTED_WHEN_CLAIMED) == m->pending;
+}
+
 static void take(struct state *s, struct member *m)
 {
     struct page *page = page_of(s, m);
-    if (page->word.state != FREE && page->word.state != AVAILABLE) {
+    uint8_t deliveries = 1;
+    if (m->pending != 0) {
+        deliveries = m->pending;
+        bool is_its_own = is_still_its_own(m, page->word);
+        m->again = 1;
+        m->pending = 0;
+        if (!is_its_own) {
+            end_action(m);
+            return;
+        }
+    } else if (page->word.state == AVAILABLE) {
+        claim_again(s, m);
+        return;
+    } else if (page->word.state != FREE) {
         end_action(m);
         return;
     }
     s->serials = (uint8_t)(s->serials + (s->serials < SERIALS));
-    page->word = (struct word){kind == AT_MOST_ONCE ? DONE : CLAIMED, m->line, m->generation,
-                               (uint8_t)(page->word.deliveries + 1),  0,       s->serials};
+    s->unheard = (uint8_t)(s->unheard + (kind == AT_LEAST_ONCE && s->unheard < LIMIT));
+    page->word = (struct word){kind == AT_MOST_ONCE ? DONE : CLAIMED, m->line,   m->generation, deliveries,
+                               m->again && kind != AT_MOST_ONCE,      s->serials};
     m->seen = page->word;
     m->late = s->acked && s->acked_life == page->life; /* it is given from now on, however long that takes */
     if (mutation != CLAIM_WITHOUT_STATE) {
@@ -320,6 +372,8 @@ static void change(struct state *s, struct member *m)
 {
     struct word *w = &page_of(s, m)->word, before = *w;
     bool mine = is_of_token(m, *w);
+    if (m->action != ACK && m->pending != 0 && mutation != HAD_AGAIN_IS_HELD)
+        mine = false;
     if (!mine || (m->action != ACK && w->state != CLAIMED)) {
         if (m->action != RENEW)
             let_go(m);
@@ -327,7 +381,7 @@ static void change(struct state *s, struct member *m)
         return;
     }
     if (w->state != DONE || m->action != ACK)
-        changed(*w, &m->token[m->old]);
+        changed(*w, &m->token[m->old], m->action == ACK || m->pending == 0);
     if (m->action == ACK) {
         w->state = DONE;
         w->renewed = 0;
@@ -394,11 +448,19 @@ static void take_back(struct state *s, struct member *m)
     struct page *page = page_of(s, m);
     bool claimed = m->action == POLL,
          stays = mutation == (claimed ? CLAIM_NOT_TAKEN_BACK : ACK_NOT_TAKEN_BACK);
-    bool is_ours =
-        page->word.serial == m->seen.serial && page->word.state == (claimed ? m->seen.state : DONE);
+    struct word now = page->word;
+    bool is_ours = now.serial == m->seen.serial && now.state == (claimed ? m->seen.state : DONE) &&
+                   now.line == m->seen.line && now.generation == m->seen.generation;
+    if (m->again && is_ours && !stays) { /* as it was claimed; and then it is given up */
+        m->seen = (struct word){CLAIMED, m->line, m->generation, (uint8_t)(m->seen.deliveries - 1), 0, 0};
+        page->word = m->seen;
+        m->again = 0;
+        return;
+    }
     if (is_ours && !stays)
         page->word = claimed ? given_up(page->word) : m->seen;
-    bool done = page->word.serial == m->seen.serial && page->word.state == DONE && page->word.generation != 0;
+    bool done = page->word.serial == m->seen.serial && page->word.state == DONE &&
+                page->word.generation != 0 && page->word.generation == m->seen.generation;
     if (done && page == &s->shm[s->page] && s->stopping < 2)
         broken = claimed ? "what nobody is given is done" : "what is told not to be done is";
     if (!claimed)
@@ -563,7 +625,7 @@ static bool reset(struct state *s)
                                      .generation = mutation == GENERATIONS_ANEW ? 0 : before->generation};
     before->state = MOVED;
     s->page = s->pages++;
-    s->given = s->acked = s->acked_life = s->since = 0;
+    s->given = s->unheard = s->acked = s->acked_life = s->since = 0;
     s->sighting = (struct word){0, 0, 0, 0, 0, 0};
     s->age = 0;
     return true;
@@ -649,6 +711,7 @@ static bool look(struct state *s)
     bool renewed = mutation != RENEWAL_TOGGLES && s->look.renewed, taken = same(page->word, s->look);
     if (renewed && (taken || mutation == RENEWAL_CLEARED_BY_STORE)) {
         s->look.renewed = 0;
+        s->look.serial = taken ? page->word.serial : s->look.serial; /* which is not in the word */
         page->word = s->look;
     }
     s->age = !renewed && same(s->look, s->sighting) ? (uint8_t)(s->age + 1) : 0;
@@ -697,6 +760,10 @@ static void begin(struct state *s)
 
 static void check(const struct state *s)
 {
+    const struct word *w = &s->shm[s->page].word;
+    if (s->kind == AT_LEAST_ONCE && w->state == DONE && w->deliveries >= LIMIT &&
+        s->given + s->unheard < LIMIT)
+        broken = "it is dead, and was not given out that often";
     if (s->kind == DURABLE && s->acked_life == s->shm[s->page].life && s->up && s->stopping == 0 &&
         s->shm[s->page].floor < s->acked)
         broken = "what was told to be done is forgotten";
