@@ -108,8 +108,8 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         }
         if (rc <= 0)
             return rc < 0 ? member_pass_over(s, position, sequence, rc) : 0;
-        if (__builtin_expect(m->in_gap, 0))
-            member_end_gap(s, message->position, message->sequence);
+        if (__builtin_expect(m->in_gap, 0) && (rc = member_tell_gap(s, message)) < 0)
+            return rc;
         enum group_claim claim = group_claim(&m->group, message->position);
         if (__builtin_expect(claim == GROUP_NO_ROOM, 0)) {
             hop(reader, message->position);

@@ -93,8 +93,8 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
     int rc = reader_poll(reader, message);
     if (rc <= 0)
         return rc < 0 ? member_pass_over(s, position, sequence, rc) : 0;
-    if (__builtin_expect(m->in_gap, 0))
-        member_end_gap(s, message->position, message->sequence);
+    if (__builtin_expect(m->in_gap, 0) && (rc = member_tell_gap(s, message)) < 0)
+        return rc;
     if (__builtin_expect(!member_is_current(m), 0))
         return 0; /* reading took long, and another has the place by now: it may have done with the message */
     m->held = reader->position;

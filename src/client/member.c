@@ -1,6 +1,7 @@
 /* What members of groups and holders of durable subscriptions have in common: a page, and a place in it. */
 #include "client/subscriber.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,7 +84,7 @@ int member_adopt(struct hermes_client *client, const struct member *member,
         (uint16_t)atomic_load_explicit(&page->members[opened->line].generation, memory_order_relaxed);
     /* What is in hand is still ours if we are who we were. */
     if (member_is_another(member, opened)) {
-        next->pending = next->holds = next->in_gap = false;
+        next->pending = next->holds = next->in_gap = next->gap_is_untold = false;
         next->given_to = 0;
     }
     next->page_id = opened->page;
@@ -114,7 +115,7 @@ int member_start(struct hermes_subscriber *s)
     uint64_t position =
         m->durable ? atomic_load_explicit(&m->page->floor, memory_order_acquire) : group_start(&m->group);
     member_start_at(&s->reader, position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1));
-    m->no_room = m->in_gap = false;
+    m->no_room = m->in_gap = m->gap_is_untold = false;
     m->set_back = m->durable;
     return HERMES_OK;
 }
@@ -167,10 +168,22 @@ static void begin_gap(struct hermes_subscriber *s, uint64_t position, uint64_t s
     m->gap_after = sequence != 0 ? sequence - 1 : sequence_before(m, position);
 }
 
+/* While this one waited to learn where the gap ends, others may have read on behind a gap of their own. */
+static void skip_what_others_had(struct member *m)
+{
+    uint64_t cursor = group_sane(atomic_load_explicit(&m->page->cursor, memory_order_acquire));
+    uint64_t passed = atomic_load_explicit(&m->page->cursor_sequence, memory_order_relaxed);
+    if (m->durable || cursor <= m->gap_from || m->gap_after == not_known || passed <= m->gap_after)
+        return;
+    m->gap_from = cursor;
+    m->gap_after = passed;
+}
+
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence)
 {
     struct member *m = s->member;
     m->in_gap = false;
+    skip_what_others_had(m);
     if (m->gap_after != not_known)
         s->reader.lost += group_note_gap(m->page, m->durable ? 0 : m->group.mask, m->gap_from, position,
                                          m->gap_after, sequence - 1);
@@ -206,8 +219,24 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
     struct error_text why = reader->error;
     begin_gap(s, position, sequence);
     find_the_end_of_the_gap(s);
+    s->member->gap_is_untold = rc == HERMES_EGONE && s->member->in_gap && asked_is_under_way(&s->part);
+    if (s->member->gap_is_untold) /* told once it is counted */
+        return subscriber_failed(s, HERMES_EDISCONNECTED);
     reader->error = why;
     return subscriber_failed(s, rc);
+}
+
+int member_tell_gap(struct hermes_subscriber *s, const hermes_message_t *message)
+{
+    struct member *m = s->member;
+    member_end_gap(s, message->position, message->sequence);
+    if (!m->gap_is_untold)
+        return 0;
+    m->gap_is_untold = false;
+    reader_hop(&s->reader, message->position, message->sequence);
+    return subscriber_failed(s, error_set(&s->reader.error, HERMES_EGONE,
+                                          "older messages were removed: going on at position %" PRIu64,
+                                          message->position));
 }
 
 /* ---- waiting ---- */

@@ -35,6 +35,7 @@ struct member {
     bool pending;      /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
     bool in_gap;        /* messages are gone, and it is not known yet how many */
+    bool gap_is_untold; /* the broker has to open what says how many */
     uint64_t gap_from;  /* where it began */
     uint64_t gap_after; /* the sequence before it; UINT64_MAX: not known, and not counted */
 };
@@ -145,6 +146,9 @@ int member_join_again(struct hermes_subscriber *s);
 /* The reader, which expected that sequence (0: any) at position, was told rc. What cannot be read is passed
  * over once, by one member, who is told, and counts it: at once if it is known how much it is. */
 int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t sequence, int rc);
+/* What says how much was gone was read only now, behind a gap that nobody was told of yet: HERMES_EGONE, and
+ * the message is for the next call; else 0. */
+int member_tell_gap(struct hermes_subscriber *s, const hermes_message_t *message);
 /* Else with the first message behind it. */
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence);
 /* Has the group still this page, and this line for us? */
