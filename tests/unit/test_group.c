@@ -327,6 +327,7 @@ static void test_two_deliveries_in_a_row_have_two_claims(void **state)
         before = claim;
         assert_int_equal(group_nack(&a, 0, claim), 0);
         assert_true(group_again(&a, &position, &claim));
+        assert_int_equal(group_hand_out(&a, position, &claim), 0);
         assert_int_not_equal(claim, before);
         assert_int_equal(group_renew(&a, 0, before), HERMES_EEXPIRED);
         unsigned deliveries = group_deliveries(&a, 0, claim);
@@ -348,8 +349,10 @@ static void test_the_highest_limit_is_one(void **state)
     unsigned deliveries = 1;
     assert_int_equal(group_claim(&a, 0), GROUP_MINE);
     group_passed(&a, 64, 1);
-    for (; group_nack(&a, 0, claim) == 0 && group_again(&a, &position, &claim); deliveries++)
+    for (; group_nack(&a, 0, claim) == 0 && group_again(&a, &position, &claim); deliveries++) {
         assert_true(deliveries < GROUP_DELIVERIES_MAX);
+        assert_int_equal(group_hand_out(&a, position, &claim), 0);
+    }
     assert_int_equal(deliveries, GROUP_DELIVERIES_MAX);
     assert_int_equal(atomic_load(&page->dead), 1);
     drop_page(page);
