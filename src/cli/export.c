@@ -170,6 +170,8 @@ static int export(const struct arguments *a, hermes_client_t *client, hermes_sub
         if (rc < 0)
             return rc;
         last = message.sequence;
+        if (last > end) /* published since */
+            break;
         /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
          */
         if (message.timestamp < a->since || message.timestamp >= a->until)

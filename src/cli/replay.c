@@ -1,5 +1,6 @@
 /* hermes replay FILE --topic T | hermes replay --from-topic S --topic T */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -26,7 +27,10 @@ static const struct argp_option options[] = {
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
     {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
     {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},
-    {"keep-times", 'k', NULL, 0, "Of topic S, each message with its own time stamp", 0},
+    {"keep-times", 'k', NULL, 0,
+     "Of topic S, each message with its own time stamp; one that is none (by hand: the library refuses it) "
+     "is told of, and is the present time",
+     0},
     {"time-column", 'c', "N", 0, "The CSV's time column, from 1; 0: none (found by itself)", 0},
     {0},
 };
@@ -140,7 +144,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
     struct pacer pacer = {.speed = a->speed};
-    uint64_t end;
+    uint64_t end, undated = 0;
     int rc = open_source(a, client, &subscriber, &end);
     if (rc < 0) {
         *damaged = true;
@@ -162,17 +166,25 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
             continue;
         }
         last = message.sequence;
+        if (last > end) /* published since */
+            break;
         /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
          */
         if (message.timestamp < a->since || message.timestamp >= a->until)
             continue;
-        pace(&pacer, message.timestamp);
-        rc = a->keeps_times
+        bool is_time = message.timestamp != 0 && message.timestamp <= INT64_MAX;
+        if (is_time)
+            pace(&pacer, message.timestamp);
+        undated += a->keeps_times && !is_time;
+        rc = a->keeps_times && is_time
                  ? hermes_publish_at(publisher, message.timestamp, message.payload, message.length, NULL)
                  : hermes_publish(publisher, message.payload, message.length, NULL);
         if (rc < 0)
             return rc;
     }
+    if (undated > 0)
+        fprintf(stderr, "hermes replay: %" PRIu64 " messages carried no time, and have the present one\n",
+                undated);
     return HERMES_OK;
 }
 
