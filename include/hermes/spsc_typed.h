@@ -40,9 +40,9 @@
  * functions see lives in registers.
  * Threads: a producer handle is for one thread, a consumer handle for one thread, at the same time. A process
  * that was killed may be replaced: a new handle goes on where the ring stands.
- * Trust: a side that scribbles over the ring can make the other see wrong elements, never touch memory
- * outside of it. Errors: none.
- * Cost: push and pop on one thread 21 instructions together, loop included (8 bytes).
+ * Trust: a side that scribbles over the ring can make the other see wrong elements, or none from then on,
+ * never touch memory outside of it (hermes/spsc.h forgets a lie that has passed, and takes five instructions
+ * more). Errors: none. Cost: push and pop on one thread 21 instructions together, loop included (8 bytes).
  */
 #ifndef HERMES_SPSC_TYPED_H
 #define HERMES_SPSC_TYPED_H
