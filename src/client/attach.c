@@ -173,14 +173,19 @@ static int adopt_place(struct hermes_subscriber *s, const struct wire_subscriber
     return rc;
 }
 
-/* Who knows us by now: the broker at the other end of this connection. */
+/* Who knows us by now: the broker at the other end of this connection. It may be dead and look alive, and
+ * the seal its successor's, who does not. */
 static void note_greeting(struct hermes_subscriber *s)
 {
-    const struct status *status = s->status_map.address;
     s->connection = s->client->channel.connected;
-    s->instance = (uint32_t)(status_load_seal(status) >> 32);
-    if (!channel_is_up(&s->client->channel))
-        s->instance--; /* that may be its successor's, who does not */
+    s->instance = s->client->instance;
+}
+
+/* Nobody is to be greeted for this page any more. */
+static void note_end(struct hermes_subscriber *s)
+{
+    s->connection = s->client->channel.connected;
+    s->instance = (uint32_t)(status_load_seal(s->reader.status) >> 32);
 }
 
 static int tell_deleted(struct hermes_subscriber *s)
@@ -402,6 +407,11 @@ static void greet_later(struct hermes_subscriber *s, uint64_t least_ns, uint64_t
     s->greet_ns = clock_monotonic_ns() + s->greet_pause_ns;
 }
 
+static void greet_after_refusal(struct hermes_subscriber *s)
+{
+    greet_later(s, greet_again_ns, s->member != NULL ? member_greets_at_least_ns : greet_at_least_ns);
+}
+
 /* The doorbell is all that is new, and perhaps the page. false: it is not our log any more, or could not be
  * had. */
 static bool take_greeting(struct hermes_subscriber *s, const struct wire_subscriber *opened)
@@ -441,10 +451,9 @@ void subscriber_greet_again(struct hermes_subscriber *s)
         if (asked_is_under_way(&s->opening))
             greet_later(s, first_look_ns, longest_look_ns);
         else
-            greet_later(s, greet_again_ns, s->member != NULL ? member_greets_at_least_ns : greet_at_least_ns);
+            greet_after_refusal(s);
         return;
     }
-    s->greet_pause_ns = 0;
     const struct wire_subscriber *opened = &s->opening.answer.subscriber;
     bool moves = s->member != NULL && member_is_another(s->member, opened);
     /* A log that was closed meanwhile is another's by now: that is found out by reading to its end. */
@@ -453,9 +462,12 @@ void subscriber_greet_again(struct hermes_subscriber *s)
     if (!same || !take_greeting(s, opened)) {
         decline(s);
         if (!same)
-            note_greeting(s);
+            note_end(s);
+        else
+            greet_after_refusal(s);
         return;
     }
+    s->greet_pause_ns = 0;
     if (moves) /* else the group would be carried to where this member was, over all that lies between */
         (void)member_start(s);
 }

@@ -20,18 +20,32 @@ int client_greet(struct hermes_client *client, uint64_t until_ns)
     snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
     rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
     client->hello = channel->correlation;
+    client->instance = 0;
     if (rc < 0)
         channel_close(channel);
     return rc;
+}
+
+int client_take_welcome(struct hermes_client *client, struct error_text *text)
+{
+    struct channel *channel = &client->channel;
+    struct wire_welcome welcome;
+    int rc = channel_read(channel, WIRE_WELCOME, sizeof welcome, text);
+    if (rc < 0) {
+        channel_close(channel);
+        return rc;
+    }
+    memcpy(&welcome, channel->reply, sizeof welcome);
+    client->instance = welcome.instance;
+    return HERMES_OK;
 }
 
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns)
 {
     int rc = channel_receive(&client->channel, client->hello, until_ns, &client->error);
     if (rc == 0)
-        rc = channel_read(&client->channel, WIRE_WELCOME, sizeof(struct wire_welcome), &client->error);
-    if (rc < 0)
-        channel_close(&client->channel);
+        return client_take_welcome(client, &client->error);
+    channel_close(&client->channel);
     return rc;
 }
 

@@ -16,6 +16,7 @@ struct hermes_client {
     uint64_t request_timeout_ns; /* how long the broker may take to answer */
     uint64_t hello;              /* the number of the request that greeted it */
     uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
+    uint32_t instance;           /* of the broker at the other end, from its welcome on: before that 0 */
     struct error_text error;
 };
 
@@ -35,6 +36,8 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
+/* The channel's last reply answers the hello. On failure there is no session. */
+int client_take_welcome(struct hermes_client *client, struct error_text *text);
 
 /* Tells the broker that a handle is not needed any more, and waits for its answer as long as that - not at
  * all while an earlier one that was waited for in vain has none: the broker answers in order. */

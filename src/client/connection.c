@@ -16,10 +16,13 @@ static __thread struct error_text connect_error;
 static void take_late(void *context, struct channel *channel)
 {
     struct hermes_client *client = context;
-    if (channel->header.sequence == client->hello && channel->header.type != WIRE_WELCOME)
-        channel_close(channel); /* no session with this broker */
+    struct error_text ignored;
     if (channel->header.sequence >= client->unanswered)
         client->unanswered = 0;
+    if (channel->header.sequence == client->hello) {
+        (void)client_take_welcome(client, &ignored);
+        return;
+    }
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
         if (asked_take(&p->asked, channel))
             return;

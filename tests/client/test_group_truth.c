@@ -4,6 +4,9 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/socket.h>
+
+#include "client/subscriber.h"
 
 static void ack_all(hermes_subscriber_t *member, uint64_t first, uint64_t last)
 {
@@ -105,6 +108,62 @@ static void test_whatever_a_member_does_greets_a_new_broker(void **state)
         assert_int_equal(hermes_renew(a, &third), 0); /* the same line, the same claims */
     }
     hermes_disconnect(observer);
+}
+
+static void renew_until(hermes_subscriber_t *member, const hermes_message_t *message,
+                        bool (*is_so)(const hermes_subscriber_t *member))
+{
+    for (time_t start = time(NULL); !is_so(member); sched_yield()) {
+        assert_true(time(NULL) - start < PATIENCE);
+        assert_int_equal(hermes_renew(member, message), 0);
+    }
+}
+
+static bool greets(const hermes_subscriber_t *member)
+{
+    return asked_is_under_way(&member->opening);
+}
+
+static bool has_greeted(const hermes_subscriber_t *member)
+{
+    return member->opening.type == 0;
+}
+
+/* A restart, after which the group is served. */
+static void restart_seen(struct fixture *f, struct fixture *seen)
+{
+    restart(f, SIGKILL);
+    assert_int_equal(hermes_ping(seen->client), 0);
+    assert_int_equal(describe(seen, "risk").members, 0);
+}
+
+/* The connection to it may look alive for some milliseconds longer, as a silent one does. */
+static void test_what_a_dead_broker_answered_does_not_greet_its_successor(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 1);
+    hermes_subscriber_t *a = join(f->client);
+    hermes_message_t held = expect(a, 1);
+    struct fixture seen = {.client = another()};
+    restart_seen(f, &seen);
+    kill(f->broker, SIGSTOP);
+    renew_until(a, &held, greets);
+    kill(f->broker, SIGCONT);
+    assert_int_equal(hermes_ping(f->client), 0); /* the answer has come before that, and nobody took it up */
+    assert_true(a->opening.answered);
+    int silent[2], session = dup(f->client->channel.fd); /* which does not end before the broker does */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, silent), 0);
+    assert_int_equal(dup2(silent[0], f->client->channel.fd), f->client->channel.fd);
+    close(silent[0]);
+    restart_seen(f, &seen);
+    close(session);
+    renew_until(a, &held, has_greeted);
+    close(silent[1]);
+    for (time_t start = time(NULL); describe(&seen, "risk").members == 0; sched_yield()) {
+        assert_true(time(NULL) - start < PATIENCE);
+        assert_int_equal(hermes_renew(a, &held), 0);
+    }
+    hermes_disconnect(seen.client);
 }
 
 /* A line is another member's after a while; what its former holder says then is its own business. */
@@ -440,6 +499,7 @@ int main(void)
         TEST(test_what_comes_again_is_read_whatever_epoch_it_is_of),
         TEST(test_who_renews_keeps_what_it_holds_over_a_crash),
         TEST(test_whatever_a_member_does_greets_a_new_broker),
+        TEST(test_what_a_dead_broker_answered_does_not_greet_its_successor),
         TEST(test_a_former_holder_of_a_line_changes_nothing),
         TEST(test_a_claim_that_waited_for_a_broker_is_looked_at_again),
         TEST(test_what_was_held_before_a_reset_is_expired),
