@@ -66,7 +66,8 @@ MUTATIONS = [
     Mutation("a letter says another sequence", "src/broker/letters.c", ".sequence = message->sequence,",
              ".sequence = message->sequence + 1,", ("what-reaches-the-limit-is-a-letter",)),
     Mutation("what is pending is not looked at again", "src/client/claims.c", "if (group_hand_out(&m->group, position, &claim) < 0) {",
-             "if (group_hand_out(&m->group, position, &claim) < 0 && false) {", ("what-is-pending-over-a-wait-for-the-broker-is-still-ones-own",)),
+             "if (group_hand_out(&m->group, position, &claim) < 0 && false) {",
+             ("what-is-pending-over-a-wait-for-the-broker-is-still-ones-own",)),
     Mutation("whoever sleeps watches", "src/client/member.c", "!is_able || group_keep_watch(&m->group)", "true",
              ("one-of-those-who-sleep-wakes-for-a-message",)),
 ]

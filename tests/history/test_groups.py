@@ -176,8 +176,9 @@ class Groups(unittest.TestCase):
         self.assertIn("lost", self.judge(*lines[:5], *lines[6:]))
 
     def test_a_reset_that_timed_out_may_count_later(self):
-        lines = [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", "RESET", f"{A} 50 ack sequence=2 take=3 | 0",
-                 given(A, 60, 1), given(A, 70, 2), f"{A} 80 ack sequence=1 take=5 | 0", f"{A} 90 ack sequence=2 take=6 | 0"]
+        lines = [join(A), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", "RESET",
+                 f"{A} 50 ack sequence=2 take=3 | 0", given(A, 60, 1), given(A, 70, 2), f"{A} 80 ack sequence=1 take=5 | 0",
+                 f"{A} 90 ack sequence=2 take=6 | 0"]
         reset = "administrator-1 40 reset topic=t name=g from=first | "
         self.assertEqual(self.judge(*[reset + "-10" if line == "RESET" else line for line in lines]), [])
         self.assertIn("came again", self.judge(*[reset + "-5" if line == "RESET" else line for line in lines]))
