@@ -118,6 +118,8 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
         }
         group_passed(&m->group, reader->position, message->sequence);
         if (claim == GROUP_MINE) {
+            if (__builtin_expect(reader->in_store, 0))
+                group_found(m->page, message->position);
             message->claim = group_first_claim(&m->group);
             if (__builtin_expect(!group_is_open(m->page), 0)) {
                 /* Another may get it by way of the next page, whether that knows of this claim or not. */

@@ -168,22 +168,10 @@ static void begin_gap(struct hermes_subscriber *s, uint64_t position, uint64_t s
     m->gap_after = sequence != 0 ? sequence - 1 : sequence_before(m, position);
 }
 
-/* While this one waited to learn where the gap ends, others may have read on behind a gap of their own. */
-static void skip_what_others_had(struct member *m)
-{
-    uint64_t cursor = group_sane(atomic_load_explicit(&m->page->cursor, memory_order_acquire));
-    uint64_t passed = atomic_load_explicit(&m->page->cursor_sequence, memory_order_relaxed);
-    if (m->durable || cursor <= m->gap_from || m->gap_after == not_known || passed <= m->gap_after)
-        return;
-    m->gap_from = cursor;
-    m->gap_after = passed;
-}
-
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence)
 {
     struct member *m = s->member;
     m->in_gap = false;
-    skip_what_others_had(m);
     if (m->gap_after != not_known)
         s->reader.lost += group_note_gap(m->page, m->durable ? 0 : m->group.mask, m->gap_from, position,
                                          m->gap_after, sequence - 1);

@@ -499,12 +499,13 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line)
     group_tell(page);
 }
 
-/* How many of the messages between two positions somebody had. */
+/* How many of the messages between two positions somebody had. Words stay below the floor until the next lap:
+ * it may have moved since from was somebody's cursor. */
 static uint64_t count_words(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to)
 {
     uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire)), count = 0;
-    uint64_t end = floor + ((mask + 1) << 6);
-    for (uint64_t at = from > floor ? from : floor; at < to && at < end; at += 64)
+    uint64_t span = (mask + 1) << 6, begin = floor > span ? floor - span : 0, end = floor + span;
+    for (uint64_t at = from > begin ? from : begin; at < to && at < end; at += 64)
         count += group_is_of(atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire), at);
     return count;
 }
@@ -514,16 +515,30 @@ uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, u
 {
     /* Who raises it counts what lies between; the counter is for people. */
     uint64_t counted = atomic_load_explicit(&page->lost_through, memory_order_relaxed);
+    uint64_t counted_to = group_sane(atomic_load_explicit(&page->lost_to, memory_order_relaxed));
     do
         if (last <= counted || last <= after)
             return 0;
     while (!atomic_compare_exchange_weak_explicit(&page->lost_through, &counted, last, memory_order_relaxed,
                                                   memory_order_relaxed));
+    atomic_store_explicit(&page->lost_to, to, memory_order_relaxed);
     uint64_t gone = last - (counted > after ? counted : after);
-    uint64_t taken = counted > after || mask == 0 ? 0 : count_words(page, mask, from, to);
+    if (counted > after && counted_to > from) /* what others had before that is in the earlier count */
+        from = counted_to;
+    uint64_t taken = mask == 0 ? 0 : count_words(page, mask, from, to);
     gone -= taken < gone ? taken : gone;
     atomic_fetch_add_explicit(&page->lost, gone, memory_order_relaxed);
     return gone;
+}
+
+void group_found(struct group_page *page, uint64_t position)
+{
+    uint64_t lost = atomic_load_explicit(&page->lost, memory_order_relaxed);
+    if (position >= group_sane(atomic_load_explicit(&page->lost_to, memory_order_relaxed)))
+        return;
+    while (lost > 0 && !atomic_compare_exchange_weak_explicit(&page->lost, &lost, lost - 1,
+                                                              memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)

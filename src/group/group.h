@@ -127,6 +127,7 @@ struct group_page {
     _Atomic uint64_t dead;                     /* messages that reached the limit */
     _Atomic uint64_t lost;                     /* gone before they were done: overwritten, removed, damaged */
     _Atomic uint64_t lost_through; /* the sequence up to which gaps are in it: each is counted once */
+    _Atomic uint64_t lost_to;      /* where the first message behind that begins; late for a moment */
 
     _Alignas(64) char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* a topic's name, written once; "": none */
 
@@ -386,6 +387,10 @@ void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, vo
 /* A claim becomes available, or dead, provided that its word still is this one; true if it was. Then tell.
  * Without a dead-letter topic what is dead is done. */
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
+
+/* A message that nobody had was found by a member whose segment is still mapped, though another, which could
+ * not read it any more, may have counted it as lost: then it is not. */
+void group_found(struct group_page *page, uint64_t position);
 
 /*
  * Of messages that nobody had and that are gone: those behind sequence `after`, which ends at position from,
