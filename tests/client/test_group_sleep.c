@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "base/wait.h"
 #include "client/subscriber.h"
 
 enum { CROWD = 8 };
@@ -15,7 +16,7 @@ enum { CROWD = 8 };
 /* What the members tell, in memory that they share with the test. */
 struct crowd {
     _Atomic unsigned joined, taken, done;
-    _Atomic bool lingers; /* a member goes on with its message until this is over */
+    _Atomic uint32_t lingers; /* a member goes on with its message until this is over */
     pid_t member[CROWD];
 };
 
@@ -33,7 +34,7 @@ static void live_as_member(struct crowd *crowd)
             _exit(1);
         atomic_fetch_add(&crowd->taken, 1);
         while (atomic_load(&crowd->lingers))
-            nanosleep(&(struct timespec){0, 1000000}, NULL);
+            futex_wait(&crowd->lingers, 1, patience_ns);
         atomic_fetch_add(&crowd->done, 1);
     }
 }
@@ -213,13 +214,14 @@ static void test_who_works_for_long_leaves_no_message_lying(void **state)
     make_topic(f, "t", false);
     struct crowd *crowd = start_crowd();
     hermes_publisher_t *publisher = open_publisher(f);
-    atomic_store(&crowd->lingers, true);
+    atomic_store(&crowd->lingers, 1);
     for (unsigned i = 0; i < CROWD; i++)
         pass_one(publisher, crowd);
-    atomic_store(&crowd->lingers, false);
+    atomic_store(&crowd->lingers, 0);
+    futex_wake_all(&crowd->lingers);
     await_count(&crowd->done, CROWD);
     await_crowd(crowd);
-    atomic_store(&crowd->lingers, true); /* and at once */
+    atomic_store(&crowd->lingers, 1); /* and at once */
     for (uint64_t i = 1; i <= CROWD; i++)
         assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
     await_count(&crowd->taken, 2 * CROWD);
