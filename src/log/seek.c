@@ -329,13 +329,27 @@ static int look_in_another_segment(struct reader *reader, const struct reader_wa
     return is_damage(rc) ? HERMES_EGONE : rc;
 }
 
+/* Does the window that is mapped have all that the log has from there on? Who reads on in the store does so
+ * beyond the end of an epoch whose window it still has. */
+static bool knows(const struct reader *reader, uint64_t position)
+{
+    return position >= reader->window->first &&
+           atomic_load_explicit(&reader->status->epoch, memory_order_acquire) == reader->epoch;
+}
+
 int reader_has(struct reader *reader, const struct reader_wanted *wanted, bool may_ask)
 {
     hermes_header_t header;
     uint64_t bytes;
     int rc = window_poll(reader->data, reader->mask, wanted->position, &header, &bytes);
-    if (window_still_there(reader->window, wanted->position))
-        return rc == POLL_DATA && is_that(&header, wanted);
+    if (window_still_there(reader->window, wanted->position)) {
+        if (rc == POLL_DATA && is_that(&header, wanted))
+            return 1;
+        if (knows(reader, wanted->position))
+            return 0;
+        if (wanted->position >= atomic_load_explicit(&reader->status->persisted, memory_order_acquire))
+            return HERMES_EAGAIN;
+    }
     if (!reader->stored || wanted->position < first_stored(reader))
         return HERMES_EGONE;
     if (segment_has(reader, wanted->position))
