@@ -14,6 +14,10 @@ static void wait_for(const struct flow *flow, uint32_t value)
 
 hermes_subscriber_t *flow_subscribe(hermes_client_t *client, const struct flow *flow)
 {
+    /* A group that was there before would begin with what it left, which is no part of this flow. */
+    int rc = flow->group ? hermes_group_delete(client, flow->there, flow->group) : HERMES_OK;
+    if (rc != HERMES_ENOTFOUND)
+        bench_must(rc, flow->group, hermes_last_error(client));
     hermes_subscriber_t *subscriber;
     hermes_subscriber_options_t options = {.size = sizeof options,
                                            .group = flow->group,
