@@ -148,6 +148,15 @@ static void beside_the_persister(struct bench *bench)
     }
 }
 
+/* The next message; where the broker has to be asked for the next part of the store, after its answer. */
+static void read_next(hermes_client_t *client, hermes_subscriber_t *subscriber, hermes_message_t *message)
+{
+    int rc = hermes_poll(subscriber, message);
+    if (rc == 0)
+        rc = hermes_wait(subscriber, message, 10000000000u);
+    bench_must(rc == 0 ? HERMES_ETIMEOUT : rc, "read", hermes_last_error(client));
+}
+
 /* From the first message on, out of the page cache, every byte checked and read. */
 static void read_back(struct bench *bench, uint32_t size)
 {
@@ -167,10 +176,7 @@ static void read_back(struct bench *bench, uint32_t size)
     hermes_message_t message;
     uint64_t start = cli_now_ns();
     for (uint64_t i = 0; i < count; i++) {
-        int rc = hermes_poll(subscriber, &message);
-        if (rc == 0)
-            rc = HERMES_EGONE;
-        bench_must(rc, "read", hermes_last_error(client));
+        read_next(client, subscriber, &message);
         sum += bench_read(message.payload, message.length);
     }
     double seconds = (double)(cli_now_ns() - start) / 1e9;
@@ -186,10 +192,8 @@ static void read_back(struct bench *bench, uint32_t size)
     for (unsigned i = 0; i < SEEKS; i++) {
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         bench_must(hermes_seek_sequence(subscriber, 1 + state % count), "seek", hermes_last_error(client));
-        int rc = hermes_poll(subscriber, &message);
-        if (rc == 0 || message.sequence != 1 + state % count)
-            rc = HERMES_EGONE;
-        bench_must(rc, "read", hermes_last_error(client));
+        read_next(client, subscriber, &message);
+        bench_must(message.sequence == 1 + state % count ? HERMES_OK : HERMES_EGONE, "read", NULL);
     }
     result = bench_add(bench, "seek in the store and read", size);
     result->ns_per_operation = (double)(cli_now_ns() - start) / SEEKS;

@@ -29,6 +29,12 @@ hermes_subscriber_t *flow_subscribe(hermes_client_t *client, const struct flow *
     return subscriber;
 }
 
+static int publish(hermes_publisher_t *publisher, const struct flow *flow, const void *payload, size_t length)
+{
+    return flow->stamped ? hermes_publish_at(publisher, 1, payload, length, NULL)
+                         : hermes_publish(publisher, payload, length, NULL);
+}
+
 static void echo(void *context)
 {
     struct flow *flow = context;
@@ -45,7 +51,7 @@ static void echo(void *context)
         }
         bench_must(rc, "poll", hermes_last_error(client));
         bench_keep(bench_read(message.payload, message.length));
-        bench_must(hermes_publish(publisher, message.payload, message.length, NULL), "publish",
+        bench_must(publish(publisher, flow, message.payload, message.length), "publish",
                    hermes_last_error(client));
         i++;
     }
@@ -66,8 +72,7 @@ void flow_round_trips(void *context, struct histogram *histogram)
     wait_for(flow, 1);
     for (uint64_t i = 0; i < flow->rounds; i++) {
         uint64_t start = cli_now_ns();
-        bench_must(hermes_publish(publisher, payload, flow->size, NULL), "publish",
-                   hermes_last_error(client));
+        bench_must(publish(publisher, flow, payload, flow->size), "publish", hermes_last_error(client));
         int rc;
         while ((rc = hermes_poll(subscriber, &message)) == 0)
             cpu_relax();

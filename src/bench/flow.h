@@ -12,6 +12,7 @@ struct flow {
     uint32_t flags; /* of the publisher; HERMES_PUBLISH_NO_CRC: and nobody verifies */
     bool batch;     /* of 32 */
     bool push_back; /* the publisher waits for the subscriber: the topic allows it */
+    bool stamped;   /* round trips: with a time stamp that the publisher has already */
     const char *there, *back;
     const char *group; /* whose member the subscriber is; NULL: none */
     uint32_t ack;

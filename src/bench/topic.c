@@ -91,6 +91,10 @@ static void lossless(struct bench *bench, const struct flow *base)
     for (int i = 0; i < SIZES; i++) {
         flow.size = sizes[i];
         bench_latency(bench, "push-back topic round trip, no checksum", flow.size, flow_round_trips, &flow);
+        flow.stamped = true;
+        bench_latency(bench, "push-back topic, own stamp, round trip, no checksum", flow.size,
+                      flow_round_trips, &flow);
+        flow.stamped = false;
         flow.batch = false;
         flow_stream(bench, &flow, "push-back topic, one at a time, no checksum", false);
         flow.batch = true;
