@@ -204,6 +204,43 @@ static void two_threads(void **state)
     }
 }
 
+#if defined(__x86_64__)
+static void a_consumer_of_a_dense_stream_looks_less_often(void **state)
+{
+    (void)state;
+    uint64_t before = __builtin_ia32_rdtsc();
+    hermes_spsc_pace_t begun = {.ticks = before, .tail = 0, .interval = HERMES_SPSC_JUDGE_};
+    hermes_spsc_pace_t pace = hermes_spsc_pace_(begun, UINT64_MAX / HERMES_SPSC_DENSE_);
+    assert_true(pace.waits);
+    assert_int_equal(pace.at, pace.tail); /* each empty look */
+
+    hermes_spsc_pace_t next = hermes_spsc_pace_(pace, pace.tail);
+    assert_true(next.ticks - pace.ticks >= HERMES_SPSC_PAUSE_);
+    assert_false(next.waits); /* nothing came meanwhile */
+    assert_int_equal(next.at, pace.tail + next.interval);
+}
+
+static void a_lone_element_is_not_waited_for(void **state)
+{
+    (void)state;
+    hermes_spsc_pace_t pace = {.ticks = __builtin_ia32_rdtsc() - HERMES_SPSC_DENSE_ * 1000, .interval = 1};
+    pace = hermes_spsc_pace_(pace, 1000);
+    assert_false(pace.waits);
+    assert_int_equal(pace.interval, HERMES_SPSC_JUDGE_);
+}
+
+static void waiting_that_is_of_no_use_becomes_rare(void **state)
+{
+    (void)state;
+    hermes_spsc_pace_t pace = {.interval = HERMES_SPSC_JUDGE_};
+    for (uint64_t tail = 1; tail < 20; tail++) {
+        pace.waits = true;
+        pace = hermes_spsc_pace_(pace, tail);
+    }
+    assert_int_equal(pace.interval, HERMES_SPSC_JUDGE_MOST_);
+}
+#endif
+
 static void bad_arguments(void **state)
 {
     (void)state;
@@ -233,9 +270,16 @@ static void bad_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fills_and_empties), cmocka_unit_test(sides_are_replaced),
-        cmocka_unit_test(batches_and_spans), cmocka_unit_test(two_threads),
+        cmocka_unit_test(fills_and_empties),
+        cmocka_unit_test(sides_are_replaced),
+        cmocka_unit_test(batches_and_spans),
+        cmocka_unit_test(two_threads),
         cmocka_unit_test(bad_arguments),
+#if defined(__x86_64__)
+        cmocka_unit_test(a_consumer_of_a_dense_stream_looks_less_often),
+        cmocka_unit_test(a_lone_element_is_not_waited_for),
+        cmocka_unit_test(waiting_that_is_of_no_use_becomes_rare),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
