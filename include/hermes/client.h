@@ -82,9 +82,10 @@ HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
  * Closes what was opened through the client, and frees it. Returns how many messages of its publishers are
  * not in their topics, as hermes_publisher_close() says of each, and hermes_last_error(NULL) the last
  * sentence; 0: all are in. It waits as long as the publisher that waits longest, and for a broker that does
- * not run at the moment up to 10 s more, for all members of groups, durable subscriptions and publishers
- * together. If it answers, what the members held is for others, and their places are free, when this returns;
- * else once it runs again. NULL is allowed.
+ * not run at the moment up to 10 s more, for all members of groups, durable subscriptions, subscribers that
+ * publishers wait for, and publishers together. If it answers, what the members held is for others, their
+ * places are free, and nobody waits for who was slow, when this returns; else once it runs again. NULL is
+ * allowed.
  */
 HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 

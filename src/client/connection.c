@@ -98,8 +98,8 @@ int64_t hermes_disconnect(hermes_client_t *client)
     while (client->subscribers != NULL) { /* first: a member may have a publisher of its own */
         struct hermes_subscriber *s = client->subscribers;
         /* The end of the session closes them. Only what others wait for is theirs when we return: a member's
-         * messages, a durable subscription's place. */
-        if (s->member == NULL || clock_monotonic_ns() >= until_ns)
+         * messages, a durable subscription's place, the room that publishers keep. */
+        if (subscriber_is_plain(s) || clock_monotonic_ns() >= until_ns)
             s->handle = 0;
         subscriber_close(s, until_ns);
     }

@@ -351,6 +351,22 @@ static void test_held_up_broker_sleeps(void **state)
     assert_int_equal(hermes_poll(s, &message), 1);
 }
 
+static void test_who_has_disconnected_is_waited_for_no_more(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_MEMORY);
+    hermes_publisher_t *publisher = publisher_of(f->client, 0);
+    uint64_t last = 0;
+    for (int round = 0; round < 20; round++) {
+        hermes_client_t *client;
+        assert_int_equal(hermes_connect(NULL, &client), 0);
+        (void)subscribe(client, HERMES_FROM_END);
+        last = fill(f, publisher, last);
+        assert_int_equal(hermes_disconnect(client), 0);
+        assert_int_equal(publish(publisher, ++last), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +382,7 @@ int main(void)
         TEST(test_stopped_broker),
         TEST(test_history),
         TEST(test_held_up_broker_sleeps),
+        TEST(test_who_has_disconnected_is_waited_for_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
