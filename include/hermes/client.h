@@ -34,7 +34,8 @@
  *     hermes_subscriber_close(), which of a member or a durable subscription takes up to 200 ms more;
  *   - for both: hermes_publisher_close(), hermes_disconnect().
  *
- * A signal ends hermes_wait() alone; the others go on waiting when its handler has run.
+ * A signal ends hermes_wait() alone; the others go on waiting when its handler has run, but for those that
+ * wait for the broker's answer in a thread that says whether it still wants it: hermes_set_interrupt().
  *
  * A request to the broker - opening, closing, topics, groups - waits for its answer at most 10 s
  * (HERMES_REQUEST_TIMEOUT_MS in the environment of hermes_connect() makes it so many milliseconds), then
@@ -94,6 +95,27 @@ HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
  * the broker nothing. Without it the child keeps the parent's session open after the parent's death.
  */
 HERMES_API void hermes_forget(hermes_client_t *client);
+
+/*
+ * For who must not be held up by a broker that does not answer - a language's runtime with signal handlers of
+ * its own, a program that a user ends: whatever this thread has to wait for the broker's answer for, in any
+ * function of this header, asks `ask` before it sleeps, after each signal and at least every 20 ms.
+ *
+ *     0   wait on
+ *     1   wait no more: HERMES_EINTERRUPTED, which leaves what HERMES_ETIMEOUT does: the session goes on, and
+ *         whether a topic or group was made, altered or deleted is not known. What closes closes all the
+ * same, and counts what is not in its topic by then; the broker hears of it when it runs again -1  and say
+ * nothing to the broker: for the child, where `ask` forked
+ *
+ * Once it has ended a call it is asked by the rest of that call, and must say so again. It must not use what
+ * the call was made for. Of this thread alone; ask NULL, as at the beginning: nobody is asked. Returns what
+ * was set before.
+ */
+typedef struct hermes_interrupt {
+    int (*ask)(void *context);
+    void *context;
+} hermes_interrupt_t;
+HERMES_API hermes_interrupt_t hermes_set_interrupt(hermes_interrupt_t interrupt);
 
 HERMES_API int hermes_ping(hermes_client_t *client);
 HERMES_API const char *hermes_last_error(const hermes_client_t *client);

@@ -115,10 +115,10 @@ int asked_await(struct hermes_client *client, struct asked *asked, uint64_t unti
     }
     if (!asked->answered) {
         int rc = channel_receive(&client->channel, asked->correlation, until_ns, &client->error);
-        if (rc < 0 && rc != HERMES_ETIMEOUT)
+        if (rc < 0 && rc != HERMES_ETIMEOUT && rc != HERMES_EINTERRUPTED)
             asked->type = 0;
         if (rc < 0)
-            return HERMES_EDISCONNECTED;
+            return rc == HERMES_EINTERRUPTED ? rc : HERMES_EDISCONNECTED;
         (void)asked_take(asked, &client->channel);
     }
     asked->type = 0;

@@ -27,8 +27,9 @@ void asked_init(struct asked *asked);
 int asked_send(struct hermes_client *client, struct asked *asked, enum wire_type type, const void *request,
                uint32_t bytes);
 
-/* The answer. HERMES_EDISCONNECTED: it is not there yet (asked->type), or never comes. Else it is the
- * caller's, with its descriptors, and nothing is asked any more. */
+/* The answer. HERMES_EDISCONNECTED: it is not there yet (asked->type), or never comes; HERMES_EINTERRUPTED:
+ * it is not there yet, and who waits is not to wait on. Else it is the caller's, with its descriptors, and
+ * nothing is asked any more. */
 int asked_await(struct hermes_client *client, struct asked *asked, uint64_t until_ns);
 
 /* Both, as client_request_until(). */

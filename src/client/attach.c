@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/wait.h"
 #include "client/subscriber.h"
+#include "io/interrupt.h"
 
 static const uint64_t default_spin_ns = 20000;
 /* A greeting that is under way is looked after so often: seldom, if the broker does not run. */
@@ -514,7 +515,7 @@ static void become_known(struct hermes_subscriber *s, uint64_t until_ns)
 {
     uint64_t soon_ns = clock_deadline_ns(goodbye_ns);
     until_ns = until_ns < soon_ns ? until_ns : soon_ns;
-    while (subscriber_is_due(s) && clock_monotonic_ns() < until_ns) {
+    while (subscriber_is_due(s) && clock_monotonic_ns() < until_ns && interrupt_ask() == 0) {
         struct timespec pause = {0, 1000000};
         s->greet_ns = 0;
         subscriber_greet_again(s);
@@ -529,8 +530,10 @@ void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns)
         become_known(s, until_ns);
     asked_forget(s->client, &s->opening);
     subscriber_close_handle(s, subscriber_is_plain(s) ? 0 : until_ns); /* nobody waits for what that has */
-    notifier_stop(s->notifier);
-    s->notifier = NULL;
+    if (interrupt_ask() >= 0) { /* in a child there is no thread to stop */
+        notifier_stop(s->notifier);
+        s->notifier = NULL;
+    }
     subscriber_free(s);
 }
 

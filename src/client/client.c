@@ -98,6 +98,12 @@ static bool opens(enum wire_type type)
     return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN;
 }
 
+/* The answer may still come. */
+static bool is_unanswered(int rc)
+{
+    return rc == HERMES_ETIMEOUT || rc == HERMES_EINTERRUPTED;
+}
+
 int client_request_until(struct hermes_client *client, enum wire_type type, const void *payload,
                          uint32_t length, enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns)
 {
@@ -113,7 +119,7 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
     if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
-    if (rc == HERMES_ETIMEOUT && opens(type) && channel->correlation > before)
+    if (is_unanswered(rc) && opens(type) && channel->correlation > before)
         client_forget(client, channel->correlation);
     return rc;
 }
@@ -145,7 +151,7 @@ int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t 
     if (client->unanswered > channel->connected)
         until_ns = 0;
     int rc = channel_request(channel, WIRE_CLOSE, &request, sizeof request, WIRE_OK, 0, until_ns, &ignored);
-    if (rc == HERMES_ETIMEOUT && until_ns != 0)
+    if (is_unanswered(rc) && until_ns != 0)
         client->unanswered = channel->correlation;
     return rc;
 }

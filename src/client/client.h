@@ -23,7 +23,7 @@ struct hermes_client {
 /*
  * A request, over a new connection if the old one is gone. Publishers and subscribers are opened again
  * by themselves, when they next need the broker. HERMES_ETIMEOUT: no answer within request_timeout_ns, and
- * whatever it still opens is closed.
+ * whatever it still opens is closed; HERMES_EINTERRUPTED: it is not wanted any more, and the same.
  */
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,
                    enum wire_type expected, uint32_t expected_bytes);

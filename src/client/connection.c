@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "client/publisher.h"
 #include "client/subscriber.h"
+#include "io/interrupt.h"
 #include "io/location.h"
 
 static const uint64_t default_request_timeout_ns = 10000000000u;
@@ -122,6 +123,12 @@ void hermes_forget(hermes_client_t *client)
         subscriber_free(client->subscribers);
     channel_close(&client->channel);
     free(client);
+}
+
+hermes_interrupt_t hermes_set_interrupt(hermes_interrupt_t interrupt)
+{
+    struct interrupt before = interrupt_set((struct interrupt){interrupt.ask, interrupt.context});
+    return (hermes_interrupt_t){before.ask, before.context};
 }
 
 const char *hermes_last_error(const hermes_client_t *client)

@@ -8,6 +8,7 @@
 #include "base/abi.h"
 #include "client/patience.h"
 #include "client/publisher.h"
+#include "io/interrupt.h"
 
 static const uint64_t default_wait_ns = 10000000000u;
 enum { BATCH_STEP = 64 };
@@ -327,7 +328,7 @@ static uint64_t await_all(struct hermes_publisher *p, uint64_t until_ns)
             return missing;
         if (!publisher_is_settled(p) || !channel_is_up(&p->client->channel))
             (void)publisher_settle(p, until_ns);
-        if (p->over == 0 && !patience_wait(&patience))
+        if (p->over == 0 && (interrupt_ask() != 0 || !patience_wait(&patience)))
             return publisher_outstanding(p);
     }
 }

@@ -1,12 +1,27 @@
 /* hermes_topic_verify(): the topic's segments, one after the other, as the broker hands them out. */
 #include "log/verify.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/abi.h"
 #include "client/client.h"
+#include "io/interrupt.h"
+
+/* What is left of a segment, a window at a time. */
+static int verify_rest(struct verify *verify, int fd, uint8_t *buffer, struct error_text *text)
+{
+    uint64_t segment = verify->position / verify->segment_bytes;
+    while (verify->position < verify->end && verify->position / verify->segment_bytes == segment) {
+        if (interrupt_ask() != 0)
+            return error_set(text, HERMES_EINTERRUPTED, "at position %" PRIu64, verify->position);
+        uint64_t until = (verify->position | (verify->capacity - 1)) + 1;
+        (void)verify_segment(verify, fd, until < verify->end ? until : verify->end, buffer, text);
+    }
+    return HERMES_OK;
+}
 
 static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify *verify, uint8_t *buffer)
 {
@@ -20,9 +35,11 @@ static int verify_all(hermes_client_t *client, uint64_t topic_id, struct verify 
         }
         if (rc < 0 && rc != HERMES_ENOTFOUND)
             return rc;
-        (void)verify_segment(verify, place.fd, verify->end, buffer, &client->error);
+        rc = verify_rest(verify, place.fd, buffer, &client->error);
         if (place.fd >= 0)
             close(place.fd);
+        if (rc < 0)
+            return rc;
     }
     return HERMES_OK;
 }

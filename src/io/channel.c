@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/standard.h"
 
+#include "io/interrupt.h"
 #include "io/peer.h"
 
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text)
@@ -38,15 +39,27 @@ int channel_address(const char *path, struct sockaddr_un *address, int *director
     return HERMES_OK;
 }
 
-/* Until the socket is ready. HERMES_ETIMEOUT. */
+/* HERMES_EINTERRUPTED: who waits is not to wait on. */
+static int check_interrupt(struct channel *channel)
+{
+    int answer = interrupt_ask();
+    if (answer < 0)
+        channel_close(channel); /* it is the parent's, who goes on with it */
+    return answer == 0 ? HERMES_OK : HERMES_EINTERRUPTED;
+}
+
+/* Until the socket is ready. HERMES_ETIMEOUT, HERMES_EINTERRUPTED. */
 static int await_ready(struct channel *channel, short events, uint64_t until_ns)
 {
     for (;;) {
-        uint64_t left = clock_left_ns(until_ns);
-        uint64_t milliseconds = left / 1000000u + (left % 1000000u != 0);
+        uint64_t left = clock_left_ns(until_ns), slice = interrupt_slice_ns();
+        if (left > 0 && check_interrupt(channel) < 0)
+            return HERMES_EINTERRUPTED;
+        slice = left < slice ? left : slice;
+        uint64_t milliseconds = slice / 1000000u + (slice % 1000000u != 0);
         struct pollfd ready = {.fd = channel->fd, .events = events};
         channel->sleeps += left > 0;
-        int count = poll(&ready, 1, milliseconds > 1000 ? 1000 : (int)milliseconds);
+        int count = poll(&ready, 1, (int)milliseconds);
         if (count > 0)
             return HERMES_OK;
         if (count < 0 && errno != EINTR)
@@ -60,10 +73,12 @@ static int await_ready(struct channel *channel, short events, uint64_t until_ns)
 static int connect_until(int fd, const struct sockaddr_un *address, uint64_t until_ns)
 {
     while (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
-        if (errno == EAGAIN && clock_left_ns(until_ns) == 0)
-            return HERMES_ETIMEOUT;
         if (errno != EAGAIN && errno != EINTR)
             return -1;
+        if (errno == EAGAIN && clock_left_ns(until_ns) == 0)
+            return HERMES_ETIMEOUT;
+        if (interrupt_ask() != 0)
+            return HERMES_EINTERRUPTED;
         struct timespec pause = {0, 1000000};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
     }
@@ -93,6 +108,8 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
         rc = error_set_errno(text, "make", "a socket");
     } else if ((rc = connect_until(fd, &address, until_ns)) == HERMES_ETIMEOUT) {
         rc = error_set(text, HERMES_ETIMEOUT, "the broker at %s takes no connections", path);
+    } else if (rc == HERMES_EINTERRUPTED) {
+        rc = error_set(text, rc, "connecting to the broker at %s", path);
     } else if (rc < 0) {
         rc = errno == ENOENT || errno == ECONNREFUSED ? no_broker(text, path)
                                                       : error_set_errno(text, "connect to", path);
@@ -122,6 +139,12 @@ static int lost(struct channel *channel, struct error_text *text)
     return error_set(text, HERMES_EDISCONNECTED, "the broker hung up");
 }
 
+/* What await_ready() came to. */
+static int gave_up(int rc, struct error_text *text, const char *sentence)
+{
+    return error_set(text, rc == HERMES_EINTERRUPTED ? rc : HERMES_ETIMEOUT, "%s", sentence);
+}
+
 int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
                  uint64_t until_ns, struct error_text *text)
 {
@@ -131,6 +154,7 @@ int channel_send(struct channel *channel, enum wire_type type, const void *paylo
     hermes_header_t header;
     wire_header(&header, type, channel->correlation + 1, length);
     memcpy(bytes, &header, sizeof header);
+    int rc;
     if (length > 0)
         memcpy(bytes + sizeof header, payload, length);
     for (size_t sent = 0, all = sizeof header + length; sent < all;) {
@@ -140,9 +164,8 @@ int channel_send(struct channel *channel, enum wire_type type, const void *paylo
         else if (now == 0 || (errno != EAGAIN && errno != EINTR))
             return lost(channel, text);
         /* Half a request cannot be taken back: the rest follows, or the session ends. */
-        else if (errno == EAGAIN && await_ready(channel, POLLOUT, until_ns) < 0)
-            return sent > 0 ? lost(channel, text)
-                            : error_set(text, HERMES_ETIMEOUT, "the broker takes no requests");
+        else if (errno == EAGAIN && (rc = await_ready(channel, POLLOUT, until_ns)) < 0)
+            return sent > 0 ? lost(channel, text) : gave_up(rc, text, "the broker takes no requests");
     }
     channel->correlation++;
     return HERMES_OK;
@@ -165,10 +188,12 @@ static void take_fds(struct channel *channel, struct msghdr *message)
     }
 }
 
-/* Up to wanted bytes of the message that is coming in. HERMES_ETIMEOUT: they are not all there yet. */
+/* Up to wanted bytes of the message that is coming in. HERMES_ETIMEOUT, HERMES_EINTERRUPTED: they are not all
+ * there yet. */
 static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_ns, struct error_text *text)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+    int rc;
     while (channel->received < wanted) {
         uint8_t *to = channel->received < sizeof channel->header
                           ? (uint8_t *)&channel->header + channel->received
@@ -183,8 +208,8 @@ static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_
             channel->received += (size_t)got;
         } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             return lost(channel, text);
-        } else if (errno == EAGAIN && await_ready(channel, POLLIN, until_ns) < 0) {
-            return error_set(text, HERMES_ETIMEOUT, "the broker gave no answer");
+        } else if (errno == EAGAIN && (rc = await_ready(channel, POLLIN, until_ns)) < 0) {
+            return gave_up(rc, text, "the broker gave no answer");
         }
     }
     return HERMES_OK;

@@ -37,7 +37,8 @@ struct channel {
  */
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text);
 
-/* Times are deadlines, of clock_monotonic_ns(); one that is past: what can be done without waiting. */
+/* Times are deadlines, of clock_monotonic_ns(); one that is past: what can be done without waiting. Whatever
+ * waits asks interrupt_ask(): HERMES_EINTERRUPTED leaves the session as HERMES_ETIMEOUT does. */
 
 /* HERMES_ETIMEOUT: the broker's queue of connections is full. */
 int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text);

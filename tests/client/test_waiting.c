@@ -440,6 +440,87 @@ static void test_a_signal_ends_a_wait_for_an_answer(void **state)
     hermes_publisher_close(publisher);
 }
 
+/* ---- answers that are not wanted ---- */
+
+/* Says so from the second time on that it is asked: something was slept for. */
+struct wish {
+    int asked, says;
+};
+
+static int ask(void *context)
+{
+    struct wish *wish = context;
+    return wish->asked++ == 0 ? 0 : wish->says;
+}
+
+static void expect_interrupted(struct wish *wish, int rc)
+{
+    assert_int_equal(rc, HERMES_EINTERRUPTED);
+    assert_true(wish->asked > 1);
+    wish->asked = 0;
+}
+
+static void interrupt_each_request(hermes_client_t *client, hermes_subscriber_t *subscriber,
+                                   struct wish *wish)
+{
+    hermes_client_t *other = NULL;
+    hermes_publisher_t *publisher = NULL;
+    hermes_subscriber_t *opened = NULL;
+    hermes_topic_info_t info = {.size = sizeof info};
+    expect_interrupted(wish, hermes_connect(NULL, &other));
+    assert_null(other);
+    expect_interrupted(wish, hermes_ping(client));
+    expect_interrupted(wish, hermes_topic_describe(client, "t", &info));
+    expect_interrupted(wish, hermes_topic_create(client, "new", NULL));
+    expect_interrupted(wish, hermes_group_delete(client, "t", "g"));
+    expect_interrupted(wish, hermes_publisher_open(client, "t", NULL, &publisher));
+    expect_interrupted(wish, hermes_subscriber_open(client, "t", NULL, &opened));
+    expect_interrupted(wish, hermes_seek_position(subscriber, 0));
+    assert_true(publisher == NULL && opened == NULL);
+}
+
+static void test_who_is_asked_ends_whatever_waits_for_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    hermes_client_t *client = connect_client();
+    hermes_publisher_t *publisher = publisher_of(f->client, "t", patience_ns);
+    publish(publisher, 1, SEGMENTS * 300);
+    assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, patience_ns), 0);
+    hermes_publisher_close(publisher);
+    hermes_subscriber_t *reader = subscriber_of(client, PLAIN), *member = subscriber_of(client, MEMBER);
+    assert_int_equal(hermes_seek_end(reader), 0);
+    pause_broker(f);
+    struct wish wish = {0, 1};
+    hermes_interrupt_t before = hermes_set_interrupt((hermes_interrupt_t){ask, &wish});
+    assert_null(before.ask);
+    interrupt_each_request(client, reader, &wish);
+    hermes_subscriber_close(member); /* it is closed all the same */
+    assert_true(wish.asked > 1);
+    kill(f->broker, SIGCONT);
+    assert_ptr_equal(hermes_set_interrupt((hermes_interrupt_t){NULL, NULL}).context, &wish);
+    assert_int_equal(hermes_ping(client),
+                     0); /* the session went on, and nothing that was asked for is left */
+    publisher = publisher_of(client, "t", patience_ns);
+    publish(publisher, SEGMENTS * 300 + 1, SEGMENTS * 300 + 1);
+    expect_messages(client, reader, BY_WAIT, SEGMENTS * 300 + 1, SEGMENTS * 300 + 1);
+    hermes_disconnect(client);
+}
+
+static void test_a_child_that_is_asked_leaves_the_session_to_its_parent(void **state)
+{
+    struct fixture *f = *state;
+    hermes_client_t *client = connect_client();
+    pause_broker(f);
+    struct wish wish = {0, -1};
+    (void)hermes_set_interrupt((hermes_interrupt_t){ask, &wish});
+    expect_interrupted(&wish, hermes_ping(client));
+    assert_true(client->channel.fd < 0);
+    (void)hermes_set_interrupt((hermes_interrupt_t){NULL, NULL});
+    kill(f->broker, SIGCONT);
+    hermes_disconnect(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +535,8 @@ int main(void)
         TEST(test_who_closes_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
         TEST(test_who_disconnects_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
         TEST(test_a_signal_ends_a_wait_for_an_answer),
+        TEST(test_who_is_asked_ends_whatever_waits_for_an_answer),
+        TEST(test_a_child_that_is_asked_leaves_the_session_to_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
