@@ -186,6 +186,9 @@ sub.ack("x")  # wrong
 client.subscriber("t", start="middle")  # wrong
 client.create_topic("t", durability="foo")  # wrong
 array: str = sub.recv_batch(5, np.float64)  # wrong
+text = sub.recv_batch(5, "u8")  # wrong
+bytes_of: bytes = sub.recv_batch(out=np.zeros(3))  # wrong
+client.publisher("t", timeout=b"5s")  # wrong
 sub.poll().payload  # wrong
 sub.poll_many("3")  # wrong
 '''
