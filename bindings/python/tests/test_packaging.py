@@ -12,13 +12,14 @@ FAKE = "def _(*a, **k): print('built')\nbuild_wheel = build_editable = get_requi
        "get_requires_for_build_editable = prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel = _\n"
 
 
-def ask(tmp_path, folder, hook):
+def ask(tmp_path, folder, hook, before=""):
     """What a build frontend does, with something in scikit-build-core's place that builds nothing."""
     fake = tmp_path / "fake" / "scikit_build_core"
     fake.mkdir(parents=True, exist_ok=True)
     (fake / "__init__.py").write_text("")
     (fake / "build.py").write_text(FAKE)
-    code = f"import backend\ntry:\n    backend.{hook}('wheel')\nexcept backend.UnsupportedOperation as error:\n    print('refused:', error)"
+    code = before + f"import backend\ntry:\n    backend.{hook}('wheel')\n" \
+        "except backend.UnsupportedOperation as error:\n    print('refused:', error)"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
                           env=dict(os.environ, PYTHONPATH=f"{folder}:{fake.parent}")).stdout
 
@@ -31,3 +32,11 @@ def test_what_could_not_be_installed_is_not_made(tmp_path, hook):
     assert ask(tmp_path, folder, hook).startswith("refused:") and "checkout" in ask(tmp_path, folder, hook)
     assert sorted(tmp_path.glob("*")) == sorted([*before, tmp_path / "fake"])
     assert ask(tmp_path, HERE, hook).startswith("refused:" if hook == "build_sdist" else "built")
+
+
+def test_a_python_without_the_gil_is_refused_with_a_sentence(tmp_path):
+    before = "import sysconfig\nsysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1\n"
+    told = ask(tmp_path, HERE, "build_wheel", before)
+    assert told.startswith("refused:") and "GIL" in told
+    result = subprocess.run([sys.executable, "-c", "import sys; sys.abiflags = 't'; import hermes_msg"], capture_output=True, text=True)
+    assert result.returncode != 0 and "GIL" in result.stderr.splitlines()[-1]

@@ -19,7 +19,8 @@ publishing have .outcome and .taken: what became of the messages.
 
 Sizes and times may be given as the command line has them: "64K", "4M", "250ms", "7d".
 """
-from . import _core, _support
+from . import _support  # isort: skip - which says where _core cannot be had
+from . import _core
 from . import log as log
 from ._core import *  # noqa: F403
 from ._letter import Letter as Letter

@@ -4,6 +4,10 @@ import dataclasses
 import datetime
 import os
 import re
+import sys
+
+if "t" in sys.abiflags:
+    raise ImportError("hermes_msg needs a Python with the GIL, which guards its handles: this one was built without")
 
 #: Put here by hermes_msg/__init__.py: the extension module imports this one first.
 Disconnected: type[Exception] = Exception
