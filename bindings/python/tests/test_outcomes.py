@@ -136,6 +136,26 @@ def test_an_iterator_that_fails_is_told_with_the_count(client):
     assert told.value.taken == 70 and not told.value.retry
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_iterator_that_leaves_a_claim_open_is_told_what_came_before(client, shared):
+    client.create_topic("t", shared=shared)
+    pub, claims = client.publisher("t"), []
+
+    def items():
+        yield from [b"x"] * 64
+        pub.wait()
+        claims.append(pub.claim(4))
+        yield b"y"
+    with pytest.raises(hermes.InvalidArgument) as told:
+        pub.send_many(items())
+    assert (told.value.taken, told.value.outcome, told.value.retry) == (64, "published", False)
+    memoryview(claims[0])[:] = b"last"
+    assert claims[0].commit() == 65 and pub.send(b"goes on") == 66
+    pub.wait()
+    got = client.subscriber("t", "first").poll_many(99, 60)
+    assert [m.payload for m in got][63:] == [b"x", b"last", b"goes on"]
+
+
 def test_an_interrupt_is_not_swallowed_by_what_it_interrupts(client):
     """The publisher cannot send what came before, either: that is the context."""
     client.create_topic("t")

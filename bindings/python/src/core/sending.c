@@ -94,16 +94,32 @@ static void set_attribute(PyObject *object, const char *name, PyObject *value)
     Py_XDECREF(value);
 }
 
+/* While a claim is open C says no more than up to which number they are. */
+static bool are_in_beside_claim(struct publisher *self)
+{
+    uint64_t last = self->numbered ? hermes_publisher_sequence(self->publisher)
+                                   : hermes_publisher_accepted(self->publisher);
+    return hermes_publisher_confirmed(self->publisher, HERMES_COMMITTED) >= last;
+}
+
+static bool are_in(struct publisher *self)
+{
+    switch (self->handle.stage) {
+    case STAGE_IDLE:
+    case STAGE_INSIDE:
+        return hermes_publisher_wait(self->publisher, HERMES_COMMITTED, 0) == 0;
+    case STAGE_LENT:
+        return are_in_beside_claim(self);
+    case STAGE_CLOSED:
+        return self->handle.missing == 0;
+    default:
+        return false; /* nothing is asked of it */
+    }
+}
+
 static const char *outcome_of(struct publisher *self, uint64_t taken)
 {
-    int rc = HERMES_ETIMEOUT;
-    if (taken == 0)
-        return "not published";
-    if (self->handle.stage == STAGE_CLOSED)
-        rc = self->handle.missing == 0 ? 0 : HERMES_ETIMEOUT;
-    else if (self->handle.stage == STAGE_IDLE || self->handle.stage == STAGE_INSIDE)
-        rc = hermes_publisher_wait(self->publisher, HERMES_COMMITTED, 0);
-    return rc == 0 ? "published" : "pending";
+    return taken == 0 ? "not published" : are_in(self) ? "published" : "pending";
 }
 
 /* For who catches an exception that is not of ours, and for who reads it. */
