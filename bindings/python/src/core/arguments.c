@@ -3,14 +3,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
-
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 int refuse_argument(struct state *state, const char *format, ...)
 {

@@ -84,6 +84,19 @@ static struct publisher *end_claim(struct claim *claim)
     return publisher;
 }
 
+/* Nobody writes to it any more. */
+static void abort_claim(struct claim *claim)
+{
+    struct publisher *publisher = end_claim(claim);
+    hermes_abort(publisher->publisher);
+    Py_DECREF((PyObject *)publisher);
+}
+
+void claim_take_back(struct handle *handle)
+{
+    abort_claim(((struct publisher *)(void *)handle)->claim);
+}
+
 /* The view that __enter__ gave ends with the claim. It cannot, while others look through it. */
 static int release_view(struct claim *claim)
 {
@@ -105,10 +118,9 @@ static int check_ending(struct claim *claim)
         PyErr_Format(PyExc_BufferError, "%zd views of the claim are still in use", claim->exports);
         return -1;
     }
-    if (claim->publisher == NULL) {
-        PyErr_SetString(PyExc_ValueError, "this claim was committed or aborted before");
-        return -1;
-    }
+    if (claim->publisher == NULL)
+        return refuse_argument(PyType_GetModuleState(Py_TYPE((PyObject *)claim)),
+                               "this claim was committed or aborted before");
     return claim->publisher->handle.stage == STAGE_LENT ? 0 : handle_refuse(&claim->publisher->handle);
 }
 
@@ -132,9 +144,7 @@ static PyObject *claim_abort(struct claim *self, PyObject *unused)
     (void)unused;
     if (check_ending(self) < 0)
         return NULL;
-    struct publisher *publisher = end_claim(self);
-    hermes_abort(publisher->publisher);
-    Py_DECREF((PyObject *)publisher);
+    abort_claim(self);
     Py_RETURN_NONE;
 }
 
@@ -167,12 +177,11 @@ static PyObject *claim_exit(struct claim *self, PyObject *const *arguments, Py_s
 static void claim_dealloc(struct claim *self)
 {
     PyObject_GC_UnTrack(self);
-    struct publisher *publisher = self->publisher;
-    bool is_open = publisher != NULL && publisher->handle.stage == STAGE_LENT;
-    (void)end_claim(self);
+    bool is_open = self->publisher != NULL && self->publisher->handle.stage == STAGE_LENT;
     if (is_open)
-        hermes_abort(publisher->publisher);
-    Py_XDECREF((PyObject *)publisher);
+        abort_claim(self);
+    else
+        Py_XDECREF((PyObject *)end_claim(self)); /* of the parent process */
     Py_CLEAR(self->view);
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     PyObject_GC_Del(self);

@@ -9,15 +9,20 @@ struct client {
     PyObject *url; /* bytes, for a path need not be text; NULL: the default */
 };
 
-/* A session with the broker; takes its time without the GIL. */
-static hermes_client_t *connect_to(struct state *state, PyObject *url)
+/* A session with the broker, for what is opened through parent; NULL: for a client. */
+static hermes_client_t *connect_to(struct state *state, struct handle *parent, PyObject *url)
 {
     hermes_client_t *client = NULL;
     const char *text = url == NULL ? NULL : PyBytes_AsString(url);
     Py_XINCREF(url); /* its owner may go while we wait */
     int rc;
-    UNLOCKED(rc = hermes_connect(text, &client));
+    bool ended;
+    ASKING(state, parent, ended, rc = hermes_connect(text, &client));
     Py_XDECREF(url);
+    if (ended) {
+        (void)hermes_disconnect(client);
+        return NULL;
+    }
     if (rc < 0)
         raise_error(state, rc, hermes_last_error(NULL));
     return client;
@@ -53,7 +58,7 @@ PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywor
     struct state *state = module_state(module);
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
     struct client *client = (struct client *)(void *)allocate(state->client_type, 0);
-    hermes_client_t *session = client == NULL ? NULL : connect_to(state, path);
+    hermes_client_t *session = client == NULL ? NULL : connect_to(state, NULL, path);
     if (session != NULL) {
         handle_init(&client->handle, &client_kind, state, NULL, url);
         client->handle.client = session;
@@ -81,10 +86,11 @@ static PyObject *client_ping(struct handle *self, PyObject *unused)
 {
     (void)unused;
     int rc;
+    bool ended;
     if (handle_enter(self) < 0)
         return NULL;
-    UNLOCKED(rc = hermes_ping(self->client));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended, rc = hermes_ping(self->client));
+    return handle_done(self, rc, ended);
 }
 
 /* ---- topics ---- */
@@ -100,6 +106,7 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
     PyObject *name, *durability = NULL, *window = NULL, *segment = NULL, *keep_bytes = NULL, *keep = NULL,
                     *when_full = NULL;
     int shared = 0, push_back = 0, exist_ok = 0, rc;
+    bool ended;
     const char *text;
     struct state *state = self->state;
     hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
@@ -116,8 +123,8 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
         return NULL;
     options.shared = shared != 0;
     options.push_back = push_back != 0;
-    UNLOCKED(rc = hermes_topic_create(self->client, text, &options));
-    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc);
+    ASKING(self->state, self, ended, rc = hermes_topic_create(self->client, text, &options));
+    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc, ended);
 }
 
 static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -128,6 +135,7 @@ static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, Py
     struct state *state = self->state;
     hermes_topic_options_t options = {.size = sizeof options};
     int rc;
+    bool ended;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OOO:alter_topic", names, &name, &keep_bytes,
                                      &keep, &when_full) ||
         (text = take_text(state, name, "a topic's name")) == NULL ||
@@ -139,18 +147,19 @@ static PyObject *client_alter_topic(struct handle *self, PyObject *arguments, Py
     uint32_t fields = (keep_bytes != NULL ? HERMES_ALTER_KEEP_BYTES : 0u) |
                       (keep != NULL ? HERMES_ALTER_KEEP_NS : 0u) |
                       (when_full != NULL ? HERMES_ALTER_FULL_WAITS : 0u);
-    UNLOCKED(rc = hermes_topic_alter(self->client, text, fields, &options));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended, rc = hermes_topic_alter(self->client, text, fields, &options));
+    return handle_done(self, rc, ended);
 }
 
 static PyObject *client_delete_topic(struct handle *self, PyObject *name)
 {
     int rc;
+    bool ended;
     const char *text = take_text(self->state, name, "a topic's name");
     if (text == NULL || handle_enter(self) < 0)
         return NULL;
-    UNLOCKED(rc = hermes_topic_delete(self->client, text));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended, rc = hermes_topic_delete(self->client, text));
+    return handle_done(self, rc, ended);
 }
 
 static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
@@ -172,12 +181,13 @@ static PyObject *client_topic(struct handle *self, PyObject *name)
 {
     hermes_topic_info_t info = {.size = sizeof info};
     int rc;
+    bool ended;
     const char *text = take_text(self->state, name, "a topic's name");
     if (text == NULL || handle_enter(self) < 0)
         return NULL;
-    UNLOCKED(rc = hermes_topic_describe(self->client, text, &info));
-    if (rc < 0)
-        return handle_done(self, rc);
+    ASKING(self->state, self, ended, rc = hermes_topic_describe(self->client, text, &info));
+    if (rc < 0 || ended)
+        return handle_done(self, rc, ended);
     handle_leave(self);
     return info_of(self->state, &info);
 }
@@ -187,14 +197,15 @@ enum { PAGE = 64 };
 static int list_page(struct handle *self, const char *after, hermes_topic_info_t *infos)
 {
     int count;
+    bool ended;
     infos[0].size = sizeof infos[0];
     if (handle_enter(self) < 0)
         return -1;
-    UNLOCKED(count = hermes_topic_list(self->client, after, infos, PAGE));
-    if (count < 0)
+    ASKING(self->state, self, ended, count = hermes_topic_list(self->client, after, infos, PAGE));
+    if (count < 0 && !ended)
         raise_of(self, count);
     handle_leave(self);
-    return count < 0 ? -1 : count;
+    return count < 0 || ended ? -1 : count;
 }
 
 static int append_infos(struct state *state, PyObject *list, const hermes_topic_info_t *infos, int count)
@@ -260,8 +271,10 @@ static PyObject *client_verify_topic(struct handle *self, PyObject *name)
     struct damages damages = {NULL, 0, 0};
     hermes_verification_t result = {.size = sizeof result};
     int rc;
-    UNLOCKED(rc = hermes_topic_verify(self->client, text, note_damage, &damages, &result));
-    PyObject *list = rc < 0 ? raise_of(self, rc) : PyList_New(0);
+    bool ended;
+    ASKING(self->state, self, ended,
+           rc = hermes_topic_verify(self->client, text, note_damage, &damages, &result));
+    PyObject *list = ended ? NULL : rc < 0 ? raise_of(self, rc) : PyList_New(0);
     handle_leave(self);
     for (size_t i = 0; list != NULL && i < damages.count; i++) {
         const struct damage *d = &damages.at[i];
@@ -292,7 +305,7 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
         take_text(self->handle.state, topic, "a topic's name") == NULL ||
         take_timeout(self->handle.state, timeout, &wait_ns) < 0 || handle_check(&self->handle) < 0)
         return NULL;
-    hermes_client_t *session = connect_to(self->handle.state, self->url);
+    hermes_client_t *session = connect_to(self->handle.state, &self->handle, self->url);
     if (session == NULL)
         return NULL;
     return publisher_new(&self->handle, session, topic, checksum ? 0 : HERMES_PUBLISH_NO_CRC,
@@ -331,7 +344,8 @@ static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyO
         return NULL;
     how.verify = verify != 0;
     how.options.flags = push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
-    hermes_client_t *session = handle_check(&self->handle) < 0 ? NULL : connect_to(state, self->url);
+    hermes_client_t *session =
+        handle_check(&self->handle) < 0 ? NULL : connect_to(state, &self->handle, self->url);
     if (session == NULL)
         return NULL;
     return subscriber_new(&self->handle, session, topic, alone && start != NULL ? &from : NULL, &how);

@@ -45,6 +45,7 @@ PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject
                             *span = NULL;
     uint64_t most = 0;
     int durable = 0, exist_ok = 0, rc;
+    bool ended;
     const char *topic_text, *name_text;
     struct state *state = self->state;
     hermes_group_options_t options = {.size = sizeof options};
@@ -61,8 +62,8 @@ PyObject *client_create_group(struct handle *self, PyObject *arguments, PyObject
         return NULL;
     options.max_deliveries = (uint32_t)most;
     options.durable = durable != 0;
-    UNLOCKED(rc = hermes_group_create(self->client, topic_text, name_text, &options));
-    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc);
+    ASKING(self->state, self, ended, rc = hermes_group_create(self->client, topic_text, name_text, &options));
+    return handle_done(self, rc == HERMES_EEXISTS && exist_ok ? 0 : rc, ended);
 }
 
 PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -72,6 +73,7 @@ PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject 
     const char *topic_text, *name_text;
     uint64_t most = 0;
     int rc;
+    bool ended;
     hermes_group_options_t options = {.size = sizeof options};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|$OO:alter_group", names, &topic, &name, &lease,
                                      &most_object) ||
@@ -83,8 +85,9 @@ PyObject *client_alter_group(struct handle *self, PyObject *arguments, PyObject 
     options.max_deliveries = (uint32_t)most;
     uint32_t fields =
         (lease != NULL ? HERMES_GROUP_LEASE : 0u) | (most_object != NULL ? HERMES_GROUP_DELIVERIES : 0u);
-    UNLOCKED(rc = hermes_group_alter(self->client, topic_text, name_text, fields, &options));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended,
+           rc = hermes_group_alter(self->client, topic_text, name_text, fields, &options));
+    return handle_done(self, rc, ended);
 }
 
 PyObject *client_reset_group(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -93,13 +96,15 @@ PyObject *client_reset_group(struct handle *self, PyObject *arguments, PyObject 
     PyObject *topic, *name, *start;
     const char *topic_text, *name_text;
     int rc;
+    bool ended;
     hermes_group_options_t options = {.size = sizeof options};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO:reset_group", names, &topic, &name, &start) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 ||
         take_group_start(self, topic, start, &options) < 0 || handle_enter(self) < 0)
         return NULL;
-    UNLOCKED(rc = hermes_group_alter(self->client, topic_text, name_text, HERMES_GROUP_POSITION, &options));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended,
+           rc = hermes_group_alter(self->client, topic_text, name_text, HERMES_GROUP_POSITION, &options));
+    return handle_done(self, rc, ended);
 }
 
 PyObject *client_delete_group(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -108,11 +113,12 @@ PyObject *client_delete_group(struct handle *self, PyObject *arguments, PyObject
     PyObject *topic, *name;
     const char *topic_text, *name_text;
     int rc;
+    bool ended;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:delete_group", names, &topic, &name) ||
         take_names(self, topic, name, &topic_text, &name_text) < 0 || handle_enter(self) < 0)
         return NULL;
-    UNLOCKED(rc = hermes_group_delete(self->client, topic_text, name_text));
-    return handle_done(self, rc);
+    ASKING(self->state, self, ended, rc = hermes_group_delete(self->client, topic_text, name_text));
+    return handle_done(self, rc, ended);
 }
 
 static PyObject *info_of(struct state *state, const hermes_group_info_t *i)
@@ -136,9 +142,10 @@ PyObject *client_group(struct handle *self, PyObject *arguments, PyObject *keywo
         take_names(self, topic, name, &topic_text, &name_text) < 0 || handle_enter(self) < 0)
         return NULL;
     int rc;
-    UNLOCKED(rc = hermes_group_describe(self->client, topic_text, name_text, &info));
-    if (rc < 0)
-        return handle_done(self, rc);
+    bool ended;
+    ASKING(self->state, self, ended, rc = hermes_group_describe(self->client, topic_text, name_text, &info));
+    if (rc < 0 || ended)
+        return handle_done(self, rc, ended);
     handle_leave(self);
     return info_of(self->state, &info);
 }
@@ -156,11 +163,12 @@ PyObject *client_groups(struct handle *self, PyObject *topic)
         return NULL;
     }
     int count;
-    UNLOCKED(count = hermes_group_list(self->client, text, "", infos, MOST));
-    if (count < 0)
+    bool ended;
+    ASKING(self->state, self, ended, count = hermes_group_list(self->client, text, "", infos, MOST));
+    if (count < 0 && !ended)
         raise_of(self, count);
     handle_leave(self);
-    PyObject *list = count < 0 ? NULL : PyList_New(0);
+    PyObject *list = count < 0 || ended ? NULL : PyList_New(0);
     for (int i = 0; i < count && list != NULL; i++) {
         PyObject *info = info_of(self->state, &infos[i]);
         if (info == NULL || PyList_Append(list, info) < 0)

@@ -2,10 +2,15 @@
 #include "module.h"
 
 #include <string.h>
-#include <time.h>
 
 /* All that is open in this process. Under the GIL. */
 static struct handle *open_handles;
+static unsigned long forks;
+
+unsigned long handle_forks(void)
+{
+    return forks;
+}
 
 void handle_init(struct handle *handle, const struct handle_kind *kind, struct state *state,
                  struct handle *parent, PyObject *topic)
@@ -67,6 +72,7 @@ void handle_leave(struct handle *handle)
     if (handle->stage != STAGE_INSIDE) /* a signal handler forked, and this is the child */
         return;
     handle->stage = STAGE_IDLE;
+    tell_waiting();
     if (!handle->ending)
         return;
     PyObject *type, *value, *traceback;
@@ -85,52 +91,73 @@ int handle_go_on(struct handle *handle)
     return handle->stage == STAGE_INSIDE && !handle->ending ? 0 : handle_refuse(handle);
 }
 
-PyObject *handle_done(struct handle *handle, int rc)
+PyObject *handle_done(struct handle *handle, int rc, bool ended)
 {
-    PyObject *result = rc < 0 ? raise_of(handle, rc) : Py_NewRef(Py_None);
+    PyObject *result = ended ? NULL : rc < 0 ? raise_of(handle, rc) : Py_NewRef(Py_None);
     handle_leave(handle);
     return result;
 }
 
 /* ---- closing ---- */
 
-static bool is_mine(const struct handle *handle)
+static bool is_in_use(const struct handle *handle)
 {
-    return (handle->stage == STAGE_INSIDE || handle->stage == STAGE_CLOSING) &&
-           handle->inside == PyThread_get_thread_ident();
+    return handle->stage == STAGE_INSIDE || handle->stage == STAGE_CLOSING;
+}
+
+bool handle_is_mine(const struct handle *handle)
+{
+    return is_in_use(handle) && handle->inside == PyThread_get_thread_ident();
+}
+
+/* Is a call of this thread under way, that a signal handler or a finalizer interrupted? */
+static bool is_nested(void)
+{
+    for (const struct handle *h = open_handles; h != NULL; h = h->next)
+        if (handle_is_mine(h))
+            return true;
+    return false;
 }
 
 static int check_exports(struct handle *handle)
 {
-    if (handle->stage != STAGE_LENT || handle->kind->is_exported == NULL ||
-        !handle->kind->is_exported(handle))
+    if (handle->stage != STAGE_LENT || !handle->kind->is_exported(handle))
         return 0;
     PyErr_SetString(PyExc_BufferError, "views of its memory are still in use: release them first");
     return -1;
 }
 
-/* Asks the broker, who may be slow: others find it CLOSING, and the child of a fork in the list. */
+/* Asks the broker, who may be slow: others find it CLOSING, and the child of a fork in the list. It is closed
+ * then, though a signal has ended that: an exception. */
 static void close_now(struct handle *handle)
 {
+    bool ended;
     handle->stage = STAGE_CLOSING;
     handle->inside = PyThread_get_thread_ident();
-    UNLOCKED(handle->kind->close(handle));
+    if (handle->dropped) {
+        hermes_interrupt_t before = wait_for_nothing();
+        UNLOCKED(handle->kind->close(handle));
+        (void)hermes_set_interrupt(before);
+    } else {
+        ASKING(handle->state, handle, ended, handle->kind->close(handle));
+        (void)ended;
+    }
     unlink_handle(handle);
-    handle->stage = STAGE_CLOSED;
+    if (handle->stage == STAGE_CLOSING)
+        handle->stage = STAGE_CLOSED;
     handle->client = NULL;
+    tell_waiting();
 }
 
-/* Lets another thread's call in the handle end. 0: nobody is inside, or this thread itself is. */
-static int wait_until_left(struct handle *handle)
+/* Is it to be closed by who is inside: this thread itself, or one that may wait for us? */
+static bool is_left_to_others(const struct handle *handle, bool is_nested_call)
 {
-    while ((handle->stage == STAGE_INSIDE || handle->stage == STAGE_CLOSING) && !is_mine(handle)) {
-        const struct timespec pause = {0, 1000000};
-        handle->ending |= handle->stage == STAGE_INSIDE;
-        UNLOCKED(clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL));
-        if (PyErr_CheckSignals() < 0)
-            return -1;
-    }
-    return 0;
+    return is_in_use(handle) && (is_nested_call || handle_is_mine(handle));
+}
+
+static void end_soon(struct handle *handle)
+{
+    handle->ending |= handle->stage == STAGE_INSIDE;
 }
 
 /* What a child that was closed with its parent left is the parent's to tell. */
@@ -142,28 +169,29 @@ static void inherit_missing(struct handle *parent, struct handle *child)
     child->missing = 0;
 }
 
-/* One that this thread is inside of is closed when that call ends. */
-static struct handle *next_child(const struct handle *parent)
+static struct handle *next_child(const struct handle *parent, bool nested)
 {
     for (struct handle *h = open_handles; h != NULL; h = h->next) {
         if (h->parent != parent)
             continue;
-        if (!is_mine(h))
+        if (!is_left_to_others(h, nested))
             return h;
-        h->ending = true;
+        end_soon(h);
     }
     return NULL;
 }
 
+static int close_handle(struct handle *handle, bool nested);
+
 /* Others may come and go while one is closed. */
-static int close_children(struct handle *parent)
+static int close_children(struct handle *parent, bool nested)
 {
     for (struct handle *h = open_handles; h != NULL; h = h->next)
         if (h->parent == parent && check_exports(h) < 0)
             return -1;
-    for (struct handle *h; (h = next_child(parent)) != NULL;) {
+    for (struct handle *h; (h = next_child(parent, nested)) != NULL;) {
         Py_INCREF((PyObject *)h); /* its last name may go while the GIL is somebody else's */
-        int rc = handle_close(h);
+        int rc = close_handle(h, nested);
         if (rc == 0)
             inherit_missing(parent, h);
         Py_DECREF((PyObject *)h);
@@ -173,32 +201,57 @@ static int close_children(struct handle *parent)
     return 0;
 }
 
-int handle_close(struct handle *handle)
+/* With what is still to come of the exception that is set. */
+static void tell_closed(struct handle *handle)
 {
-    if (wait_until_left(handle) < 0)
-        return -1;
-    if (is_mine(handle)) {
-        handle->ending = true;
+    PyObject *type, *value, *traceback;
+    if (handle->kind->closed == NULL)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    handle->kind->closed(handle);
+    if (type == NULL)
+        return;
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable((PyObject *)handle);
+    PyErr_Restore(type, value, traceback);
+}
+
+static int close_handle(struct handle *handle, bool nested)
+{
+    while (is_in_use(handle) && !is_left_to_others(handle, nested)) {
+        end_soon(handle);
+        if (wait_for_end() < 0)
+            return -1;
+    }
+    if (is_in_use(handle)) {
+        end_soon(handle);
         return 0;
     }
     if (handle->stage >= STAGE_CLOSING)
         return 0;
     if (check_exports(handle) < 0)
         return -1;
-    enum stage before = handle->stage;
+    if (handle->stage == STAGE_LENT)
+        handle->kind->take_back(handle);
     handle->stage = STAGE_CLOSING; /* nothing more is opened through it */
     handle->inside = PyThread_get_thread_ident();
-    if (close_children(handle) < 0 || (handle->kind->settle != NULL && handle->kind->settle(handle) < 0)) {
+    if (close_children(handle, nested) < 0 ||
+        (handle->kind->settle != NULL && handle->kind->settle(handle) < 0)) {
         if (handle->stage == STAGE_CLOSING)
-            handle->stage = before;
+            handle->stage = STAGE_IDLE;
+        tell_waiting();
         return -1;
     }
     if (handle->stage == STAGE_FORKED)
         return handle_refuse(handle);
     close_now(handle);
-    if (handle->kind->closed != NULL)
-        handle->kind->closed(handle);
+    tell_closed(handle);
     return PyErr_Occurred() ? -1 : 0;
+}
+
+int handle_close(struct handle *handle)
+{
+    return close_handle(handle, is_nested());
 }
 
 void handle_dealloc(struct handle *handle)
@@ -245,6 +298,7 @@ PyObject *handle_forget_all(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
+    forks++;
     while (open_handles != NULL) {
         struct handle *handle = open_handles;
         bool exported = handle->stage == STAGE_LENT && handle->kind->is_exported(handle);

@@ -56,6 +56,7 @@ struct handle_kind {
     bool (*is_exported)(struct handle *); /* memory of it is in use; NULL: never */
     void (*shield)(struct handle *);      /* that memory, in a forked child: it must not write to ours */
     void (*refuse_lent)(struct handle *); /* the exception of who comes while it is LENT */
+    void (*take_back)(struct handle *);   /* what is lent and not in use: IDLE again */
     void (*closed)(struct handle *);      /* afterwards, with the GIL; may set an exception. NULL: nothing */
 };
 
@@ -75,13 +76,45 @@ struct handle {
     char sentence[512]; /* what becomes of them */
 };
 
-/* Without the GIL. Of a handle that others can reach: only INSIDE. */
+/* Without the GIL, for no longer than a slice. Of a handle that others can reach: only INSIDE. */
 #define UNLOCKED(...)                                                                                        \
     do {                                                                                                     \
         PyThreadState *thread_ = PyEval_SaveThread();                                                        \
         __VA_ARGS__;                                                                                         \
         PyEval_RestoreThread(thread_);                                                                       \
     } while (0)
+
+/*
+ * Without the GIL, for what the broker answers, however long it takes: signals are looked at meanwhile, and
+ * whether somebody closed the handle. `ended` becomes true, with an exception, where that ended it; what the
+ * code in the macro came to is to be looked at all the same.
+ */
+struct asking {
+    struct state *state;
+    struct handle *handle; /* that is INSIDE or CLOSING, or that something is opened through; NULL: none */
+    bool ended;
+    PyThreadState *thread;
+    hermes_interrupt_t before;
+    uint64_t looked_ns;
+    unsigned long forks;
+};
+void asking_begin(struct asking *asking);
+bool asking_end(struct asking *asking);
+#define ASKING(of_state, of_handle, ended_, ...)                                                             \
+    do {                                                                                                     \
+        struct asking asking_ = {.state = (of_state), .handle = (of_handle)};                                \
+        asking_begin(&asking_);                                                                              \
+        __VA_ARGS__;                                                                                         \
+        (ended_) = asking_end(&asking_);                                                                     \
+    } while (0)
+/* What this thread closes does not wait for the broker, until hermes_set_interrupt() with what this returns.
+ */
+hermes_interrupt_t wait_for_nothing(void);
+
+/* Until a call of another thread ends, for a slice at most; -1 and an exception: a signal. */
+int wait_for_end(void);
+/* One has ended. */
+void tell_waiting(void);
 
 /* -1 and an exception unless the handle may be used now. */
 int handle_refuse(struct handle *handle);
@@ -102,6 +135,11 @@ void handle_leave(struct handle *handle);
 /* Between two slices of a wait: -1 and an exception if a signal, or who closed the handle, ends it. */
 int handle_go_on(struct handle *handle);
 
+/* Is this thread INSIDE of it, or CLOSING it? */
+bool handle_is_mine(const struct handle *handle);
+/* How often this process has come out of a fork as the child. */
+unsigned long handle_forks(void);
+
 static inline bool handle_is_closed(const struct handle *handle)
 {
     return handle->stage >= STAGE_CLOSING || handle->ending;
@@ -111,8 +149,10 @@ void handle_init(struct handle *handle, const struct handle_kind *kind, struct s
                  struct handle *parent, PyObject *topic);
 /*
  * Closes it and all that was opened through it. A call that another thread is INSIDE of ends with Closed
- * first; one of this thread (a signal handler, a finalizer closes it) closes it on its way out. -1 and an
- * exception: BufferError while memory of it is in use, or a signal. Closed already: nothing happens.
+ * first; one of this thread (a signal handler, a finalizer closes it) closes it on its way out. While a call
+ * of this thread is under way, on whatever handle, nobody is waited for: the other may wait for us. -1 and an
+ * exception: BufferError while memory of it is in use; or a signal, which leaves it open where messages were
+ * waited for, and closed where an answer was. Closed already: nothing happens.
  */
 int handle_close(struct handle *handle);
 void handle_dealloc(struct handle *handle);
@@ -128,8 +168,9 @@ PyObject *handle_method_exit(struct handle *self, PyObject *const *arguments, Py
 PyObject *handle_get_closed(struct handle *self, void *unused);
 /* In the child after a fork. */
 PyObject *handle_forget_all(PyObject *module, PyObject *unused);
-/* What a request came to, and out of the handle: None, or the exception for rc. */
-PyObject *handle_done(struct handle *handle, int rc);
+/* What a request came to, and out of the handle: None; or NULL, with the exception for rc, or the one that
+ * ended it. */
+PyObject *handle_done(struct handle *handle, int rc, bool ended);
 
 /* Sets the exception for a code and the sentence that goes with it; returns NULL. */
 PyObject *raise_error(struct state *state, int code, const char *sentence);
@@ -142,7 +183,7 @@ int refuse_argument(struct state *state, const char *format, ...);
 /* Now, on the clock that time-outs are counted by. */
 uint64_t monotonic_ns(void);
 /* How long the GIL is left alone before signals are looked at, at most. */
-#define SLICE_NS 50000000u
+#define SLICE_NS 40000000u
 
 /*
  * Arguments. 0, or -1 and an exception: TypeError for another type, InvalidArgument for a value that is none.

@@ -22,10 +22,7 @@ static PyObject *publisher_wait(struct publisher *self, PyObject *arguments, PyO
         handle_enter(&self->handle) < 0)
         return NULL;
     int rc = await_inside(self, number, confirmation, timeout_ns, &raised);
-    if (!raised)
-        return handle_done(&self->handle, rc);
-    handle_leave(&self->handle);
-    return NULL;
+    return handle_done(&self->handle, rc, raised);
 }
 
 static PyObject *publisher_confirmed(struct publisher *self, PyObject *const *arguments, Py_ssize_t count)
@@ -60,14 +57,14 @@ static PyObject *get_sequence(struct publisher *self, void *unused)
 /* ---- opening and closing ---- */
 
 /*
- * Until all is in, in slices: a signal may end it, and the publisher is open as before. What that leaves of
- * the time is for the broker's answer; where nothing is left it is not waited for. With a claim open C waits.
+ * Until all is in, in slices: a signal may end it, and the publisher is open as before. Where that leaves
+ * nothing of the time, the broker's answer is not waited for.
  */
 static int settle_publisher(struct handle *handle)
 {
     struct publisher *self = (struct publisher *)(void *)handle;
     uint64_t start = monotonic_ns(), waited = 0;
-    int rc = HERMES_ETIMEOUT;
+    int rc = self->publisher == NULL ? HERMES_OK : HERMES_ETIMEOUT; /* it may not have been opened */
     while (handle->stage == STAGE_CLOSING && /* a handler may fork, and this be the child */
            waited < self->wait_ns && (rc == HERMES_ETIMEOUT || rc == HERMES_EDISCONNECTED)) {
         uint64_t left = self->wait_ns - waited, slice = left < SLICE_NS ? left : SLICE_NS;
@@ -100,6 +97,7 @@ static const struct handle_kind publisher_kind = {.settle = settle_publisher,
                                                   .forget = forget_publisher,
                                                   .is_exported = claim_is_exported,
                                                   .shield = claim_shield,
+                                                  .take_back = claim_take_back,
                                                   .refuse_lent = claim_refuse_lent};
 
 PyObject *publisher_new(struct handle *parent, hermes_client_t *session, PyObject *topic, uint32_t flags,
@@ -122,17 +120,18 @@ PyObject *publisher_new(struct handle *parent, hermes_client_t *session, PyObjec
     hermes_publisher_options_t options = {.size = sizeof options, .flags = flags | HERMES_PUBLISH_NO_WAIT};
     hermes_topic_info_t info = {.size = sizeof info};
     int rc;
+    bool ended;
     (void)handle_enter(&self->handle); /* it is new */
-    UNLOCKED(rc = hermes_publisher_open(session, name, &options, &self->publisher);
-             rc = rc < 0 ? rc : hermes_topic_describe(session, name, &info));
-    if (rc < 0)
-        raise_of(&self->handle, rc);
-    else
+    ASKING(state, &self->handle, ended, rc = hermes_publisher_open(session, name, &options, &self->publisher);
+           rc = rc < 0 ? rc : hermes_topic_describe(session, name, &info));
+    if (rc == 0)
         hermes_publisher_set_wait(self->publisher, 0);
+    else if (!ended)
+        raise_of(&self->handle, rc);
     self->numbered = info.shared == 0;
     self->confirms = wait_durable && info.durability == HERMES_DURABILITY_SYNC;
     handle_leave(&self->handle);
-    if (rc == 0 && handle_check(&self->handle) == 0)
+    if (rc == 0 && !ended && handle_check(&self->handle) == 0)
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;

@@ -69,5 +69,6 @@ PyObject *publisher_claim(struct publisher *self, PyObject *length);
 bool claim_is_exported(struct handle *handle);
 void claim_shield(struct handle *handle);
 void claim_refuse_lent(struct handle *handle);
+void claim_take_back(struct handle *handle);
 
 #endif

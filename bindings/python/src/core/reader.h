@@ -51,7 +51,6 @@ struct reader {
     bool keeps;            /* a message that was taken, but not handed out: the next call gives it */
     hermes_message_t kept; /* its payload is in kept_bytes */
     uint8_t *kept_bytes;   /* room for any */
-    bool has_thread;       /* C's, which wakes event loops: only a real close ends it */
     struct held held;
 };
 
@@ -107,6 +106,7 @@ PyObject *reader_nack(struct reader *self, PyObject *message);
 PyObject *reader_renew(struct reader *self, PyObject *message);
 PyObject *reader_deliveries(struct reader *self, PyObject *message);
 bool reader_is_exported(struct handle *handle);
+void reader_take_back_view(struct handle *handle);
 
 /* Of member.c. The message was handed out; false: no memory to remember it. Needs no GIL. */
 bool held_note(struct reader *self, const hermes_message_t *message);

@@ -270,20 +270,22 @@ static PyObject *reader_poll(struct reader *self, PyObject *const *arguments, Py
 static int go_to(struct reader *self, struct start start)
 {
     int rc;
+    bool ended;
     hermes_client_t *client = self->handle.client;
     const char *topic = client == NULL ? NULL : PyUnicode_AsUTF8AndSize(self->handle.topic, NULL);
     if (handle_enter(&self->handle) < 0)
         return -1;
-    UNLOCKED(rc = start.kind == START_LAST ? self->source->seek_last(client, topic, self->reader)
-                                           : self->source->seek(self->reader, start));
-    if (rc < 0) {
-        reader_failed(self, rc);
-    } else {
+    ASKING(self->handle.state, &self->handle, ended,
+           rc = start.kind == START_LAST ? self->source->seek_last(client, topic, self->reader)
+                                         : self->source->seek(self->reader, start));
+    if (rc == 0) {
         self->pending = 0;
         self->keeps = false;
+    } else if (!ended) {
+        reader_failed(self, rc);
     }
     handle_leave(&self->handle);
-    return rc < 0 ? -1 : 0;
+    return rc < 0 || ended ? -1 : 0;
 }
 
 static PyObject *reader_seek(struct reader *self, PyObject *object)
@@ -310,7 +312,6 @@ static PyObject *reader_fileno(struct reader *self, PyObject *unused)
     (void)unused;
     if (handle_check_lent(&self->handle) < 0)
         return NULL;
-    self->has_thread = true;
     int rc = hermes_subscriber_fd(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyLong_FromLong(rc);
 }
@@ -320,7 +321,6 @@ static PyObject *reader_arm(struct reader *self, PyObject *unused)
     (void)unused;
     if (handle_check(&self->handle) < 0)
         return NULL;
-    self->has_thread = true;
     int rc = self->keeps || self->pending != 0 ? 1 : hermes_subscriber_arm(self->reader);
     return rc < 0 ? reader_failed(self, rc) : PyBool_FromLong(rc);
 }
@@ -346,14 +346,9 @@ static void refuse_lent(struct handle *handle)
     PyErr_SetString(PyExc_BufferError, "a view of the last message is in use: release it first");
 }
 
-/* A finalizer waits for no answer: the broker finds the session at its end, and gives to others what it had.
- */
 static void close_subscriber(struct handle *handle)
 {
-    if (handle->dropped && !((struct reader *)(void *)handle)->has_thread)
-        hermes_forget(handle->client);
-    else
-        hermes_disconnect(handle->client);
+    hermes_disconnect(handle->client);
 }
 
 static void forget_subscriber(struct handle *handle)
@@ -377,11 +372,13 @@ static const struct handle_kind subscriber_kind = {.close = close_subscriber,
                                                    .forget = forget_subscriber,
                                                    .is_exported = reader_is_exported,
                                                    .refuse_lent = refuse_lent,
+                                                   .take_back = reader_take_back_view,
                                                    .closed = wake_tasks};
 static const struct handle_kind log_reader_kind = {.close = close_log_reader,
                                                    .forget = close_log_reader,
                                                    .is_exported = reader_is_exported,
-                                                   .refuse_lent = refuse_lent};
+                                                   .refuse_lent = refuse_lent,
+                                                   .take_back = reader_take_back_view};
 
 /* Not open yet: it has nothing to close. */
 static struct reader *reader_new(PyTypeObject *type)
@@ -439,17 +436,19 @@ PyObject *subscriber_new(struct handle *parent, hermes_client_t *session, PyObje
         options.ack = HERMES_ACK_MANUAL;
     hermes_subscriber_t *subscriber = NULL;
     int rc;
+    bool ended;
     (void)handle_enter(&self->handle); /* it is new */
-    UNLOCKED(rc = hermes_subscriber_open(session, name, &options, &subscriber));
+    ASKING(parent->state, &self->handle, ended,
+           rc = hermes_subscriber_open(session, name, &options, &subscriber));
     self->reader = subscriber;
-    if (rc < 0) {
-        raise_of(&self->handle, rc);
-    } else {
+    if (rc == 0) {
         hermes_subscriber_set_verify(subscriber, how->verify);
         hermes_subscriber_set_spin(subscriber, how->spin_ns);
+    } else if (!ended) {
+        raise_of(&self->handle, rc);
     }
     handle_leave(&self->handle);
-    if (rc == 0 && (start == NULL ? handle_check(&self->handle) : go_to(self, *start)) == 0)
+    if (rc == 0 && !ended && (start == NULL ? handle_check(&self->handle) : go_to(self, *start)) == 0)
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;

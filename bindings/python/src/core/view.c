@@ -50,6 +50,11 @@ static int view_release_now(struct view *view)
     return 0;
 }
 
+void reader_take_back_view(struct handle *handle)
+{
+    (void)view_release_now(((struct reader *)(void *)handle)->lent);
+}
+
 static void view_dealloc(struct view *view)
 {
     PyObject_GC_UnTrack(view);
