@@ -19,14 +19,17 @@
 
 #include "base/path.h"
 #include "cli/cli.h"
-#include "cli/feed.h"
+#include "cli/feed/quotes.h"
+#include "cli/schedule.h"
 
 static const char documentation[] =
     "Run a market feed through a broker and four programs - a trading bot, a risk engine, analytics and an "
     "executor - and tell what was delivered and how fast.\v"
-    "FEED is CSV (ask price, ask size, bid price, bid size; a time in seconds before them or not) or ITCH "
-    "5.0, "
-    "plain or gzip-compressed; without it a generated book is used. --rate R paces it at R quotes a second "
+    "FEED is CSV (ask price, ask size, bid price, bid size; a time in seconds before them or not; or columns "
+    "in any "
+    "order, with a heading that has these names) or ITCH 5.0, plain or gzip-compressed: a quote for each "
+    "change of a "
+    "stock's best bid or ask. Without it a generated book is used. --rate R paces it at R quotes a second "
     "(default 10000), --rate feed at the feed's own times, --rate max not at all. Exit code 1 unless "
     "everything was "
     "delivered exactly once and in order.";
@@ -34,6 +37,7 @@ static const char documentation[] =
 static const struct argp_option options[] = {
     {"rate", 'r', "R|feed|max", 0, "Quotes a second (10000)", 0},
     {"count", 'n', "N", 0, "Quotes of the generated feed (50000)", 0},
+    {"symbol", 'y', "S", 0, "Of the feed, stock S alone", 0},
     {"backend", 'b', "NAME", 0, "The broker's event loop: auto, io_uring or epoll", 0},
     {"actors", 'a', "DIR", 0,
      "Where sniper_bot, risk_engine, analytics and trading_executor are: programs that speak as "
@@ -45,6 +49,7 @@ static const struct argp_option options[] = {
 
 struct arguments {
     const char *feed;
+    const char *symbol;
     double rate; /* 0: max; below 0: the feed's own times */
     uint64_t count;
     const char *backend;
@@ -67,6 +72,7 @@ struct child {
 
 struct demo {
     struct arguments arguments;
+    struct quotes quotes; /* the feeder's */
     char home[64];
     char programs[PATH_BYTES]; /* where hermesd is */
     char actor_programs[PATH_BYTES];
@@ -93,6 +99,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'n':
         a->count = cli_size(state, "--count", value);
+        return 0;
+    case 'y':
+        a->symbol = value;
         return 0;
     case 'b':
         a->backend = value;
@@ -135,11 +144,11 @@ static pid_t start(const char *directory, const char *const argv[], int *fd)
     return pid;
 }
 
-static void feed_main(const struct demo *demo, int fd)
+static void feed_main(struct demo *demo, int fd)
 {
     hermes_client_t *client = cli_connect();
     hermes_publisher_t *publisher;
-    struct feed *feed;
+    struct error_text text = {{0}};
     quote_t quote;
     bool timed;
     FILE *out = fdopen(fd, "w");
@@ -147,16 +156,13 @@ static void feed_main(const struct demo *demo, int fd)
     int rc = hermes_publisher_open(client, TOPIC_QUOTES, NULL, &publisher);
     if (rc < 0 || out == NULL)
         _exit(cli_fail(TOPIC_QUOTES, rc, hermes_last_error(client)));
-    if (feed_open(a->feed, -1, a->count, &feed) < 0)
-        _exit(1);
-    uint64_t start_ns = cli_now_ns(), first_time = 0, i = 0, next_progress = start_ns;
-    for (; !cli_stop && (rc = feed_next_quote(feed, &quote, &timed)) > 0; i++) {
-        if (i == 0)
-            first_time = quote.feed_time_ns;
+    struct schedule schedule = {.speed = 1, .unit = "quote"};
+    uint64_t start_ns = cli_now_ns(), i = 0, next_progress = start_ns;
+    for (; !cli_stop && (rc = quotes_next(&demo->quotes, &quote, &timed, &text)) > 0; i++) {
         if (a->rate > 0)
             cli_sleep_until(start_ns + (uint64_t)((double)i * 1e9 / a->rate));
         else if (a->rate < 0 && timed)
-            cli_sleep_until(start_ns + (quote.feed_time_ns - first_time));
+            schedule_wait(&schedule, quote.feed_time_ns, i + 1);
         rc = hermes_publish(publisher, &quote, sizeof quote, NULL);
         if (rc < 0)
             _exit(cli_fail(TOPIC_QUOTES, rc, hermes_last_error(client)));
@@ -166,8 +172,11 @@ static void feed_main(const struct demo *demo, int fd)
             next_progress += 100000000;
         }
     }
+    if (rc < 0)
+        _exit(cli_fail(a->feed, rc, text.bytes));
+    schedule_report(&schedule);
     uint64_t took = cli_now_ns() - start_ns;
-    rc = rc < 0 ? rc : hermes_publisher_wait(publisher, HERMES_DURABLE, patience_ns);
+    rc = hermes_publisher_wait(publisher, HERMES_DURABLE, patience_ns);
     if (rc < 0)
         _exit(cli_fail(TOPIC_QUOTES, rc, hermes_last_error(client)));
     fprintf(out, "progress received=%" PRIu64 " sequence=%" PRIu64 " sent=%" PRIu64 "\n", took, i, i);
@@ -475,8 +484,11 @@ int cli_demo(int argc, char **argv)
     static struct demo demo = {.arguments = {.rate = 10000, .count = 50000}, .broker_fd = -1};
     const struct argp argp = {options, parse, "[FEED]", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &demo.arguments);
-    if (demo.arguments.feed != NULL && access(demo.arguments.feed, R_OK) != 0)
-        return cli_fail(demo.arguments.feed, 0, strerror(errno));
+    struct error_text text = {{0}};
+    const struct quotes_wish wish = {demo.arguments.symbol, demo.arguments.count, &cli_stop};
+    int rc = quotes_open(&demo.quotes, demo.arguments.feed, wish, &text);
+    if (rc < 0)
+        return cli_fail(demo.arguments.feed, rc, text.bytes);
     for (int i = 0; i < ACTORS; i++)
         demo.actors[i].fd = -1;
     demo.feeder.fd = -1;
@@ -501,5 +513,6 @@ int cli_demo(int argc, char **argv)
         code = EXIT_FAILED;
     }
     remove_home(&demo);
+    quotes_close(&demo.quotes);
     return code;
 }

@@ -4,26 +4,32 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/feed.h"
+#include "cli/feed/feed.h"
+#include "cli/schedule.h"
 
 static const char documentation[] =
     "Publish a recorded feed with its own timing.\v"
-    "FILE is Nasdaq TotalView-ITCH 5.0 in binary form, or CSV; either may be gzip-compressed. Each ITCH "
-    "message "
-    "(without its two-byte length) or line becomes one message. Times come from the ITCH time stamp or the "
-    "CSV's "
-    "time column, in seconds; a feed without times goes as fast as possible. --speed 10 is ten times as fast "
-    "as "
-    "it happened, --speed max does not wait at all. --from-topic S replays a stored topic: all that is "
-    "there, or "
-    "what was published between two times, by each message's own, in the order of the topic; damage is told "
-    "and "
-    "passed over, exit 1. --keep-times gives the messages the time stamps that they have in S; else they get "
-    "those of now.";
+    "FILE is Nasdaq TotalView-ITCH 5.0 in binary form, or CSV; either may be gzip-compressed; - is standard "
+    "input. "
+    "Each ITCH message (without its two-byte length) or line becomes one message; a heading and blank lines "
+    "do not. "
+    "Each is checked first: the feed ends with an error that says line and column, or byte, before anything "
+    "of a "
+    "bad one goes out. Times come from the ITCH time stamp or the CSV's time column: that of a heading time, "
+    "timestamp, ts or seconds, in seconds, or with _ms, _us or _ns at its end; without a heading the first, "
+    "if it "
+    "goes forward and has fractions. A feed without times goes as fast as possible. What is late after a "
+    "pause is "
+    "not sent in a burst: the intervals go on from there.\n\n"
+    "--from-topic S replays a stored topic: all that is there, or what was published between two times, by "
+    "each "
+    "message's own, in the order of the topic; damage is told and passed over, exit 1. --keep-times gives "
+    "the "
+    "messages the time stamps that they have in S; else they get those of now.";
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
-    {"speed", 's', "X|max", 0, "Factor of the original speed (1)", 0},
+    {"speed", 's', "X|max", 0, "Factor of the original speed (1); max: do not wait", 0},
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
     {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
     {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},
@@ -31,7 +37,9 @@ static const struct argp_option options[] = {
      "Of topic S, each message with its own time stamp; one that is none (by hand: the library refuses it) "
      "is told of, and is the present time",
      0},
-    {"time-column", 'c', "N", 0, "The CSV's time column, from 1; 0: none (found by itself)", 0},
+    {"time-column", 'c', "N|NAME", 0,
+     "The CSV's time column, from 1 or by its heading; 0: none (found by itself)", 0},
+    {"symbol", 'y', "S", 0, "Of the feed, stock S alone: ITCH, or CSV whose heading has a symbol", 0},
     {0},
 };
 
@@ -40,7 +48,8 @@ struct arguments {
     const char *topic;
     const char *source;
     double speed; /* 0: max */
-    int time_column;
+    const char *time_column;
+    const char *symbol;
     uint64_t since, until;
     bool keeps_times;
 };
@@ -70,7 +79,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->keeps_times = true;
         return 0;
     case 'c':
-        a->time_column = (int)cli_number(state, "--time-column", value);
+        a->time_column = value;
+        return 0;
+    case 'y':
+        a->symbol = value;
+        if (value[0] == 0)
+            argp_error(state, "--symbol: of which stock?");
         return 0;
     case ARGP_KEY_ARG:
         a->file = cli_argument(state, value);
@@ -80,49 +94,69 @@ static error_t parse(int key, char *value, struct argp_state *state)
             argp_usage(state);
         if (a->file != NULL && (a->since != 0 || a->until != UINT64_MAX || a->keeps_times))
             argp_error(state, "--since, --until and --keep-times are for --from-topic");
+        if (a->source != NULL && (a->time_column != NULL || a->symbol != NULL))
+            argp_error(state, "--time-column and --symbol are for a file");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-/* Waits until a record of that time is due; the first one is due at once. */
-struct pacer {
-    double speed;
-    bool started;
-    uint64_t start_ns;
-    uint64_t first_time;
-};
+/* ---- a file ---- */
 
-static void pace(struct pacer *pacer, uint64_t time_ns)
+static const char *name_of(const char *file)
 {
-    if (pacer->speed == 0)
-        return;
-    if (!pacer->started) {
-        *pacer = (struct pacer){pacer->speed, true, cli_now_ns(), time_ns};
-        return;
-    }
-    if (time_ns > pacer->first_time)
-        cli_sleep_until(pacer->start_ns + (uint64_t)((double)(time_ns - pacer->first_time) / pacer->speed));
+    return strcmp(file, "-") == 0 ? "standard input" : file;
 }
 
-static int replay_file(const struct arguments *a, hermes_publisher_t *publisher)
+static int open_feed(const struct arguments *a, struct feed **feed)
 {
-    struct feed *feed;
+    struct error_text text = {{0}};
+    struct feed_wish wish = {.columns.time_column = a->time_column, .symbol = a->symbol, .stop = &cli_stop};
+    int rc = feed_open(a->file, wish, feed, &text);
+    if (rc < 0 && !cli_stop)
+        cli_fail(name_of(a->file), rc, text.bytes);
+    return rc;
+}
+
+/* Nobody is surprised by a feed that goes out all at once. */
+static void say_if_untimed(const struct arguments *a, const struct feed *feed)
+{
+    if (!feed->is_itch && feed->columns.time == 0 && a->speed != 0 && a->time_column == NULL)
+        fprintf(stderr,
+                "hermes: %s: no column is known to have times: as fast as possible (--time-column "
+                "says which it is, or 0)\n",
+                name_of(a->file));
+}
+
+/* What is wrong with the feed is told here, and *failed; an error that is returned is of the topic. */
+static int replay_file(const struct arguments *a, struct feed *feed, hermes_publisher_t *publisher,
+                       bool *failed)
+{
+    struct schedule schedule = {.speed = a->speed, .unit = feed_unit(feed)};
     struct feed_record record;
-    struct pacer pacer = {.speed = a->speed};
-    int rc = feed_open(a->file, a->time_column, 0, &feed);
-    if (rc < 0)
-        return rc;
-    while (!cli_stop && (rc = feed_next(feed, &record)) > 0) {
+    struct error_text text = {{0}};
+    uint64_t published = 0;
+    int rc = 0, fed;
+    while ((fed = feed_next(feed, &record, &text)) > 0) {
+        if (published == 0)
+            say_if_untimed(a, feed);
         if (record.timed)
-            pace(&pacer, record.time_ns);
-        if ((rc = hermes_publish(publisher, record.bytes, record.length, NULL)) < 0)
+            schedule_wait(&schedule, record.time_ns, feed_at(feed));
+        if (cli_stop || (rc = hermes_publish(publisher, record.bytes, record.length, NULL)) < 0)
             break;
+        published++;
     }
-    feed_close(feed);
+    schedule_report(&schedule);
+    if (fed < 0 && !cli_stop) {
+        *failed = true;
+        cli_fail(name_of(a->file), fed, text.bytes);
+        fprintf(stderr, "hermes: messages that went out before that: %" PRIu64 "\n", published);
+    }
     return rc < 0 ? rc : 0;
 }
+
+/* ---- a topic ---- */
 
 static int open_source(const struct arguments *a, hermes_client_t *client, hermes_subscriber_t **subscriber,
                        uint64_t *end)
@@ -143,7 +177,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
 {
     hermes_subscriber_t *subscriber = NULL;
     hermes_message_t message;
-    struct pacer pacer = {.speed = a->speed};
+    struct schedule schedule = {.speed = a->speed, .unit = "message", .may_go_back_ns = 1000000000};
     uint64_t end, undated = 0;
     int rc = open_source(a, client, &subscriber, &end);
     if (rc < 0) {
@@ -174,7 +208,9 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
             continue;
         bool is_time = message.timestamp != 0 && message.timestamp <= INT64_MAX;
         if (is_time)
-            pace(&pacer, message.timestamp);
+            schedule_wait(&schedule, message.timestamp, message.sequence);
+        if (cli_stop)
+            break;
         undated += a->keeps_times && !is_time;
         rc = a->keeps_times && is_time
                  ? hermes_publish_at(publisher, message.timestamp, message.payload, message.length, NULL)
@@ -182,36 +218,49 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
         if (rc < 0)
             return rc;
     }
+    schedule_report(&schedule);
     if (undated > 0)
-        fprintf(stderr, "hermes replay: %" PRIu64 " messages carried no time, and have the present one\n",
-                undated);
+        fprintf(stderr, "hermes: %" PRIu64 " messages carried no time, and have the present one\n", undated);
     return HERMES_OK;
+}
+
+static int replay(const struct arguments *a, hermes_client_t *client, struct feed *feed, bool *failed)
+{
+    hermes_publisher_t *publisher;
+    hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
+    hermes_topic_info_t info = {.size = sizeof info};
+    int rc = hermes_topic_describe(client, a->topic, &info);
+    if (rc == 0)
+        rc = hermes_publisher_open(client, a->topic, &how, &publisher);
+    if (rc < 0)
+        return rc;
+    bool sync = info.durability == HERMES_DURABILITY_SYNC;
+    rc = feed != NULL ? replay_file(a, feed, publisher, failed) : replay_topic(a, client, publisher, failed);
+    int waited = hermes_publisher_wait(publisher, sync ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
+    rc = rc < 0 ? rc : waited;
+    if (rc == 0)
+        printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+    return rc;
 }
 
 int cli_replay(int argc, char **argv)
 {
-    struct arguments a = {.speed = 1, .time_column = -1, .until = UINT64_MAX};
+    struct arguments a = {.speed = 1, .until = UINT64_MAX};
     const struct argp argp = {options, parse, "[FILE]", documentation, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
-    hermes_publisher_t *publisher;
-    hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
-    hermes_topic_info_t info = {.size = sizeof info};
-    bool damaged = false;
-    int rc = hermes_topic_describe(client, a.topic, &info);
-    if (rc == 0)
-        rc = hermes_publisher_open(client, a.topic, &how, &publisher);
-    if (rc == 0) {
-        bool sync = info.durability == HERMES_DURABILITY_SYNC;
-        rc = a.file != NULL ? replay_file(&a, publisher) : replay_topic(&a, client, publisher, &damaged);
-        int waited = hermes_publisher_wait(publisher, sync ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
-        rc = rc < 0 ? rc : waited;
-        if (rc == 0)
-            printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+    struct feed *feed = NULL;
+    bool failed = a.file != NULL && open_feed(&a, &feed) < 0;
+    if (!failed) {
+        int rc = replay(&a, client, feed, &failed);
+        if (rc < 0) {
+            failed = true;
+            cli_fail(a.topic, rc, hermes_last_error(client));
+        }
     }
-    if (rc < 0)
-        cli_fail(a.topic, rc, hermes_last_error(client));
+    if (feed != NULL)
+        feed_close(feed);
     hermes_disconnect(client);
-    return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
+    return failed ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -38,7 +38,7 @@ class Demo(unittest.TestCase):
 
     def test_real_feeds_where_they_are(self):
         data = os.path.join(SOURCE, "../shared/data")
-        for feed, quotes in (("aapl-2012-06-21-level1.csv.gz", 118497), ("itch50-sample.bin.gz", 12012)):
+        for feed, quotes in (("aapl-2012-06-21-level1.csv.gz", 118497), ("itch50-sample.bin.gz", 392)):
             path = os.path.join(data, feed)
             if not os.path.exists(path):
                 self.skipTest("the feed is not here")
