@@ -1,15 +1,21 @@
 /*
- * Trading bot: reads quotes, and sends an order whenever the mid price moves by a tick or more and the
- * spread is narrow enough to cross.
+ * Trading bot: reads quotes, and sends an order whenever the mid price of a stock moves by a tick or more and
+ * the spread is narrow enough to cross.
  */
 #include <string.h>
 
 #include "actor.h"
+#include "stocks.h"
 
 enum { TICK = 100, WIDEST_SPREAD = 3000 };
 
 typedef struct {
+    char symbol[8];
     int64_t last_mid;
+} stock_t;
+
+typedef struct {
+    void *stocks;
     uint64_t next_order_id;
 } bot_t;
 
@@ -22,8 +28,9 @@ static void on_quote(actor_t *actor, const hermes_message_t *message, void *cont
     memcpy(&quote, message->payload, sizeof quote);
     if (quote.bid_price == 0 || quote.ask_price == 0)
         return;
-    int64_t mid = (quote.bid_price + quote.ask_price) / 2, move = mid - bot->last_mid;
-    bot->last_mid = mid;
+    stock_t *stock = stocks_find(&bot->stocks, quote.symbol, sizeof *stock);
+    int64_t mid = (quote.bid_price + quote.ask_price) / 2, move = mid - stock->last_mid;
+    stock->last_mid = mid;
     if ((move < TICK && move > -TICK) || quote.ask_price - quote.bid_price > WIDEST_SPREAD)
         return;
     order_t order = {.source = "sniper",

@@ -175,6 +175,7 @@ static void feed_main(struct demo *demo, int fd)
     if (rc < 0)
         _exit(cli_fail(a->feed, rc, text.bytes));
     schedule_report(&schedule);
+    quotes_report(&demo->quotes);
     uint64_t took = cli_now_ns() - start_ns;
     rc = hermes_publisher_wait(publisher, HERMES_DURABLE, patience_ns);
     if (rc < 0)

@@ -216,25 +216,15 @@ class Demo(unittest.TestCase):
                 result.stdout + result.stderr)
 
     def test_columns_are_found_by_their_heading(self):
-        code, quotes, middle, said = self.demo("Bid Size,symbol,Bid Price,Ask Price,ask-size,time\n7,HRMS,1000000,1000200,9,34200.5\n")
-        self.assertEqual((code, quotes, middle), (0, 1, "100.0100"), said)
-        code, quotes, middle, said = self.demo("ask_price,ask_size,bid_price\n1,2,3\n")
-        self.assertEqual((code, quotes), (1, 0))
-        self.assertIn("line 1: the heading has no bid_size", said)
-
-    def test_what_is_no_quote_is_refused(self):
-        code, quotes, _, said = self.demo("ask_price,ask_size,bid_price\n1,2,3\n")
-        self.assertEqual((code, quotes), (1, 0))
-        self.assertIn("line 1: the heading has no bid_size", said)
-        code, quotes, _, said = self.demo("1000200,5,1000000,5\n1000200,-1,1000000,5\n")
-        self.assertEqual(code, 1)
-        self.assertIn("line 2, column 2: a size: '-1' is below 0", said)
-
-    def test_columns_are_found_by_their_heading(self):
-        """And blank last lines are none, nor is there a price where nobody offers."""
-        code, quotes, middle, said = self.demo("Bid Size,symbol,Bid Price,Ask Price,ask-size,time\n7,HRMS,1000000,1000200,9,34200.5\n"
-                                               "0,HRMS,-9999999999,1000400,9,34200.75\n\n")
-        self.assertEqual((code, quotes, middle), (0, 2, "100.0100"), said)
+        """Each stock moves by itself: a price that stays is not traded, though another stock has another. Blank last
+        lines are none, and there is no price where nobody offers."""
+        lines = ["Bid Size,symbol,Bid Price,Ask Price,ask-size,time"]
+        for i in range(10):
+            lines += [f"7,HRMS,1000000,1000200,9,{34200.5 + i}", f"7,OTHR,2000000,2000200,9,{34200.75 + i}"]
+        lines += ["0,HRMS,-9999999999,1000400,9,34300", "", ""]
+        code, quotes, middle, said = self.demo("\n".join(lines))
+        self.assertEqual((code, quotes, middle), (0, 21, "200.0100"), said)
+        self.assertIn("trading_executor: 2 orders executed", said)
 
     def test_more_orders_than_stocks_and_each_stock_by_itself(self):
         """70,000 orders are open when the last quote comes; another stock is far above."""

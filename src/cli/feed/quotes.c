@@ -1,6 +1,7 @@
 #include "cli/feed/quotes.h"
 
-#include <stdlib.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 /* 100 million dollar: what an actor multiplies by a size stays within 64 bits. */
 static const uint64_t most_price = 1000000000000;
@@ -128,4 +129,14 @@ int quotes_next(struct quotes *quotes, quote_t *quote, bool *timed, struct error
     }
     return quotes->feed->is_itch ? next_of_itch(quotes, quote, timed, text)
                                  : next_of_csv(quotes, quote, timed, text);
+}
+
+void quotes_report(const struct quotes *quotes)
+{
+    if (quotes->feed != NULL && quotes->feed->is_itch && quotes->books.strange > 0)
+        fprintf(stderr,
+                "hermes: %" PRIu64
+                " messages were passed over: they change orders that the feed has not shown, or add "
+                "what is there\n",
+                quotes->books.strange);
 }

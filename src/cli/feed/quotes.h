@@ -28,4 +28,7 @@ void quotes_close(struct quotes *quotes);
 /* 1: a quote; 0: the end; errors as feed_next() has them. *timed: it has a time. */
 int quotes_next(struct quotes *quotes, quote_t *quote, bool *timed, struct error_text *text);
 
+/* At the end: says on standard error what was passed over, if anything was. */
+void quotes_report(const struct quotes *quotes);
+
 #endif
