@@ -174,7 +174,7 @@ static int export(const struct arguments *a, hermes_client_t *client, hermes_sub
             break;
         /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
          */
-        if (message.timestamp < a->since || message.timestamp >= a->until)
+        if (message.timestamp < a->since || (a->until != UINT64_MAX && message.timestamp >= a->until))
             continue;
         if (a->format == FORMAT_CSV)
             write_csv(file, &message);

@@ -204,7 +204,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
             break;
         /* Clocks step back, and publishers have their own: a later time says nothing about what comes next.
          */
-        if (message.timestamp < a->since || message.timestamp >= a->until)
+        if (message.timestamp < a->since || (a->until != UINT64_MAX && message.timestamp >= a->until))
             continue;
         bool is_time = message.timestamp != 0 && message.timestamp <= INT64_MAX;
         if (is_time)

@@ -8,6 +8,7 @@ import resource
 import signal
 import struct
 import subprocess
+import time
 import zlib
 
 from hermes_test import BIN, Case, main
@@ -257,6 +258,25 @@ class Store(Case):
             before = b.info("copy")["last_sequence"]
             b.run("replay", "--from-topic", "t", "--topic", "copy", "--speed", "max", *where)
             self.assertEqual(b.info("copy")["last_sequence"] - before, len(wanted))
+
+    def test_stamps_that_are_no_time_are_replayed_as_the_present_and_told(self):
+        """Neither does anything wait for them."""
+        b = self.broker
+        b.run("topic", "create", "t", *SMALL)
+        b.run("topic", "create", "copy", *SMALL)
+        b.run("pub", "t", "--count", "5", "--size", "16")
+        self.assertEqual(b.stop(), (0, []))
+        times = [10 ** 18, 0, 1 << 63, (1 << 64) - 1, 10 ** 18 + 1]
+        self.restamp(b.segments("t")[0], times)
+        b.start()
+        self.assertEqual(len(b.run("export", "t", "--format", "json").stdout.splitlines()), 5)
+        before = time.time_ns()
+        result = b.run("replay", "--from-topic", "t", "--topic", "copy", "--speed", "1", "--keep-times")
+        self.assertIn(b"3 messages carried no time", result.stderr)
+        copied = [json.loads(row)["timestamp"] for row in b.run("export", "copy", "--format", "json").stdout.splitlines()]
+        self.assertEqual((copied[0], copied[4]), (times[0], times[4]))
+        for stamp in copied[1:4]:
+            self.assertLess(abs(stamp - before), 60 * 10 ** 9)
 
     def test_file_size_limit(self):
         """RLIMIT_FSIZE: an error like a full disk, no signal."""
