@@ -29,7 +29,7 @@ static const char documentation[] =
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
-    {"speed", 's', "X|max", 0, "Factor of the original speed (1); max: do not wait", 0},
+    {"speed", 's', "X|max", 0, "Factor of the original speed (1); max: without waits", 0},
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
     {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
     {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},

@@ -198,8 +198,9 @@ static void what_is_no_feed_is_refused(void **state)
     struct error_text text = {{0}};
     struct feed *feed;
     assert_int_equal(feed_open("/tmp", (struct feed_wish){0}, &feed, &text), HERMES_EMALFORMED);
-    assert_string_equal(text.bytes, "this is a directory");
+    assert_string_equal(text.bytes, "it is a directory");
     assert_int_equal(feed_open("/nonexistent", (struct feed_wish){0}, &feed, &text), HERMES_ENOTFOUND);
+    assert_string_equal(text.bytes, "it cannot be opened: No such file or directory");
 }
 
 /* A line of so many bytes, and one behind it. */

@@ -7,4 +7,7 @@
 /* Formats the sentence; returns HERMES_EMALFORMED. */
 __attribute__((format(printf, 2, 3))) int feed_refuse(struct error_text *text, const char *format, ...);
 
+/* The sentence, and what errno means, which is also returned, as a code. */
+int feed_refuse_errno(struct error_text *text, const char *sentence);
+
 #endif

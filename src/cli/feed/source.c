@@ -29,9 +29,9 @@ int source_open(const char *path, const volatile sig_atomic_t *stop, struct sour
     struct stat status;
     int fd = open_file(path);
     if (fd < 0)
-        return error_set_errno(text, "open", path);
+        return feed_refuse_errno(text, "it cannot be opened");
     if (fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
-        int rc = feed_refuse(text, "this is a directory");
+        int rc = feed_refuse(text, "it is a directory");
         close(fd);
         return rc;
     }
@@ -100,7 +100,7 @@ static ssize_t read_file(struct source *source, uint8_t *to, size_t room, struct
         got = read(source->fd, to, room < left ? room : (size_t)left);
     } while (got < 0 && (errno == EINTR || errno == EAGAIN));
     if (got < 0)
-        return error_set_errno(text, "read", "it");
+        return feed_refuse_errno(text, "it cannot be read");
     source->read += (uint64_t)got;
     if (got == 0 && source->size != UINT64_MAX)
         return feed_refuse(
