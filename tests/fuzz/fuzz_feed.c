@@ -48,8 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
         abort();
-    read_records(path, (struct feed_wish){0});
-    read_records(path, (struct feed_wish){.columns.time_column = "2", .symbol = "A"});
-    read_quotes(path);
+    /* One of them each time: they take large tables. */
+    if (size % 3 == 0)
+        read_records(path, (struct feed_wish){0});
+    else if (size % 3 == 1)
+        read_records(path, (struct feed_wish){.columns.time_column = "2", .symbol = "A"});
+    else
+        read_quotes(path);
     return 0;
 }
