@@ -1,67 +1,27 @@
 /* The bare cache line between two cores, and what is measured beside it. */
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/line.h"
 #include "bench/bench.h"
 
 enum { ROUNDS = 20000, MOST_TRIES = 8 };
 
-struct line {
-    _Alignas(128) _Atomic uint64_t ping;
-    _Alignas(128) _Atomic uint64_t pong;
-    bool pause;
-};
-
-static void line_echo(void *context)
+static void pin_child(void)
 {
-    struct line *line = context;
-    for (uint64_t i = 1; i <= ROUNDS; i++) {
-        /* Acquires what the other side released: the two lines are all that they share. */
-        while (atomic_load_explicit(&line->ping, memory_order_acquire) != i)
-            if (line->pause)
-                cpu_relax();
-        atomic_store_explicit(&line->pong, i, memory_order_release);
-    }
-}
-
-static double line_once(bool pause)
-{
-    static struct histogram histogram;
-    struct line *line = bench_shared(sizeof *line);
-    line->pause = pause;
-    histogram_reset(&histogram);
-    pid_t child = bench_child(line_echo, line);
-    for (uint64_t i = 1; i <= ROUNDS; i++) {
-        uint64_t start = cli_now_ns();
-        /* As in line_echo(). */
-        atomic_store_explicit(&line->ping, i, memory_order_release);
-        while (atomic_load_explicit(&line->pong, memory_order_acquire) != i)
-            if (pause)
-                cpu_relax();
-        histogram_record(&histogram, cli_now_ns() - start);
-    }
-    bench_join(child);
-    munmap(line, sizeof *line);
-    return (double)histogram_quantile(&histogram, 0.5);
+    bench_pin(1);
 }
 
 double bench_clock_cost(void)
 {
-    static struct histogram histogram;
-    histogram_reset(&histogram);
-    for (int i = 0; i < 10000; i++) {
-        uint64_t start = cli_now_ns();
-        histogram_record(&histogram, cli_now_ns() - start);
-    }
-    return (double)histogram_quantile(&histogram, 0.5);
+    return line_clock_cost_ns();
 }
 
 double bench_line_rtt(void)
 {
-    double plain = line_once(false), paused = line_once(true);
-    double line = (plain < paused ? plain : paused) - bench_clock_cost();
-    return line < 1 ? 1 : line;
+    double ns;
+    bench_must(line_round_trip(ROUNDS, pin_child, &ns), "line", NULL);
+    return ns;
 }
 
 const char *bench_placement(double line_rtt_ns)
