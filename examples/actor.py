@@ -1,14 +1,14 @@
-"""What the Python actors have in common: a subscription that keeps count, and lines for whoever started them.
+"""What the Python actors have in common: a subscription that keeps count, and what an actor says: when it is ready, and at
+the end, after SIGTERM or Ctrl-C and having taken what was published until then, a report in plain words. With the argument
+--progress it says the same to a program that started it, in these lines:
 
     ready
     progress received=N sequence=S sent=M         about ten times a second
     report topic=T received=N lost=N repeated=N reordered=N p50=NS p99=NS p999=NS max=NS
     info TEXT
-
-An actor runs until SIGTERM or Ctrl-C, takes what was published until then, and prints its report. On a terminal it keeps its
-progress to itself.
 """
 import array
+import os
 import signal
 import sys
 import time
@@ -18,6 +18,10 @@ import hermes_msg as hermes
 
 class Actor:
     def __init__(self, topic, publish_to=None):
+        self.name, _ = os.path.splitext(os.path.basename(sys.argv[0]))
+        self.tells_progress = sys.argv[1:] == ["--progress"]
+        if sys.argv[1:] and not self.tells_progress:
+            sys.exit(f"Usage: {self.name}.py [--progress]")
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         self.stopped = 0  # when, in nanoseconds since 1970
@@ -34,10 +38,14 @@ class Actor:
     def say(self, text):
         print(text, flush=True)
 
+    def tell(self, text):
+        """A line of the actor's own beside the report."""
+        self.say(f"info {text}" if self.tells_progress else f"{self.name}: {text}")
+
     def run(self, handle):
-        """Calls handle(message) for each; prints progress, and at the end the report."""
-        self.say("ready")
-        next_progress = 0 if not sys.stdout.isatty() else 1 << 64
+        """Calls handle(message) for each, and at the end prints the report."""
+        self.say("ready" if self.tells_progress else f"{self.name}: ready")
+        next_progress = 0 if self.tells_progress else 1 << 64
         while True:
             try:
                 message = self.subscriber.poll(0 if self.stopped else 0.1)
@@ -70,5 +78,12 @@ class Actor:
     def report(self):
         ordered = sorted(self.latencies) or [0]
         p50, p99, p999 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99, 0.999))
-        self.say(f"report topic={self.subscriber.topic} received={len(self.latencies)} lost={self.lost} "
-                 f"repeated={self.repeated} reordered={self.reordered} p50={p50} p99={p99} p999={p999} max={ordered[-1]}")
+        received, topic = len(self.latencies), self.subscriber.topic
+        if self.tells_progress:
+            self.say(f"report topic={topic} received={received} lost={self.lost} repeated={self.repeated} "
+                     f"reordered={self.reordered} p50={p50} p99={p99} p999={p999} max={ordered[-1]}")
+            return
+        self.tell(f"received {received} messages of {topic}, lost {self.lost}, repeated {self.repeated}, "
+                  f"reordered {self.reordered}")
+        self.tell(f"latency: median {p50 / 1e3:.1f} us, 99 % {p99 / 1e3:.1f} us, 99.9 % {p999 / 1e3:.1f} us, "
+                  f"maximum {ordered[-1] / 1e3:.1f} us")

@@ -21,5 +21,5 @@ class TradingExecutor:
 
 executor = TradingExecutor()
 executor.actor.run(executor.on_order)
-executor.actor.say(f"info {executor.orders} orders executed, position {executor.position} shares, "
-                   f"cash {executor.cash / 1e4:.2f} dollars")
+executor.actor.tell(f"{executor.orders} orders executed, position {executor.position} shares, "
+                    f"cash {executor.cash / 1e4:.2f} dollars")

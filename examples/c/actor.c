@@ -2,8 +2,10 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static volatile sig_atomic_t stop;
 
@@ -19,12 +21,24 @@ static void fail(const actor_t *actor, const char *what, int rc)
     exit(1);
 }
 
-void actor_open(actor_t *actor, const char *topic, const char *publish_to)
+static void read_arguments(actor_t *actor, int argc, char **argv)
+{
+    const char *slash = strrchr(argv[0], '/');
+    actor->name = slash != NULL ? slash + 1 : argv[0];
+    actor->tells_progress = argc == 2 && strcmp(argv[1], "--progress") == 0;
+    if (argc > 1 && !actor->tells_progress) {
+        fprintf(stderr, "Usage: %s [--progress]\n", actor->name);
+        exit(64);
+    }
+}
+
+void actor_open(actor_t *actor, int argc, char **argv, const char *topic, const char *publish_to)
 {
     struct sigaction action = {.sa_handler = on_signal};
+    *actor = (actor_t){.topic = topic};
+    read_arguments(actor, argc, argv);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    *actor = (actor_t){.topic = topic};
     hermes_clock_init(&actor->clock);
     int rc = hermes_connect(NULL, &actor->client);
     if (rc < 0)
@@ -35,7 +49,10 @@ void actor_open(actor_t *actor, const char *topic, const char *publish_to)
     if (publish_to != NULL &&
         (rc = hermes_publisher_open(actor->client, publish_to, NULL, &actor->publisher)) < 0)
         fail(actor, publish_to, rc);
-    puts("ready");
+    if (actor->tells_progress)
+        puts("ready");
+    else
+        printf("%s: ready\n", actor->name);
     fflush(stdout);
 }
 
@@ -83,12 +100,43 @@ static void count(actor_t *actor, const hermes_message_t *message)
 static void print_progress(actor_t *actor)
 {
     uint64_t now = hermes_clock_now(&actor->clock);
-    if (now - actor->last_progress_ns < 100000000)
+    if (!actor->tells_progress || now - actor->last_progress_ns < 100000000)
         return;
     actor->last_progress_ns = now;
     printf("progress received=%" PRIu64 " sequence=%" PRIu64 " sent=%" PRIu64 "\n", actor->received,
            actor->last_sequence, actor->sent);
     fflush(stdout);
+}
+
+static void report(const actor_t *actor)
+{
+    const uint64_t p50 = quantile(actor, 0.5), p99 = quantile(actor, 0.99), p999 = quantile(actor, 0.999);
+    if (actor->tells_progress) {
+        printf("report topic=%s received=%" PRIu64 " lost=%" PRIu64 " repeated=%" PRIu64 " reordered=%" PRIu64
+               " p50=%" PRIu64 " p99=%" PRIu64 " p999=%" PRIu64 " max=%" PRIu64 "\n",
+               actor->topic, actor->received, actor->lost, actor->repeated, actor->reordered, p50, p99, p999,
+               actor->latency_max);
+        return;
+    }
+    actor_tell(actor,
+               "received %" PRIu64 " messages of %s, lost %" PRIu64 ", repeated %" PRIu64
+               ", reordered %" PRIu64,
+               actor->received, actor->topic, actor->lost, actor->repeated, actor->reordered);
+    actor_tell(actor, "latency: median %.1f us, 99 %% %.1f us, 99.9 %% %.1f us, maximum %.1f us",
+               (double)p50 / 1e3, (double)p99 / 1e3, (double)p999 / 1e3, (double)actor->latency_max / 1e3);
+}
+
+void actor_tell(const actor_t *actor, const char *format, ...)
+{
+    va_list arguments;
+    if (actor->tells_progress)
+        printf("info ");
+    else
+        printf("%s: ", actor->name);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
 }
 
 void actor_run(actor_t *actor, actor_handler_t handler, void *context)
@@ -105,10 +153,7 @@ void actor_run(actor_t *actor, actor_handler_t handler, void *context)
         if (rc <= 0 || turn % 1024 == 0)
             print_progress(actor);
     }
-    printf("report topic=%s received=%" PRIu64 " lost=%" PRIu64 " repeated=%" PRIu64 " reordered=%" PRIu64
-           " p50=%" PRIu64 " p99=%" PRIu64 " p999=%" PRIu64 " max=%" PRIu64 "\n",
-           actor->topic, actor->received, actor->lost, actor->repeated, actor->reordered,
-           quantile(actor, 0.5), quantile(actor, 0.99), quantile(actor, 0.999), actor->latency_max);
+    report(actor);
 }
 
 void actor_send_order(actor_t *actor, const order_t *order)

@@ -29,15 +29,15 @@ static void on_quote(actor_t *actor, const hermes_message_t *message, void *cont
     a->size_sum += (double)quote.bid_size + quote.ask_size;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static actor_t actor;
     analytics_t a = {0};
-    actor_open(&actor, TOPIC_QUOTES, NULL);
+    actor_open(&actor, argc, argv, TOPIC_QUOTES, NULL);
     actor_run(&actor, on_quote, &a);
     if (a.quotes > 0 && a.size_sum > 0)
-        printf("info last mid %.4f, average spread %.4f, volume-weighted price %.4f\n", a.mid / 1e4,
-               a.spread_sum / (double)a.quotes / 1e4, a.weighted_sum / a.size_sum / 1e4);
+        actor_tell(&actor, "last mid %.4f, average spread %.4f, volume-weighted price %.4f", a.mid / 1e4,
+                   a.spread_sum / (double)a.quotes / 1e4, a.weighted_sum / a.size_sum / 1e4);
     actor_close(&actor);
     return 0;
 }

@@ -43,11 +43,11 @@ static void on_quote(actor_t *actor, const hermes_message_t *message, void *cont
     actor_send_order(actor, &order);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static actor_t actor;
     bot_t bot = {0};
-    actor_open(&actor, TOPIC_QUOTES, TOPIC_ORDERS);
+    actor_open(&actor, argc, argv, TOPIC_QUOTES, TOPIC_ORDERS);
     actor_run(&actor, on_quote, &bot);
     actor_close(&actor);
     return 0;

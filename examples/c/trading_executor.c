@@ -25,14 +25,14 @@ static void on_order(actor_t *actor, const hermes_message_t *message, void *cont
     executor->cash -= size * order.price;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static actor_t actor;
     executor_t executor = {0};
-    actor_open(&actor, TOPIC_ORDERS, NULL);
+    actor_open(&actor, argc, argv, TOPIC_ORDERS, NULL);
     actor_run(&actor, on_order, &executor);
-    printf("info %" PRIu64 " orders executed, position %" PRId64 " shares, cash %.2f dollars\n",
-           executor.orders, executor.position, (double)executor.cash / 1e4);
+    actor_tell(&actor, "%" PRIu64 " orders executed, position %" PRId64 " shares, cash %.2f dollars",
+               executor.orders, executor.position, (double)executor.cash / 1e4);
     actor_close(&actor);
     return 0;
 }

@@ -323,7 +323,7 @@ static bool start_actors(struct demo *demo)
                                                  "trading_executor"};
     for (int i = 0; i < ACTORS; i++) {
         struct child *child = &demo->actors[i];
-        const char *argv[2] = {programs[i], NULL};
+        const char *argv[3] = {programs[i], "--progress", NULL};
         child->name = programs[i];
         child->topic = i == EXECUTOR ? TOPIC_ORDERS : TOPIC_QUOTES;
         child->pid = start(demo->actor_programs, argv, &child->fd);

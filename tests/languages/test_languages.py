@@ -39,11 +39,12 @@ class Languages(Case):
     def test_tutorial(self):
         with tempfile.TemporaryDirectory() as home:
             output = shell(self, "\n".join(b for b in blocks("docs/tutorial/four-actors.md") if "──" not in b), home)
-        self.assertEqual(output.count("received=20000 lost=0 repeated=0 reordered=0"), 3, output)
+        self.assertEqual(output.count("received 20000 messages of market.quotes, lost 0, repeated 0, reordered 0"), 3, output)
         self.assertRegex(output, r"\n1 \d+\.\d+ \d+\.\d+\n2 .*\n3 .*\n")
         self.assertEqual(output.count('"payload"'), 2, output)
         self.assertIn("received=40000 lost=0 repeated=0", output)
-        executed = re.findall(r"info (\d+ orders executed, position -?\d+ shares, cash .*)", output)
+        self.assertNotIn("progress", output)
+        executed = re.findall(r"trading_executor: (\d+ orders executed, position -?\d+ shares, cash .*)", output)
         self.assertEqual(len(executed), 2, output)
         self.assertEqual(executed[0], executed[1])
 
@@ -130,7 +131,7 @@ class Languages(Case):
                     os.symlink(os.path.join(actors, name), os.path.join(mixed, name))
                 os.unlink(os.path.join(mixed, "trading_executor"))
                 with open(os.path.join(mixed, "trading_executor"), "w") as file:
-                    file.write(f"#!/bin/sh\nexec {VENV} {SOURCE}/examples/trading_executor.py\n")
+                    file.write(f"#!/bin/sh\nexec {VENV} {SOURCE}/examples/trading_executor.py \"$@\"\n")
                 os.chmod(os.path.join(mixed, "trading_executor"), 0o755)
                 actors = mixed
             result = subprocess.run([os.path.join(BIN, "hermes"), "demo", "--actors", actors, "--count", "20000", "--rate", "max"],

@@ -29,18 +29,18 @@ impl Analytics {
 
 fn main() -> hermes_msg::Result<()> {
     let mut analytics = Analytics::default();
-    actor::run(market::QUOTES, |message| {
+    let actor = actor::run(market::QUOTES, |message| {
         if let Some(quote) = Quote::parse(message.payload()) {
             analytics.on_quote(&quote);
         }
     })?;
     if analytics.size_sum > 0.0 {
-        println!(
-            "info last mid {:.4}, average spread {:.4}, volume-weighted price {:.4}",
+        actor.tell(&format!(
+            "last mid {:.4}, average spread {:.4}, volume-weighted price {:.4}",
             analytics.mid / 1e4,
             analytics.spread_sum / analytics.quotes as f64 / 1e4,
             analytics.weighted_sum / analytics.size_sum / 1e4
-        );
+        ));
     }
     Ok(())
 }

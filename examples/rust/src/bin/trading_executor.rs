@@ -5,7 +5,7 @@ use market::Order;
 
 fn main() -> hermes_msg::Result<()> {
     let (mut orders, mut position, mut cash) = (0u64, 0i64, 0i64); // cash in 1/10,000 dollar
-    actor::run(market::ORDERS, |message| {
+    let actor = actor::run(market::ORDERS, |message| {
         if let Some(order) = Order::parse(message.payload()) {
             let size = if order.is_buy { i64::from(order.size) } else { -i64::from(order.size) };
             orders += 1;
@@ -13,6 +13,7 @@ fn main() -> hermes_msg::Result<()> {
             cash -= size * order.price;
         }
     })?;
-    println!("info {orders} orders executed, position {position} shares, cash {:.2} dollars", cash as f64 / 1e4);
+    let dollars = cash as f64 / 1e4;
+    actor.tell(&format!("{orders} orders executed, position {position} shares, cash {dollars:.2} dollars"));
     Ok(())
 }
