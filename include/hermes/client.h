@@ -232,6 +232,8 @@ typedef struct hermes_broker_info {
     uint32_t instance;        /* another at each start */
     uint64_t longest_own_ns;  /* of what one thing took the loop itself, less what other processes took */
     uint64_t blocked_turns;   /* how often it slept over one thing: 0, or something is wrong */
+    char version[16];         /* of hermesd, as "0.1.0" */
+    char memory[128];         /* its directory in shared memory: /dev/shm/hermes-... */
 } hermes_broker_info_t;
 
 /* HERMES_EDISCONNECTED, HERMES_EPROTOCOL. */

@@ -1,5 +1,6 @@
 /* hermes bench SUITE: which, how much, how often. */
 #include "bench/bench.h"
+#include "cli/parse.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -143,7 +144,7 @@ int cli_bench(int argc, char **argv)
 {
     static struct arguments a = {.bench.scale = 100, .runs = 1};
     const struct argp argp = {options, parse, "WHAT", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     if (!is_suite(a.what)) {
         fprintf(stderr, "hermes bench: no suite '%s': hermes bench --help names them\n", a.what);
         return EXIT_USAGE;

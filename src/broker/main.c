@@ -12,7 +12,8 @@
 #include "base/standard.h"
 #include "broker/loop.h"
 
-const char *argp_program_version = "hermesd 0.1.0";
+/* --version and -V; libc must see it. */
+__attribute__((visibility("default"))) const char *argp_program_version = "hermesd " PROGRAM_VERSION;
 
 static const char documentation[] =
     "Hermes message broker. Runs in the foreground, prints one line when it serves, and stops in good order "

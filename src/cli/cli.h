@@ -16,11 +16,13 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
 int cli_bench(int argc, char **argv);
 int cli_demo(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_group(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_info(int argc, char **argv);
+int cli_ping(int argc, char **argv);
 int cli_pub(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_sub(int argc, char **argv);
@@ -38,13 +40,16 @@ bool cli_flush(bool now);
 /* At the end: code; or EXIT_FAILED, with a sentence, where not all that was printed is written. */
 int cli_finish(int code);
 
+/* The same of a topic; where there is none of that name, also which may be meant. */
+int cli_fail_topic(hermes_client_t *client, const char *topic, int error);
+
 hermes_client_t *cli_connect(void); /* exits with a message when there is no broker */
 
 /* "64K", "4MiB", "1000": argp_error() on nonsense. */
 uint64_t cli_size(struct argp_state *state, const char *option, const char *value);
-/* Nanoseconds since the epoch, or 2012-06-21T09:30:00, with fractions, in UTC. */
+/* As when_time() has it: nanoseconds since 1970, "now", "-5m", "2026-11-25", "2026-11-25T09:30:00". */
 uint64_t cli_time(struct argp_state *state, const char *option, const char *value);
-/* "90s", "15m", "24h", "7d" in nanoseconds; 0 is 0. */
+/* As when_duration() has it: "90s", "15m", "1h30m", "7d" in nanoseconds; 0 is 0. */
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value);
 
 /* Where to begin. LAST: where the durable subscription stands. */

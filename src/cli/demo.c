@@ -20,7 +20,10 @@
 #include "base/path.h"
 #include "cli/cli.h"
 #include "cli/feed/quotes.h"
+#include "cli/parse.h"
 #include "cli/schedule.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 
 static const char documentation[] =
     "Run a market feed through a broker and four programs - a trading bot, a risk engine, analytics and an "
@@ -274,18 +277,29 @@ static void listen_to_children(struct demo *demo)
             }
 }
 
+static uint64_t orders_sent(const struct demo *demo)
+{
+    return demo->actors[BOT].sent + demo->actors[RISK].sent;
+}
+
 static void show_progress(const struct demo *demo, bool last)
 {
     static uint64_t next;
-    if (!isatty(STDERR_FILENO) || (!last && cli_now_ns() < next))
+    char line[256];
+    unsigned columns = terminal_columns(STDERR_FILENO);
+    if (columns == 0 || (!last && cli_now_ns() < next))
         return;
     next = cli_now_ns() + 250000000;
-    fprintf(stderr,
-            "\r%" PRIu64 " quotes published; received by bot %" PRIu64 ", risk %" PRIu64
-            ", analytics %" PRIu64 "; orders %" PRIu64 ", executed %" PRIu64 "   %s",
-            demo->feeder.sent, demo->actors[BOT].received, demo->actors[RISK].received,
-            demo->actors[ANALYTICS].received, demo->actors[BOT].sent + demo->actors[RISK].sent,
-            demo->actors[EXECUTOR].received, last ? "\n" : "");
+    const bool wide = columns >= 120;
+    snprintf(line, sizeof line,
+             "%" PRIu64 " quotes%s bot %" PRIu64 ", risk %" PRIu64 ", analytics %" PRIu64
+             "; orders %s%" PRIu64 "%s%" PRIu64,
+             demo->feeder.sent, wide ? " published; received by" : ";", demo->actors[BOT].received,
+             demo->actors[RISK].received, demo->actors[ANALYTICS].received, wide ? "executed " : "",
+             demo->actors[EXECUTOR].received, wide ? " of " : "/", orders_sent(demo));
+    terminal_show(line);
+    if (last)
+        terminal_end_line();
 }
 
 /* ---- the run ---- */
@@ -333,11 +347,6 @@ static bool start_actors(struct demo *demo)
             return false;
     }
     return true;
-}
-
-static uint64_t orders_sent(const struct demo *demo)
-{
-    return demo->actors[BOT].sent + demo->actors[RISK].sent;
 }
 
 static bool everything_arrived(const struct demo *demo)
@@ -402,43 +411,95 @@ static int stop_broker(struct demo *demo)
     return status;
 }
 
-static double microseconds(uint64_t ns)
+static void end_table(struct table *table)
 {
-    return (double)ns / 1e3;
+    table_end(table, stdout, terminal_columns(STDOUT_FILENO));
+    putchar('\n');
+}
+
+static void print_topics(const struct demo *demo)
+{
+    static const char *const headings[] = {"TOPIC", "#PUBLISHED", "#MESSAGES/S", "#BYTES STORED", NULL};
+    hermes_client_t *client = cli_connect();
+    const double seconds = (double)demo->feed_ns / 1e9;
+    const char *const topics[] = {TOPIC_QUOTES, TOPIC_ORDERS};
+    const uint64_t published[] = {demo->published, orders_sent(demo)};
+    struct table table;
+    table_begin(&table, headings);
+    for (int i = 0; i < 2; i++) {
+        hermes_topic_info_t info = {.size = sizeof info};
+        (void)hermes_topic_describe(client, topics[i], &info);
+        table_text(&table, topics[i]);
+        table_print(&table, "%" PRIu64, published[i]);
+        table_print(&table, "%.0f", seconds > 0 ? (double)published[i] / seconds : 0);
+        table_print(&table, "%" PRIu64, info.persisted_position);
+    }
+    hermes_disconnect(client);
+    end_table(&table);
+}
+
+static uint64_t distinct(const struct child *child)
+{
+    return child->received - child->repeated - child->reordered;
+}
+
+/* How many that consumer should have. */
+static uint64_t expected_of(const struct demo *demo, int actor)
+{
+    return actor == EXECUTOR ? orders_sent(demo) : demo->published;
+}
+
+static void print_deliveries(const struct demo *demo)
+{
+    static const char *const headings[] = {"CONSUMER",  "TOPIC",      "#RECEIVED", "#LOST",
+                                           "#REPEATED", "#REORDERED", NULL};
+    struct table table;
+    table_begin(&table, headings);
+    for (int i = 0; i < ACTORS; i++) {
+        const struct child *c = &demo->actors[i];
+        table_text(&table, c->name);
+        table_text(&table, c->topic);
+        table_print(&table, "%" PRIu64, c->received);
+        table_print(&table, "%" PRIu64, expected_of(demo, i) - distinct(c));
+        table_print(&table, "%" PRIu64, c->repeated);
+        table_print(&table, "%" PRIu64, c->reordered);
+    }
+    end_table(&table);
+}
+
+static void print_latencies(const struct demo *demo)
+{
+    static const char *const headings[] = {"LATENCY, us", "#MEDIAN", "#99 %", "#99.9 %", "#MAXIMUM", NULL};
+    struct table table;
+    table_begin(&table, headings);
+    for (int i = 0; i < ACTORS; i++) {
+        const struct child *c = &demo->actors[i];
+        const uint64_t ns[] = {c->p50, c->p99, c->p999, c->max};
+        table_text(&table, c->name);
+        for (int j = 0; j < 4; j++)
+            table_print(&table, "%.1f", (double)ns[j] / 1e3);
+    }
+    end_table(&table);
 }
 
 static int report(const struct demo *demo)
 {
-    hermes_topic_info_t quotes = {.size = sizeof quotes}, orders = {.size = sizeof orders};
-    hermes_client_t *client = cli_connect();
-    (void)hermes_topic_describe(client, TOPIC_QUOTES, &quotes);
-    (void)hermes_topic_describe(client, TOPIC_ORDERS, &orders);
-    hermes_disconnect(client);
-    double seconds = (double)demo->feed_ns / 1e9;
-    printf("\n%-15s %10s %12s %14s\n", "TOPIC", "PUBLISHED", "MESSAGES/S", "BYTES STORED");
-    printf("%-15s %10" PRIu64 " %12.0f %14" PRIu64 "\n", TOPIC_QUOTES, demo->published,
-           seconds > 0 ? (double)demo->published / seconds : 0, quotes.persisted_position);
-    printf("%-15s %10" PRIu64 " %12.0f %14" PRIu64 "\n\n", TOPIC_ORDERS, orders_sent(demo),
-           seconds > 0 ? (double)orders_sent(demo) / seconds : 0, orders.persisted_position);
-    printf("%-17s %-14s %9s %6s %8s %9s   %s\n", "CONSUMER", "TOPIC", "RECEIVED", "LOST", "REPEATED",
-           "REORDERED", "LATENCY us p50 / p99 / p99.9 / max");
     uint64_t delivered = 0, wanted = 0, repeated = 0, reordered = 0;
+    putchar('\n');
+    print_topics(demo);
+    print_deliveries(demo);
+    print_latencies(demo);
     for (int i = 0; i < ACTORS; i++) {
         const struct child *c = &demo->actors[i];
-        uint64_t expected = i == EXECUTOR ? orders_sent(demo) : demo->published;
-        uint64_t distinct = c->received - c->repeated - c->reordered;
-        printf("%-17s %-14s %9" PRIu64 " %6" PRIu64 " %8" PRIu64 " %9" PRIu64
-               "   %.1f / %.1f / %.1f / %.1f\n",
-               c->name, c->topic, c->received, expected - distinct, c->repeated, c->reordered,
-               microseconds(c->p50), microseconds(c->p99), microseconds(c->p999), microseconds(c->max));
-        delivered += distinct;
-        wanted += expected;
+        delivered += distinct(c);
+        wanted += expected_of(demo, i);
         repeated += c->repeated;
         reordered += c->reordered;
+        if (c->info[0] != 0) {
+            int name = printf("%s: ", c->name);
+            terminal_print_wrapped(c->info, (unsigned)name, terminal_columns(STDOUT_FILENO));
+        }
     }
-    for (int i = 0; i < ACTORS; i++)
-        if (demo->actors[i].info[0] != 0)
-            printf("%s: %s\n", demo->actors[i].name, demo->actors[i].info);
     uint64_t lost = wanted - delivered;
     printf("\ndelivered %" PRIu64 " of %" PRIu64 " messages, lost %" PRIu64 ", repeated %" PRIu64 "\n",
            delivered, wanted, lost, repeated);
@@ -484,7 +545,7 @@ int cli_demo(int argc, char **argv)
 {
     static struct demo demo = {.arguments = {.rate = 10000, .count = 50000}, .broker_fd = -1};
     const struct argp argp = {options, parse, "[FEED]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &demo.arguments);
+    cli_parse(&argp, argc, argv, &demo.arguments);
     struct error_text text = {{0}};
     const struct quotes_wish wish = {demo.arguments.symbol, demo.arguments.count, &cli_stop};
     int rc = quotes_open(&demo.quotes, demo.arguments.feed, wish, &text);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
 #include "log/frames.h"
 #include "log/segment.h"
 
@@ -123,7 +124,7 @@ static int dump_topic(const char *topic)
         }
     }
     if (rc < 0)
-        cli_fail(topic, rc, hermes_last_error(client));
+        cli_fail_topic(client, topic, rc);
     else
         printf("%" PRIu64 " messages, %" PRIu64 " damaged\n", messages, damaged);
     hermes_disconnect(client);
@@ -134,7 +135,7 @@ int cli_dump(int argc, char **argv)
 {
     struct arguments a = {0};
     const struct argp argp = {NULL, parse, "FILE|TOPIC", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     struct stat status;
     return stat(a.what, &status) == 0 ? dump_file(a.what) : dump_topic(a.what);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Write the messages of a stored topic to standard output or a file.\v"
@@ -24,7 +26,7 @@ static const char *const formats[] = {"csv", "json", "pcapng", NULL};
 static const struct argp_option options[] = {
     {"format", 'o', "FORMAT", 0, "csv (default), json or pcapng", 0},
     {"output", 'f', "FILE", 0, "Write to FILE", 0},
-    {"since", 's', "TIME", 0, "Messages of this time and later: nanoseconds or 2012-06-21T09:30:00", 0},
+    {"since", 's', "TIME", 0, "Messages of this time and later: " WHEN_TIME, 0},
     {"until", 'u', "TIME", 0, "Messages of before this time", 0},
     {0},
 };
@@ -190,14 +192,14 @@ int cli_export(int argc, char **argv)
 {
     struct arguments a = {.until = UINT64_MAX};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber;
     uint64_t last;
     int rc = begin(&a, client, &subscriber, &last);
     if (rc < 0)
-        return cli_fail(a.topic, rc, hermes_last_error(client));
+        return cli_fail_topic(client, a.topic, rc);
     /* Only now: a file that is there is emptied for what can be written. */
     FILE *file = stdout;
     if (a.output != NULL && (file = fopen(a.output, "we")) == NULL)

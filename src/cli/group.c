@@ -1,8 +1,12 @@
 /* hermes group create|list|info|reset|alter|delete|dead */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 
 static const char documentation[] =
     "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions, and see "
@@ -202,15 +206,20 @@ static void print_info(const hermes_topic_info_t *topic, const hermes_group_info
                g->dead_letter[0] != 0 ? "to topic " : "dropped", g->dead_letter, (unsigned long long)g->dead);
 }
 
-static void print_line(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
+static void add_row(struct table *table, const hermes_topic_info_t *topic, const hermes_group_info_t *g)
 {
-    printf("%-24s %-24s %-8s %7u %12llu %10llu %10llu %8llu\n", topic->name, g->name,
-           g->durable ? "durable" : "group", g->members, behind(topic, g), (unsigned long long)g->in_flight,
-           (unsigned long long)g->redelivered, (unsigned long long)g->dead);
+    table_text(table, topic->name);
+    table_text(table, g->name);
+    table_text(table, g->durable ? "durable" : "group");
+    table_print(table, "%u", g->members);
+    table_print(table, "%llu", behind(topic, g));
+    table_print(table, "%llu", (unsigned long long)g->in_flight);
+    table_print(table, "%llu", (unsigned long long)g->redelivered);
+    table_print(table, "%llu", (unsigned long long)g->dead);
 }
 
-static int list_of(hermes_client_t *client, const hermes_topic_info_t *topic,
-                   void (*print)(const hermes_topic_info_t *, const hermes_group_info_t *))
+/* table NULL: as JSON. */
+static int list_of(hermes_client_t *client, const hermes_topic_info_t *topic, struct table *table)
 {
     enum { PAGE = 32 };
     hermes_group_info_t infos[PAGE];
@@ -219,31 +228,43 @@ static int list_of(hermes_client_t *client, const hermes_topic_info_t *topic,
     int count;
     while ((count = hermes_group_list(client, topic->name, after, infos, PAGE)) > 0) {
         for (int i = 0; i < count; i++)
-            print(topic, &infos[i]);
+            if (table != NULL)
+                add_row(table, topic, &infos[i]);
+            else
+                print_json(topic, &infos[i]);
         memcpy(after, infos[count - 1].name, sizeof after);
     }
     return count;
 }
 
-static int list(hermes_client_t *client, const struct arguments *a)
+static int list_all(hermes_client_t *client, const struct arguments *a, struct table *table)
 {
     hermes_topic_info_t topic = {.size = sizeof topic};
-    if (!a->json)
-        printf("%-24s %-24s %-8s %7s %12s %10s %10s %8s\n", "TOPIC", "NAME", "KIND", "MEMBERS", "BEHIND",
-               "IN FLIGHT", "AGAIN", "DEAD");
     if (a->topic != NULL) {
         int rc = hermes_topic_describe(client, a->topic, &topic);
-        return rc < 0 ? rc : list_of(client, &topic, a->json ? print_json : print_line);
+        return rc < 0 ? rc : list_of(client, &topic, table);
     }
     int count, rc = 0;
     char after[128] = "";
     while (rc >= 0 && (count = hermes_topic_list(client, after, &topic, 1)) > 0) {
         memcpy(after, topic.name, sizeof after);
-        rc = list_of(client, &topic, a->json ? print_json : print_line);
+        rc = list_of(client, &topic, table);
         if (rc == HERMES_ENOTFOUND) /* deleted meanwhile */
             rc = 0;
     }
     return rc < 0 ? rc : count;
+}
+
+static int list(hermes_client_t *client, const struct arguments *a)
+{
+    static const char *const headings[] = {"TOPIC",      "NAME",   "KIND",  "#MEMBERS", "#BEHIND",
+                                           "#IN FLIGHT", "#AGAIN", "#DEAD", NULL};
+    struct table table;
+    if (a->json)
+        return list_all(client, a, NULL);
+    table_begin(&table, headings);
+    int rc = list_all(client, a, &table);
+    return table_end(&table, stdout, terminal_columns(STDOUT_FILENO)) ? rc : HERMES_ENOMEM;
 }
 
 /* ---- acting ---- */
@@ -299,11 +320,25 @@ static int act(hermes_client_t *client, struct arguments *a)
     }
 }
 
+/* It may be the topic, or the group, that is not there. */
+static void fail(hermes_client_t *client, const struct arguments *a, int rc)
+{
+    hermes_topic_info_t topic = {.size = sizeof topic};
+    if (rc == HERMES_ENOTFOUND && a->topic != NULL &&
+        hermes_topic_describe(client, a->topic, &topic) == HERMES_ENOTFOUND)
+        cli_fail_topic(client, a->topic, rc);
+    else
+        cli_fail(a->name != NULL    ? a->name
+                 : a->topic != NULL ? a->topic
+                                    : "groups",
+                 rc, hermes_last_error(client));
+}
+
 int cli_group(int argc, char **argv)
 {
     struct arguments a = {.group = {.size = sizeof a.group}};
     const struct argp argp = {options, parse, "ACTION [TOPIC [NAME]]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     hermes_client_t *client = cli_connect();
     int rc;
     if (a.action == DEAD) {
@@ -316,10 +351,7 @@ int cli_group(int argc, char **argv)
     }
     rc = act(client, &a);
     if (rc < 0)
-        cli_fail(a.name != NULL    ? a.name
-                 : a.topic != NULL ? a.topic
-                                   : "groups",
-                 rc, hermes_last_error(client));
+        fail(client, &a, rc);
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

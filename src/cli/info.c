@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
 
 static const char documentation[] =
     "Describe the broker.\v"
@@ -57,7 +58,7 @@ int cli_info(int argc, char **argv)
 {
     bool json = false;
     const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &json);
+    cli_parse(&argp, argc, argv, &json);
     hermes_client_t *client = cli_connect();
     hermes_broker_info_t info = {.size = sizeof info};
     int rc = hermes_broker_describe(client, &info);

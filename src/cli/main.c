@@ -3,6 +3,7 @@
 
 #include "base/standard.h"
 #include "cli/cli.h"
+#include "cli/suggest.h"
 
 static const struct {
     const char *name;
@@ -11,10 +12,12 @@ static const struct {
 } commands[] = {
     {"bench", cli_bench, "measure rings, codec, log, store and topics beside the bare cache line"},
     {"demo", cli_demo, "a market feed through a trading bot, a risk engine, analytics and an executor"},
+    {"doctor", cli_doctor, "look at what this machine gives and withholds; changes nothing"},
     {"dump", cli_dump, "print the headers of a segment file or a topic, and check every checksum"},
     {"export", cli_export, "write a stored topic as CSV, JSON lines or pcapng"},
     {"group", cli_group, "create, list, describe, reset and delete consumer groups; what they gave up"},
     {"info", cli_info, "describe the broker: since when, for whom, how long its longest turn was"},
+    {"ping", cli_ping, "is the broker up, which one, and how full is its shared memory"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
     {"sub", cli_sub, "print the messages of a topic"},
@@ -24,17 +27,67 @@ static const struct {
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
+/* Of each command --version and -V; libc must see it. */
+__attribute__((visibility("default"))) const char *argp_program_version = "hermes " PROGRAM_VERSION;
+
 static void usage(FILE *file)
 {
     fputs("Usage: hermes COMMAND [OPTION...]\n\nMoves messages between programs on this host.\n\n", file);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fputs("  version    print the version\n\n"
-          "hermes COMMAND --help tells more. All but bench, dump of a file and demo talk to a running "
-          "hermesd,\n"
-          "found through HERMES_HOME or in the default place.\n"
+    fputs("  version    print the version (-V, --version)\n\n"
+          "hermes help COMMAND tells more. All but bench, demo, doctor and dump of a file talk to a running\n"
+          "hermesd, found through HERMES_HOME or in the default place.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
+}
+
+static int run(int index, int argc, char **argv)
+{
+    static char name[64]; /* what argp prints in messages and usage */
+    snprintf(name, sizeof name, "hermes %s", commands[index].name);
+    argv[0] = name;
+    return cli_finish(commands[index].run(argc, argv));
+}
+
+static int find(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return i;
+    return -1;
+}
+
+static int refuse(const char *name)
+{
+    struct suggestion suggestion;
+    suggest_begin(&suggestion, name);
+    for (int i = 0; i < COMMANDS; i++)
+        suggest_look_at(&suggestion, commands[i].name);
+    fprintf(stderr, "hermes: no command '%s'; ", name);
+    if (suggestion.name[0] != 0)
+        fprintf(stderr, "did you mean %s? ", suggestion.name);
+    fputs("hermes help lists them\n", stderr);
+    return EXIT_USAGE;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+/* hermes help, hermes help sub */
+static int help(const char *name)
+{
+    static char option[] = "--help";
+    static char *arguments[] = {NULL, option, NULL};
+    int index = name != NULL ? find(name) : -1;
+    if (index >= 0)
+        return run(index, 2, arguments);
+    if (name != NULL)
+        return refuse(name);
+    usage(stdout);
+    return cli_finish(EXIT_GOOD);
 }
 
 int main(int argc, char **argv)
@@ -45,21 +98,12 @@ int main(int argc, char **argv)
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        usage(stdout);
+    if (is_one_of(argv[1], "help", "--help", "-h"))
+        return help(argc > 2 ? argv[2] : NULL);
+    if (is_one_of(argv[1], "version", "--version", "-V")) {
+        puts(argp_program_version);
         return cli_finish(EXIT_GOOD);
     }
-    if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
-        puts("hermes 0.1.0");
-        return cli_finish(EXIT_GOOD);
-    }
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0) {
-            static char name[64]; /* what argp prints in messages and usage */
-            snprintf(name, sizeof name, "hermes %s", commands[i].name);
-            argv[1] = name;
-            return cli_finish(commands[i].run(argc - 1, argv + 1));
-        }
-    fprintf(stderr, "hermes: no command '%s'; hermes help lists them\n", argv[1]);
-    return EXIT_USAGE;
+    int index = find(argv[1]);
+    return index >= 0 ? run(index, argc - 1, argv + 1) : refuse(argv[1]);
 }

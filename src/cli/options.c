@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/when.h"
 
 volatile sig_atomic_t cli_stop;
 
@@ -77,39 +78,18 @@ uint64_t cli_size(struct argp_state *state, const char *option, const char *valu
 
 uint64_t cli_time(struct argp_state *state, const char *option, const char *value)
 {
-    char *end;
-    struct tm tm = {0};
-    errno = 0;
-    uint64_t ns = strtoull(value, &end, 10);
-    if (value[0] >= '0' && value[0] <= '9' && *end == 0 && errno == 0)
-        return ns;
-    double fraction = 0;
-    end = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (end != NULL && *end == '.')
-        fraction = strtod(end, &end);
-    if (end == NULL || (*end != 0 && strcmp(end, "Z") != 0))
-        argp_error(state, "%s %s: not a time (nanoseconds, or 2012-06-21T09:30:00)", option, value);
-    return (uint64_t)timegm(&tm) * 1000000000u + (uint64_t)(fraction * 1e9);
+    uint64_t ns = 0;
+    if (when_time(value, clock_realtime_ns(), &ns) < 0)
+        argp_error(state, "%s %s: not a time (" WHEN_TIME ")", option, value);
+    return ns;
 }
 
 uint64_t cli_duration(struct argp_state *state, const char *option, const char *value)
 {
-    static const struct {
-        const char *unit;
-        uint64_t ns;
-    } units[] = {{"ms", 1000000},      {"s", 1000000000},     {"m", 60000000000},
-                 {"h", 3600000000000}, {"d", 86400000000000}, {"w", 604800000000000}};
-    char *end;
-    errno = 0;
-    uint64_t number = strtoull(value, &end, 10);
-    uint64_t unit = 0;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (strcmp(end, units[i].unit) == 0)
-            unit = units[i].ns;
-    if (errno != 0 || value[0] < '0' || value[0] > '9' || (unit == 0 && (number != 0 || *end != 0)) ||
-        (unit != 0 && number > UINT64_MAX / unit))
+    uint64_t ns = 0;
+    if (when_duration(value, &ns) < 0)
         argp_error(state, "%s %s: not a duration (say 90s, 15m, 24h or 7d)", option, value);
-    return number * unit;
+    return ns;
 }
 
 struct cli_from cli_from(struct argp_state *state, const char *option, const char *value)

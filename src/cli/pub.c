@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/record.h"
 
 static const char documentation[] =
     "Publish each line of standard input as one message, and print the last sequence.\v"
@@ -11,10 +13,19 @@ static const char documentation[] =
     "--count, "
     "messages are generated instead: a counter in text, padded to --size. The command returns when all is "
     "committed, with --durable and on sync topics when all is on disk. A signal ends it within two "
-    "seconds, waits included: it says how many messages are in the topic.";
+    "seconds, waits included: it says how many messages are in the topic.\n\n"
+    "--json: each line is an object with \"payload\" (UTF-8 text, or base64 where \"encoding\" is "
+    "\"base64\") or "
+    "\"payload_base64\", as hermes sub --json writes it, so that hermes sub A --json | hermes pub B --json "
+    "copies a topic; "
+    "with --keep-times \"timestamp\", in nanoseconds since 1970, is the message's time. Other members and "
+    "empty lines are "
+    "passed over. A line that is wrong ends it, and what stands before it is in the topic.";
 
 static const struct argp_option options[] = {
     {"file", 'f', "FILE", 0, "Read lines from FILE", 0},
+    {"json", 'j', NULL, 0, "Lines are JSON: payload, encoding, timestamp", 0},
+    {"keep-times", 'k', NULL, 0, "With --json: each message with its own time stamp", 0},
     {"count", 'n', "N", 0, "Generate N messages", 0},
     {"size", 's', "B", 0, "Bytes of a generated message (64)", 0},
     {"rate", 'r', "R", 0, "Messages a second (as fast as possible)", 0},
@@ -31,6 +42,8 @@ struct arguments {
     double rate;
     bool no_crc;
     bool durable;
+    bool json, keeps_times;
+    bool is_wrong;  /* a line of JSON */
     int read_error; /* of the file; 0: it was read to its end */
 };
 
@@ -58,11 +71,23 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'd':
         a->durable = true;
         return 0;
+    case 'j':
+        a->json = true;
+        return 0;
+    case 'k':
+        a->keeps_times = true;
+        return 0;
     case ARGP_KEY_ARG:
         a->topic = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->json && a->count > 0)
+            argp_error(state, "--json is of lines, and --count generates messages");
+        if (a->keeps_times && !a->json)
+            argp_error(state, "--keep-times is of --json: lines have no times");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -84,13 +109,20 @@ static int unless_stopped(int rc)
     return waited && cli_stop ? HERMES_EINTERRUPTED : rc;
 }
 
+static int publish_once(hermes_publisher_t *publisher, const struct record *record)
+{
+    return record->timestamp != 0
+               ? hermes_publish_at(publisher, record->timestamp, record->payload, record->length, NULL)
+               : hermes_publish(publisher, record->payload, record->length, NULL);
+}
+
 /* hermes_publish(), which a signal ends: HERMES_EINTERRUPTED. */
-static int publish(hermes_publisher_t *publisher, const void *payload, size_t length)
+static int publish(hermes_publisher_t *publisher, const struct record *record)
 {
     uint64_t until = cli_now_ns() + publish_wait_ns;
-    int rc = hermes_publish(publisher, payload, length, NULL);
+    int rc = publish_once(publisher, record);
     while (rc == HERMES_EAGAIN && !cli_stop && cli_now_ns() < until)
-        rc = hermes_publish(publisher, payload, length, NULL);
+        rc = publish_once(publisher, record);
     while (rc == HERMES_EDISCONNECTED && !cli_stop &&
            cli_now_ns() < until) /* it goes out with the next broker */
         if ((rc = hermes_publisher_wait(publisher, HERMES_COMMITTED, slice_ns)) == HERMES_ETIMEOUT)
@@ -130,11 +162,27 @@ static int publish_generated(const struct arguments *a, hermes_publisher_t *publ
         int digits = snprintf(number, sizeof number, "%llu ", (unsigned long long)i + 1);
         memcpy(payload, number, (size_t)digits);
         pace(a, start, i);
-        int rc = publish(publisher, payload, a->size);
+        int rc = publish(publisher, &(struct record){payload, a->size, 0});
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+/* false: it is told what is wrong with the line. */
+static bool take_record(struct arguments *a, char *line, size_t length, uint64_t number,
+                        struct record *record)
+{
+    struct error_text text;
+    *record = (struct record){line, length, 0};
+    if (!a->json)
+        return true;
+    a->is_wrong = record_parse(line, length, record, &text) < 0;
+    if (a->is_wrong)
+        fprintf(stderr, "hermes pub: line %llu: %s\n", (unsigned long long)number, text.bytes);
+    if (!a->keeps_times)
+        record->timestamp = 0;
+    return !a->is_wrong;
 }
 
 static int publish_lines(struct arguments *a, hermes_publisher_t *publisher, FILE *file)
@@ -142,13 +190,18 @@ static int publish_lines(struct arguments *a, hermes_publisher_t *publisher, FIL
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
+    struct record record;
     uint64_t start = cli_now_ns();
     int rc = 0;
     for (uint64_t i = 0; rc == 0 && !cli_stop && (length = getline(&line, &room, file)) >= 0; i++) {
         if (length > 0 && line[length - 1] == '\n')
             length--;
+        if (a->json && length == 0)
+            continue;
+        if (!take_record(a, line, (size_t)length, i + 1, &record))
+            break;
         pace(a, start, i);
-        rc = publish(publisher, line, (size_t)length);
+        rc = publish(publisher, &record);
         if (rc < 0)
             fprintf(stderr, "hermes pub: line %llu of %zd bytes\n", (unsigned long long)i + 1, length);
     }
@@ -188,7 +241,7 @@ int cli_pub(int argc, char **argv)
 {
     struct arguments a = {.size = 64};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     FILE *file = stdin;
     if (a.file != NULL && (file = fopen(a.file, "re")) == NULL)
         return cli_fail(a.file, 0, strerror(errno));
@@ -205,11 +258,13 @@ int cli_pub(int argc, char **argv)
     if (rc == 0)
         rc = publish_all(&a, publisher, file);
     if (rc < 0 && rc != HERMES_EINTERRUPTED)
-        cli_fail(a.topic, rc, hermes_last_error(client));
+        cli_fail_topic(client, a.topic, rc);
     if (publisher != NULL && close_and_tell(&a, client, publisher) < 0)
         rc = HERMES_EAGAIN;
     if (a.read_error != 0) /* what was read before it is in all the same */
         rc = -cli_fail(a.file != NULL ? a.file : "standard input", 0, strerror(a.read_error));
+    if (a.is_wrong)
+        rc = HERMES_EMALFORMED;
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -5,7 +5,9 @@
 
 #include "cli/cli.h"
 #include "cli/feed/feed.h"
+#include "cli/parse.h"
 #include "cli/schedule.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Publish a recorded feed with its own timing.\v"
@@ -31,7 +33,7 @@ static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
     {"speed", 's', "X|max", 0, "Factor of the original speed (1); max: without waits", 0},
     {"from-topic", 'f', "S", 0, "Replay topic S instead of a file", 0},
-    {"since", 'i', "TIME", 0, "Of topic S, from this time on: nanoseconds or 2012-06-21T09:30:00", 0},
+    {"since", 'i', "TIME", 0, "Of topic S, from this time on: " WHEN_TIME, 0},
     {"until", 'u', "TIME", 0, "Of topic S, up to before this time", 0},
     {"keep-times", 'k', NULL, 0,
      "Of topic S, each message with its own time stamp; one that is none (by hand: the library refuses it) "
@@ -182,7 +184,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     int rc = open_source(a, client, &subscriber, &end);
     if (rc < 0) {
         *damaged = true;
-        cli_fail(a->source, rc, hermes_last_error(client));
+        cli_fail_topic(client, a->source, rc);
         return HERMES_OK;
     }
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
@@ -247,7 +249,7 @@ int cli_replay(int argc, char **argv)
 {
     struct arguments a = {.speed = 1, .until = UINT64_MAX};
     const struct argp argp = {options, parse, "[FILE]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     struct feed *feed = NULL;
@@ -256,7 +258,7 @@ int cli_replay(int argc, char **argv)
         int rc = replay(&a, client, feed, &failed);
         if (rc < 0) {
             failed = true;
-            cli_fail(a.topic, rc, hermes_last_error(client));
+            cli_fail_topic(client, a.topic, rc);
         }
     }
     if (feed != NULL)

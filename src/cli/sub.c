@@ -6,39 +6,47 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/template.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Print the messages of a topic.\v"
     "--from says where to begin: first (the oldest there is), end (what comes from now on; the default), "
-    "seq:N, or time:T with T in nanoseconds since 1970 or as 2012-06-21T09:30:00 in UTC. "
+    "seq:N, or time:T with T one of " WHEN_TIME ". --last N begins with the newest N. "
     "--group and --name are made if they are not there, and then begin at --from (first or end); those that "
     "are go on where they stand, whatever --from says. With them a message counts as done once it is "
     "printed; with --ack none, when it is received. Formats: lines (payload and a newline), raw (payload "
-    "alone), hex, json (one object a line, payload in base64 where it is not UTF-8). "
+    "alone), hex, json (one object a line, payload in base64 where it is not UTF-8; hermes pub --json takes "
+    "it), or a "
+    "template, as kcat has it: '%t %o %s\\n'. Its letters: " TEMPLATE_LETTERS "; \\n \\r \\t \\\\ and \\xHH. "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0, "first, end, seq:N or time:T; with --name last as well: where it stands", 0},
+    {"last", 'l', "N", 0, "From the newest N messages on", 0},
     {"group", 'g', "GROUP", 0, "Share the messages with the group's other members", 0},
     {"ack", 'a', "auto|none", 0, "Members: at least once (auto, the default) or at most once", 0},
     {"name", 'N', "NAME", 0, "A durable subscription: goes on where it stood", 0},
     {"push-back", 'p', NULL, 0, "Publishers of a push-back topic wait for this subscriber", 0},
     {"count", 'n', "N", 0, "Stop after N messages", 0},
     {"timeout", 't', "S", 0, "Stop after S seconds without a message", 0},
-    {"format", 'o', "FORMAT", 0, "lines, raw, hex or json", 0},
+    {"format", 'o', "FORMAT", 0, "lines, raw, hex, json, or a template such as '%o %s\\n'", 0},
+    {"json", 'j', NULL, 0, "As --format json", 0},
     {0},
 };
 
-enum format { FORMAT_LINES, FORMAT_RAW, FORMAT_HEX, FORMAT_JSON };
+enum format { FORMAT_LINES, FORMAT_RAW, FORMAT_HEX, FORMAT_JSON, FORMAT_TEMPLATE };
 
 struct arguments {
     const char *topic;
     const char *group, *name;
-    bool at_most_once, has_ack, has_from, push_back;
+    bool at_most_once, has_ack, has_from, has_last, push_back;
     struct cli_from from;
-    uint64_t count;
+    uint64_t count, last;
     double timeout;
     enum format format;
+    const char *template;
 };
 
 static void check(struct argp_state *state, const struct arguments *a)
@@ -47,6 +55,10 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "--group and --name are two things: members share messages, a name is one's own");
     if (a->has_ack && a->group == NULL)
         argp_error(state, "--ack is for members of a group (--group)");
+    if (a->has_last && (a->has_from || a->group != NULL || a->name != NULL))
+        argp_error(state,
+                   "--last says where to begin: not with --from, and not with --group or --name, which go on "
+                   "where they stand");
     if (a->has_from && a->from.kind == CLI_FROM_LAST && a->name == NULL)
         argp_error(state, "--from last: whose last? --name NAME keeps where it stands");
     if ((a->group != NULL || a->name != NULL) &&
@@ -56,10 +68,24 @@ static void check(struct argp_state *state, const struct arguments *a)
                    "goes on where it stands; hermes group reset moves it");
 }
 
+static void set_format(struct argp_state *state, struct arguments *a, const char *value)
+{
+    static const char *const formats[] = {"lines", "raw", "hex", "json", "a template ('%s\\n')", NULL};
+    if (!template_is(value)) {
+        a->format = (enum format)cli_choice(state, "--format", value, formats);
+        return;
+    }
+    const char *wrong = template_wrong(value);
+    if (wrong != NULL)
+        argp_error(state, "--format: '%.2s' is none of %s; nor \\n, \\r, \\t, \\\\, \\xHH", wrong,
+                   TEMPLATE_LETTERS);
+    a->format = FORMAT_TEMPLATE;
+    a->template = value;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     static const char *const acks[] = {"auto", "none", NULL};
-    static const char *const formats[] = {"lines", "raw", "hex", "json", NULL};
     struct arguments *a = state->input;
     switch (key) {
     case 'f':
@@ -85,8 +111,15 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 't':
         a->timeout = cli_number(state, "--timeout", value);
         return 0;
+    case 'l':
+        a->last = cli_size(state, "--last", value);
+        a->has_last = true;
+        return 0;
     case 'o':
-        a->format = (enum format)cli_choice(state, "--format", value, formats);
+        set_format(state, a, value);
+        return 0;
+    case 'j':
+        a->format = FORMAT_JSON;
         return 0;
     case ARGP_KEY_ARG:
         a->topic = cli_argument(state, value);
@@ -122,7 +155,21 @@ static void print(const struct arguments *a, const hermes_message_t *message)
     case FORMAT_JSON:
         cli_print_message_json(stdout, a->topic, message);
         break;
+    case FORMAT_TEMPLATE:
+        template_print(stdout, a->template, a->topic, message);
+        break;
     }
+}
+
+/* The newest there are now, and what comes behind them; fewer where fewer are kept. */
+static int seek_last(hermes_client_t *client, hermes_subscriber_t *subscriber, const struct arguments *a)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    int rc = hermes_topic_describe(client, a->topic, &info);
+    if (rc < 0)
+        return rc;
+    return hermes_seek_sequence(subscriber,
+                                info.last_sequence > a->last ? info.last_sequence - a->last + 1 : 1);
 }
 
 /* What is printed is done only once it is written: who is killed before prints it again. */
@@ -140,7 +187,9 @@ static int open_subscriber(hermes_client_t *client, const struct arguments *a, h
         .flags = a->push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0,
     };
     int rc = hermes_subscriber_open(client, a->topic, &how, out);
-    return rc == 0 && !member ? cli_seek(*out, a->from) : rc;
+    if (rc < 0 || member)
+        return rc;
+    return a->has_last ? seek_last(client, *out, a) : cli_seek(*out, a->from);
 }
 
 /* Not for long at a time: a signal may come between a look at cli_stop and the sleep. */
@@ -161,7 +210,7 @@ int cli_sub(int argc, char **argv)
 {
     struct arguments a = {.count = UINT64_MAX, .timeout = INFINITY};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber;
@@ -192,7 +241,7 @@ int cli_sub(int argc, char **argv)
         }
     }
     if (rc < 0)
-        cli_fail(a.topic, rc, hermes_last_error(client));
+        cli_fail_topic(client, a.topic, rc);
     hermes_disconnect(client);
     return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -2,8 +2,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/suggest.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 
 static const char documentation[] =
     "Create, list, describe, alter and delete topics.\v"
@@ -34,10 +39,20 @@ struct arguments {
     hermes_topic_options_t topic;
 };
 
-static bool is_action(const char *word)
+static const char *const actions[] = {"create", "list", "info", "alter", "delete", NULL};
+
+static void check_action(struct argp_state *state, const char *word)
 {
-    return strcmp(word, "create") == 0 || strcmp(word, "list") == 0 || strcmp(word, "info") == 0 ||
-           strcmp(word, "delete") == 0 || strcmp(word, "alter") == 0;
+    struct suggestion suggestion;
+    suggest_begin(&suggestion, word);
+    for (int i = 0; actions[i] != NULL; i++) {
+        if (strcmp(word, actions[i]) == 0)
+            return;
+        suggest_look_at(&suggestion, actions[i]);
+    }
+    if (suggestion.name[0] != 0)
+        argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
+    argp_error(state, "no action '%s': create, list, info, alter or delete", word);
 }
 
 /* As enum hermes_durability has them. */
@@ -89,8 +104,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         if (a->action == NULL)
             argp_usage(state);
-        if (!is_action(a->action))
-            argp_error(state, "no action '%s': create, list, info, alter or delete", a->action);
+        check_action(state, a->action);
         if (strcmp(a->action, "list") != 0 && a->name == NULL)
             argp_usage(state);
         if (strcmp(a->action, "alter") == 0 && a->altered == 0)
@@ -151,32 +165,40 @@ static void print_info(const hermes_topic_info_t *i)
         printf("refused      %llu malformed frames\n", (unsigned long long)i->refused);
 }
 
+static void add_row(struct table *table, const hermes_topic_info_t *t)
+{
+    table_text(table, t->name);
+    table_text(table, t->shared ? "shared" : "exclusive");
+    table_text(table, durability(t));
+    table_print(table, "%llu", (unsigned long long)t->last_sequence);
+    table_print(table, "%llu", (unsigned long long)(t->committed_position - t->first_position));
+    table_print(table, "%u", t->publishers);
+    table_print(table, "%u", t->subscribers);
+}
+
 static int list(hermes_client_t *client, bool json)
 {
+    static const char *const headings[] = {"TOPIC",  "KIND",  "DURABLE", "#MESSAGES",
+                                           "#BYTES", "#PUBS", "#SUBS",   NULL};
     enum { PAGE = 128 };
     hermes_topic_info_t *infos = calloc(PAGE, sizeof *infos);
     if (infos != NULL)
         infos[0].size = sizeof *infos;
     char after[128] = "";
     int count = 0;
-    if (!json)
-        printf("%-32s %-10s %-7s %12s %14s %5s %5s\n", "TOPIC", "KIND", "DURABLE", "MESSAGES", "BYTES",
-               "PUBS", "SUBS");
+    struct table table;
+    table_begin(&table, headings);
     while (infos != NULL && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {
-        for (int i = 0; i < count; i++) {
-            const hermes_topic_info_t *t = &infos[i];
+        for (int i = 0; i < count; i++)
             if (json)
-                print_json(t);
+                print_json(&infos[i]);
             else
-                printf("%-32s %-10s %-7s %12llu %14llu %5u %5u\n", t->name,
-                       t->shared ? "shared" : "exclusive", durability(t),
-                       (unsigned long long)t->last_sequence,
-                       (unsigned long long)(t->committed_position - t->first_position), t->publishers,
-                       t->subscribers);
-        }
+                add_row(&table, &infos[i]);
         memcpy(after, infos[count - 1].name, sizeof after);
     }
     free(infos);
+    if (!json && !table_end(&table, stdout, terminal_columns(STDOUT_FILENO)))
+        return HERMES_ENOMEM;
     return count;
 }
 
@@ -184,7 +206,7 @@ int cli_topic(int argc, char **argv)
 {
     struct arguments a = {.topic = {.size = sizeof a.topic, .durability = HERMES_DURABILITY_ASYNC}};
     const struct argp argp = {options, parse, "ACTION [NAME]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     hermes_client_t *client = cli_connect();
     hermes_topic_info_t info = {.size = sizeof info};
     int rc;
@@ -202,7 +224,7 @@ int cli_topic(int argc, char **argv)
             (a.json ? print_json : print_info)(&info);
     }
     if (rc < 0)
-        cli_fail(a.name == NULL ? a.action : a.name, rc, hermes_last_error(client));
+        cli_fail_topic(client, a.name == NULL ? a.action : a.name, rc);
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

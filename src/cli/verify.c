@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
 
 static const char documentation[] = "Check everything that is stored: every header, checksum and sequence.\v"
                                     "Without TOPIC, all topics. Damaged ranges are told by their positions "
@@ -125,12 +126,12 @@ int cli_verify(int argc, char **argv)
 {
     struct arguments a = {0};
     const struct argp argp = {options, parse, "[TOPIC]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     hermes_client_t *client = cli_connect();
     bool damaged = false;
     int rc = a.topic != NULL ? verify_topic(client, &a, a.topic, &damaged) : verify_all(client, &a, &damaged);
     if (rc < 0)
-        cli_fail(a.topic != NULL ? a.topic : "verify", rc, hermes_last_error(client));
+        cli_fail_topic(client, a.topic != NULL ? a.topic : "verify", rc);
     hermes_disconnect(client);
     return rc < 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }

@@ -103,6 +103,8 @@ int hermes_broker_describe(hermes_client_t *client, hermes_broker_info_t *info)
         .blocked_turns = told.blocked_turns,
     };
     memcpy(given.engine, told.engine, sizeof given.engine - 1);
+    memcpy(given.version, told.version, sizeof given.version - 1);
+    memcpy(given.memory, told.memory, sizeof given.memory - 1);
     return abi_give(info, &given, sizeof given);
 }
 

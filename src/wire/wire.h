@@ -89,6 +89,8 @@ struct wire_broker {
     uint64_t notes_lost;      /* that standard error did not take */
     uint64_t longest_own_ns;  /* of a turn: it had a processor, or slept */
     uint64_t blocked_turns;   /* that slept */
+    char version[16];         /* of the program */
+    char memory[128];         /* its directory in shared memory */
 };
 
 struct wire_error {
@@ -308,7 +310,7 @@ struct wire_place {
 
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
-_Static_assert(sizeof(struct wire_broker) == 80, "broker");
+_Static_assert(sizeof(struct wire_broker) == 224, "broker");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");

@@ -138,7 +138,8 @@ class Docs(unittest.TestCase):
     def test_every_command_has_help(self):
         program = os.path.join(BUILD, "bin/hermes")
         listed = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
-        for command in ("topic create", "topic list", "topic info", "topic delete", "pub", "sub", "replay", "dump", "bench", "demo"):
+        for command in ("topic create", "topic list", "topic info", "topic delete", "pub", "sub", "replay", "dump", "bench",
+                        "demo", "ping", "doctor"):
             self.assertIn(command.split()[0], listed)
             text = subprocess.run([program, *command.split(), "--help"], capture_output=True, text=True, check=True).stdout
             self.assertIn("Usage:", text)

@@ -51,6 +51,8 @@ static int describe_broker(struct session *session)
         .notes_lost = note_dropped(),
     };
     snprintf(info.engine, sizeof info.engine, "%s", poller_name(broker->poller));
+    snprintf(info.version, sizeof info.version, "%s", PROGRAM_VERSION);
+    snprintf(info.memory, sizeof info.memory, "%s", broker->shm.path);
     answer(session, WIRE_BROKER, &info, sizeof info);
     return HERMES_OK;
 }

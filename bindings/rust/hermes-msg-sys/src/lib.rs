@@ -135,6 +135,8 @@ pub struct hermes_broker_info_t {
     pub instance: u32,
     pub longest_own_ns: u64,
     pub blocked_turns: u64,
+    pub version: [c_char; 16],
+    pub memory: [c_char; 128],
 }
 
 #[repr(C)]

@@ -31,7 +31,7 @@ fn facts() -> Vec<(String, i128)> {
             hermes_header_t { magic, version, type_ = type, flags, sequence, timestamp, length, crc }
             hermes_broker_info_t {
                 size, engine, pid, uid, sessions, topics, uptime_ns, longest_turn_ns, notes_lost, membarrier, instance,
-                longest_own_ns, blocked_turns
+                longest_own_ns, blocked_turns, version, memory
             }
             hermes_letter_t {
                 magic, version, reason, deliveries, payload_bytes, topic_id, position, sequence, timestamp, buried_ns,

@@ -1,0 +1,27 @@
+/* What hermes doctor looks at. Nothing is changed, and whatever cannot be read (in a container, say) is
+ * unknown. */
+#ifndef CLI_CHECKS_H
+#define CLI_CHECKS_H
+
+#include <stdint.h>
+
+enum check_state { CHECK_GOOD, CHECK_NOTE, CHECK_BAD, CHECK_UNKNOWN };
+
+struct check {
+    const char *name;
+    enum check_state state;
+    char found[192];
+    const char *meaning; /* a sentence */
+    char remedy[224];    /* the command; "": there is nothing to mend */
+};
+
+enum { CHECKS_MOST = 16 };
+
+/*
+ * root: in front of every path that is looked at, so that tests can have a machine of their own; ""
+ * is this one. Limits, processors and system calls are always this machine's. Returns how many checks there
+ * are. Cost: some milliseconds.
+ */
+unsigned checks_run(const char *root, struct check checks[CHECKS_MOST]);
+
+#endif

@@ -1,0 +1,78 @@
+/* hermes doctor: what this machine gives and withholds. */
+#include <unistd.h>
+
+#include "cli/checks.h"
+#include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/terminal.h"
+
+static const char documentation[] = "Look at what Hermes needs of this machine, and tell for each thing what "
+                                    "it means and which command mends it.\v"
+                                    "good: as it should be. note: it works, but something is slower or less "
+                                    "safe than it could be. BAD: it does not work "
+                                    "so. unknown: it cannot be seen from here, as in a container. Nothing is "
+                                    "ever changed: commands are printed, not run. "
+                                    "It needs no broker, and sees what a program of this user in this place "
+                                    "would get. The last check keeps two processors "
+                                    "busy for some milliseconds. Exit code 1 where something is BAD.";
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "As JSON, a line for each", 0},
+    {0},
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    bool *json = state->input;
+    if (key == 'j')
+        *json = true;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "unexpected argument '%s'", value);
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static void print_member(const char *name, const char *value)
+{
+    printf(",\"%s\":", name);
+    cli_print_json_string(stdout, value, strlen(value));
+}
+
+static void print_json(const struct check *check)
+{
+    static const char *const states[] = {"good", "note", "bad", "unknown"};
+    printf("{\"check\":\"%s\",\"state\":\"%s\"", check->name, states[check->state]);
+    print_member("found", check->found);
+    print_member("meaning", check->meaning);
+    print_member("remedy", check->remedy);
+    puts("}");
+}
+
+static void print_check(const struct check *check, unsigned columns)
+{
+    enum { INDENTATION = 9 };
+    static const char *const states[] = {"good", "note", "BAD", "unknown"};
+    printf("%-8s %-14s %s\n", states[check->state], check->name, check->found);
+    printf("%*s", INDENTATION, "");
+    terminal_print_wrapped(check->meaning, INDENTATION, columns);
+    if (check->remedy[0] != 0)
+        printf("%*smend: %s\n", INDENTATION, "", check->remedy);
+}
+
+int cli_doctor(int argc, char **argv)
+{
+    bool json = false, bad = false;
+    struct check checks[CHECKS_MOST];
+    const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
+    cli_parse(&argp, argc, argv, &json);
+    unsigned columns = terminal_columns(STDOUT_FILENO), count = checks_run("", checks);
+    for (unsigned i = 0; i < count; i++) {
+        bad |= checks[i].state == CHECK_BAD;
+        if (json)
+            print_json(&checks[i]);
+        else
+            print_check(&checks[i], columns >= 40 ? columns : 80);
+    }
+    return bad ? EXIT_FAILED : EXIT_GOOD;
+}

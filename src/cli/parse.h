@@ -1,0 +1,11 @@
+/* A command's options. */
+#ifndef CLI_PARSE_H
+#define CLI_PARSE_H
+
+#include <argp.h>
+
+/* argp_parse(), and of a long option that there is not, the one that may be meant. Exits as argp_error()
+ * does. */
+void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+#endif
