@@ -1,0 +1,72 @@
+"""./run on a machine that has nothing yet: what the package manager says goes into a log, and the demo runs without PyPI and
+the Rust crate registry. The programs it calls are played by scripts."""
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from hermes_test import SOURCE, main
+
+
+class FrontDoor(unittest.TestCase):
+    def setUp(self):
+        self.root = tempfile.mkdtemp(prefix="hermes-test-")
+        self.addCleanup(shutil.rmtree, self.root)
+        shutil.copy(os.path.join(SOURCE, "run"), self.root)
+        os.makedirs(self.root + "/bin")
+        self.script("bin/dpkg-query", "exit 1")  # nothing is installed
+        self.script("bin/sudo", 'exec "$@"')
+        self.script("bin/apt-get", "i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo Unpacking $i; done")
+        self.script("bin/cmake", "exit 0")
+        self.script("build/release/bin/hermes", 'echo "hermes $*"')
+
+    def script(self, path, text):
+        whole = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(whole), exist_ok=True)
+        with open(whole, "w") as file:
+            file.write("#!/bin/sh\n" + text + "\n")
+        os.chmod(whole, 0o755)
+
+    def run_command(self, *arguments):
+        environment = dict(os.environ, PATH=self.root + "/bin:" + os.environ["PATH"])
+        return subprocess.run([self.root + "/run", *arguments], env=environment, capture_output=True, text=True, timeout=60)
+
+    def log(self, name):
+        with open(os.path.join(self.root, "build", name)) as file:
+            return file.read().splitlines()
+
+    def test_what_is_installed_is_told_in_a_line_and_the_rest_is_in_a_log(self):
+        result = self.run_command("build")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("installing from Debian: gcc", result.stdout)
+        self.assertLess(len(result.stdout.splitlines()), 10)
+        self.assertEqual(len(self.log("apt-install.log")), 300)
+
+    def test_an_installation_that_fails_shows_the_end_of_its_log(self):
+        self.script("bin/apt-get", '[ "$1" = update ] || { seq 100; echo "E: no such package" >&2; exit 100; }')
+        result = self.run_command("build")
+        self.assertEqual(result.returncode, 100)
+        self.assertIn("E: no such package", result.stderr)
+        self.assertIn("build/apt-install.log", result.stderr)
+        self.assertLess(len(result.stderr.splitlines()), 30)
+
+    def test_the_demo_runs_the_actors_in_c_where_the_others_cannot_be_built(self):
+        self.script("bin/python3", "echo no network; exit 1")
+        result = self.run_command("demo", "--count", "7")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("those in C", result.stdout)
+        self.assertEqual(result.stdout.splitlines()[-1], "hermes demo --count 7")
+        self.assertIn("no network", self.log("actors.log"))
+
+    def test_the_demo_runs_the_actors_in_python_and_rust_where_they_can_be_built(self):
+        self.script("bin/python3", "exit 0")
+        self.script("build/venv/bin/pip", "exit 0")
+        self.script("bin/cargo", "exit 0")
+        os.makedirs(self.root + "/examples/rust")
+        result = self.run_command("demo", "--count", "7")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], "hermes demo --actors build/actors --count 7")
+
+
+main()
