@@ -386,7 +386,7 @@ static bool find_two(const cpu_set_t *allowed, int *first, int *second)
 
 static void check_line(const char *root, struct check *check)
 {
-    enum { ROUNDS = 5000 };
+    enum { ROUNDS = 2000 };
     cpu_set_t allowed;
     int first = 0;
     double ns;
@@ -412,22 +412,24 @@ static void check_line(const char *root, struct check *check)
         mend(check, "taskset -c 2,3 PROGRAM    (two of one socket: lscpu -e has them)");
 }
 
-unsigned checks_run(const char *root, struct check checks[CHECKS_MOST])
+static const struct {
+    const char *name;
+    void (*run)(const char *root, struct check *check);
+} all[] = {
+    {"shared memory", check_memory}, {"descriptors", check_descriptors}, {"locked memory", check_locked},
+    {"kernel", check_kernel},        {"io_uring", check_io_uring},       {"membarrier", check_membarrier},
+    {"clock", check_clock},          {"governor", check_governor},       {"huge pages", check_huge_pages},
+    {"RemoveIPC", check_remove_ipc}, {"cache line", check_line},
+};
+
+const char *check_name(unsigned index)
 {
-    static const struct {
-        const char *name;
-        void (*run)(const char *root, struct check *check);
-    } all[] = {
-        {"shared memory", check_memory}, {"descriptors", check_descriptors}, {"locked memory", check_locked},
-        {"kernel", check_kernel},        {"io_uring", check_io_uring},       {"membarrier", check_membarrier},
-        {"clock", check_clock},          {"governor", check_governor},       {"huge pages", check_huge_pages},
-        {"RemoveIPC", check_remove_ipc}, {"cache line", check_line},
-    };
-    const unsigned count = sizeof all / sizeof all[0];
-    for (unsigned i = 0; i < count; i++) {
-        checks[i] =
-            (struct check){.name = all[i].name, .state = CHECK_UNKNOWN, .found = "cannot be seen from here"};
-        all[i].run(root, &checks[i]);
-    }
-    return count;
+    return index < sizeof all / sizeof all[0] ? all[index].name : NULL;
+}
+
+void check_run(const char *root, unsigned index, struct check *check)
+{
+    *check =
+        (struct check){.name = all[index].name, .state = CHECK_UNKNOWN, .found = "cannot be seen from here"};
+    all[index].run(root, check);
 }

@@ -15,13 +15,13 @@ struct check {
     char remedy[224];    /* the command; "": there is nothing to mend */
 };
 
-enum { CHECKS_MOST = 16 };
+/* The name of a check, from 0 on; NULL: there are no more. */
+const char *check_name(unsigned index);
 
 /*
- * root: in front of every path that is looked at, so that tests can have a machine of their own; ""
- * is this one. Limits, processors and system calls are always this machine's. Returns how many checks there
- * are. Cost: some milliseconds.
+ * root: in front of every path that is looked at, so that tests can have a machine of their own; "" is this
+ * one. Limits, processors and system calls are always this machine's. Cost: some milliseconds at most.
  */
-unsigned checks_run(const char *root, struct check checks[CHECKS_MOST]);
+void check_run(const char *root, unsigned index, struct check *check);
 
 #endif

@@ -63,16 +63,17 @@ static void print_check(const struct check *check, unsigned columns)
 int cli_doctor(int argc, char **argv)
 {
     bool json = false, bad = false;
-    struct check checks[CHECKS_MOST];
+    struct check check;
     const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &json);
-    unsigned columns = terminal_columns(STDOUT_FILENO), count = checks_run("", checks);
-    for (unsigned i = 0; i < count; i++) {
-        bad |= checks[i].state == CHECK_BAD;
+    unsigned columns = terminal_columns(STDOUT_FILENO);
+    for (unsigned i = 0; check_name(i) != NULL; i++) {
+        check_run("", i, &check);
+        bad |= check.state == CHECK_BAD;
         if (json)
-            print_json(&checks[i]);
+            print_json(&check);
         else
-            print_check(&checks[i], columns >= 40 ? columns : 80);
+            print_check(&check, columns >= 40 ? columns : 80);
     }
     return bad ? EXIT_FAILED : EXIT_GOOD;
 }
