@@ -21,7 +21,7 @@ static const struct {
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
     {"sub", cli_sub, "print the messages of a topic"},
-    {"topic", cli_topic, "create, list, describe, alter and delete topics"},
+    {"topic", cli_topic, "create, list, describe, alter, purge and delete topics"},
     {"verify", cli_verify, "check everything that is stored, of a topic or of all"},
 };
 

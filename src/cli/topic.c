@@ -11,11 +11,16 @@
 #include "cli/terminal.h"
 
 static const char documentation[] =
-    "Create, list, describe, alter and delete topics.\v"
+    "Create, list, describe, alter, purge and delete topics.\v"
     "create NAME   make a topic: exclusive (one publisher at a time) and async unless told otherwise\n"
     "list          all topics, one a line\n"
     "info NAME     everything about one topic\n"
     "alter NAME    change retention or what a full disk does, while the topic is used\n"
+    "purge NAME    drop all messages that are in it, for good, while it is used; positions and sequences go "
+    "on. Who was to "
+    "read them is told, and goes on with the next that is published; groups keep their place, and count them "
+    "as lost. Disk "
+    "space comes back in whole segments\n"
     "delete NAME   the topic and all it stored; refused while it has a publisher";
 
 static const struct argp_option options[] = {
@@ -39,7 +44,7 @@ struct arguments {
     hermes_topic_options_t topic;
 };
 
-static const char *const actions[] = {"create", "list", "info", "alter", "delete", NULL};
+static const char *const actions[] = {"create", "list", "info", "alter", "purge", "delete", NULL};
 
 static void check_action(struct argp_state *state, const char *word)
 {
@@ -52,7 +57,7 @@ static void check_action(struct argp_state *state, const char *word)
     }
     if (suggestion.name[0] != 0)
         argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
-    argp_error(state, "no action '%s': create, list, info, alter or delete", word);
+    argp_error(state, "no action '%s': create, list, info, alter, purge or delete", word);
 }
 
 /* As enum hermes_durability has them. */
@@ -214,6 +219,8 @@ int cli_topic(int argc, char **argv)
         rc = hermes_topic_create(client, a.name, &a.topic);
     } else if (strcmp(a.action, "alter") == 0) {
         rc = hermes_topic_alter(client, a.name, a.altered, &a.topic);
+    } else if (strcmp(a.action, "purge") == 0) {
+        rc = hermes_topic_purge(client, a.name);
     } else if (strcmp(a.action, "delete") == 0) {
         rc = hermes_topic_delete(client, a.name);
     } else if (strcmp(a.action, "list") == 0) {

@@ -49,6 +49,13 @@ int hermes_topic_delete(hermes_client_t *client, const char *topic)
     return rc < 0 ? rc : client_request(client, WIRE_TOPIC_DELETE, &request, sizeof request, WIRE_OK, 0);
 }
 
+int hermes_topic_purge(hermes_client_t *client, const char *topic)
+{
+    struct wire_topic request;
+    int rc = client_put_topic(client, request.topic, topic);
+    return rc < 0 ? rc : client_request(client, WIRE_TOPIC_PURGE, &request, sizeof request, WIRE_OK, 0);
+}
+
 static int read_info(const uint8_t *bytes, void *info)
 {
     struct wire_topic_info wire;

@@ -16,7 +16,8 @@ struct slot {
     uint64_t sequence;
     uint64_t time;
     uint32_t epoch;
-    uint8_t reserved2[16];
+    uint64_t floor;
+    uint8_t reserved2[8];
     uint32_t crc; /* CRC-32 of bytes 0 to 59 */
 } __attribute__((packed));
 
@@ -32,6 +33,7 @@ void checkpoint_encode(const struct checkpoint *checkpoint, uint8_t bytes[CHECKP
         .sequence = checkpoint->sequence,
         .time = checkpoint->time,
         .epoch = checkpoint->epoch,
+        .floor = checkpoint->floor,
     };
     slot.crc = crc32_update(0, &slot, 60);
     memcpy(bytes, &slot, sizeof slot);
@@ -47,7 +49,8 @@ int checkpoint_decode(const uint8_t bytes[CHECKPOINT_SLOT_BYTES], struct checkpo
         return HERMES_EVERSION;
     if (slot.crc != crc32_update(0, &slot, 60))
         return HERMES_ECHECKSUM;
-    *checkpoint = (struct checkpoint){slot.generation, slot.position, slot.sequence, slot.time, slot.epoch};
+    *checkpoint =
+        (struct checkpoint){slot.generation, slot.position, slot.sequence, slot.time, slot.epoch, slot.floor};
     return HERMES_OK;
 }
 

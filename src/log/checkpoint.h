@@ -16,6 +16,7 @@ struct checkpoint {
     uint64_t sequence; /* of the next DATA */
     uint64_t time;     /* nanoseconds since the epoch */
     uint32_t epoch;    /* the highest ever used */
+    uint64_t floor;    /* every message below it was purged; 0: none ever was */
 };
 
 enum { CHECKPOINT_SLOT_BYTES = 64 };

@@ -380,8 +380,11 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         log_forget(log);
         return rc;
     }
-    if (log->durability != DURABILITY_MEMORY)
+    if (log->durability != DURABILITY_MEMORY) {
         atomic_store(&log->status->first, store_first(&log->store));
+        /* A purge may have been cut short by a crash, and the window live on. */
+        window_forget(log->window, atomic_load(&log->store.floor));
+    }
     return HERMES_OK;
 }
 

@@ -138,6 +138,16 @@ void log_prepare(struct log *log);
 /* Deletes segments that retention no longer keeps, of what is durable. Returns how many, or an error. */
 int log_retain(struct log *log);
 
+/*
+ * Drops every message that the log has; on a full disk, every one that is stored. Positions and sequences go
+ * on. Whoever reads older ones is told HERMES_EGONE (as with retention, at the end of a segment that is
+ * mapped and goes as a whole); who writes goes on and notices nothing. Of a stored log it is for good when
+ * this returns, and a crash in the middle of it has dropped all or nothing. The thread that stores the log,
+ * while the epoch does not change. Costs what log_persist() and log_sync() of what is not stored yet cost, a
+ * sync of the checkpoint and one for each segment.
+ */
+int log_purge(struct log *log);
+
 /* Asks the writer to ring at its next commit, as a reader that parks does: the word to sleep on, once
  * barrier_remote() was called and log_has_more() still says no. */
 struct futex_word log_park(struct log *log);

@@ -167,20 +167,73 @@ void log_prepare(struct log *log)
         (void)store_prepare(&log->store, &ignored);
 }
 
+/* ---- what is dropped ---- */
+
+/* Its writer may have raised the window's limit just when it was purged. */
+static void forget_purged(struct log *log)
+{
+    uint64_t floor = atomic_load_explicit(&log->store.floor, memory_order_relaxed);
+    log_lock(log);
+    if (floor > 0)
+        window_forget(log->window, floor);
+    log_unlock(log);
+}
+
 int log_retain(struct log *log)
 {
     uint64_t bytes = atomic_load_explicit(&log->keep_bytes, memory_order_relaxed);
     uint64_t age = atomic_load_explicit(&log->keep_ns, memory_order_relaxed);
-    if (log->durability == DURABILITY_MEMORY || (bytes == 0 && age == 0))
+    uint64_t floor = atomic_load_explicit(&log->store.floor, memory_order_relaxed);
+    if (log->durability == DURABILITY_MEMORY || (bytes == 0 && age == 0 && floor == 0))
         return 0;
+    forget_purged(log);
     uint64_t next;
     int count = 0, rc = HERMES_OK;
     while (rc == 0 && !log->failed && (next = store_retires(&log->store, bytes, age)) != 0 &&
            next <= atomic_load_explicit(&log->status->durable, memory_order_relaxed)) {
         /* Before it is deleted: who is told of a position finds it. Release pairs with readers' acquire. */
-        atomic_store_explicit(&log->status->first, next, memory_order_release);
+        if (next > atomic_load_explicit(&log->status->first, memory_order_relaxed))
+            atomic_store_explicit(&log->status->first, next, memory_order_release);
         rc = store_retire(&log->store, &log->error);
         count += rc == 0;
     }
     return rc < 0 ? rc : count;
+}
+
+/* For good, and nobody is sent back to what is older. Release pairs with readers' acquire. */
+static void tell_readers(void *context, uint64_t floor)
+{
+    struct log *log = context;
+    atomic_store_explicit(&log->status->first, floor, memory_order_release);
+}
+
+/* Up to what is committed now: what comes meanwhile would be without end. */
+static int store_what_is_there(struct log *log)
+{
+    const uint64_t end = log_committed(log).position;
+    int64_t done = 0;
+    while (log->store.position < end && (done = log_persist(log, LOG_PERSIST_BYTES)) > 0)
+        ;
+    return done < 0 ? (int)done : HERMES_OK;
+}
+
+int log_purge(struct log *log)
+{
+    if (log->durability == DURABILITY_MEMORY) {
+        window_forget(log->window, log_committed(log).position);
+        return HERMES_OK;
+    }
+    int rc = store_what_is_there(log);
+    if (rc == HERMES_OK || heals(rc) || rc == HERMES_EMALFORMED) /* else what is stored is what can go */
+        rc = log_sync(log);
+    if (rc < 0)
+        return rc;
+    rc = store_purge(&log->store, tell_readers, log, &log->error);
+    if (rc < 0) {
+        if (!heals(rc))
+            fail(log, rc);
+        return rc;
+    }
+    rc = log_retain(log); /* and what stands in the window is nobody's any more */
+    return rc < 0 ? rc : HERMES_OK;
 }

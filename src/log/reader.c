@@ -198,8 +198,19 @@ static int skip_segment(struct reader *reader)
                      why.bytes);
 }
 
+/* The segment that is mapped holds messages that were purged, and others: retention takes whole ones, and who
+ * has one of these mapped reads it to its end. */
+static bool is_purged(const struct reader *reader)
+{
+    /* Acquire pairs with log_purge(). */
+    uint64_t first = atomic_load_explicit(&reader->status->first, memory_order_acquire);
+    return reader->position < first && segment_covers(reader, first);
+}
+
 static int enter_store(struct reader *reader)
 {
+    if (__builtin_expect(is_purged(reader), 0))
+        return skip_retired(reader);
     if (!segment_covers(reader, reader->position)) {
         struct store_place place;
         int rc = reader_open_segment(reader, STORE_BY_POSITION, reader->position, &place);

@@ -285,6 +285,7 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
         rc = error_set_errno(text, "open the checkpoint in", path);
     if (rc == 0 && store->checkpoint_fd >= 0)
         (void)checkpoint_read(store->checkpoint_fd, &store->checkpoint);
+    atomic_store_explicit(&store->floor, store->checkpoint.floor, memory_order_relaxed);
     uint64_t seen = store->checkpoint.generation > 0 ? store->checkpoint.time : clock_realtime_ns();
     steady_start(&store->clock, seen, clock_boot_ns());
     if (rc == 0)

@@ -101,9 +101,12 @@ static int find_in(const struct store *store, struct segment_list *list, enum st
 {
     if (list == NULL || list->count == 0)
         return error_set(text, HERMES_ENOTFOUND, "the store is empty");
-    if (key == STORE_BY_POSITION && value < list->entries[0].base)
+    /* Acquire pairs with store_purge(). */
+    const uint64_t floor = atomic_load_explicit(&store->floor, memory_order_acquire);
+    const uint64_t first = floor > list->entries[0].base ? floor : list->entries[0].base;
+    if (key == STORE_BY_POSITION && value < first)
         return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
-                         list->entries[0].base);
+                         first);
     struct store_entry *entry = find_segment(store, list, key, value);
     if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
         return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);

@@ -138,6 +138,8 @@ static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
                     const struct store_place *place)
 {
     uint64_t start = is_indexed(reader, place) ? place->position : find_stretch(reader, key, value);
+    if (start < first_stored(reader)) /* the segment may hold messages that were purged, or nothing else */
+        start = first_stored(reader);
     struct frames frames = frames_from(reader, start, FRAME_HEADERS), before;
     struct frame frame;
     if (start == reader->segment.header.base)

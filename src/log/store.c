@@ -259,7 +259,26 @@ int store_checkpoint(struct store *store, uint32_t epoch, struct error_text *tex
 
 uint64_t store_first(const struct store *store)
 {
-    return store->entry_count > 0 ? store->entries[0].base : store->position;
+    uint64_t floor = atomic_load_explicit(&store->floor, memory_order_relaxed);
+    uint64_t first = store->entry_count > 0 ? store->entries[0].base : store->position;
+    return first > floor ? first : floor;
+}
+
+int store_purge(struct store *store, void (*told)(void *context, uint64_t floor), void *context,
+                struct error_text *text)
+{
+    struct checkpoint next = store->checkpoint;
+    next.floor = store->position;
+    int rc = checkpoint_write(store->checkpoint_fd, &next);
+    if (rc < 0)
+        return error_set(text, rc, "cannot write the checkpoint");
+    store->checkpoint = next;
+    if (fdatasync(store->checkpoint_fd) != 0)
+        return error_set_errno(text, "sync", "the checkpoint");
+    told(context, next.floor);
+    /* Release pairs with the acquire of who searches. */
+    atomic_store_explicit(&store->floor, next.floor, memory_order_release);
+    return HERMES_OK;
 }
 
 /* ---- retention ---- */
@@ -289,6 +308,8 @@ uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t keep_n
     if (store->entry_count < 2 || (store->entry_count == 2 && store->rolled))
         return 0; /* recovery needs a header that is safe */
     uint64_t next = store->entries[1].base, now = earliest_ns(store);
+    if (next <= atomic_load_explicit(&store->floor, memory_order_relaxed))
+        return next;
     if (keep_bytes != 0 && store->position - next >= keep_bytes)
         return next;
     if (keep_ns == 0)

@@ -60,6 +60,7 @@ struct store {
     /* For searches by other threads. */
     struct segments segments;
     _Atomic uint64_t searchable; /* position, as it was at the last append */
+    _Atomic uint64_t floor;      /* what stands below it was purged: nobody finds it */
 };
 
 /* Appends whole frames that stand at store->position; next_sequence is that of the DATA behind them.
@@ -118,9 +119,18 @@ int store_find(struct store *store, enum store_key key, uint64_t value, struct s
 uint64_t store_first(const struct store *store);
 
 /*
+ * Everything that was appended, and is synced, is to be found no more, for good when it returns: a floor in
+ * the checkpoint. store_retires() then names the segments that lie below it. Positions and sequences go on.
+ * An error: HERMES_EFULL, nothing was changed; another: it is not known whether that is so after a crash.
+ * told is called in between: the floor is for good, and searches do not know of it yet.
+ */
+int store_purge(struct store *store, void (*told)(void *context, uint64_t floor), void *context,
+                struct error_text *text);
+
+/*
  * Retention: is the oldest segment to go, when at least keep_bytes (0: all) and all that is younger than
- * keep_ns (0: all) are kept? Never the last one. Where the next segment begins; 0: it stays. Steps of the
- * wall clock do not make anything older (base/steady.h).
+ * keep_ns (0: all) are kept, or when all of it was purged? Never the last one. Where the next segment begins;
+ * 0: it stays. Steps of the wall clock do not make anything older (base/steady.h).
  */
 uint64_t store_retires(struct store *store, uint64_t keep_bytes, uint64_t keep_ns);
 

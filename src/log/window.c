@@ -60,6 +60,15 @@ uint64_t window_oldest(const struct window *window, uint64_t end)
     return sane && end - oldest <= capacity ? oldest : end;
 }
 
+void window_forget(struct window *window, uint64_t position)
+{
+    if (atomic_load_explicit(&window->overwrite_limit, memory_order_relaxed) >= position)
+        return;
+    *(volatile uint64_t *)&window->first = position;
+    /* Release pairs with the acquire in window_oldest(): who sees the limit sees where a frame begins. */
+    atomic_store_explicit(&window->overwrite_limit, position, memory_order_release);
+}
+
 void window_writer_init(struct window_writer *writer, const struct window_writer_options *options,
                         uint64_t position, uint64_t sequence)
 {

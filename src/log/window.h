@@ -288,6 +288,13 @@ static inline bool window_still_there(const struct window *window, uint64_t posi
  */
 uint64_t window_oldest(const struct window *window, uint64_t end);
 
+/*
+ * Readers find nothing below position any more, which is that of a frame or of the end: as if it had been
+ * overwritten. For who made the window, whoever writes it. A writer that raises the limit at the same moment
+ * may take this back: call it again, later; nothing happens where it holds.
+ */
+void window_forget(struct window *window, uint64_t position);
+
 /* ---- making and checking ---- */
 
 /* Fills in the header page of a fresh mapping of WINDOW_HEADER_BYTES + capacity zero bytes. */

@@ -34,6 +34,7 @@ int wire_request_bytes(uint8_t type)
     case WIRE_TOPIC_ALTER:
         return sizeof(struct wire_topic_alter);
     case WIRE_TOPIC_DELETE:
+    case WIRE_TOPIC_PURGE:
     case WIRE_TOPIC_DESCRIBE:
         return sizeof(struct wire_topic);
     case WIRE_SUBSCRIBER_OPEN:

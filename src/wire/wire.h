@@ -58,6 +58,7 @@ enum wire_type {
     WIRE_BROKER = 44,           /* wire_broker */
     WIRE_FORGET = 45,           /* wire_forget -> WIRE_OK */
     WIRE_UNSERVED_LIST = 46,    /* wire_list -> WIRE_TOPICS: name and id, the rest 0 */
+    WIRE_TOPIC_PURGE = 47,      /* wire_topic -> WIRE_OK */
 };
 
 struct wire_hello {

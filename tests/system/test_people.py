@@ -119,6 +119,49 @@ class People(Case):
             self.assertEqual(self.hermes("export", "t", "--since", wrong).returncode, 64, wrong)
             self.assertEqual(self.hermes("sub", "t", "--from", "time:" + wrong, "--timeout", "0").returncode, 64, wrong)
 
+    # ---- emptied ----
+
+    def test_purge_drops_all_that_is_there_while_programs_publish_and_read(self):
+        b = self.broker
+        for kind in ([], ["--shared"], ["--durability", "memory"], ["--durability", "sync"]):
+            with self.subTest(kind=kind):
+                topic = "t" + "".join(kind).replace("--", "-")
+                b.run("topic", "create", topic, *kind)
+                b.run("group", "create", topic, "g", "--from", "first")
+                publisher = b.popen("pub", topic, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                publisher.stdin.write(b"old\n" * 1000)
+                publisher.stdin.flush()
+                self.wait_for(lambda: b.info(topic)["last_sequence"] == 1000, "all are in")
+                b.run("topic", "purge", topic)
+                info = b.info(topic)
+                self.assertEqual(info["first_position"], info["committed_position"])
+                self.assertEqual((info["last_sequence"], info["publishers"]), (1000, 1))
+                self.assertEqual(b.run("sub", topic, "--from", "first", "-t", "0").stdout, b"")
+                publisher.stdin.write(b"new\n")
+                publisher.stdin.close()
+                self.assertEqual((publisher.wait(60), b.run("sub", topic, "--from", "seq:1", "-t", "0").stdout), (0, b"new\n"))
+                member = self.hermes("sub", topic, "--group", "g", "--count", "1")
+                self.assertEqual(member.stdout, b"new\n", member.stderr)
+                row, = self.rows("group", "list", topic, "--json")
+                self.assertEqual((row["behind"], row["lost"]), (0, 1000))
+        self.assertEqual(self.hermes("topic", "purge", "none").returncode, 1)
+
+    def test_purge_is_for_good_and_gives_back_whole_segments(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M")
+        b.run("pub", "t", "--durable", "--count", "3000", "--size", "1000")
+        self.assertGreater(len(b.segments("t")), 2)
+        b.run("topic", "purge", "t")
+        self.assertEqual(len(b.segments("t")), 1)
+        b.run("pub", "t", "--durable", data=b"new")
+        for again in (b.kill, b.stop):
+            again()
+            b.start()
+            self.assertEqual(b.run("sub", "t", "--from", "first", "-t", "0").stdout, b"new\n")
+            self.assertEqual(b.run("export", "t").stdout.count(b"\r\n"), 2)
+            self.assertIn(b"1 messages right", b.run("verify", "t").stdout)
+        self.assertEqual(b.run("pub", "t", data=b"more").stdout, b"3002\n")
+
     # ---- in which form ----
 
     def test_a_template_prints_what_it_names(self):

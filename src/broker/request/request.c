@@ -92,6 +92,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return topic_requests_alter(session, payload, text);
     case WIRE_TOPIC_DELETE:
         return topic_requests_delete(session, payload, text);
+    case WIRE_TOPIC_PURGE:
+        return topic_requests_purge(session, payload, text);
     case WIRE_TOPIC_LIST:
         return topic_requests_list(session, payload);
     case WIRE_UNSERVED_LIST:

@@ -153,3 +153,40 @@ int topic_requests_delete(struct session *session, const struct wire_topic *requ
     later_change(session, topic);
     return later_changed(session, topic);
 }
+
+/* On a worker. The persister is out until then, and back when this returns: should the session be over by
+ * now, nobody else would see to that. */
+static int purge_topic(struct session *session, struct topic *topic, struct error_text *text)
+{
+    int rc = log_purge(&topic->log);
+    if (rc < 0)
+        *text = topic->log.error;
+    if (topic->durability == DURABILITY_MEMORY)
+        return rc;
+    int added = persister_add(&session->broker->persister, &topic->persisting, &topic->log);
+    return rc < 0 ? rc : added;
+}
+
+/* Stored by one thread at a time: by ours then. */
+static bool purge_begins(struct session *session)
+{
+    struct topic *topic = session->later.topic;
+    if (topic->deleting)
+        return false;
+    if (topic->durability != DURABILITY_MEMORY)
+        job_removes(&session->later.job, &topic->persisting.task);
+    return true;
+}
+
+int topic_requests_purge(struct session *session, const struct wire_topic *request, struct error_text *text)
+{
+    struct topic *topic;
+    int rc, purged;
+    bool through = later_result(session, purge_topic, &purged, text);
+    rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc != 0)
+        return rc;
+    if (!through)
+        return later_work(session, topic, &topic->turns, purge_topic, purge_begins);
+    return answer_done(session, purged);
+}

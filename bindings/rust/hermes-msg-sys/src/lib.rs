@@ -329,6 +329,7 @@ extern "C" {
         result: *mut hermes_verification_t,
     ) -> c_int;
     pub fn hermes_topic_delete(client: *mut hermes_client_t, topic: *const c_char) -> c_int;
+    pub fn hermes_topic_purge(client: *mut hermes_client_t, topic: *const c_char) -> c_int;
     pub fn hermes_topic_describe(
         client: *mut hermes_client_t,
         topic: *const c_char,
