@@ -51,6 +51,17 @@ int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, st
     return HERMES_OK;
 }
 
+int map_page(int fd, uint64_t offset, struct map *map)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *address = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+                         (off_t)(offset - offset % page));
+    if (address == MAP_FAILED)
+        return error_from_errno(errno);
+    *map = (struct map){address, page};
+    return HERMES_OK;
+}
+
 static int allocate_and_map(int fd, size_t size, struct map *map)
 {
     int number = posix_fallocate(fd, 0, (off_t)size);

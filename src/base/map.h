@@ -20,6 +20,9 @@ enum map_pages { MAP_LAZY, MAP_PREFAULT };
 /* Maps the first size bytes of fd, shared. The file must be that large: the caller has checked. */
 int map_fd(int fd, size_t size, enum map_access access, enum map_pages pages, struct map *map);
 
+/* The page of fd that has the byte at offset, for reading and writing; the file must have it. */
+int map_page(int fd, uint64_t offset, struct map *map);
+
 /*
  * Creates path (mode 0600, must not exist), gives it real room for size bytes - so that a full
  * /dev/shm is HERMES_EFULL here and never SIGBUS later - and maps it. *fd stays open.

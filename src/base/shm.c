@@ -15,6 +15,12 @@
 static const char home_file[] = ".home";
 enum { TRIES = 10, SWEPT_MOST = 64, DEVICE_DIGITS = 20 };
 
+bool shm_is_counters(const char *name)
+{
+    return strcmp(name, SHM_COUNTERS) == 0 || strcmp(name, SHM_TOLD) == 0 ||
+           strcmp(name, SHM_NEW_COUNTERS) == 0 || strcmp(name, SHM_NEW_TOLD) == 0;
+}
+
 /* ---- whose it is ---- */
 
 /* "<device> <path>": the path may hold anything but a zero. */
@@ -146,10 +152,12 @@ static bool is_gone(const char *home, uint64_t device)
     return false;
 }
 
-/* What a broker makes, "<16 hexadecimal digits>.<something>", and an embedded log, "log.<something>". */
+/* What a broker makes, "<16 hexadecimal digits>.<something>" and its counters, and an embedded log,
+ * "log.<something>". */
 static bool is_ours(const char *name)
 {
-    return (strspn(name, "0123456789abcdef") == 16 && name[16] == '.') || strncmp(name, "log.", 4) == 0;
+    return (strspn(name, "0123456789abcdef") == 16 && name[16] == '.') || strncmp(name, "log.", 4) == 0 ||
+           shm_is_counters(name);
 }
 
 static bool is_left_by_us(int fd)

@@ -15,6 +15,12 @@
 
 #include "base/path.h"
 
+/* What a broker keeps there to be read from outside (counters/page.h), and under which names it is made. */
+#define SHM_COUNTERS "broker.counters"
+#define SHM_TOLD "clients.told"
+#define SHM_NEW_COUNTERS "." SHM_COUNTERS
+#define SHM_NEW_TOLD "." SHM_TOLD
+
 struct shm {
     char path[SHM_PATH_BYTES];
     char home[PATH_BYTES]; /* the data directory's real path */
@@ -35,6 +41,9 @@ int shm_check(struct shm *shm, bool *lost, struct error_text *text);
 
 /* Removes the directory if nothing is in it but what is ours. */
 void shm_close_directory(struct shm *shm);
+
+/* Is a file of that name there for counters? */
+bool shm_is_counters(const char *name);
 
 /* Directory `name` of root was removed; it belonged to home. */
 typedef void (*shm_swept_t)(const char *name, const char *home);

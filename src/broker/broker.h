@@ -37,6 +37,7 @@
 #include "broker/principal.h"
 #include "broker/scrubber.h"
 #include "broker/workers.h"
+#include "counters/book.h"
 #include "io/poller.h"
 
 struct session;
@@ -60,6 +61,8 @@ struct broker {
     struct scrubber scrubber;
     struct principals principals;
     struct post post;
+    struct counters_book book;
+    struct counters_entry *counters; /* of the loop */
 
     struct topic *topics; /* by name */
     unsigned topic_count;

@@ -80,8 +80,21 @@ struct group *group_new(struct broker *broker, struct topic *topic, const char *
 void group_free(struct broker *broker, struct group *group)
 {
     give_back_share(broker, group);
+    book_give_back(&broker->book, group->kept.counters);
     kept_release(&group->kept);
     free(group);
+}
+
+void group_begin_counting(struct broker *broker, struct group *group)
+{
+    group->id = broker_next_id(broker);
+    const struct book_entry entry = {.kind = COUNTERS_GROUP,
+                                     .label = group->name,
+                                     .id = group->id,
+                                     .topic = group->kept.settings.topic_id,
+                                     .uid = group->kept.settings.uid};
+    group->kept.counters = book_take(&broker->book, &entry);
+    counters_set(group->kept.counters, GROUP_DURABLE, group->kept.settings.slots == 0);
 }
 
 struct group *group_in(const struct topic *topic, const char *name)

@@ -25,6 +25,7 @@ struct group {
     unsigned members;
     unsigned next_line;
     bool counted; /* in what its user holds */
+    uint64_t id;  /* in counters */
 };
 
 /* Of the record of a group of that name; "": of the directory that they stand in. */
@@ -45,6 +46,9 @@ struct group *group_take_first(struct topic *topic);
  * group_count_share(): a group that is there is served, whatever the limit is now. HERMES_ENOMEM. */
 int group_take_share(struct broker *broker, struct group *group, struct error_text *text);
 int group_count_share(struct broker *broker, struct group *group);
+
+/* Its entry in the counters, until group_free(): before its tasks are in. */
+void group_begin_counting(struct broker *broker, struct group *group);
 
 int group_check_name(const char *name, struct error_text *text);
 /* May that session be a member? administers: may it alter and delete it? HERMES_EACCESS. */

@@ -128,6 +128,7 @@ static int set_up(struct broker *broker, struct group *group, uint64_t sequence,
     if (rc < 0)
         return rc;
     page_use(group);
+    group_begin_counting(broker, group);
     rc = kept_save(&group->kept, &group->kept.settings, group->kept.page, text);
     if (rc == 0 && (rc = keeper_add(&broker->workers, &group->kept)) < 0)
         error_set(text, rc, "group '%s'", group->name);

@@ -92,6 +92,7 @@ static int load_one(struct topic *topic, const char *name, struct error_text *te
         rc = open_page(topic, group, &taken_up, text);
     if (rc == 0) {
         page_use(group);
+        group_begin_counting(broker, group);
         atomic_store(&kept->since_ns, taken_up ? clock_monotonic_ns() : 0);
         if (taken_up)
             group_tell(kept->page); /* members find another broker, and greet it */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/note.h"
 #include "broker/leases.h"
+#include "counters/page.h"
 
 /* While a group moves, its record is at most so old. */
 static const uint64_t record_ns = 100000000;
@@ -23,6 +24,24 @@ static int take(struct kept *group, const struct group_record *settings, struct 
     return group_record_take(next, page, settings->slots == 0 ? 0 : settings->slots - 1);
 }
 
+/* What the next record says is what counts: the page may be one that nobody else can see. */
+static void tell_counters(const struct kept *group)
+{
+    const struct group_record *next = &group->next;
+    struct counters_entry *counters = group->counters;
+    if (counters == NULL)
+        return;
+    counters_set(counters, GROUP_DONE_POSITION, next->floor);
+    counters_set(counters, GROUP_CLAIMED_POSITION, next->cursor > next->floor ? next->cursor : next->floor);
+    counters_set(counters, GROUP_CLAIMED_SEQUENCE, next->cursor_sequence);
+    counters_set(counters, GROUP_IN_FLIGHT, next->count);
+    counters_set(counters, GROUP_REDELIVERED, next->redelivered);
+    counters_set(counters, GROUP_EXPIRED, next->expired);
+    counters_set(counters, GROUP_DEAD_MESSAGES, next->dead);
+    counters_set(counters, GROUP_LOST, next->lost);
+    counters_set(counters, GROUP_LOOKED_NS, clock_monotonic_ns());
+}
+
 static int write_record(struct kept *group, struct error_text *text)
 {
     int rc = group_record_write(&group->next, group->path, text);
@@ -39,7 +58,10 @@ int kept_save(struct kept *group, const struct group_record *settings, struct gr
               struct error_text *text)
 {
     int rc = take(group, settings, page);
-    return rc < 0 ? error_set(text, rc, "%s", group->path) : write_record(group, text);
+    if (rc < 0)
+        return error_set(text, rc, "%s", group->path);
+    tell_counters(group);
+    return write_record(group, text);
 }
 
 static void tell(struct kept *group, const struct error_text *text, uint64_t now)
@@ -60,7 +82,9 @@ static bool keep_record(struct kept *group, uint64_t now)
 {
     struct error_text text;
     int rc = take(group, &group->settings, group->page);
-    if (rc < 0)
+    if (rc == 0)
+        tell_counters(group);
+    else
         error_set(&text, rc, "%s", group->path);
     bool moved = rc == 0 && !group_record_equal(&group->next, &group->record);
     if (moved && has_letters(group)) /* members bury, too */

@@ -8,6 +8,8 @@
 #include "broker/letters.h"
 #include "group/record.h"
 
+struct counters_entry;
+
 /*
  * What the keeper knows of one group. While its tasks are in, the event loop reads page, mask and settings
  * and changes nothing; who wants to takes the tasks out, changes them, and adds them again. The rest is the
@@ -15,8 +17,9 @@
  */
 struct kept {
     struct task looks, errands, records;
-    struct workers *workers; /* where they are in */
-    struct lane *lane;       /* of its topic: of all its groups one writes its record at a time */
+    struct workers *workers;         /* where they are in */
+    struct counters_entry *counters; /* written where the record is; NULL: nobody counts */
+    struct lane *lane;               /* of its topic: of all its groups one writes its record at a time */
     uint64_t (*clock)(const struct kept *group);
     uint64_t (*spent)(const struct kept *group); /* processor time of the calling thread */
     struct group_page *page;

@@ -58,7 +58,7 @@ static void trouble(void *context, struct log *log, int error)
 /* A publisher that writes its window itself and wrote nonsense: its epoch ends before it. */
 static void cut_off(struct topic *topic, int error)
 {
-    topic->refused++;
+    topic_count_refused(topic);
     note("topic '%s': a publisher wrote a malformed frame (%s) and is cut off", topic->name,
          hermes_error_name(error));
     topic_end_epoch(topic, EPOCH_MALFORMED);
@@ -240,12 +240,43 @@ static void signalled(struct poller_op *op, int result)
         loop->broker.stopping = true;
 }
 
+/* Without them the broker serves all the same. */
+static void open_book(struct broker *broker)
+{
+    struct error_text text;
+    const struct book_identity identity = {.directory = broker->shm.path,
+                                           .socket = broker->config.location.socket,
+                                           .data = broker->shm.home,
+                                           .instance = broker->instance};
+    if (book_open(&broker->book, &identity, &text) < 0)
+        note("%s", text.bytes);
+    broker->counters = book_take(&broker->book, &(struct book_entry){.kind = COUNTERS_LOOP,
+                                                                     .label = "control",
+                                                                     .pid = (uint32_t)getpid(),
+                                                                     .uid = (uint32_t)broker->uid,
+                                                                     .id = broker_next_id(broker)});
+}
+
+/* When the loop is about to sleep, and has time; if it never is, with its look at shared memory. */
+static void tell_counters(struct broker *broker)
+{
+    struct turn_figures turns = poller_turns(broker->poller);
+    counters_set(broker->counters, LOOP_SEEN_NS, clock_monotonic_ns());
+    counters_set(broker->counters, LOOP_LONGEST_TURN_NS, turns.longest_ns);
+    counters_set(broker->counters, LOOP_LONGEST_OWN_NS, turns.longest_own_ns);
+    counters_set(broker->counters, LOOP_BLOCKED_TURNS, turns.blocked);
+    counters_set(broker->counters, LOOP_SESSIONS, broker->session_count);
+    counters_set(broker->counters, LOOP_TOPICS, broker->topic_count);
+    counters_set(broker->counters, LOOP_NOTES_LOST, note_dropped());
+}
+
 static void look(struct poller_op *op, int result)
 {
     struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, look_op));
     if (result < 0)
         return;
     shared_memory_look(&loop->broker.shm);
+    tell_counters(&loop->broker);
     (void)poller_timer(loop->broker.poller, op, look_again_ns); /* there is room for it: it was one of them */
 }
 
@@ -326,6 +357,7 @@ static void prepare(struct loop *loop, const struct config *config)
                    .workers.event_fd = -1,
                    .post.event_fd = -1,
                    .shm.fd = -1,
+                   .book = {.fd = -1, .told_fd = -1},
                    .uid = geteuid(),
                    .membarrier = barrier_register(),
                    .answer = request_answer,
@@ -391,6 +423,7 @@ static void release(struct loop *loop)
     scrubber_stop(&loop->broker.scrubber);
     workers_stop(&loop->broker.workers);
     topics_forget_unserved(&loop->broker);
+    book_close(&loop->broker.book);
     poller_close(loop->broker.poller);
     post_close(&loop->broker.post);
     if (loop->listen_fd >= 0)
@@ -416,6 +449,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = lock_data(loop, text);
     if (rc == 0)
+        open_book(&loop->broker);
+    if (rc == 0)
         rc = bind_socket(loop, text);
     if (rc == 0)
         rc = open_engine(loop, text);
@@ -428,6 +463,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = poller_timer(loop->broker.poller, &loop->look_op, look_again_ns);
     if (rc == 0) {
+        tell_counters(&loop->broker);
+        book_show(&loop->broker.book);
         shared_memory_sweep();
         return HERMES_OK;
     }
@@ -494,6 +531,8 @@ void loop_run(struct loop *loop)
         sleep_ns = sleep_ns < longest_sleep_ns ? sleep_ns : longest_sleep_ns;
         if (loop->broker.grace_until_ns != 0)
             sleep_ns = sleep_in_grace(loop, sleep_ns);
+        tell_counters(&loop->broker);
+        counters_add(loop->broker.counters, LOOP_SLEEPS, sleep_ns > 0);
         poller_run(loop->broker.poller, sleep_ns);
         sequencer_unpark(&loop->broker);
         idle_since = 0;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "broker/watch.h"
+#include "counters/page.h"
 
 /* So long without a commit, and a log is parked. */
 static const uint64_t quiet_ns = 100000000;
@@ -47,6 +48,8 @@ static uint64_t troubled(struct persisting *persisting, uint64_t now_ns, int err
     struct persister *persister = persisting->persister;
     struct log *log = persisting->log;
     persister->trouble(persister->context, log, error);
+    if (persisting->counters != NULL)
+        counters_add(persisting->counters, STORE_TROUBLES, 1);
     log->retry_ns = now_ns + persister->interval_ns;
     return log->failed ? TASK_WHEN_RUNG : log->retry_ns;
 }
@@ -92,6 +95,22 @@ static uint64_t next_look(struct persisting *persisting, uint64_t now_ns, uint32
     return 0;
 }
 
+/* What has to be synced takes as long as a disk does, which is counted. */
+static int sync_store(struct persisting *persisting)
+{
+    struct counters_entry *counters = persisting->counters;
+    if (counters == NULL || !persisting->log->store.dirty)
+        return log_sync(persisting->log);
+    uint64_t start_ns = clock_monotonic_ns();
+    int rc = log_sync(persisting->log);
+    uint64_t took_ns = clock_monotonic_ns() - start_ns;
+    counters_add(counters, STORE_SYNCS, 1);
+    counters_add(counters, STORE_SYNC_NS, took_ns);
+    if (took_ns > atomic_load_explicit(&counters->value[STORE_LONGEST_SYNC_NS], memory_order_relaxed))
+        counters_set(counters, STORE_LONGEST_SYNC_NS, took_ns);
+    return rc;
+}
+
 /* Even where there was trouble: a full disk is no reason not to sync what is there, and not to delete what is
  * kept for too long. That is what makes room again. */
 static int confirm(struct persisting *persisting, uint64_t now_ns, bool trouble)
@@ -100,7 +119,7 @@ static int confirm(struct persisting *persisting, uint64_t now_ns, bool trouble)
     bool tick = trouble || now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
     if (log->failed || !(tick || is_sync(persisting)))
         return HERMES_OK;
-    int rc = log_sync(log);
+    int rc = sync_store(persisting);
     if (rc < 0 || !tick)
         return rc;
     persisting->ticked_ns = now_ns;

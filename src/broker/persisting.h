@@ -5,6 +5,7 @@
 #include "broker/workers.h"
 #include "log/log.h"
 
+struct counters_entry;
 struct watch;
 
 struct persister {
@@ -22,6 +23,7 @@ struct persisting {
     struct task task; /* for job_removes() and workers_remove() */
     struct log *log;
     struct persister *persister;
+    struct counters_entry *counters; /* of the store; NULL: nobody counts */
     _Atomic uint32_t *bell; /* in a page that publishers map read-only: who cannot write may still wake */
     struct map bell_map;
     int bell_fd;

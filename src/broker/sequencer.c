@@ -206,7 +206,7 @@ void sequencer_keep_line(struct ring *ring)
 static void condemn(struct ring *ring, int error)
 {
     ring->condemned = true;
-    ring->topic->refused++;
+    topic_count_refused(ring->topic);
     atomic_store(&ring->topic->log.status->rings[ring->index].refused, (uint32_t)-error);
     note("topic '%s': a publisher sent a malformed frame (%s) and is cut off", ring->topic->name,
          hermes_error_name(error));

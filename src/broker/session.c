@@ -81,6 +81,7 @@ void session_free(struct session *session)
         session->next->previous = session->previous;
     broker->session_count--;
     principal_give_back(&broker->principals, session->uid, HOLDS_SESSIONS, 1);
+    book_give_back(&broker->book, session->counters);
     close(session->fd);
     free(session);
 }
@@ -183,6 +184,8 @@ static void answer(struct session *session)
     session->received = 0;
     session->wanted = HERMES_HEADER_BYTES;
     shared_memory_look(&session->broker->shm); /* a request may need it */
+    if (session->counters != NULL)
+        counters_add(session->counters, SESSION_REQUESTS, 1);
     session->broker->answer(session);
 }
 

@@ -23,8 +23,9 @@ struct handle {
     struct group *group; /* of a subscriber that is a member; NULL: it is none */
     unsigned line;
     uint64_t member;
-    bool resumed;    /* that had the line before */
-    unsigned reader; /* 1 + its line in the readers page; 0: it is not waited for */
+    bool resumed;                    /* that had the line before */
+    unsigned reader;                 /* 1 + its line in the readers page; 0: it is not waited for */
+    struct counters_entry *counters; /* NULL: not yet */
 };
 
 /* Why its request, or its end, is not through yet: of later.c. */
@@ -51,6 +52,8 @@ struct session {
     uid_t uid;
     pid_t pid;
     char name[64];
+    uint64_t id;
+    struct counters_entry *counters; /* NULL until it has greeted */
     bool greeted;
     bool silent; /* it has still to say hello */
     bool closing;

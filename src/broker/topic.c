@@ -52,6 +52,13 @@ void topic_link(struct topic *topic)
     topic_hold(topic);
 }
 
+static void end_counting(struct topic *topic)
+{
+    book_give_back(&topic->broker->book, topic->counters);
+    book_give_back(&topic->broker->book, topic->store_counters);
+    topic->counters = topic->store_counters = NULL;
+}
+
 void topic_unlink(struct topic *topic)
 {
     struct topic **at = &topic->broker->topics;
@@ -61,6 +68,7 @@ void topic_unlink(struct topic *topic)
     if (topic->broker->sequenced == topic)
         topic->broker->sequenced = topic->next;
     topic->broker->topic_count--;
+    end_counting(topic);
     topic->gone = true;
     topic_release(topic);
 }
@@ -311,6 +319,29 @@ void topic_end_grace(struct broker *broker)
             readers_remove(topic->readers, (unsigned)__builtin_ctzll(topic->awaited));
 }
 
+/* What is counted of it in other pages is found by its id. */
+static void begin_counting(struct topic *topic)
+{
+    struct counters_book *book = &topic->broker->book;
+    struct book_entry entry = {
+        .kind = COUNTERS_TOPIC, .label = topic->name, .id = topic->id, .topic = topic->id};
+    topic->counters = book_take(book, &entry);
+    counters_set(topic->counters, TOPIC_SHARED, topic->shared);
+    counters_set(topic->counters, TOPIC_DURABILITY, (uint64_t)topic->durability);
+    counters_set(topic->counters, TOPIC_PUSH_BACK, topic->push_back);
+    if (topic->durability == DURABILITY_MEMORY)
+        return;
+    entry.kind = COUNTERS_STORE;
+    topic->store_counters = book_take(book, &entry);
+    topic->persisting.counters = topic->store_counters;
+}
+
+void topic_count_refused(struct topic *topic)
+{
+    topic->refused++;
+    counters_set(topic->counters, TOPIC_REFUSED, topic->refused);
+}
+
 /* What goes on with a stored log all the time. */
 static int begin_tasks(struct topic *topic)
 {
@@ -388,9 +419,12 @@ int topic_begin(struct topic *topic, struct error_text *text)
 {
     struct broker *broker = topic->broker;
     uint64_t grace_ns = broker->config.grace_ms * 1000000ull;
+    begin_counting(topic);
     int rc = topic->durability == DURABILITY_MEMORY ? HERMES_OK : begin_tasks(topic);
-    if (rc < 0)
+    if (rc < 0) {
+        end_counting(topic);
         return error_set(text, rc, "topic '%s'", topic->name);
+    }
     topic->log.readers = topic->readers;
     topic->log.persister_bell = topic->persisting.bell;
     topic_apply(topic);

@@ -80,8 +80,9 @@ struct topic {
     unsigned group_count;
     bool groups_unread; /* one is on the disk that could not be loaded */
     uint64_t refused;
-    uint64_t told_position, told_sequence; /* the end, when it was last known */
-    uint64_t told_first;                   /* of a memory topic: the oldest position then */
+    struct counters_entry *counters, *store_counters; /* NULL while it is being made; of a memory topic */
+    uint64_t told_position, told_sequence;            /* the end, when it was last known */
+    uint64_t told_first;                              /* of a memory topic: the oldest position then */
 };
 
 /* A job of that queue is under way, or waits. */
@@ -124,6 +125,8 @@ int topic_check_free(const struct topic *topic, struct error_text *text);
 
 /* Whoever writes the epoch can no longer: a job. note: its publisher spoilt the window. */
 void topic_end_epoch(struct topic *topic, enum epoch_end why);
+/* A publisher sent nonsense. */
+void topic_count_refused(struct topic *topic);
 /* A window for the rings, and the sequencer for its writer, as soon as there is room: a job. */
 void topic_renew(struct topic *topic);
 

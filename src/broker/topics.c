@@ -364,6 +364,8 @@ static bool owns_file(const struct topic *topic, const char *name, const char *k
 static bool is_left_over(struct broker *broker, const char *name)
 {
     char *kind;
+    if (shm_is_counters(name)) /* of the broker before this: ours take their place once it serves */
+        return false;
     uint64_t id = strtoull(name, &kind, 16);
     if (kind != name + 16 || *kind != '.')
         return true;

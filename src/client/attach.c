@@ -217,6 +217,13 @@ static int check_status(struct hermes_subscriber *s, const struct wire_subscribe
     return rc;
 }
 
+static void take_line(struct hermes_subscriber *s, const struct wire_subscriber *opened)
+{
+    client_map_told(s->client, s->member == NULL ? opened->told_line : 0, opened->told_generation,
+                    &s->told_map, &s->told);
+    s->reader.told = s->told;
+}
+
 /* Takes up what was opened, all but the reader's part. On failure it is declined. */
 static int take_up(struct hermes_subscriber *s)
 {
@@ -242,6 +249,7 @@ static int take_up(struct hermes_subscriber *s)
     s->doorbell_map = doorbell;
     s->handle = opened->handle;
     s->topic_id = opened->topic_id;
+    take_line(s, opened);
     note_greeting(s);
     return HERMES_OK;
 }
@@ -282,6 +290,7 @@ static int attach(struct hermes_subscriber *s)
         rc = check_state(s, s->status_map.address);
         return rc < 0 ? rc : tell_deleted(s);
     }
+    s->reader.told = s->told;
     if (rc < 0)
         s->client->error = s->reader.error;
     return rc;
@@ -319,6 +328,8 @@ static int start(struct hermes_subscriber *s, uint32_t from)
         rc = hermes_seek_first(s);
     if (rc == 0 && s->push_back)
         subscriber_tell_publishers(s);
+    if (rc == 0)
+        reader_tell(&s->reader);
     return rc;
 }
 
@@ -430,6 +441,7 @@ static bool take_greeting(struct hermes_subscriber *s, const struct wire_subscri
     s->reader.doorbell = doorbell.address;
     s->reader.owner_changed = false;
     s->handle = opened->handle;
+    take_line(s, opened);
     note_greeting(s);
     return true;
 }
@@ -506,6 +518,7 @@ void subscriber_free(struct hermes_subscriber *s)
     map_release(&s->status_map);
     map_release(&s->doorbell_map);
     map_release(&s->readers_map);
+    map_release(&s->told_map);
     member_free(s->member);
     free(s);
 }

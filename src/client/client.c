@@ -37,6 +37,9 @@ int client_take_welcome(struct hermes_client *client, struct error_text *text)
     }
     memcpy(&welcome, channel->reply, sizeof welcome);
     client->instance = welcome.instance;
+    if (client->told_fd >= 0)
+        close(client->told_fd);
+    client->told_fd = channel_take_fd(channel, 0);
     return HERMES_OK;
 }
 
@@ -186,6 +189,19 @@ int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_a
         rc = map_fd(fd, bytes == 0 ? (size_t)size : bytes, access, MAP_PREFAULT, map);
     close(fd);
     return rc < 0 ? error_set(&client->error, rc, "shared memory from the broker") : rc;
+}
+
+void client_map_told(struct hermes_client *client, uint32_t line, uint64_t generation, struct map *map,
+                     struct told *told)
+{
+    uint64_t size, offset = ((uint64_t)line - 1) * TOLD_LINE_BYTES;
+    map_release(map);
+    *told = (struct told){.line = NULL};
+    if (line == 0 || client->told_fd < 0 || map_file_size(client->told_fd, &size) < 0 ||
+        size < offset + TOLD_LINE_BYTES || map_page(client->told_fd, offset, map) < 0)
+        return;
+    told->line = (void *)((uint8_t *)map->address + offset % map->size);
+    told->generation = generation;
 }
 
 int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum store_key key, uint64_t value,

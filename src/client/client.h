@@ -16,6 +16,7 @@ struct hermes_client {
     uint64_t request_timeout_ns; /* how long the broker may take to answer */
     uint64_t hello;              /* the number of the request that greeted it */
     uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
+    int told_fd;                 /* what it lets us tell in, log/told.h; -1: nothing */
     uint32_t instance;           /* of the broker at the other end, from its welcome on: before that 0 */
     struct error_text error;
 };
@@ -62,6 +63,11 @@ int client_miss_fd(struct hermes_client *client);
  * all of it. */
 int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access,
                   struct map *map);
+
+/* Where a handle tells, by the broker's word in its answer; *map is that line's page, and is released first.
+ * It has none, or has none here: nothing is told. */
+void client_map_told(struct hermes_client *client, uint32_t line, uint64_t generation, struct map *map,
+                     struct told *told);
 
 /* A list that the broker gives in parts: each part begins with a wire_list_head, each item with its name. */
 struct client_listing {

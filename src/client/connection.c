@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "client/publisher.h"
@@ -57,7 +58,7 @@ int hermes_connect(const char *url, hermes_client_t **out)
     struct hermes_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return HERMES_ENOMEM;
-    client->channel.fd = -1;
+    client->channel.fd = client->told_fd = -1;
     client->channel.late = take_late;
     client->channel.context = client;
     client->request_timeout_ns = request_timeout_ns();
@@ -90,6 +91,14 @@ int hermes_connect(const char *url, hermes_client_t **out)
     return HERMES_OK;
 }
 
+static void end(struct hermes_client *client)
+{
+    channel_close(&client->channel);
+    if (client->told_fd >= 0)
+        close(client->told_fd);
+    free(client);
+}
+
 int64_t hermes_disconnect(hermes_client_t *client)
 {
     if (client == NULL)
@@ -108,8 +117,7 @@ int64_t hermes_disconnect(hermes_client_t *client)
         missing += publisher_close(client->publishers, start_ns);
     if (missing > 0)
         connect_error = client->error;
-    channel_close(&client->channel);
-    free(client);
+    end(client);
     return missing;
 }
 
@@ -121,8 +129,7 @@ void hermes_forget(hermes_client_t *client)
         publisher_free(client->publishers);
     while (client->subscribers != NULL)
         subscriber_free(client->subscribers);
-    channel_close(&client->channel);
-    free(client);
+    end(client);
 }
 
 hermes_interrupt_t hermes_set_interrupt(hermes_interrupt_t interrupt)

@@ -169,6 +169,15 @@ static uint64_t seal_to_watch(const struct hermes_publisher *p)
     return (uint32_t)seal < p->epoch ? seal : 0;
 }
 
+/* Of the broker that is there: one before it does not listen any more. */
+static void take_line(struct hermes_publisher *p)
+{
+    bool is_current = p->opened_connection == p->client->channel.connected;
+    client_map_told(p->client, is_current ? p->opened.told_line : 0, p->opened.told_generation, &p->told_map,
+                    &p->tells);
+    publisher_tell(p);
+}
+
 void publisher_install(struct hermes_publisher *p)
 {
     const struct wire_publisher *opened = &p->opened;
@@ -214,6 +223,7 @@ void publisher_install(struct hermes_publisher *p)
         options.seal = opened->ring_id;
     }
     window_writer_init(&p->writer, &options, opened->position, opened->sequence);
+    take_line(p);
     p->opened.handle = 0;
 }
 
@@ -235,6 +245,7 @@ void publisher_install_resumed(struct hermes_publisher *p)
     p->writer.persister_bell = p->attached.bell.address;
     p->writer.seal = seal_to_watch(p);
     p->writer.owner_changed = false;
+    take_line(p);
     p->opened.handle = 0;
 }
 
@@ -313,6 +324,7 @@ void publisher_free(struct hermes_publisher *p)
     *at = p->next;
     release(&p->attached);
     release(&p->fresh);
+    map_release(&p->told_map);
     asked_drop(&p->asked);
     free(p->backlog);
     free(p);

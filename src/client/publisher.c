@@ -36,6 +36,12 @@ static inline uint64_t time_of(struct hermes_publisher *p, uint64_t given_ns)
     return given_ns != 0 ? given_ns : hermes_clock_now(&p->clock);
 }
 
+void publisher_tell(const struct hermes_publisher *p)
+{
+    told_write(&p->tells,
+               (const uint64_t[TOLD_VALUES]){[TOLD_REFUSED] = p->refused, [TOLD_WAITS] = p->waits});
+}
+
 /* ---- after a commit ---- */
 
 /* All that was committed is in the window or ring, and will be in the topic; a broker that is new, or has
@@ -108,6 +114,8 @@ static bool waits_for_readers(const struct hermes_publisher *p)
 static int no_room(struct hermes_publisher *p)
 {
     struct error_text *text = &p->client->error, why = *text;
+    p->refused++;
+    publisher_tell(p);
     if (waits_for_readers(p))
         return error_set(text, HERMES_EAGAIN, "topic '%s': a subscriber that is waited for is behind",
                          p->topic);
@@ -117,6 +125,19 @@ static int no_room(struct hermes_publisher *p)
         return error_set(text, HERMES_EAGAIN, "topic '%s' takes nothing yet (%.300s)", p->topic, why.bytes);
     return error_set(text, HERMES_EAGAIN,
                      "topic '%s' has no room (a full disk, or a subscriber that is waited for?)", p->topic);
+}
+
+static int no_disk(struct hermes_publisher *p)
+{
+    p->refused++;
+    publisher_tell(p);
+    return error_set(&p->client->error, HERMES_EFULL, "topic '%s'", p->topic);
+}
+
+static void count_wait(struct hermes_publisher *p)
+{
+    p->waits++;
+    publisher_tell(p);
 }
 
 /* No message could be committed, for rc. HERMES_OK: try again; or the error to report. */
@@ -139,7 +160,7 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
                          hermes_strerror(-(int)atomic_load(&p->status->error)));
     if (atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0 &&
         atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
-        return error_set(&client->error, HERMES_EFULL, "topic '%s'", p->topic);
+        return no_disk(p);
     uint64_t left = clock_left_ns(patience->until_ns);
     if (left > 0 && waits_for_readers(p))
         readers_wait(p->writer.readers, readers_wanted(&p->writer), left < look_ns ? left : look_ns);
@@ -156,10 +177,12 @@ static int publish_patiently(struct hermes_publisher *p, const void *payload, si
 {
     struct patience patience = patience_until(until_ns);
     *sequence = 0;
-    for (;;) {
+    for (bool waited = false;; waited = true) {
         int stop = make_way(p, rc, &patience);
         if (stop < 0)
             return stop;
+        if (!waited)
+            count_wait(p);
         rc = HERMES_EAGAIN;
         if (!p->unsettled)
             rc = publish_one(&p->writer, payload, length, time_of(p, given_ns), p->crc);
@@ -322,10 +345,13 @@ int hermes_claim(hermes_publisher_t *p, size_t length, void **payload)
             frame = window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc);
         if (frame != NULL)
             break;
-        if (patience.until_ns == 0)
+        bool waited = patience.until_ns != 0;
+        if (!waited)
             patience = patience_until(clock_deadline_ns(p->wait_ns));
         if ((rc = make_way(p, rc, &patience)) < 0)
             return rc;
+        if (!waited)
+            count_wait(p);
     }
     p->unsettled = true;
     p->claimed = frame;

@@ -67,6 +67,11 @@ struct hermes_publisher {
     uint64_t untold;   /* of these, so many no call has told of yet */
     bool is_uncertain; /* perhaps some of them are in */
 
+    struct map told_map;
+    struct told tells; /* where it tells these: */
+    uint64_t refused;  /* calls that found no room in time */
+    uint64_t waits;    /* calls that waited for it */
+
     uint64_t confirmed[HERMES_DURABLE + 1]; /* of our own messages, as far as we know */
     uint64_t awaited_position;              /* a ring's: once this is durable, all up to that sequence are */
     uint64_t awaited_sequence;
@@ -133,6 +138,9 @@ int publisher_close_handle(struct hermes_publisher *p, uint64_t until_ns);
 int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns);
 
 /* ---- publisher.c ---- */
+
+/* How often it found no room, to whom it may concern. */
+void publisher_tell(const struct hermes_publisher *p);
 
 int publisher_claim_is_open(struct hermes_publisher *p);
 

@@ -62,7 +62,8 @@ struct hermes_subscriber {
     uint64_t connection; /* to it: channel.connected */
     uint64_t greet_ns;   /* a new broker is not greeted before */
     uint64_t greet_pause_ns;
-    struct map status_map, doorbell_map;
+    struct map status_map, doorbell_map, told_map;
+    struct told told;     /* where it tells how far it is; a member's page says that */
     struct asked opening; /* by which a new broker knows us, and the log's next one */
     struct asked part;    /* of the log, without which there is nothing to read */
     uint8_t part_request[sizeof(struct wire_segment)];

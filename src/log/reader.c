@@ -13,6 +13,8 @@ static const uint64_t longest_sleep_ns = 250000000;
 static const uint64_t longest_change_ns = 5000000000;
 /* Without a doorbell nobody will ring. */
 static const uint64_t deaf_sleep_ns = 1000000;
+/* What a reader tells of its position is at most so much too little. */
+static const uint64_t tell_bytes = 16384;
 
 /* ---- windows ---- */
 
@@ -145,6 +147,45 @@ uint64_t reader_end(const struct reader *reader)
     if (position < persisted)
         return persisted;
     return position - persisted <= reader->mask + 1 ? position : persisted;
+}
+
+/* ---- now and then ---- */
+
+void reader_tell(struct reader *reader)
+{
+    const uint64_t value[TOLD_VALUES] = {
+        [TOLD_POSITION] = reader->position, [TOLD_LOST] = reader->lost, [TOLD_DAMAGED] = reader->corrupt};
+    told_write(&reader->told, value);
+}
+
+static void look_later(struct reader *reader)
+{
+    uint64_t tell_at = reader->told.line != NULL ? reader->position + tell_bytes : UINT64_MAX;
+    reader->look_at = reader->pace.until < tell_at ? reader->pace.until : tell_at;
+}
+
+void reader_look(struct reader *reader)
+{
+    reader_tell(reader);
+    if (reader->position >= reader->pace.until)
+        pace_look(&reader->pace, &reader->window->position, reader->position, reader->sequence);
+    look_later(reader);
+}
+
+void reader_judge(struct reader *reader)
+{
+    reader_tell(reader);
+    pace_judge(&reader->pace, &reader->window->position, reader->position, reader->sequence);
+    look_later(reader);
+}
+
+/* The same in the store, where nobody has to keep a pace. */
+static void tell_in_store(struct reader *reader)
+{
+    if (reader->position < reader->look_at)
+        return;
+    reader_tell(reader);
+    reader->look_at = reader->told.line != NULL ? reader->position + tell_bytes : UINT64_MAX;
 }
 
 /* ---- the store ---- */
@@ -297,6 +338,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         uint64_t persisted = atomic_load_explicit(&reader->status->persisted, memory_order_acquire);
         if (reader->position >= persisted) {
             reader->in_store = false;
+            reader->look_at = 0;
             return HERMES_EAGAIN; /* on with the window */
         }
         int rc = enter_store(reader);
@@ -311,6 +353,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
             continue;
         reader->sequence = frames.sequence;
         note_gap(reader, &frame.header);
+        tell_in_store(reader);
         if (!wanted(reader, &frame.header))
             continue;
         *message = (hermes_message_t){.position = frame.position,
@@ -479,6 +522,7 @@ int reader_poll_slow(struct reader *reader, hermes_message_t *message)
 
 bool reader_park(struct reader *reader, uint32_t *bell)
 {
+    reader_tell(reader);
     /* Acquire pairs with the release in window_ring(). */
     *bell = atomic_load_explicit(&reader->window->bell, memory_order_acquire);
     if (reader->doorbell != NULL) {

@@ -15,6 +15,7 @@
 #include "log/pace.h"
 #include "log/status.h"
 #include "log/store.h"
+#include "log/told.h"
 #include "log/window.h"
 
 struct reader_source {
@@ -33,6 +34,7 @@ struct reader {
     uint64_t mask;
     uint64_t position;
     uint64_t sequence; /* expected; 0: any */
+    uint64_t look_at;  /* a frame from here on is read after reader_look() */
     struct pace pace;
     const struct window *window;
     const struct status *status;
@@ -55,6 +57,7 @@ struct reader {
     uint64_t lost;     /* messages that were overwritten before they were read (memory topics) */
     uint64_t gap_from; /* the sequence expected when that last happened; 0: nothing outstanding */
     uint64_t corrupt;  /* frames that were damaged */
+    struct told told;  /* for who wants to know from outside how far it is */
     struct map window_map;
     struct segment segment;
     struct doorbell *doorbell; /* NULL: cannot ring; sleeps are short */
@@ -77,21 +80,28 @@ void reader_close(struct reader *reader);
  */
 int reader_poll_slow(struct reader *reader, hermes_message_t *message);
 
+/* What is due before reading on, or while there is nothing to read: to keep its pace, and to tell. */
+void reader_look(struct reader *reader);
+void reader_judge(struct reader *reader);
+
+/* Where it stands, to whom it may concern. */
+void reader_tell(struct reader *reader);
+
 static inline int reader_poll(struct reader *reader, hermes_message_t *message)
 {
     hermes_header_t header;
     uint64_t frame_bytes, position = reader->position;
     if (__builtin_expect(reader->in_store || reader->detour, 0))
         return reader_poll_slow(reader, message);
-    if (__builtin_expect(position >= reader->pace.until, 0))
-        pace_look(&reader->pace, &reader->window->position, position, reader->sequence);
+    if (__builtin_expect(position >= reader->look_at, 0))
+        reader_look(reader);
     int rc = window_poll(reader->data, reader->mask, position, &header, &frame_bytes);
     if (__builtin_expect(rc != POLL_DATA, 0)) {
         /* The usual emptiness, told from a lap or a change of epoch without leaving this function. */
         if (rc == POLL_EMPTY && window_still_there(reader->window, position) &&
             status_load_seal(reader->status) == reader->seal) {
             if (__builtin_expect(position >= reader->pace.judge_at, 0))
-                pace_judge(&reader->pace, &reader->window->position, position, reader->sequence);
+                reader_judge(reader);
             return 0;
         }
         return reader_poll_slow(reader, message);
@@ -148,6 +158,7 @@ static inline void reader_hop(struct reader *reader, uint64_t position, uint64_t
 {
     reader->position = position;
     reader->sequence = sequence;
+    reader->look_at = 0;
     reader->past_seal = reader->undecided = false;
     reader->idle_seal = 0;
     reader->detour = reader->skipping;

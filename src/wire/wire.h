@@ -25,9 +25,9 @@ enum {
 };
 
 enum wire_type {
-    WIRE_HELLO = 16, /* wire_hello -> WIRE_WELCOME. First, once */
-    WIRE_WELCOME = 17,
-    WIRE_ERROR = 18, /* in place of any reply */
+    WIRE_HELLO = 16,   /* wire_hello -> WIRE_WELCOME. First, once */
+    WIRE_WELCOME = 17, /* wire_welcome; for who is trusted clients.told (log/told.h) */
+    WIRE_ERROR = 18,   /* in place of any reply */
     WIRE_OK = 19,
     WIRE_TOPIC_CREATE = 20,     /* wire_topic_create -> WIRE_OK */
     WIRE_TOPIC_DELETE = 21,     /* wire_topic -> WIRE_OK */
@@ -189,7 +189,8 @@ struct wire_publisher {
     uint32_t durability;
     uint32_t resumed;
     uint32_t push_back;
-    uint32_t reserved;
+    uint32_t told_line; /* 1 + its line in what came with the welcome, to tell in; 0: none */
+    uint64_t told_generation;
 };
 
 enum wire_from { WIRE_FROM_END = 0, WIRE_FROM_FIRST = 1, WIRE_FROM_POSITION = 2 };
@@ -217,6 +218,9 @@ struct wire_subscriber {
     uint32_t line;
     uint32_t reader_line; /* of who is waited for: its line in the readers page */
     uint64_t reader;
+    uint32_t told_line; /* as of a publisher */
+    uint32_t reserved;
+    uint64_t told_generation;
 };
 
 enum wire_group_alter { WIRE_GROUP_LEASE = 1, WIRE_GROUP_DELIVERIES = 2, WIRE_GROUP_POSITION = 4 };
@@ -317,9 +321,9 @@ _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");
 _Static_assert(sizeof(struct wire_topic_alter) == 152, "topic_alter");
 _Static_assert(sizeof(struct wire_publisher_open) == 160, "publisher_open");
-_Static_assert(sizeof(struct wire_publisher) == 64, "publisher");
+_Static_assert(sizeof(struct wire_publisher) == 72, "publisher");
 _Static_assert(sizeof(struct wire_subscriber_open) == 304, "subscriber_open");
-_Static_assert(sizeof(struct wire_subscriber) == 48, "subscriber");
+_Static_assert(sizeof(struct wire_subscriber) == 64, "subscriber");
 _Static_assert(sizeof(struct wire_group) == 424, "group");
 _Static_assert(sizeof(struct wire_group_list) == 264, "group_list");
 _Static_assert(sizeof(struct wire_group_info) == 352, "group_info");

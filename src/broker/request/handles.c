@@ -1,5 +1,6 @@
 #include "broker/request/handles.h"
 
+#include "broker/group.h"
 #include "broker/group_members.h"
 #include "broker/later.h"
 #include "broker/sequencer.h"
@@ -33,6 +34,38 @@ struct handle *handles_new(struct session *session, struct topic *topic, struct 
     return handle;
 }
 
+void handles_count(struct session *session, struct handle *handle, uint32_t *line, uint64_t *generation)
+{
+    struct broker *broker = session->broker;
+    bool subscribes = handle->kind == HANDLE_SUBSCRIBER;
+    const struct book_entry entry = {.kind = subscribes ? COUNTERS_SUBSCRIBER : COUNTERS_PUBLISHER,
+                                     .label = session->name,
+                                     .id = broker_next_id(broker),
+                                     .topic = handle->topic->id,
+                                     .session = session->id,
+                                     .pid = (uint32_t)session->pid,
+                                     .uid = (uint32_t)session->uid};
+    handle->counters = book_take(&broker->book, &entry);
+    if (handle->kind == HANDLE_RING)
+        counters_set(handle->counters, PUBLISHER_RING_LINE, handle->ring->index + 1);
+    if (subscribes && handle->group != NULL)
+        counters_set(handle->counters, SUBSCRIBER_GROUP, handle->group->id);
+    if (subscribes)
+        counters_set(handle->counters, SUBSCRIBER_WAITED_FOR_LINE, handle->reader);
+    *line = 0;
+    if (broker_trusts(broker, session->uid)) /* others have no way to their line */
+        *line = book_line(&broker->book, handle->counters, generation);
+}
+
+/* Nobody has it any more. */
+static void let_go(struct handle *handle)
+{
+    book_give_back(&handle->topic->broker->book, handle->counters);
+    handle->counters = NULL;
+    handle->id = 0;
+    topic_release(handle->topic);
+}
+
 int handles_drop(struct session *session, struct handle *handle, enum handle_end end)
 {
     struct topic *topic = handle->topic;
@@ -57,8 +90,7 @@ int handles_drop(struct session *session, struct handle *handle, enum handle_end
             readers_remove(topic->readers, handle->reader - 1);
         break;
     }
-    handle->id = 0;
-    topic_release(topic);
+    let_go(handle);
     return HERMES_OK;
 }
 
@@ -78,8 +110,6 @@ void handles_let_go(struct topic *topic)
 {
     for (struct session *session = topic->broker->sessions; session != NULL; session = session->next)
         for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
-            if (session->handles[i].id != 0 && session->handles[i].topic == topic) {
-                session->handles[i].id = 0;
-                topic_release(topic);
-            }
+            if (session->handles[i].id != 0 && session->handles[i].topic == topic)
+                let_go(&session->handles[i]);
 }

@@ -11,6 +11,10 @@ struct handle *handles_free(struct session *session, struct error_text *text);
 /* One that is filled in, and holds the topic. */
 struct handle *handles_new(struct session *session, struct topic *topic, struct error_text *text);
 
+/* It is filled in: from here on it is counted, until it is dropped. *line, *generation: where its client may
+ * tell what it alone knows (log/told.h). */
+void handles_count(struct session *session, struct handle *handle, uint32_t *line, uint64_t *generation);
+
 /* NULL: it is not open. */
 struct handle *handles_find(struct session *session, uint32_t id);
 

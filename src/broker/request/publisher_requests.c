@@ -78,6 +78,7 @@ static int open_direct(struct session *session, struct topic *topic,
         log_take(&topic->log, WRITER_CLIENT);
     topic->publisher = session;
     handle->kind = HANDLE_PUBLISHER;
+    handles_count(session, handle, &opened->told_line, &opened->told_generation);
     const struct window *window = topic->log.window;
     opened->handle = handle->id;
     opened->push_back = topic->readers != NULL;
@@ -148,6 +149,7 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     end_grace(topic);
     handle->kind = HANDLE_RING;
     handle->ring = ring;
+    handles_count(session, handle, &opened->told_line, &opened->told_generation);
     opened->handle = handle->id;
     opened->kind = WIRE_RING;
     opened->ring = ring->index;

@@ -14,12 +14,26 @@
 #include "broker/request/subscriber_requests.h"
 #include "broker/request/topic_requests.h"
 
+static void begin_counting(struct session *session)
+{
+    session->id = broker_next_id(session->broker);
+    const struct book_entry entry = {.kind = COUNTERS_SESSION,
+                                     .label = session->name,
+                                     .id = session->id,
+                                     .pid = (uint32_t)session->pid,
+                                     .uid = (uint32_t)session->uid};
+    session->counters = book_take(&session->broker->book, &entry);
+    counters_set(session->counters, SESSION_REQUESTS, 1);
+}
+
 static int hello(struct session *session, const struct wire_hello *request, struct error_text *text)
 {
     if (request->protocol != WIRE_PROTOCOL)
         return error_set(text, HERMES_EVERSION, "protocol %d; this broker speaks %d", request->protocol,
                          WIRE_PROTOCOL);
     snprintf(session->name, sizeof session->name, "%.*s", (int)sizeof request->name - 1, request->name);
+    if (!session->greeted)
+        begin_counting(session);
     session->greeted = true;
     struct wire_welcome welcome = {
         .protocol = WIRE_PROTOCOL,
@@ -29,8 +43,12 @@ static int hello(struct session *session, const struct wire_hello *request, stru
         .publishers_max = STATUS_RINGS,
         .pid = (uint32_t)getpid(),
     };
-    answer(session, WIRE_WELCOME, &welcome, sizeof welcome);
-    return HERMES_OK;
+    int rc = HERMES_OK;
+    if (broker_trusts(session->broker, session->uid) && session->broker->book.told_fd >= 0)
+        rc = session_attach(session, session->broker->book.told_fd, text);
+    if (rc == 0)
+        answer(session, WIRE_WELCOME, &welcome, sizeof welcome);
+    return rc;
 }
 
 static int describe_broker(struct session *session)

@@ -84,6 +84,7 @@ int subscriber_requests_open(struct session *session, const struct wire_subscrib
     topic_hold(topic);
     *handle = fresh;
     topic->subscribers++;
+    handles_count(session, handle, &opened.told_line, &opened.told_generation);
     answer(session, WIRE_SUBSCRIBER, &opened, sizeof opened);
     return HERMES_OK;
 }
