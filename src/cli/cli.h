@@ -25,6 +25,7 @@ int cli_info(int argc, char **argv);
 int cli_ping(int argc, char **argv);
 int cli_pub(int argc, char **argv);
 int cli_replay(int argc, char **argv);
+int cli_stat(int argc, char **argv);
 int cli_sub(int argc, char **argv);
 int cli_topic(int argc, char **argv);
 

@@ -20,6 +20,7 @@ static const struct {
     {"ping", cli_ping, "is the broker up, which one, and how full is its shared memory"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
+    {"stat", cli_stat, "counters of topics, readers and publishers, of a broker that runs or was killed"},
     {"sub", cli_sub, "print the messages of a topic"},
     {"topic", cli_topic, "create, list, describe, alter, purge and delete topics"},
     {"verify", cli_verify, "check everything that is stored, of a topic or of all"},

@@ -12,12 +12,13 @@ struct patience {
     uint64_t until_ns;
     uint64_t busy_until_ns;
     uint64_t sleep_ns; /* of the next sleep */
+    bool is_counted;   /* for who counts waits */
 };
 
 static inline struct patience patience_until(uint64_t until_ns)
 {
     enum { BUSY_NS = 200000, FIRST_SLEEP_NS = 50000 };
-    return (struct patience){until_ns, clock_monotonic_ns() + BUSY_NS, FIRST_SLEEP_NS};
+    return (struct patience){until_ns, clock_monotonic_ns() + BUSY_NS, FIRST_SLEEP_NS, false};
 }
 
 /* Waits a little. false: there is no time left, and it did not. */

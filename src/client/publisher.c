@@ -134,8 +134,12 @@ static int no_disk(struct hermes_publisher *p)
     return error_set(&p->client->error, HERMES_EFULL, "topic '%s'", p->topic);
 }
 
-static void count_wait(struct hermes_publisher *p)
+/* Once for each call. */
+static void count_wait(struct hermes_publisher *p, struct patience *patience)
 {
+    if (patience->is_counted)
+        return;
+    patience->is_counted = true;
     p->waits++;
     publisher_tell(p);
 }
@@ -162,6 +166,8 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
         atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
         return no_disk(p);
     uint64_t left = clock_left_ns(patience->until_ns);
+    if (left > 0)
+        count_wait(p, patience);
     if (left > 0 && waits_for_readers(p))
         readers_wait(p->writer.readers, readers_wanted(&p->writer), left < look_ns ? left : look_ns);
     else if (!patience_wait(patience))
@@ -177,12 +183,10 @@ static int publish_patiently(struct hermes_publisher *p, const void *payload, si
 {
     struct patience patience = patience_until(until_ns);
     *sequence = 0;
-    for (bool waited = false;; waited = true) {
+    for (;;) {
         int stop = make_way(p, rc, &patience);
         if (stop < 0)
             return stop;
-        if (!waited)
-            count_wait(p);
         rc = HERMES_EAGAIN;
         if (!p->unsettled)
             rc = publish_one(&p->writer, payload, length, time_of(p, given_ns), p->crc);
@@ -345,13 +349,10 @@ int hermes_claim(hermes_publisher_t *p, size_t length, void **payload)
             frame = window_reserve(&p->writer, hermes_frame_bytes((uint32_t)length), &rc);
         if (frame != NULL)
             break;
-        bool waited = patience.until_ns != 0;
-        if (!waited)
+        if (patience.until_ns == 0)
             patience = patience_until(clock_deadline_ns(p->wait_ns));
         if ((rc = make_way(p, rc, &patience)) < 0)
             return rc;
-        if (!waited)
-            count_wait(p);
     }
     p->unsettled = true;
     p->claimed = frame;

@@ -1,0 +1,328 @@
+"""hermes stat: what it shows is what happened; of a broker that was killed, too; and whatever clients write."""
+import fcntl
+import json
+import os
+import pty
+import random
+import signal
+import socket
+import struct
+import subprocess
+import termios
+
+from hermes_test import BIN, Case, main
+
+HELLO = 16
+RECORD = b"x" * 99 + b"\n"
+
+
+class Stat(Case):
+    def stat(self, *arguments):
+        return json.loads(self.broker.run("stat", "--json", *arguments).stdout)
+
+    def find(self, kind, name, document=None, **members):
+        rows = [row for row in (document or self.stat())[kind]
+                if row["name"] == name and all(row[key] == value for key, value in members.items())]
+        self.assertEqual(len(rows), 1, rows)
+        return rows[0]
+
+    def publish(self, topic, count):
+        self.broker.run("pub", topic, data=RECORD * count)
+
+    def subscribe(self, *arguments, count=None):
+        """A subscriber that is there."""
+        before = self.counted("subscribers")
+        child = self.broker.popen("sub", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.wait_for(lambda: self.counted("subscribers") > before, "a subscriber")
+        return child
+
+    def counted(self, kind):
+        return len(self.stat()[kind])
+
+    def pid_row(self, kind, child, document=None):
+        return next(row for row in (document or self.stat())[kind] if row.get("pid") == child.pid)
+
+    # ---- values ----
+
+    def test_a_known_traffic_has_its_numbers(self):
+        b = self.broker
+        b.run("topic", "create", "shared", "--shared")
+        b.run("topic", "create", "direct")
+        b.run("topic", "create", "memory", "--durability", "memory")
+        self.publish("shared", 1000)
+        self.publish("direct", 30)
+        self.wait_for(lambda: self.find("stores", "shared")["durable_position_bytes"] == 1000 * 192, "a sync")
+        self.wait_for(lambda: self.find("topics", "shared")["next_sequence"] == 1001, "all messages")
+        document = self.stat()
+        topic = self.find("topics", "shared", document)
+        self.assertEqual((topic["head_position_bytes"], topic["is_shared"], topic["epoch"]), (192000, True, 1))
+        self.assertEqual(self.find("topics", "direct", document)["next_sequence"], 31)
+        self.assertEqual(self.find("topics", "memory", document)["durability"], 0)
+        self.assertEqual([store["name"] for store in document["stores"] if store["name"] == "memory"], [])
+        store = self.find("stores", "shared", document)
+        self.assertGreaterEqual(store["syncs"], 1)
+        self.assertGreaterEqual(store["sync_time_ns"], store["longest_sync_ns"])
+        loop = self.find("loops", "control", document)
+        self.assertEqual(loop["topics"], 3)
+        self.assertGreater(loop["sleeps"], 0)
+        self.assertEqual(document["broker"]["pid"], b.process.pid)
+        self.assertIs(document["broker"]["is_alive"], True)
+        info = json.loads(b.run("info", "--json").stdout)
+        self.assertEqual(info["instance"], document["broker"]["instance"])
+        self.assertGreaterEqual(info["longest_turn_ns"], loop["longest_turn_ns"])
+
+    def test_who_comes_is_shown_until_it_goes(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        subscriber = self.subscribe("t")
+        publisher = b.popen("pub", "t", stdin=subprocess.PIPE)
+        self.wait_for(lambda: self.counted("publishers") == 1, "a publisher")
+        document = self.stat()
+        row = self.pid_row("subscribers", subscriber, document)
+        self.assertEqual((row["topic"], row["name"], row["uid"]), ("t", "hermes", os.getuid()))
+        session = self.pid_row("sessions", subscriber, document)
+        self.assertEqual(session["id"], row["session_id"])
+        self.assertGreaterEqual(session["requests"], 2)
+        self.assertEqual(self.pid_row("publishers", publisher, document)["ring_line"], 0)
+        subscriber.kill()
+        publisher.kill()
+        self.wait_for(lambda: self.counted("subscribers") + self.counted("publishers") + self.counted("sessions") == 0,
+                      "all of them gone")
+
+    def test_a_subscriber_that_is_behind_has_a_lag_until_it_has_caught_up(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        subscriber = self.subscribe("t", "--format", "raw")
+        self.assertEqual(self.pid_row("subscribers", subscriber)["lag_at_most_bytes"], 0)
+        self.publish("t", 20000)  # more than the pipe takes
+        self.wait_for(lambda: self.pid_row("subscribers", subscriber)["lag_at_most_bytes"] > 1000000, "a lag")
+        row = self.pid_row("subscribers", subscriber)
+        self.assertLessEqual(row["lag_at_most_bytes"], 20000 * 192)
+        taken = 0
+        while taken < 20000 * 99:
+            taken += len(os.read(subscriber.stdout.fileno(), 1 << 20))
+        self.wait_for(lambda: self.pid_row("subscribers", subscriber)["lag_at_most_bytes"] == 0, "no lag")
+
+    def test_a_group_has_its_lag_and_what_it_gave_out_again(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        b.run("group", "create", "t", "g", "--from", "first")
+        self.publish("t", 100)
+        row = self.find("groups", "g")
+        self.assertEqual((row["topic"], row["is_durable"], row["redelivered_messages"]), ("t", False, 0))
+        self.assertEqual(row["lag_at_most_bytes"], 19200)
+        b.run("sub", "t", "--group", "g", "--count", "100")
+        self.wait_for(lambda: self.find("groups", "g")["lag_at_most_bytes"] == 0, "all done")
+        self.assertEqual(self.find("groups", "g")["claimed_sequence"], 100)
+        b.run("group", "reset", "t", "g", "--from", "first")
+        self.wait_for(lambda: self.find("groups", "g")["lag_at_most_bytes"] == 19200, "it stands where it was set to")
+        b.run("group", "delete", "t", "g")
+        self.assertEqual(self.stat()["groups"], [])
+
+    def test_it_says_whom_a_publisher_waits_for(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--push-back", "--window", "256K", "--segment", "1M")
+        subscriber = self.subscribe("t", "--push-back", "--format", "raw")
+        publisher = b.popen("pub", "t", "--count", "1000000", "--size", "100", stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: f"waits for hermes, process {subscriber.pid}" in b.run("stat").stdout.decode(),
+                      "a publisher that waits")
+        publisher.send_signal(signal.SIGSTOP)  # as it stands
+        document = self.stat()
+        self.assertGreater(self.pid_row("subscribers", subscriber, document)["lag_at_most_bytes"], 65536)
+        self.assertGreaterEqual(self.pid_row("publishers", publisher, document)["waits"], 1)
+        publisher.send_signal(signal.SIGCONT)
+
+    # ---- what becomes of the broker ----
+
+    def test_a_broker_that_was_killed_is_read_as_before(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--shared")
+        subscriber = self.subscribe("t")
+        self.publish("t", 100)
+        self.wait_for(lambda: self.find("topics", "t")["next_sequence"] == 101, "the messages")
+        b.kill()
+        document = self.stat()
+        self.assertIs(document["broker"]["is_alive"], False)
+        self.assertEqual(self.find("topics", "t", document)["next_sequence"], 101)
+        self.assertEqual(self.pid_row("subscribers", subscriber, document)["topic"], "t")
+        table = b.run("stat").stdout.decode()
+        self.assertIn(f"hermesd {b.process.pid} is gone", table)
+        b.start()
+        document = self.stat()
+        self.assertIs(document["broker"]["is_alive"], True)
+        self.assertEqual(document["broker"]["pid"], b.process.pid)
+        self.assertEqual(self.find("topics", "t", document)["next_sequence"], 101)
+
+    def test_a_start_that_fails_leaves_the_last_counts(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        self.publish("t", 7)
+        b.kill()
+        socket_path = os.path.join(b.home, "broker.sock")
+        os.unlink(socket_path)
+        os.mkdir(socket_path)  # in its way
+        with self.assertRaises(AssertionError):
+            b.start()
+        b.process.wait()
+        b.process.stdout.close()
+        self.assertEqual(self.find("topics", "t")["next_sequence"], 8)
+        os.rmdir(socket_path)
+        b.start()
+
+    def test_after_a_stop_there_is_nothing(self):
+        self.broker.run("topic", "create", "t")
+        self.assertEqual(self.broker.stop(), (0, []))
+        result = self.broker.run("stat", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no broker", result.stderr)
+
+    def test_it_finds_the_broker_by_its_data_directory(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        result = subprocess.run([os.path.join(BIN, "hermes"), "stat", "--json", "--data", os.path.join(b.home, "data")],
+                                capture_output=True, timeout=60, check=True)
+        self.assertEqual(json.loads(result.stdout)["broker"]["pid"], b.process.pid)
+
+    def test_it_finds_the_broker_by_its_socket_where_its_data_is_elsewhere(self):
+        b = self.broker
+        b.stop()
+        elsewhere = os.path.join(b.home, "elsewhere")
+        with open(os.path.join(b.home, "hermes.conf"), "w") as file:
+            file.write(f"[broker]\ndata = {elsewhere}\n")
+        b.start()
+        self.assertEqual(self.stat()["broker"]["data"], elsewhere)
+        self.assertEqual(b.stop()[0], 0)
+
+    # ---- who may, and whom to believe ----
+
+    def test_nobody_else_may_look(self):
+        for name in ("broker.counters", "clients.told"):
+            self.assertEqual(os.stat(os.path.join(self.broker.shm(), name)).st_mode & 0o777, 0o600)
+        if os.getuid() != 0:
+            self.skipTest("needs root")
+        os.chmod(self.broker.home, 0o755)
+        os.chmod(os.path.join(self.broker.home, "data"), 0o755)
+        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", os.path.join(BIN, "hermes"), "stat"],
+                                env=self.broker.environment, capture_output=True, timeout=60)
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+
+    def test_nonsense_that_a_client_writes_is_shown_for_nobody_else(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        honest, liar = self.subscribe("t"), self.subscribe("t")
+        self.publish("t", 10)
+        self.wait_for(lambda: all(row["lag_at_most_bytes"] == 0 for row in self.stat()["subscribers"]), "both")
+        path = os.path.join(b.shm(), "clients.told")
+        with open(path, "r+b") as file:
+            before = file.read()
+            os.kill(liar.pid, signal.SIGSTOP)
+            lines = [i for i in range(0, len(before), 64) if before[i:i + 64].strip(b"\0")]
+            generator = random.Random(1)
+            blind = []
+            for at in lines:
+                file.seek(at)
+                file.write(generator.randbytes(64))
+                file.flush()
+                told = {row["pid"]: row["lag_at_most_bytes"] for row in self.stat()["subscribers"]}
+                blind.append([pid for pid, lag in told.items() if lag is None])
+                file.seek(at)
+                file.write(before[at:at + 64])
+                file.flush()
+            os.kill(liar.pid, signal.SIGCONT)
+        self.assertIn([liar.pid], blind)
+        self.assertIn(set(map(len, blind)), ({1}, {0, 1}))  # a publisher's line, or the honest one's
+        self.assertEqual(self.find("topics", "t")["next_sequence"], 11)
+        self.assertIsNone(honest.poll())
+
+    def test_a_name_does_nothing_to_the_terminal(self):
+        name = b"\x1b[2Jevil\xff\x07"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.path.join(self.broker.home, "broker.sock"))
+            client.sendall(struct.pack("<4sBBHQQII", b"HERM", 1, HELLO, 0, 1, 0, 72, 0)
+                           + struct.pack("<4H64s", 1, 0, 0, 0, name))
+            client.recv(100)
+            client.sendall(struct.pack("<4sBBHQQII", b"HERM", 1, 29, 0, 2, 0, 304, 0) + b"t".ljust(304, b"\0"))
+            client.recv(100)
+            document = self.stat()
+            self.assertIn("\x1b[2Jevil??".encode() + b"", [row["name"].replace("\x07", "?").encode()
+                                                          for row in document["sessions"]])
+            self.assertNotIn(b"\x1b", self.broker.run("stat").stdout)
+
+    # ---- how it is asked ----
+
+    def test_topics_are_chosen_by_patterns(self):
+        for topic in ("orders.eu", "orders.us", "trades"):
+            self.broker.run("topic", "create", topic)
+        self.assertEqual({row["name"] for row in self.stat("orders.*")["topics"]}, {"orders.eu", "orders.us"})
+        self.assertEqual({row["name"] for row in self.stat("trades", "*.us")["stores"]}, {"trades", "orders.us"})
+        table = self.broker.run("stat", "orders.*").stdout.decode()
+        self.assertIn("orders.us", table)
+        self.assertNotIn("trades", table)
+        result = self.broker.run("stat", "nosuch", check=False)
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertEqual(self.broker.run("stat", "--watch=0", check=False).returncode, 64)
+
+    def test_tables_fit_eighty_columns(self):
+        self.broker.run("topic", "create", "a-topic-with-a-name-that-is-rather-long-" + "x" * 60, "--shared")
+        for line in self.broker.run("stat").stdout.decode().splitlines():
+            self.assertLessEqual(len(line), 80, line)
+
+    def watch(self, rows=24, columns=80):
+        """hermes stat --watch on a terminal of that size."""
+        controller, terminal = pty.openpty()
+        self.addCleanup(os.close, controller)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        child = self.broker.popen("stat", "--watch=0.05", stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        return controller, child
+
+    def read_until(self, fd, what):
+        taken = b""
+        while what not in taken:
+            taken += os.read(fd, 65536)
+        return taken
+
+    def test_a_watch_shows_rates_within_the_screen_and_leaves_it_as_it_was(self):
+        for i in range(40):
+            self.broker.run("topic", "create", f"topic-{i:02}", "--durability", "memory")
+        controller, child = self.watch()
+        screen = self.read_until(controller, b"MSG/S")
+        screen += self.read_until(controller, b"more topics")
+        self.assertIn(b"\x1b[?1049h", screen)
+        frame = screen.split(b"\x1b[H")[-1].split(b"\x1b[J")[0].decode().replace("\x1b[K", "")
+        self.assertLessEqual(len(frame.splitlines()), 24)
+        for line in frame.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+        child.send_signal(signal.SIGINT)
+        self.assertIn(b"\x1b[?25h", self.read_until(controller, b"\x1b[?1049l"))
+        self.assertEqual(child.wait(60), 0)
+
+    def test_a_watch_without_a_terminal_is_plain_and_follows_the_next_broker(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        child = b.popen("stat", "--watch=0.05", "--json", stdout=subprocess.PIPE)
+
+        def read():
+            return json.loads(child.stdout.readline())
+        self.assertIs(read()["broker"]["is_alive"], True)
+        b.kill()
+        while read()["broker"]["is_alive"]:
+            pass
+        b.start()
+        while True:
+            document = read()
+            if document["broker"]["is_alive"]:
+                break
+        self.assertEqual(document["broker"]["pid"], b.process.pid)
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(60), 0)
+        plain = b.popen("stat", "--watch=0.05", stdout=subprocess.PIPE)
+        lines = [plain.stdout.readline() for _ in range(12)]
+        plain.send_signal(signal.SIGINT)
+        plain.wait(60)
+        self.assertNotIn(b"\x1b", b"".join(lines))
+        self.assertEqual(sum(line.startswith(b"hermesd") for line in lines) >= 2, True, lines)
+
+
+if __name__ == "__main__":
+    main()
