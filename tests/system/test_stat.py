@@ -10,10 +10,85 @@ import struct
 import subprocess
 import termios
 
-from hermes_test import BIN, Case, main
+from hermes_test import BIN, SOURCE, Case, main
 
 HELLO = 16
 RECORD = b"x" * 99 + b"\n"
+
+
+class Catalogue:
+    """The file, read by docs/reference/counters.md alone."""
+
+    def __init__(self, data, directory=None):
+        self.data, self.directory = data, directory
+        magic, version, count, columns_at, column_bytes, self.entries_at, self.entry_bytes = struct.unpack_from(
+            "<4sHHIIII", data)
+        assert (magic, version) == (b"HCNT", 1)
+        self.kinds = [data[192 + 16 * i:208 + 16 * i].rstrip(b"\0").decode() for i in range(16)]
+        self.columns = []
+        for i in range(count):
+            name, unit, kind, _, source, size, offset = struct.unpack_from("<28s12sHHHHI", data,
+                                                                           columns_at + i * column_bytes)
+            self.columns.append({"name": name.rstrip(b"\0").decode(), "unit": unit.rstrip(b"\0").decode(),
+                                 "kind": self.kinds[kind], "source": source, "bytes": size, "offset": offset})
+
+    @classmethod
+    def of(cls, directory):
+        with open(os.path.join(directory, "broker.counters"), "rb") as file:
+            return cls(file.read(), directory)
+
+    def number(self, file, offset, size):
+        try:
+            with open(os.path.join(self.directory, file), "rb") as opened:
+                opened.seek(offset)
+                value = int.from_bytes(opened.read(size), "little")
+        except FileNotFoundError:
+            return None
+        return value
+
+    def told(self, index, generation, offset):
+        with open(os.path.join(self.directory, "clients.told"), "rb") as file:
+            file.seek(64 * index)
+            *values, expected = struct.unpack("<8Q", file.read(64))
+        total = generation * 0x9E3779B97F4A7C15 % 2**64
+        for i, value in enumerate(values):
+            total = ((total ^ value) * 0x100000001B3 + i) % 2**64
+        return values[offset // 8] if total | 1 == expected else None
+
+    def value(self, column, index, generation, entry, topic, own):
+        source, offset, size = column["source"], column["offset"], column["bytes"]
+        if source == 0:
+            return int.from_bytes(entry[offset:offset + size], "little")
+        if source == 2:
+            epoch = self.number(f"{topic:016x}.status", 72, 4)
+            return self.number(f"{topic:016x}.{epoch}.window", offset, size)
+        if source == 5:
+            return self.told(index, generation, offset)
+        if source == 3 and own["waited_for_line"] == 0 or source == 4 and own["ring_line"] == 0:
+            return None
+        file, at = {1: ("status", 0), 6: ("readers", 0), 3: ("readers", 192 + 64 * (own.get("waited_for_line", 0) - 1)),
+                    4: ("status", 8192 + 64 * (own.get("ring_line", 0) - 1))}[source]
+        value = self.number(f"{topic:016x}.{file}", at + offset, size)
+        return None if source in (3, 6) and value == 2**64 - 1 else value
+
+    def rows(self, kind):
+        found = {}
+        for index, at in enumerate(range(self.entries_at, len(self.data), self.entry_bytes)):
+            entry = self.data[at:at + self.entry_bytes]
+            generation, number, id_, topic, session, owner = struct.unpack_from("<6Q", entry)
+            if generation % 2 == 0 or self.kinds[number] != kind:
+                continue
+            row = {"name": entry[64:192].rstrip(b"\0").decode()}
+            if session:
+                row["session_id"] = f"{session:016x}"
+            if owner >> 32:
+                row.update(pid=owner >> 32, uid=owner % 2**32)
+            for column in self.columns:
+                if column["kind"] == kind:
+                    value = self.value(column, index, generation, entry, topic, row)
+                    row[column["name"]] = f"{value:016x}" if column["unit"] == "id" else value
+            found[f"{id_:016x}"] = row
+        return found
 
 
 class Stat(Case):
@@ -247,6 +322,42 @@ class Stat(Case):
             self.assertIn("\x1b[2Jevil??".encode() + b"", [row["name"].replace("\x07", "?").encode()
                                                           for row in document["sessions"]])
             self.assertNotIn(b"\x1b", self.broker.run("stat").stdout)
+
+    # ---- the manual ----
+
+    def test_the_manual_has_every_value(self):
+        b = self.broker
+        b.run("topic", "create", "t")
+        b.run("group", "create", "t", "g")
+        with open(os.path.join(SOURCE, "docs/reference/counters.md")) as file:
+            manual = file.read()
+        with open(os.path.join(b.shm(), "broker.counters"), "rb") as file:
+            names = {column["name"] for column in Catalogue(file.read()).columns}
+        self.assertGreater(len(names), 30)
+        self.assertEqual({name for name in names if f"`{name}`" not in manual}, set())
+
+    def test_who_reads_the_file_by_the_manual_finds_what_the_program_finds(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--shared", "--push-back")
+        self.subscribe("t", "--push-back")
+        self.publish("t", 50)
+        self.wait_for(lambda: self.stat()["subscribers"][0]["lag_at_most_bytes"] == 0
+                      and self.counted("publishers") == 0, "all read")
+        b.popen("pub", "t", stdin=subprocess.PIPE)
+        self.wait_for(lambda: self.counted("publishers") == 1, "a publisher")
+        for child in b.children:
+            os.kill(child.pid, signal.SIGSTOP)
+        document = self.stat()
+        for kind in ("topics", "stores", "sessions", "publishers", "subscribers"):
+            told = {row["id"]: row for row in document[kind]}
+            read = Catalogue.of(b.shm()).rows(kind[:-1])
+            self.assertEqual(set(told), set(read))
+            for name, row in read.items():
+                for key, value in row.items():
+                    if key != "requests":  # stat itself asks nothing, but others may
+                        self.assertEqual(told[name][key], value, (kind, key))
+        for child in b.children:
+            os.kill(child.pid, signal.SIGCONT)
 
     # ---- how it is asked ----
 
