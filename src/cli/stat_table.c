@@ -73,7 +73,10 @@ static bool put_line(struct page *page, const char *line)
     if (page->rows <= 0)
         return false;
     page->rows--;
-    printf("%.*s%s", page->width, line, page->clear ? "\033[K" : "");
+    int length = (int)strnlen(line, (size_t)page->width);
+    while (length > 0 && line[length - 1] == ' ')
+        length--;
+    printf("%.*s%s", length, line, page->clear ? "\033[K" : "");
     if (page->rows > 0 || !page->clear) /* the last line of a screen: behind it all would move up */
         putchar('\n');
     return true;
