@@ -4,16 +4,32 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/location.h"
 
 static const char root[] = "/dev/shm";
 
+/* /dev/shm is everybody's: a directory counts if it is closed, and of the user whose name it bears. */
+static int check_directory(const char *directory, struct error_text *text)
+{
+    struct stat status;
+    unsigned uid;
+    if (lstat(directory, &status) != 0)
+        return error_set_errno(text, "find", directory);
+    if (S_ISDIR(status.st_mode) && (status.st_mode & 0077) == 0 &&
+        sscanf(directory, "/dev/shm/hermes-%u-", &uid) == 1 && uid == status.st_uid)
+        return HERMES_OK;
+    return error_set(text, HERMES_EACCESS, "%s is not the user's whose name it bears", directory);
+}
+
 static int find_by_data(struct view *view, const char *data, struct error_text *text)
 {
     char directory[SHM_PATH_BYTES];
     int rc = path_shm_for(data, directory, text);
+    if (rc == 0 && (rc = check_directory(directory, text)) < 0)
+        return rc;
     if (rc == 0)
         rc = view_open(view, directory, text);
     if (rc == HERMES_EACCESS)
@@ -39,7 +55,7 @@ static int find_by_socket(struct view *found, const char *socket, struct error_t
     while (directory != NULL && (item = readdir(directory)) != NULL) {
         if (strncmp(item->d_name, prefix, strlen(prefix)) != 0 ||
             snprintf(path, sizeof path, "%s/%s", root, item->d_name) >= (int)sizeof path ||
-            view_open(&view, path, &ignored) < 0)
+            check_directory(path, &ignored) < 0 || view_open(&view, path, &ignored) < 0)
             continue;
         if (serves(&view, socket) && (!any || view.header->began_at_ns > found->header->began_at_ns)) {
             if (any)

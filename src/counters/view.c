@@ -25,7 +25,7 @@ static int open_file(const char *directory, const char *file, uint64_t *size, ui
     char path[SHM_PATH_BYTES + 64];
     struct stat status;
     snprintf(path, sizeof path, "%s/%s", directory, file);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return error_from_errno(errno);
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

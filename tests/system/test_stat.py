@@ -281,6 +281,18 @@ class Stat(Case):
                                 env=self.broker.environment, capture_output=True, timeout=60)
         self.assertEqual((result.returncode, result.stdout), (1, b""))
 
+    def test_a_directory_that_another_user_made_first_is_not_read(self):
+        b = self.broker
+        b.kill()
+        if os.getuid() != 0:
+            self.skipTest("needs root")
+        os.chown(b.shm(), 65534, 65534)
+        result = b.run("stat", check=False)
+        os.chown(b.shm(), 0, 0)
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertIn(b"not the user's", result.stderr)
+        self.assertIs(self.stat()["broker"]["is_alive"], False)
+
     def test_nonsense_that_a_client_writes_is_shown_for_nobody_else(self):
         b = self.broker
         b.run("topic", "create", "t")
