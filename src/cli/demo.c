@@ -546,6 +546,10 @@ int cli_demo(int argc, char **argv)
     static struct demo demo = {.arguments = {.rate = 10000, .count = 50000}, .broker_fd = -1};
     const struct argp argp = {options, parse, "[FEED]", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &demo.arguments);
+    if (demo.arguments.symbol != NULL && demo.arguments.feed == NULL) {
+        fprintf(stderr, "hermes demo: --symbol is for a feed\n");
+        return EXIT_USAGE;
+    }
     struct error_text text = {{0}};
     const struct quotes_wish wish = {demo.arguments.symbol, demo.arguments.count, &cli_stop};
     int rc = quotes_open(&demo.quotes, demo.arguments.feed, wish, &text);

@@ -150,6 +150,8 @@ static int replay_file(const struct arguments *a, struct feed *feed, hermes_publ
         published++;
     }
     schedule_report(&schedule);
+    if (fed == 0 && feed_may_be_cut(feed))
+        fprintf(stderr, "hermes: %s: its last line has no newline: it may be cut short\n", name_of(a->file));
     if (fed < 0 && !cli_stop) {
         *failed = true;
         cli_fail(name_of(a->file), fed, text.bytes);

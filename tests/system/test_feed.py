@@ -111,7 +111,10 @@ class Replay(Feed):
             self.assertNotIn(b"t1", result.stderr)
 
     def test_pipes_and_standard_input(self):
-        self.assertEqual(self.replay(None, data=b"1.5,a\n2.5,b")[::2], (0, [b"1.5,a", b"2.5,b"]))
+        code, said, rows = self.replay(None, data=b"1.5,a\n2.5,b")
+        self.assertEqual((code, rows), (0, [b"1.5,a", b"2.5,b"]))
+        self.assertIn("its last line has no newline: it may be cut short", said)
+        self.assertEqual(self.replay("1.5,a\n2.5,b"), (0, "", [b"1.5,a", b"2.5,b"]))  # a file that ends so is whole
         self.assertEqual(self.replay(None, data=gzip.compress(b"1.5,a\n"))[::2], (0, [b"1.5,a"]))
         self.assertEqual(self.replay(None, data=b"")[0], 1)
         path = os.path.join(self.broker.home, "pipe")

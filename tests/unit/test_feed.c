@@ -155,6 +155,8 @@ static void what_is_no_time_is_refused_where_it_stands(void **state)
     assert_refused(read_with_time("a,b\n1,2\n", "c"), 0, "line 1: the heading has no column c");
     assert_refused(read_with_time("a,b\n1,2\n", "-1"), 0, "line 1: there is no column -1");
     assert_refused(read_text("time,x,timestamp\n1,2,3\n"), 0, "line 1, column 3: a second column");
+    assert_read(read_with_time("time,symbol,timestamp,stock\n1,a,3,b\n", "3"),
+                1); /* who is asked for is there once */
 }
 
 static void lines_are_as_rfc_4180_has_them(void **state)
@@ -194,6 +196,8 @@ static void what_is_no_feed_is_refused(void **state)
     assert_refused(read_text("time,price\n\n"), 0, "nothing behind its heading");
     assert_refused(read_text("root:x:0:0:root:/root:/bin/bash\nbin:x:2:2:bin:/bin:/usr/sbin/nologin\n"), 0,
                    "line 2: no feed");
+    assert_refused(read_text("time;price\n1.5;2\n"), 0, "line 2: its columns are not separated by commas");
+    assert_refused(read_text("1.5\t2\n2.5\t3\n"), 0, "line 2: its columns are not separated by commas");
     assert_refused(read_text("\x28\xb5\x2f\xfd...."), 0, "zstd");
     struct error_text text = {{0}};
     struct feed *feed;

@@ -88,13 +88,16 @@ static int find_quotes(struct columns *columns, const struct csv *csv, struct er
     return HERMES_OK;
 }
 
-static int find_by_heading(struct columns *columns, const struct csv *csv, bool quotes,
+/* What nobody asks for may stand there twice. */
+static int find_by_heading(struct columns *columns, const struct csv *csv, struct columns_wish wish,
                            struct error_text *text)
 {
-    int rc = find_name(csv, time_names, true, &columns->time, text);
-    if (rc == 0)
+    int rc = HERMES_OK;
+    if (wish.time_column == NULL)
+        rc = find_name(csv, time_names, true, &columns->time, text);
+    if (rc == 0 && (wish.symbol || wish.quotes))
         rc = find_name(csv, symbol_names, false, &columns->symbol, text);
-    if (rc == 0 && quotes)
+    if (rc == 0 && wish.quotes)
         rc = find_quotes(columns, csv, text);
     return rc;
 }
@@ -171,7 +174,7 @@ int columns_find(struct columns *columns, const struct csv *csv, struct columns_
                  struct error_text *text)
 {
     *columns = (struct columns){.has_heading = is_heading(csv), .time_unit_ns = second_ns};
-    int rc = columns->has_heading ? find_by_heading(columns, csv, wish.quotes, text)
+    int rc = columns->has_heading ? find_by_heading(columns, csv, wish, text)
                                   : find_by_place(columns, csv, wish.quotes, text);
     if (rc == 0 && wish.time_column != NULL) {
         columns->time = 0;

@@ -15,6 +15,7 @@ struct columns {
 
 struct columns_wish {
     const char *time_column; /* a number, 0 for none, or a name of the heading; NULL: it is found */
+    bool symbol;             /* it is of interest */
     bool quotes;             /* ask price, ask size, bid price and bid size must be there */
 };
 

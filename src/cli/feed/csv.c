@@ -55,6 +55,7 @@ static int find_end(struct csv *csv, size_t *end, struct error_text *text)
         return rc;
     *end = newline != NULL ? (size_t)(newline - source_bytes(source)) : source_available(source);
     csv->taken = *end + (newline != NULL);
+    csv->has_no_end |= newline == NULL && csv->taken > 0;
     return csv->taken > 0;
 }
 

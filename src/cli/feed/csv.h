@@ -13,9 +13,10 @@ enum { CSV_LINE_BYTES = 65536, CSV_COLUMNS = 1024 };
 
 struct csv {
     struct source *source;
-    uint64_t line;  /* number of this line, from 1 */
-    size_t columns; /* of each line; 0: before the first */
-    size_t taken;   /* bytes of this line, with its end */
+    uint64_t line;   /* number of this line, from 1 */
+    size_t columns;  /* of each line; 0: before the first */
+    size_t taken;    /* bytes of this line, with its end */
+    bool has_no_end; /* this line, the last one */
     const char *bytes;
     size_t length;                  /* of this line, without its end */
     uint32_t ends[CSV_COLUMNS + 1]; /* [0] is 0; column n is from ends[n - 1] to one before ends[n] */

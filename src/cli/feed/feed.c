@@ -30,7 +30,9 @@ static int begin_csv(struct feed *feed, struct error_text *text)
     int rc = csv_next(&feed->csv, text);
     if (rc <= 0)
         return rc < 0 ? rc : feed_refuse(text, "there is nothing in it but blank lines");
-    rc = columns_find(&feed->columns, &feed->csv, feed->wish.columns, text);
+    struct columns_wish wish = feed->wish.columns;
+    wish.symbol = feed->wish.symbol != NULL;
+    rc = columns_find(&feed->columns, &feed->csv, wish, text);
     if (rc == 0 && feed->wish.symbol != NULL && feed->columns.symbol == 0)
         return csv_refuse(&feed->csv, text, 0,
                           "no heading with a column symbol: there is no telling which is of %s",
@@ -101,15 +103,22 @@ static int refuse_time(const struct feed *feed, enum field_fault fault, struct e
                       (int)(field.length < 40 ? field.length : 40), field.bytes);
 }
 
+static bool has_other_separators(const struct csv *csv)
+{
+    return csv->columns == 1 &&
+           (memchr(csv->bytes, ';', csv->length) != NULL || memchr(csv->bytes, '\t', csv->length) != NULL);
+}
+
 /* The first line behind the heading is a feed's if a number is in it. */
 static int check_first(const struct csv *csv, struct error_text *text)
 {
     for (size_t n = 1; n <= csv->columns; n++)
         if (field_is_number(csv_field(csv, n)))
             return HERMES_OK;
+    if (has_other_separators(csv))
+        return csv_refuse(csv, text, 0, "its columns are not separated by commas");
     return csv_refuse(csv, text, 0,
-                      "no feed: there is no number in it (hermes pub -f FILE publishes lines of any "
-                      "kind)");
+                      "no feed: there is no number in it (hermes pub -f FILE publishes lines of any kind)");
 }
 
 static bool is_of_symbol(const struct feed *feed)

@@ -47,6 +47,13 @@ void feed_close(struct feed *feed);
  * HERMES_EINTERRUPTED: a signal; call again. A feed without a single record is malformed. */
 int feed_next(struct feed *feed, struct feed_record *record, struct error_text *text);
 
+/* At the end: the last line came through a pipe, without its newline. Whoever wrote it may have ended early.
+ */
+static inline bool feed_may_be_cut(const struct feed *feed)
+{
+    return feed->csv.has_no_end && !feed->source->is_file;
+}
+
 /* Where the current record stands: "line" or "byte", and which. */
 static inline const char *feed_unit(const struct feed *feed)
 {
