@@ -246,6 +246,36 @@ static void test_late_acks_of_what_is_overwritten_count(void **state)
     assert_int_equal(describe(f, "n").last_sequence, 51);
 }
 
+/* In files, where readers look for what their window does not have any more. */
+static void await_stored(struct fixture *f)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    do
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    while (info.persisted_position != info.committed_position);
+}
+
+/* Who reads on in the store has the window of an epoch that ended before what is read and acked there. */
+static void test_acks_of_what_a_later_publisher_stored_count(void **state)
+{
+    static hermes_message_t held[MANY];
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish_large(f, MANY / 2);
+    await_stored(f);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, 1);
+    publish_large(f, MANY / 2);
+    await_stored(f);
+    read_large(s, held + 1, MANY - 10); /* not to the end, where the new window would be */
+    assert_no_copy_is_acked(s, &held[MANY * 3 / 4]);
+    const unsigned honest[] = {MANY / 2, MANY * 3 / 4, MANY - 20};
+    for (size_t i = 0; i < sizeof honest / sizeof honest[0]; i++) {
+        assert_int_equal(hermes_ack(s, &held[honest[i]]), 0);
+        assert_int_equal(describe(f, "n").last_sequence, honest[i] + 1);
+    }
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -331,6 +361,7 @@ int main(void)
         TEST(test_copies_that_name_no_message_cannot_be_acked),
         TEST(test_late_acks_of_what_is_stored_change_nothing_for_the_reader),
         TEST(test_late_acks_of_what_is_overwritten_count),
+        TEST(test_acks_of_what_a_later_publisher_stored_count),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
