@@ -621,7 +621,8 @@ HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
  * them until it is acked:
  *
  *     a member that dies gives back what it had when its session ends, at once
- *     a member that hangs gives back what it had when the lease runs out: after 1 to 1.25 times its length
+ *     a member that hangs gives back what it had when the lease runs out: after 1 to 1.25 times its length,
+ *     but where so much is in flight that a look at it takes the broker long (docs/reference/limits.md)
  *     what was given out max_deliveries times without an ack goes to the dead-letter topic: the broker puts
  *     it there, in an envelope that says whence it comes (hermes/letter.h), whether there are members or not.
  *     That counts from the moment a member takes a message, though it, or the broker, ends before it is told,
@@ -647,7 +648,8 @@ typedef struct hermes_group_options {
     const char *dead_letter; /* a shared topic for what reached max_deliveries, made if it is not there;
                                 NULL: such messages are dropped, and counted */
     uint32_t max_deliveries; /* up to 2,047; 0: no limit */
-    uint32_t durable;        /* 1: a durable subscription, which has none of all this but from and position */
+    uint32_t durable;        /* 1: a durable subscription, which has none of all this but from and position:
+                                HERMES_EINVALID */
     uint32_t from;           /* enum hermes_from */
     uint32_t reserved;
     uint64_t position;   /* HERMES_FROM_POSITION: of a message of the topic */

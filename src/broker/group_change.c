@@ -122,6 +122,9 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
     if (request->fields == 0 || (request->fields & ~known) != 0)
         return error_set(text, HERMES_EINVALID, "nothing that can be altered in group '%s'", group->name);
+    if (group->kept.mask == 0 && request->fields != WIRE_GROUP_POSITION)
+        return error_set(text, HERMES_EINVALID,
+                         "durable subscription '%s' has no lease and counts no deliveries", group->name);
     struct group_record settings = group->kept.settings;
     rc = take_settings(request, &settings, text);
     if (rc < 0)

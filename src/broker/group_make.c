@@ -27,6 +27,18 @@ int group_check_settings(const struct wire_group *request, struct error_text *te
     return HERMES_OK;
 }
 
+/* It has one holder, who keeps what it was given for as long as it likes, and gives nothing up. */
+static int check_durable(const struct wire_group *request, struct error_text *text)
+{
+    const char *what = request->lease_ns != 0         ? "lease"
+                       : request->max_deliveries != 0 ? "limit of deliveries"
+                       : request->dead_letter[0] != 0 ? "dead-letter topic"
+                       : request->span_bytes != 0     ? "span"
+                                                      : NULL;
+    return what == NULL ? HERMES_OK
+                        : error_set(text, HERMES_EINVALID, "a durable subscription has no %s", what);
+}
+
 int group_check_dead_letter(const struct topic *topic, const char *name, const struct topic *letters,
                             struct error_text *text)
 {
@@ -168,6 +180,8 @@ static int complete(const struct topic *topic, struct wire_group *request, struc
         return error_set(text, HERMES_EEXISTS, "group '%s' of topic '%s'", request->group, topic->name);
     if (memchr(request->dead_letter, 0, sizeof request->dead_letter) == NULL)
         return error_set(text, HERMES_ENAME, "name of the dead-letter topic");
+    if (request->durable != 0 && (rc = check_durable(request, text)) < 0)
+        return rc;
     if (request->lease_ns == 0)
         request->lease_ns = lease_default_ns;
     if (request->span_bytes == 0)

@@ -76,6 +76,55 @@ static void test_refuses(void **state)
     assert_int_equal(hermes_deliveries(s, &never), 1);
 }
 
+/* What would be passed over in silence is refused, before anything is made of it. */
+static void test_a_durable_subscription_is_refused_what_only_groups_have(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    const struct {
+        hermes_group_options_t options;
+        const char *why;
+    } wrong[] = {
+        {{.lease_ns = 1000000000}, "no lease"},
+        {{.max_deliveries = 3}, "no limit of deliveries"},
+        {{.dead_letter = "letters"}, "no dead-letter topic"},
+        {{.span_bytes = 1 << 20}, "no span"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hermes_group_options_t options = wrong[i].options;
+        options.size = sizeof options;
+        options.durable = 1;
+        assert_int_equal(hermes_group_create(f->client, "t", "n", &options), HERMES_EINVALID);
+        assert_non_null(strstr(hermes_last_error(f->client), wrong[i].why));
+    }
+    hermes_topic_info_t letters = {.size = sizeof letters};
+    assert_int_equal(hermes_topic_describe(f->client, "letters", &letters), HERMES_ENOTFOUND);
+    hermes_group_options_t options = {
+        .size = sizeof options, .durable = 1, .from = HERMES_FROM_FIRST, .lease_ns = 0};
+    assert_int_equal(hermes_group_create(f->client, "t", "n", &options), 0);
+    options.lease_ns = 1000000000;
+    const uint32_t fields[] = {HERMES_GROUP_LEASE, HERMES_GROUP_DELIVERIES,
+                               HERMES_GROUP_LEASE | HERMES_GROUP_POSITION};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        assert_int_equal(hermes_group_alter(f->client, "t", "n", fields[i], &options), HERMES_EINVALID);
+    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+}
+
+static void test_what_is_wrong_with_a_position_is_said_once(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 3);
+    const uint64_t wrong[] = {1, 1 << 20};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hermes_group_options_t options = {
+            .size = sizeof options, .from = HERMES_FROM_POSITION, .position = wrong[i]};
+        assert_int_equal(hermes_group_create(f->client, "t", "g", &options), HERMES_EINVALID);
+        const char *said = strstr(hermes_last_error(f->client), hermes_strerror(HERMES_EINVALID));
+        assert_true(said == NULL || strstr(said + 1, hermes_strerror(HERMES_EINVALID)) == NULL);
+        assert_non_null(strstr(hermes_last_error(f->client), "position"));
+    }
+}
+
 /* ---- sharing ---- */
 
 static void test_members_share(void **state)
@@ -451,6 +500,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_refuses),
+        TEST(test_a_durable_subscription_is_refused_what_only_groups_have),
+        TEST(test_what_is_wrong_with_a_position_is_said_once),
         TEST(test_members_share),
         TEST(test_a_disconnected_member_leaves_its_messages),
         TEST(test_nack_goes_to_who_sleeps),

@@ -412,8 +412,8 @@ static PyMethodDef methods[] = {
      "another gets it.\n"
      "max_deliveries: after so many, the message goes to the topic dead_letter, which is made if need be, or "
      "is dropped.\n"
-     "durable: a durable subscription instead. span_bytes: how far apart in the log messages in flight may "
-     "be."},
+     "durable: a durable subscription instead, which has none of all this but start: InvalidArgument. "
+     "span_bytes: how far apart in the log messages in flight may be."},
     {"alter_group", (PyCFunction)(void *)client_alter_group, METH_VARARGS | METH_KEYWORDS,
      "alter_group($self, topic, name, *, lease=..., max_deliveries=...)\n--\n\n"
      "Changes what is given, at once, whoever is a member."},

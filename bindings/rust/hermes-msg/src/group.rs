@@ -18,7 +18,8 @@ pub struct GroupOptions {
     pub max_deliveries: u32,
     /// That topic: a shared one, made if it is not there. `None`: such messages are dropped, and counted.
     pub dead_letter: Option<String>,
-    /// A durable subscription instead, which has none of all this but `start`.
+    /// A durable subscription instead, which has none of all this but `start`: with anything else than the default
+    /// it is refused.
     pub durable: bool,
     /// How far apart in the log messages in flight may be: 256 KiB to 256 MiB; 0: 4 MiB.
     pub span_bytes: u64,
@@ -138,8 +139,9 @@ impl Client {
         let (from, position) = self.place(topic, options.start)?;
         let (topic, name) = (CString::new(topic)?, CString::new(name)?);
         let dead_letter = options.dead_letter.as_deref().map(CString::new).transpose()?;
+        let unasked = options.durable && options.lease == GroupOptions::default().lease;
         let options = sys::hermes_group_options_t {
-            lease_ns: crate::nanoseconds(options.lease),
+            lease_ns: if unasked { 0 } else { crate::nanoseconds(options.lease) },
             dead_letter: dead_letter.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()),
             max_deliveries: options.max_deliveries,
             durable: options.durable.into(),
