@@ -569,7 +569,9 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
  * there on; HERMES_EBUSY: another has it by now. After an orderly stop of the broker what is sought is in the
  * log of the next one, though the subscriber did not read the former one's to the end; while there is none,
  * in what the former one left (HERMES_EDISCONNECTED with a durable subscription, whose place nobody knows
- * then). An orderly stop behind a seek takes a durable subscription back to its place: seek again.
+ * then). On a stored topic a durable subscription that was sought goes on from there over stops of the
+ * broker, too: what was given out since, and neither it nor anything behind it was acked, comes again. A
+ * reset of it (hermes_group_alter()) ends that.
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);

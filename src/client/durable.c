@@ -69,7 +69,8 @@ int durable_ack(struct hermes_subscriber *s, const hermes_message_t *message)
     uint64_t end = end_of(message);
     m->holds &= m->held != end;
     rc = done_to(m, end, message->sequence);
-    if (rc == 0 && m->set_back && s->reader.position < end)
+    /* It was set back to its place, and the ack is of what it had before. Who was sought there means it. */
+    if (rc == 0 && m->sought.page == 0 && s->reader.position < end)
         member_start_at(&s->reader, end);
     return rc;
 }

@@ -109,14 +109,51 @@ void member_start_at(struct reader *reader, uint64_t position)
     reader_hop(reader, position, position == 0 ? 1 : 0);
 }
 
+void member_sought(struct hermes_subscriber *s)
+{
+    const struct reader *reader = &s->reader;
+    s->member->sought = (struct sought){.page = s->member->page_id,
+                                        .position = reader->position,
+                                        .sequence = reader->sequence,
+                                        .below_sequence = reader->skip_below_sequence,
+                                        .below_time = reader->skip_below_time};
+}
+
+static void seek_again(struct reader *reader, const struct sought *sought)
+{
+    reader->skip_below_sequence = sought->below_sequence;
+    reader->skip_below_time = sought->below_time;
+    reader->skipping = sought->below_sequence != 0 || sought->below_time != 0;
+    reader_hop(reader, sought->position, sought->sequence);
+}
+
+/* What was given out behind its place, or behind where it was sought to, counts no more and comes again; what
+ * lies before its place is done, and need not. */
+static void start_at_place(struct hermes_subscriber *s, uint64_t place)
+{
+    struct reader *reader = &s->reader;
+    struct sought *sought = &s->member->sought;
+    if (sought->page != s->member->page_id || !reader->stored) /* a log in memory has begun anew */
+        sought->page = 0;
+    bool is_ahead = sought->page != 0 && sought->position >= place;
+    if (sought->page != 0 && reader->position < (is_ahead ? sought->position : place))
+        return; /* on the way there */
+    member_start_at(reader, place);
+    if (is_ahead)
+        seek_again(reader, sought);
+}
+
 int member_start(struct hermes_subscriber *s)
 {
     struct member *m = s->member;
     uint64_t position =
         m->durable ? atomic_load_explicit(&m->page->floor, memory_order_acquire) : group_start(&m->group);
-    member_start_at(&s->reader, position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1));
+    position &= ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
+    if (m->durable)
+        start_at_place(s, position);
+    else
+        member_start_at(&s->reader, position);
     m->no_room = m->in_gap = m->gap_is_untold = false;
-    m->set_back = m->durable;
     return HERMES_OK;
 }
 

@@ -215,8 +215,6 @@ static int begin_seek(struct hermes_subscriber *s)
     int rc = move_to_owner(s);
     if (rc < 0)
         s->until_ns = 0;
-    else if (s->member != NULL)
-        s->member->set_back = false; /* who seeks means it */
     return rc;
 }
 
@@ -228,7 +226,9 @@ static int sought(struct hermes_subscriber *s, int rc)
         return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
     if (rc < 0)
         s->client->error = s->reader.error;
-    else if (s->push_back && s->readers != NULL)
+    else if (s->member != NULL)
+        member_sought(s);
+    if (rc == 0 && s->push_back && s->readers != NULL)
         subscriber_tell_publishers(s);
     return rc;
 }

@@ -11,6 +11,12 @@
 #include "client/notifier.h"
 #include "group/group.h"
 
+/* Of a durable subscription: where a seek took its reader. */
+struct sought {
+    uint64_t page; /* the place was in that one; 0: nowhere */
+    uint64_t position, sequence, below_sequence, below_time;
+};
+
 /* Of a group's member, or of who has a durable subscription. */
 struct member {
     char name[WIRE_GROUP_BYTES];
@@ -28,9 +34,8 @@ struct member {
     uint64_t held; /* its position; of a durable subscription, that behind it */
     uint16_t held_claim, pending_claim;
     uint16_t claim; /* of a durable subscription: what all its messages carry */
-    bool set_back;  /* it stands where its place does, and may have been further: an ack of that carries it on
-                     */
     uint64_t held_sequence;
+    struct sought sought;
     uint64_t given_to; /* of a durable subscription: behind the farthest message it was given */
     bool pending;      /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
@@ -138,9 +143,12 @@ int member_adopt(struct hermes_client *client, const struct member *member,
                  const struct wire_subscriber *opened, int page_fd, struct member *next);
 void member_become(struct member *member, const struct member *next);
 bool member_is_another(const struct member *member, const struct wire_subscriber *opened);
-/* The reader goes to where the group stands. */
+/* The reader goes to where the group stands; of a durable subscription, to where it was sought to in the same
+ * page, but for what is done behind that. */
 int member_start(struct hermes_subscriber *s);
 void member_start_at(struct reader *reader, uint64_t position);
+/* The reader of a durable subscription was sought, and stands there. */
+void member_sought(struct hermes_subscriber *s);
 /* The group was reset, the broker stopped, or took us for dead: begins anew as another member. 0: perhaps not
  * yet (member_is_current()). */
 int member_join_again(struct hermes_subscriber *s);

@@ -276,6 +276,41 @@ static void test_acks_of_what_a_later_publisher_stored_count(void **state)
     }
 }
 
+/* Where it was sought to it goes on, but for what is done behind that; what was given out there and not acked
+ * comes again, as behind its place. */
+static void test_what_was_sought_holds_over_an_orderly_stop(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 30);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t message;
+    for (uint64_t i = 1; i <= 20; i++)
+        message = expect(s, i);
+    assert_int_equal(hermes_ack(s, &message), 0);
+    assert_int_equal(hermes_seek_first(s), 0);
+    for (uint64_t i = 1; i <= 5; i++)
+        expect(s, i);
+    restart(f, SIGTERM);
+    expect(s, 6);
+    assert_int_equal(hermes_seek_sequence(s, 25), 0);
+    restart(f, SIGTERM);
+    message = expect(s, 25);
+    expect(s, 26);
+    restart(f, SIGTERM);
+    message = expect(s, 25);
+    expect(s, 26);
+    assert_int_equal(hermes_ack(s, &message), 0);
+    restart(f, SIGTERM);
+    expect(s, 26);
+    assert_int_equal(hermes_seek_end(s), 0);
+    restart(f, SIGTERM);
+    publish(f, "t", 31, 31);
+    expect(s, 31);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_FIRST};
+    assert_int_equal(hermes_group_alter(f->client, "t", "n", HERMES_GROUP_POSITION, &options), 0);
+    expect(s, 1);
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -362,6 +397,7 @@ int main(void)
         TEST(test_late_acks_of_what_is_stored_change_nothing_for_the_reader),
         TEST(test_late_acks_of_what_is_overwritten_count),
         TEST(test_acks_of_what_a_later_publisher_stored_count),
+        TEST(test_what_was_sought_holds_over_an_orderly_stop),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
