@@ -68,10 +68,30 @@ static void use_page(struct broker *broker, struct group *group, struct group *f
     keeper_look_again(&broker->workers, &group->kept);
 }
 
+/* The group goes on at that place, in another page; nobody is in the old one meanwhile. */
+static int move_to(struct broker *broker, struct group *group, const struct group_record *settings,
+                   const struct group_place *place, struct error_text *text)
+{
+    struct group fresh = {.kept.settings = *settings};
+    memcpy(fresh.name, group->name, sizeof fresh.name);
+    fresh.kept.settings.page_id = broker_next_id(broker);
+    fresh.kept.settings.floor = place->position;
+    int rc = page_make(broker, &fresh, place->sequence, text);
+    if (rc < 0)
+        return rc;
+    hand_on(fresh.map.address, group->kept.page);
+    rc = kept_save(&group->kept, &fresh.kept.settings, fresh.map.address, text);
+    if (rc == 0)
+        use_page(broker, group, &fresh, place->position);
+    page_drop(&fresh, GROUP_MOVED);
+    return rc;
+}
+
 /*
- * Another position means another page: what members hold of the old one counts no more. Counters go on. The
- * old page ends when the record of the new one is on disk: should that fail, nobody notices anything. What is
- * dead behind the new position comes again; what is before it is put away first.
+ * Another position means another page: what members hold of the old one counts no more. Counters go on. While
+ * the record of the new one is written nobody is given anything: should we die over it, nobody does anything
+ * in the old one that the next start knows nothing of. Should it fail, the old one stays, with all that
+ * members hold. What is dead behind the new position comes again; what is before it is put away first.
  */
 static int reset(struct broker *broker, struct topic *topic, struct group *group,
                  const struct wire_group *request, const struct group_record *settings,
@@ -83,18 +103,13 @@ static int reset(struct broker *broker, struct topic *topic, struct group *group
         rc = finish_letters(group, place.position, text);
     if (rc < 0)
         return rc;
-    struct group fresh = {.kept.settings = *settings};
-    memcpy(fresh.name, group->name, sizeof fresh.name);
-    fresh.kept.settings.page_id = broker_next_id(broker);
-    fresh.kept.settings.floor = place.position;
-    rc = page_make(broker, &fresh, place.sequence, text);
+    struct group_page *before = group->kept.page;
+    page_end(before, GROUP_MOVING);
+    if (request->from == WIRE_FROM_END) /* behind all that was given out since it was found */
+        place = place_of_end(topic);
+    rc = move_to(broker, group, settings, &place, text);
     if (rc < 0)
-        return rc;
-    hand_on(fresh.map.address, group->kept.page);
-    rc = kept_save(&group->kept, &fresh.kept.settings, fresh.map.address, text);
-    if (rc == 0)
-        use_page(broker, group, &fresh, place.position);
-    page_drop(&fresh, GROUP_MOVED);
+        page_stays(before);
     return rc;
 }
 

@@ -114,6 +114,13 @@ void page_end(struct group_page *page, enum group_page_state state)
     group_tell(page);
 }
 
+void page_stays(struct group_page *page)
+{
+    uint32_t moving = GROUP_MOVING;
+    (void)atomic_compare_exchange_strong(&page->state, &moving, (uint32_t)GROUP_OPEN);
+    group_tell(page);
+}
+
 void page_drop(struct group *group, enum group_page_state state)
 {
     struct group_page *page = group->map.address;

@@ -37,6 +37,8 @@ void pages_swap(struct group *a, struct group *b);
  * that somebody was told. Pairs with group_is_open(), which members call after each change of a word.
  */
 void page_end(struct group_page *page, enum group_page_state state);
+/* One that was to move, GROUP_MOVING, does not. */
+void page_stays(struct group_page *page);
 
 /* Members are told why it is no more; nobody finds it. */
 void page_drop(struct group *group, enum group_page_state state);

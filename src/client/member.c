@@ -174,7 +174,10 @@ void member_is_gone(struct member *m)
 int member_join_again(struct hermes_subscriber *s)
 {
     struct member *m = s->member;
-    if (atomic_load_explicit(&m->page->state, memory_order_acquire) == GROUP_DELETED)
+    uint32_t state = atomic_load_explicit(&m->page->state, memory_order_acquire);
+    if (state == GROUP_MOVING) /* it may stay what it is, and all that we hold with it */
+        return HERMES_OK;
+    if (state == GROUP_DELETED)
         return error_set(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", m->name,
                          s->topic);
     subscriber_close_handle(s, 0);

@@ -39,7 +39,9 @@
  *
  * The end of a page. Who acks, nacks or renews changes the word first and looks at the page's state then; the
  * broker sets the state first and looks at the words then, for its record or for the next page. All of it is
- * sequentially consistent: what was told to be done is in the record, or it was not told.
+ * sequentially consistent: what was told to be done is in the record, or it was not told. A reset does so
+ * before its record names another page: a broker that dies over it leaves no page in which members go on
+ * while none runs, though the next one begins with the other.
  *
  * Why floor and cursor may be stale. Who stores cursor = c has seen claims of all messages below c, its own
  * or (acquire) others'; an older value, stored late, says less and nothing wrong to who looks for new
@@ -88,8 +90,15 @@ enum {
     GROUP_DEAD_LETTER_BYTES = 128,
 };
 
-/* MOVED: its position was set anew; there is another page. */
-enum group_page_state { GROUP_OPEN = 1, GROUP_MOVED = 2, GROUP_DELETED = 3, GROUP_CLOSED = 4 };
+/* MOVED: its position was set anew; there is another page. MOVING: that is being written down, and may fail:
+ * until then nobody is given anything, and nothing that is said counts. */
+enum group_page_state {
+    GROUP_OPEN = 1,
+    GROUP_MOVED = 2,
+    GROUP_DELETED = 3,
+    GROUP_CLOSED = 4,
+    GROUP_MOVING = 5
+};
 
 struct group_line {
     _Atomic uint64_t id;         /* 0: free. A member that finds another's here was given up */

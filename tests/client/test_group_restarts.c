@@ -249,6 +249,27 @@ static void test_a_record_that_cannot_be_written_loses_no_acks(void **state)
     assert_int_equal(describe(f, "risk").redelivered, 0);
 }
 
+/* Its page was to move, and does not: who is in it goes on, with all that it has. */
+static void test_a_reset_that_fails_takes_nothing_from_anybody(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other);
+    hermes_message_t held = expect(a, 1), message;
+    forbid_record(f, "risk", true);
+    hermes_group_options_t options = {.size = sizeof options, .from = HERMES_FROM_END};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_POSITION, &options), HERMES_EIO);
+    forbid_record(f, "risk", false);
+    message = expect(a, 2);
+    assert_int_equal(hermes_ack(a, &held), 0);
+    assert_int_equal(hermes_ack(a, &message), 0);
+    restart(f, SIGKILL);
+    expect(a, 3);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+    hermes_disconnect(other);
+}
+
 enum { STRANGER = 65534 };
 
 /* The broker lets strangers in. false: there are none here. */
@@ -553,6 +574,7 @@ int main(void)
         TEST(test_memory_topic),
         TEST(test_a_stop_delivers_nothing_beyond_the_limit),
         TEST(test_a_record_that_cannot_be_written_loses_no_acks),
+        TEST(test_a_reset_that_fails_takes_nothing_from_anybody),
         TEST(test_a_record_that_cannot_be_written_loses_no_acks_of_strangers),
         TEST(test_where_a_group_stands_is_known_exactly),
         TEST(test_a_position_within_a_message_is_refused),

@@ -1,7 +1,8 @@
 /*
  * A disk that hangs for some files: LD_PRELOADed into a broker. fdatasync() and fsync() of a file whose path
- * contains $SLOW_DISK, and close() of one whose path contains $SLOW_CLOSE, as if it were the last and the
- * file large, first make $SLOW_DISK_HOLD.hangs, and then wait as long as somebody has an exclusive lock on
+ * contains $SLOW_DISK, fsync() of one whose path contains $SLOW_FSYNC (a directory, in which something was
+ * renamed), and close() of one whose path contains $SLOW_CLOSE, as if it were the last and the file large,
+ * first make $SLOW_DISK_HOLD.hangs, and then wait as long as somebody has an exclusive lock on
  * $SLOW_DISK_HOLD.
  */
 #include <fcntl.h>
@@ -43,6 +44,7 @@ EXPORTED int fdatasync(int fd)
 EXPORTED int fsync(int fd)
 {
     hang(fd, "SLOW_DISK");
+    hang(fd, "SLOW_FSYNC");
     return (int)syscall(SYS_fsync, fd);
 }
 
