@@ -4,29 +4,27 @@
 
 #include "base/clock.h"
 
-/* A line that nobody has, after the one that was given last: a line's old holder may be slow to notice. */
-static int find_line(struct group *group)
+static uint64_t member_of(const struct group *group, unsigned line)
+{
+    return atomic_load(&group->kept.page->members[line].id);
+}
+
+/* A line that nobody has, after the one that was given last: a line's old holder may be slow to notice. If
+ * there is none, one whose member was silent for too long: it may live. */
+static int find_line(const struct group *group)
 {
     unsigned lines = group->kept.mask == 0 ? 1 : GROUP_MEMBERS;
+    int forsaken = -1;
     for (unsigned i = 0; i < lines; i++) {
         unsigned line = (group->next_line + i) % lines;
-        if (!atomic_load(&group->kept.attended[line]) &&
-            atomic_load(&group->kept.page->members[line].id) == 0)
+        if (atomic_load(&group->kept.attended[line]))
+            continue;
+        if (member_of(group, line) == 0)
             return (int)line;
+        if (forsaken < 0 && atomic_load(&group->kept.forsaken[line]))
+            forsaken = (int)line;
     }
-    return -1;
-}
-
-static struct group_line *line_of(const struct group *group, unsigned line)
-{
-    return &group->kept.page->members[line];
-}
-
-/* Is it still that member's, or was it taken for nobody's and given to none since? */
-static bool has_line(const struct group *group, unsigned line, uint64_t member)
-{
-    uint64_t id = atomic_load(&line_of(group, line)->id);
-    return id == member || (id == 0 && atomic_load(&line_of(group, line)->former) == member);
+    return forsaken;
 }
 
 static bool resumes(struct group *group, const struct wire_subscriber_open *request)
@@ -34,23 +32,17 @@ static bool resumes(struct group *group, const struct wire_subscriber_open *requ
     return request->resume_page == group->kept.settings.page_id && request->resume_member != 0 &&
            request->resume_line < GROUP_MEMBERS &&
            !atomic_load(&group->kept.attended[request->resume_line]) &&
-           has_line(group, request->resume_line, request->resume_member);
+           member_of(group, request->resume_line) == request->resume_member;
 }
 
-/*
- * Returns the id of who has the line: resume, if that is not 0, with all its claims; else a new one. The
- * keeper may be about to give the line up (free_line()): it looks at attended when the id is gone, we at the
- * id when attended is set, all of it sequentially consistent. So one of us sees the other.
- */
+/* Returns the id of who has the line: resume, if that is not 0, with all its claims; else a new one. */
 static uint64_t take_line(struct broker *broker, struct group *group, unsigned line, uint64_t resume)
 {
-    uint64_t nobody = 0, id = resume != 0 ? resume : broker_next_id(broker);
-    atomic_store(&group->kept.attended[line], true);
-    if (resume != 0)
-        (void)atomic_compare_exchange_strong(&line_of(group, line)->id, &nobody, id);
-    else
+    uint64_t id = resume != 0 ? resume : broker_next_id(broker);
+    atomic_store(&group->kept.attended[line], true); /* before the other: see leases.c */
+    atomic_store(&group->kept.forsaken[line], false);
+    if (resume == 0)
         group_give_line(group->kept.page, line, id);
-    atomic_store(&line_of(group, line)->former, 0);
     return id;
 }
 
@@ -126,6 +118,6 @@ void group_undo_join(struct broker *broker, struct handle *handle)
     }
     handle->group->members--;
     atomic_store(&kept->attended[handle->line], false);
-    atomic_store(&kept->since_ns, clock_monotonic_ns()); /* behind it: pairs with free_lines() */
+    atomic_store(&kept->since_ns, clock_monotonic_ns()); /* behind it: pairs with forsake_lines() */
     keeper_ring(&broker->workers, kept);
 }

@@ -26,6 +26,7 @@ struct kept {
     uint64_t mask;                        /* slots - 1; 0: a durable subscription */
     struct group_record settings;         /* whose, how, which page; where it stands says the page */
     _Atomic bool attended[GROUP_MEMBERS]; /* a session has that line. Anybody's */
+    _Atomic bool forsaken[GROUP_MEMBERS]; /* its member was silent for too long: it is another's if need be */
 
     /* When the page was taken up, or a member's coming back was undone: it may still come. 0: nobody */
     _Atomic uint64_t since_ns;

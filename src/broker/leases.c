@@ -24,7 +24,7 @@ struct look {
 static bool is_awaited(struct kept *group, unsigned line)
 {
     return atomic_load(&group->since_ns) != 0 && !atomic_load(&group->attended[line]) &&
-           atomic_load(&group->page->members[line].id) != 0;
+           !atomic_load(&group->forsaken[line]) && atomic_load(&group->page->members[line].id) != 0;
 }
 
 unsigned leases_awaited(struct kept *group)
@@ -115,24 +115,16 @@ static uint64_t patience_of(const struct kept *group)
     return group->mask == 0 ? group->grace_ns : group->settings.lease_ns;
 }
 
-/* Who comes back at this moment keeps it, or later, if nobody else has had it: pairs with take_line() in
- * group_members.c. What was claimed since we last looked has its lease. */
-static void free_line(struct kept *group, unsigned line)
+/*
+ * Members that did not come back after a crash of ours, and were not heard of, are awaited no longer: what
+ * they hold goes by its leases, and their lines are given to others if there is no other left. Until then a
+ * member that comes back after all has its line as before: nothing in the page says otherwise. One that comes
+ * back at this moment is attended: forsaken means nothing then, and is forgotten when the line is next given.
+ * true: some.
+ */
+static bool forsake_lines(struct kept *group, uint64_t now)
 {
-    struct group_line *at = &group->page->members[line];
-    uint64_t id = atomic_load(&at->id), nobody = 0;
-    if (!atomic_compare_exchange_strong(&at->id, &id, 0))
-        return;
-    atomic_store(&at->former, id);
-    if (atomic_load(&group->attended[line]) && !atomic_compare_exchange_strong(&at->id, &nobody, id))
-        atomic_store(&at->former, 0); /* another's already */
-}
-
-/* Members that did not come back after a crash of ours, and were not heard of, give up their lines. true:
- * some. */
-static bool free_lines(struct kept *group, uint64_t now)
-{
-    bool awaits = false, freed = false;
+    bool awaits = false, forsakes = false;
     uint64_t since = atomic_load(&group->since_ns);
     for (unsigned i = 0; since != 0 && i < GROUP_MEMBERS; i++) {
         if (!is_awaited(group, i))
@@ -140,13 +132,13 @@ static bool free_lines(struct kept *group, uint64_t now)
         uint64_t heard = group->heard_ns[i] > since ? group->heard_ns[i] : since;
         bool over = now > heard && now - heard >= patience_of(group);
         if (over)
-            free_line(group, i);
-        freed |= over;
+            atomic_store(&group->forsaken[i], true);
+        forsakes |= over;
         awaits |= !over;
     }
     if (!awaits) /* unless another is awaited since: group_undo_join() */
         (void)atomic_compare_exchange_strong(&group->since_ns, &since, 0);
-    return freed;
+    return forsakes;
 }
 
 static void look_at_claims(struct look *look)
@@ -189,7 +181,7 @@ static struct leases_news look_at_all(struct kept *group, uint64_t now)
     if (group->mask != 0)
         look_at_claims(&look);
     /* Behind the claims: who made or renewed one since the last look was heard of. */
-    if (free_lines(group, now) && group->mask != 0)
+    if (forsake_lines(group, now) && group->mask != 0)
         look_at_claims(&look);
     if (look.changed)
         group_tell(group->page);

@@ -137,8 +137,8 @@ static void ack_held(struct member *m)
     (void)group_ack(&m->group, m->held, m->held_claim);
 }
 
-/* false: the broker that is there has given its line up, or knows nothing of its page, and does not answer.
- * What it took now would be under no line, and not its own any more once it is answered. */
+/* false: the broker that is there has given its line to another, or knows nothing of its page, and does not
+ * answer. What it took now would be under a line that it does not have. */
 static bool greets(struct hermes_subscriber *s)
 {
     subscriber_greet_again(s);

@@ -53,6 +53,13 @@ bool member_is_another(const struct member *member, const struct wire_subscriber
     return member->page_id != opened->page || member->id != opened->member;
 }
 
+/* One that was made anew from the record has the id of the former one, which is over, or was lent. */
+static bool is_the_same_page(const struct member *member, const struct wire_subscriber *opened)
+{
+    return member->page != NULL && member->page_id == opened->page && !member->page_is_lent &&
+           group_is_open(member->page);
+}
+
 int member_adopt(struct hermes_client *client, const struct member *member,
                  const struct wire_subscriber *opened, int page_fd, struct member *next)
 {
@@ -73,6 +80,8 @@ int member_adopt(struct hermes_client *client, const struct member *member,
     if (rc == 0 && !member->durable)
         rc = group_member_init(&next->group, page, next->page_map.size, opened->line, opened->member,
                                member->ack == HERMES_ACK_NONE);
+    if (rc == 0 && !member->durable && is_the_same_page(member, opened))
+        group_member_was(&next->group, &member->group);
     if (rc == 0 && member->durable && opened->line != 0)
         rc = HERMES_EMALFORMED;
     if (rc < 0) {

@@ -60,6 +60,13 @@ int group_member_init(struct group_member *member, struct group_page *page, size
     return HERMES_OK;
 }
 
+void group_member_was(struct group_member *member, const struct group_member *before)
+{
+    bool same = before->line == member->line && before->claims == member->claims;
+    member->line_before = same ? before->line_before : before->line;
+    member->generation_before = same ? before->generation_before : group_generation_of(before->claims);
+}
+
 static _Atomic uint64_t *slot_of(struct group_page *page, uint64_t mask, uint64_t position)
 {
     return &page->slot[position >> 6 & mask];
@@ -267,16 +274,23 @@ static void made_room(struct group_page *page)
     }
 }
 
-static uint64_t whose(const struct group_member *member, uint16_t claim)
+static bool is_of_line_before(const struct group_member *member, uint16_t claim)
 {
-    return (uint64_t)claim << GROUP_CLAIM_AT | (uint64_t)member->line << GROUP_LINE_AT;
+    return member->generation_before != 0 && (claim & GROUP_GENERATIONS) == member->generation_before;
 }
 
-/* Was it claimed since this member has its line? Only then may a word be missing for another reason than that
- * all has begun anew. */
+static uint64_t whose(const struct group_member *member, uint16_t claim)
+{
+    unsigned line = is_of_line_before(member, claim) ? member->line_before : member->line;
+    return (uint64_t)claim << GROUP_CLAIM_AT | (uint64_t)line << GROUP_LINE_AT;
+}
+
+/* Was it claimed since this member has its line, or had one in this page before? Only then may a word be
+ * missing for another reason than that all has begun anew. */
 static bool is_of_this_membership(const struct group_member *member, uint16_t claim)
 {
-    return ((claim ^ group_claim_of(member->claims)) & GROUP_GENERATIONS) == 0;
+    return ((claim ^ group_claim_of(member->claims)) & GROUP_GENERATIONS) == 0 ||
+           is_of_line_before(member, claim);
 }
 
 /* Why there is no word of position. below_floor: what that means for a claim of this membership. */

@@ -104,8 +104,7 @@ struct group_line {
     _Atomic uint64_t id;         /* 0: free. A member that finds another's here was given up */
     _Atomic uint32_t generation; /* of who has it, or had it last */
     uint32_t reserved;
-    _Atomic uint64_t former; /* who was silent for too long to keep it, until another has it */
-    uint64_t reserved2;
+    uint64_t reserved2[2];
 };
 
 struct group_page {
@@ -239,6 +238,7 @@ struct group_member {
     uint64_t id;     /* what its line must say */
     uint64_t claims; /* the word of a first claim, but for the place */
     unsigned line;
+    unsigned line_before, generation_before; /* that it had in this page, if there was one; else 0, 0 */
     bool at_most_once;
     uint32_t seen; /* the notice up to which all that became available was looked at */
     uint32_t scanning_for;
@@ -250,6 +250,10 @@ struct group_member {
  * HERMES_EVERSION. */
 int group_member_init(struct group_member *member, struct group_page *page, size_t bytes, unsigned line,
                       uint64_t id, bool at_most_once);
+
+/* It had another line of the same page, which is somebody else's by now: what it claimed there is its own all
+ * the same, for as long as nobody takes it. One line is remembered. */
+void group_member_was(struct group_member *member, const struct group_member *before);
 
 enum group_claim { GROUP_MINE, GROUP_TAKEN, GROUP_NO_ROOM };
 

@@ -174,9 +174,13 @@ static void test_memory_topic(void **state)
     hermes_subscriber_t *a = join(f->client);
     expect(a, 1);
     restart(f, SIGKILL);
-    expect(a, 2);
+    hermes_message_t held = expect(a, 2);
     restart(f, SIGTERM);
     expect_nothing(a);
+    assert_int_equal(describe(f, "risk").members, 1); /* of a page that has never heard of that message */
+    assert_int_equal(hermes_renew(a, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_nack(a, &held), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(a, &held), HERMES_EEXPIRED);
     publish(f, "t", 77, 78);
     expect(a, 77);
     assert_int_equal(describe(f, "risk").max_deliveries, 7);

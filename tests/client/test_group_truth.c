@@ -491,6 +491,64 @@ static void test_a_group_that_was_made_anew_is_another(void **state)
     expect(join(f->client), 1);
 }
 
+/* ---- a line that is another's ---- */
+
+enum { A_SESSION = 64, SESSIONS = GROUP_MEMBERS / A_SESSION };
+
+static void move_socket(struct fixture *f, bool away)
+{
+    char path[128], aside[128];
+    snprintf(path, sizeof path, "%s/broker.sock", f->home);
+    snprintf(aside, sizeof aside, "%s/aside.sock", f->home);
+    assert_int_equal(away ? rename(path, aside) : rename(aside, path), 0);
+}
+
+/* The last is as late as the line that it gets. */
+static hermes_subscriber_t *join_when_there_is_room(hermes_client_t *client)
+{
+    hermes_subscriber_options_t options = {.size = sizeof options, .group = "risk"};
+    hermes_subscriber_t *member;
+    int rc;
+    for (time_t start = time(NULL);
+         (rc = hermes_subscriber_open(client, "t", &options, &member)) == HERMES_ELIMIT;)
+        assert_true(time(NULL) - start < PATIENCE);
+    assert_int_equal(rc, 0);
+    return member;
+}
+
+/* It does not reach the broker that runs by now, which thinks that it is gone, and gives its line to another
+ * as there is no other left. What it took until it is answered is its own all the same. */
+static void test_who_loses_its_line_keeps_what_it_took(void **state)
+{
+    struct fixture *f = *state;
+    hermes_client_t *client = another(), *clients[SESSIONS];
+    hermes_subscriber_t *others[GROUP_MEMBERS];
+    make_topic(f, "t", false);
+    hermes_group_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_FIRST, .lease_ns = 200000000, .span_bytes = 256 * 1024};
+    assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+    publish(f, "t", 1, 2);
+    hermes_subscriber_t *a = join(client);
+    ack_all(a, 1, 1);
+    restart(f, SIGKILL);
+    for (unsigned i = 0; i < SESSIONS; i++)
+        clients[i] = another();
+    move_socket(f, true);
+    for (unsigned i = 0; i < GROUP_MEMBERS - 1; i++)
+        others[i] = join_when_there_is_room(clients[i / A_SESSION]);
+    hermes_message_t held = expect(a, 2);
+    others[GROUP_MEMBERS - 1] = join_when_there_is_room(clients[SESSIONS - 1]);
+    move_socket(f, false);
+    hermes_subscriber_close(others[0]);
+    for (unsigned line = a->member->line; a->member->line == line; sched_yield()) /* it greets */
+        (void)hermes_renew(a, &held);
+    assert_int_equal(hermes_ack(a, &held), 0);
+    for (unsigned i = 0; i < SESSIONS; i++)
+        hermes_disconnect(clients[i]);
+    hermes_disconnect(client);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +569,7 @@ int main(void)
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_retention_takes_is_counted),
         TEST(test_in_a_page_that_no_record_names_nothing_counts),
+        TEST(test_who_loses_its_line_keeps_what_it_took),
         TEST(test_a_group_that_was_made_anew_is_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,35 @@ static void test_a_former_holder_of_a_line_changes_nothing(void **state)
     drop_page(page);
 }
 
+/* Its line is another's, and it lives: what it claimed there is its own until somebody takes it. */
+static void test_who_has_another_line_keeps_what_it_had_on_the_one_before(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member before = new_member(page, 0, false);
+    uint16_t claim = group_first_claim(&before), again;
+    for (uint64_t at = 0; at < 256; at += 64) {
+        assert_int_equal(group_claim(&before, at), GROUP_MINE);
+        group_passed(&before, at + 64, at / 64 + 1);
+    }
+    struct group_member other = new_member(page, 0, false), now = new_member(page, 1, false);
+    group_member_was(&now, &before);
+    assert_int_equal(group_ack(&now, 0, claim), 0);
+    assert_int_equal(group_renew(&now, 64, claim), 0);
+    assert_int_equal(group_nack(&now, 128, claim), 0);
+    struct group_member same = now; /* and greets a broker once more */
+    group_member_was(&same, &now);
+    assert_int_equal(group_ack(&same, 64, claim), 0);
+    uint64_t position;
+    assert_true(given_again(&other, &position, &again));
+    assert_int_equal(position, 128);
+    assert_int_equal(group_ack(&now, 128, claim), HERMES_EEXPIRED);
+    assert_int_equal(group_ack(&other, 128, again), 0);
+    assert_int_equal(group_ack(&now, 192, claim), 0);
+    assert_int_equal(group_advance(page, MASK), 256);
+    drop_page(page);
+}
+
 /* As long as there is a word of it, whose it is is known; of what was done with a span ago, nothing is. */
 static void test_what_was_done_with_long_ago_is_done(void **state)
 {
@@ -627,6 +656,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_message),
         cmocka_unit_test(test_a_former_holder_of_a_line_changes_nothing),
+        cmocka_unit_test(test_who_has_another_line_keeps_what_it_had_on_the_one_before),
         cmocka_unit_test(test_what_was_done_with_long_ago_is_done),
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
