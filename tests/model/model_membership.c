@@ -22,6 +22,7 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { MEMBERS = 2, LINES = 2, PAGES = 3, LIMIT = 2, LEASE = 1, SERIALS = 15 };
 enum kind { NO_KIND, AT_LEAST_ONCE, AT_MOST_ONCE, DURABLE, KINDS };
@@ -29,7 +30,7 @@ enum kind { NO_KIND, AT_LEAST_ONCE, AT_MOST_ONCE, DURABLE, KINDS };
 /* Ways of each member: its next step, or what it begins, with the message that it was given last or the one
  * before that. The broker's ways follow. */
 enum { STEP, POLL, ACK, NACK, RENEW, ACK_OLD, DIE, MEMBER_WAYS };
-enum { CRASH = MEMBERS * MEMBER_WAYS, START, STOP, CUT, RESET, LOOK, WAYS };
+enum { CRASH = MEMBERS * MEMBER_WAYS, START, STOP, CUT, RESET, UNDO, LOOK, WAYS };
 
 enum mutation {
     NONE,
@@ -53,6 +54,8 @@ enum mutation {
     COUNTED_WHEN_CLAIMED,
     NOT_LOOKED_AT_AGAIN,
     HAD_AGAIN_IS_HELD,
+    MOVES_WHILE_OPEN,
+    LINE_BEFORE_FORGOTTEN,
     MUTATIONS,
 };
 
@@ -78,10 +81,12 @@ static const char *const names[MUTATIONS] = {
     "what is claimed again counts before it is handed out",
     "what is handed out again is not looked at again",
     "what is claimed again may be spoken of as what was given before",
+    "a page is open while the record of the next one is written",
+    "a member that is given another line does not know what it had on the one before",
 };
 
 enum word_state { FREE, CLAIMED, AVAILABLE, DONE };
-enum page_state { OPEN, MOVED, CLOSED };
+enum page_state { OPEN, MOVED, CLOSED, MOVING };
 
 struct word {
     uint8_t state, line, generation, deliveries, renewed;
@@ -105,7 +110,9 @@ struct token { /* what the member was handed out, and says again when it acks */
 struct member {
     uint8_t dead;
     uint8_t joined, page, line, id, generation; /* as it was told */
+    uint8_t line_before, generation_before;     /* in the same page */
     uint8_t instance;                           /* of the broker that it greeted */
+    uint8_t awaited, acted;                     /* by the one that runs, and since it does */
     uint8_t session, session_line, session_id;  /* as the broker has it */
     uint8_t action, pc;
     uint8_t was_open; /* STATE_BEFORE_SWAP */
@@ -123,7 +130,9 @@ struct state {
     uint8_t kind, up, stopping, instance, page, pages;
     uint8_t crashes, stops, resets, deaths; /* each once */
     uint8_t ids, serials;
-    uint8_t since; /* 1 + looks since a page was taken up; 0: nobody is awaited */
+    uint8_t resetting;       /* 1: the old page is to move; 2: the record names the new one */
+    uint8_t since;           /* 1 + looks since a page was taken up; 0: nobody is awaited */
+    uint8_t forsaken[LINES]; /* their members were silent for too long */
     uint8_t looking, look_renewed, age;
     struct word sighting, look;
     struct page record;        /* what an orderly stop writes down */
@@ -151,9 +160,18 @@ static struct page *page_of(struct state *s, const struct member *m)
 
 /* ---- what is true ---- */
 
+/* Of a page, though open, that the next start knows nothing of. */
+static void counts(struct state *s, const struct member *m)
+{
+    if (page_of(s, m)->life != s->shm[s->page].life)
+        broken = "what is told of a page that no record names";
+}
+
 static void gave(struct state *s, struct member *m, struct word w)
 {
     uint8_t life = page_of(s, m)->life;
+    if (mutation != CLAIM_WITHOUT_STATE)
+        counts(s, m);
     if (m->late)
         broken = "what was told to be done is given out again";
     if (s->given >= (kind == AT_MOST_ONCE ? 1 : LIMIT))
@@ -195,6 +213,12 @@ static bool serves(const struct state *s)
     return s->up && s->stopping == 0;
 }
 
+/* Who wants to join waits for a reset that is under way. */
+static bool answers(const struct state *s)
+{
+    return serves(s) && s->resetting == 0;
+}
+
 static bool has_session(const struct state *s, uint8_t line)
 {
     for (unsigned i = 0; i < MEMBERS; i++)
@@ -220,7 +244,8 @@ static void drop(struct state *s, struct member *m)
     struct page *page = &s->shm[s->page];
     if (m->session && page->id[m->session_line] == m->session_id) {
         page->id[m->session_line] = 0;
-        if (page->word.state == CLAIMED && page->word.line == m->session_line)
+        if (page->word.state == CLAIMED && page->word.line == m->session_line &&
+            page->word.generation == page->line_generation[m->session_line])
             page->word = given_up(page->word);
     }
     m->session = m->session_line = m->session_id = 0;
@@ -229,20 +254,26 @@ static void drop(struct state *s, struct member *m)
 static void begin_session(struct state *s, struct member *m, uint8_t line)
 {
     struct page *page = &s->shm[s->page];
-    bool same_page = m->joined && m->page == s->page && m->id == page->id[line];
+    bool same_page = m->joined && m->page == s->page, same_line = same_page && m->id == page->id[line];
+    if (!same_line && kind == AT_LEAST_ONCE && mutation != LINE_BEFORE_FORGOTTEN) {
+        m->line_before = same_page ? m->line : 0;
+        m->generation_before = same_page ? m->generation : 0;
+    }
     m->session = m->joined = 1;
     m->session_line = m->line = line;
     m->session_id = m->id = page->id[line];
     m->generation = page->line_generation[line];
     m->page = s->page;
     m->instance = s->instance;
-    if (!same_page)
+    m->awaited = s->forsaken[line] = 0;
+    if (!same_line)
         m->pending = 0;
-    if (!same_page && mutation != READS_ON_WHERE_IT_WAS)
+    if (!same_line && mutation != READS_ON_WHERE_IT_WAS)
         m->position = page->floor;
 }
 
-/* The broker resumes a line, or gives one. false: none is free. */
+/* The broker resumes a line, or gives one: also one whose member may live, for there might be no other.
+ * false: none is free. */
 static bool join(struct state *s, struct member *m)
 {
     struct page *page = &s->shm[s->page];
@@ -251,7 +282,7 @@ static bool join(struct state *s, struct member *m)
         return true;
     }
     for (uint8_t line = 0; line < (kind == DURABLE ? 1 : LINES); line++)
-        if (page->id[line] == 0 && !has_session(s, line)) {
+        if ((page->id[line] == 0 || s->forsaken[line]) && !has_session(s, line)) {
             page->id[line] = ++s->ids;
             page->line_generation[line] = ++page->generation;
             begin_session(s, m, line);
@@ -274,13 +305,24 @@ static bool greets(enum mutation m, uint8_t action)
     return m != GREETS_NOBODY && (m != GREET_ONLY_IN_POLL || action == POLL);
 }
 
+static void greet(struct state *s, struct member *m)
+{
+    bool in_time = m->awaited && m->page == s->page && s->since != 0 && s->since <= LEASE;
+    uint8_t before = m->id;
+    (void)join(s, m);
+    if (in_time && m->id != before)
+        broken = "who comes back within a lease has lost its line";
+}
+
 /* Before anything else, each call greets a broker that is another. false: nothing came of it. */
 static bool begin_action(struct state *s, struct member *m, uint8_t action)
 {
-    if (m->joined && m->instance != s->instance && serves(s) && greets(mutation, action))
-        (void)join(s, m);
+    if (answers(s) && kind != AT_LEAST_ONCE) /* which has states enough */
+        m->acted = 1;
+    if (m->joined && m->instance != s->instance && answers(s) && greets(mutation, action))
+        greet(s, m);
     if (action == POLL && !is_current(s, m)) {
-        if (!serves(s))
+        if (!answers(s))
             return false;
         drop(s, m);
         if (!join(s, m))
@@ -363,7 +405,8 @@ static void take(struct state *s, struct member *m)
 static bool is_of_token(const struct member *m, struct word w)
 {
     const struct token *token = &m->token[m->old];
-    return w.state != FREE && w.line == m->line && w.generation != 0 &&
+    bool is_of_before = m->generation_before != 0 && token->generation == m->generation_before;
+    return w.state != FREE && w.line == (is_of_before ? m->line_before : m->line) && w.generation != 0 &&
            (mutation == ACK_WITHOUT_GENERATION || w.generation == token->generation) &&
            (mutation == ACK_WITHOUT_DELIVERIES || w.deliveries == token->deliveries);
 }
@@ -374,6 +417,9 @@ static void change(struct state *s, struct member *m)
     bool mine = is_of_token(m, *w);
     if (m->action != ACK && m->pending != 0 && mutation != HAD_AGAIN_IS_HELD)
         mine = false;
+    if (!mine && w->state == CLAIMED && w->serial != 0 && w->serial == m->token[m->old].serial &&
+        mutation != ACK_WITHOUT_GENERATION && mutation != ACK_WITHOUT_DELIVERIES)
+        broken = "who holds it is told that it does not";
     if (!mine || (m->action != ACK && w->state != CLAIMED)) {
         if (m->action != RENEW)
             let_go(m);
@@ -405,6 +451,8 @@ static void change(struct state *s, struct member *m)
 static void read_on(struct state *s, struct member *m)
 {
     if (m->position < 2 && (mutation == CLAIM_WITHOUT_STATE || is_current(s, m))) {
+        if (mutation != CLAIM_WITHOUT_STATE)
+            counts(s, m);
         if (s->acked_life == page_of(s, m)->life && m->position < s->acked)
             broken = "what was told to be done is given out again";
         if (page_of(s, m)->life == s->shm[s->page].life) {
@@ -478,6 +526,8 @@ static void tell(struct state *s, struct member *m)
         m->pc = TAKE_BACK;
         return;
     }
+    if (open && mutation != STATE_BEFORE_SWAP)
+        counts(s, m);
     if (m->action == POLL) {
         if (open)
             gave(s, m, m->seen);
@@ -545,10 +595,14 @@ static bool step_member(struct state *s, struct member *m, int way)
 
 static void end_sessions(struct state *s)
 {
-    for (unsigned i = 0; i < MEMBERS; i++)
-        s->member[i].session = s->member[i].session_line = s->member[i].session_id = 0;
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        struct member *m = &s->member[i];
+        m->awaited = m->session;
+        m->session = m->session_line = m->session_id = 0;
+    }
     s->sighting = s->look = (struct word){0, 0, 0, 0, 0, 0};
     s->looking = s->look_renewed = s->age = s->since = 0;
+    memset(s->forsaken, 0, sizeof s->forsaken);
 }
 
 static struct page restored(const struct page *record)
@@ -572,6 +626,11 @@ static bool start(struct state *s)
         return false;
     s->up = 1;
     s->instance++;
+    for (unsigned i = 0; i < MEMBERS; i++)
+        s->member[i].acted = 0;
+    if (s->resetting == 2)
+        s->shm[s->page - 1].state = MOVED;
+    s->resetting = 0;
     if (s->stopping) {
         s->shm[s->pages] = restored(&s->record);
         s->page = s->pages++;
@@ -580,7 +639,7 @@ static bool start(struct state *s)
         return true;
     }
     s->since = 1;
-    s->shm[s->page].state = OPEN; /* of a broker that died while it stopped */
+    s->shm[s->page].state = OPEN; /* of a broker that died while it stopped, or amid a reset */
     for (unsigned line = 0; line < LINES && mutation == NOT_AWAITED; line++)
         s->shm[s->page].id[line] = 0;
     return true;
@@ -590,7 +649,7 @@ static bool start(struct state *s)
 static bool stop(struct state *s)
 {
     struct page *page = &s->shm[s->page];
-    if (!s->up || (s->stopping == 0 && !may_happen(s, s->stops)))
+    if (!s->up || s->resetting != 0 || (s->stopping == 0 && !may_happen(s, s->stops)))
         return false;
     s->stops = 1;
     if ((s->stopping == 0) == (mutation != RECORD_BEFORE_STATE))
@@ -615,42 +674,79 @@ static bool cut(struct state *s)
     return true;
 }
 
-static bool reset(struct state *s)
+/* The record names another page. */
+static void move(struct state *s)
 {
-    if (!serves(s) || !may_happen(s, s->resets))
-        return false;
-    s->resets++;
-    struct page *before = &s->shm[s->page];
+    const struct page *before = &s->shm[s->page];
     s->shm[s->pages] = (struct page){.life = (uint8_t)(before->life + 1),
                                      .generation = mutation == GENERATIONS_ANEW ? 0 : before->generation};
-    before->state = MOVED;
     s->page = s->pages++;
     s->given = s->unheard = s->acked = s->acked_life = s->since = 0;
     s->sighting = (struct word){0, 0, 0, 0, 0, 0};
     s->age = 0;
+    memset(s->forsaken, 0, sizeof s->forsaken);
+}
+
+/* Its three steps: nobody is given anything, the record, the end of the old page. */
+static bool reset(struct state *s)
+{
+    if (!serves(s) || (s->resetting == 0 && !may_happen(s, s->resets)))
+        return false;
+    switch (s->resetting++) {
+    case 0:
+        s->resets++;
+        s->shm[s->page].state = mutation == MOVES_WHILE_OPEN ? OPEN : MOVING;
+        break;
+    case 1:
+        move(s);
+        break;
+    default:
+        s->shm[s->page - 1].state = MOVED;
+        s->resetting = 0;
+    }
+    return true;
+}
+
+/* The record could not be written. */
+static bool undo(struct state *s)
+{
+    if (!serves(s) || s->resetting != 1)
+        return false;
+    s->shm[s->page].state = OPEN;
+    s->resetting = 0;
     return true;
 }
 
 static bool is_awaited(const struct state *s, uint8_t line)
 {
-    return s->since != 0 && s->shm[s->page].id[line] != 0 && !has_session(s, line);
+    return s->since != 0 && !s->forsaken[line] && s->shm[s->page].id[line] != 0 && !has_session(s, line);
 }
 
-static void free_lines(struct state *s)
+static void forsake(struct state *s, uint8_t line)
+{
+    s->forsaken[line] = 1;
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        const struct member *m = &s->member[i];
+        if (!m->dead && m->acted && m->page == s->page && m->id == s->shm[s->page].id[line])
+            broken = "who did something since the broker runs is not heard of";
+    }
+}
+
+static void forsake_lines(struct state *s)
 {
     bool awaits = false;
     for (uint8_t line = 0; line < LINES; line++)
         if (is_awaited(s, line)) {
             if (s->since > LEASE && mutation != LINES_KEPT_FOR_EVER)
-                s->shm[s->page].id[line] = 0;
+                forsake(s, line);
             else
                 awaits = true;
         }
     s->since = !awaits ? 0 : s->since > LEASE ? s->since : (uint8_t)(s->since + 1);
 }
 
-/* Time has run out for a claim, or its line is nobody's. */
-static void expire(struct state *s, bool by_time)
+/* Time has run out for a claim. */
+static void expire(struct state *s)
 {
     struct page *page = &s->shm[s->page];
     if (!same(page->word, s->look))
@@ -659,7 +755,7 @@ static void expire(struct state *s, bool by_time)
         const struct member *m = &s->member[i];
         if (!m->dead && m->token[0].held && m->token[0].serial == page->word.serial &&
             m->token[0].age < LEASE)
-            broken = by_time ? "a lease ends early" : "what a living member holds is taken from it";
+            broken = "a lease ends early";
     }
     page->word = given_up(page->word);
 }
@@ -677,13 +773,11 @@ static void end_look(struct state *s)
     }
 }
 
-/* A claim whose line is nobody's, or that is as it was for a lease. */
+/* A claim that is as it was for a lease. */
 static void judge(struct state *s)
 {
-    bool awaited = is_awaited(s, s->look.line);
-    bool nobodys = s->shm[s->page].id[s->look.line] == 0 && !has_session(s, s->look.line);
-    if (nobodys || (s->age >= LEASE && !awaited)) {
-        expire(s, !nobodys);
+    if (s->age >= LEASE && !is_awaited(s, s->look.line)) {
+        expire(s);
         s->sighting = (struct word){0, 0, 0, 0, 0, 0};
         s->age = 0;
     }
@@ -698,7 +792,7 @@ static bool look(struct state *s)
     if (!serves(s))
         return false;
     if (!s->looking) {
-        free_lines(s);
+        forsake_lines(s);
         s->look = page->word;
         s->looking = 1;
         if (kind == DURABLE || s->look.state != CLAIMED) {
@@ -748,6 +842,8 @@ static bool step(struct state *s, int way)
         return cut(s);
     case RESET:
         return reset(s);
+    case UNDO:
+        return undo(s);
     default:
         return look(s);
     }
