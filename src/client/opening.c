@@ -162,11 +162,14 @@ void publisher_decline(struct hermes_publisher *p)
     release(&p->fresh);
 }
 
-/* What the seal says as long as our epoch is open; one that it says already must not pass for that. */
+/* What the seal says as long as our epoch is open, and the log is the broker's at the other end of our
+ * connection, which knows us. One that it says already must not pass for that: that broker may be dead, look
+ * alive, and have a successor that we have still to greet. */
 static uint64_t seal_to_watch(const struct hermes_publisher *p)
 {
-    uint64_t seal = status_load_seal(p->status);
-    return (uint32_t)seal < p->epoch ? seal : 0;
+    uint32_t sealed = (uint32_t)status_load_seal(p->status);
+    bool is_known = p->connection == p->client->channel.connected;
+    return sealed < p->epoch && is_known ? status_seal(p->client->instance, sealed) : 0;
 }
 
 /* Of the broker that is there: one before it does not listen any more. */

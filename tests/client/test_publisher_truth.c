@@ -5,6 +5,7 @@
 #include "counters.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -478,6 +479,58 @@ static void test_each_code_means_one_thing(void **state)
     hermes_disconnect(client);
 }
 
+/* ---- an answer of a broker that is dead by the time it is read ---- */
+
+static void await_answer(const hermes_client_t *client)
+{
+    struct pollfd there = {.fd = client->channel.fd, .events = POLLIN};
+    assert_int_equal(poll(&there, 1, 60000), 1);
+}
+
+static bool is_known_to_the_owner(const hermes_publisher_t *publisher)
+{
+    const hermes_client_t *client = publisher->client;
+    return publisher->connection == client->channel.connected &&
+           client->instance == (uint32_t)(status_load_seal(publisher->status) >> 32);
+}
+
+static bool sees_another_owner(const hermes_publisher_t *publisher)
+{
+    return publisher->writer.owner_changed || publisher->writer.seal != status_load_seal(publisher->status);
+}
+
+/* It knew the publisher. Its successor does not, and would give the topic to another. */
+static void test_whom_a_dead_broker_knew_greets_its_successor(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    hermes_client_t *client = connect_client();
+    hermes_publisher_t *publisher = publisher_of(client, "t", 0);
+    uint64_t number = 1;
+    assert_int_equal(publish(publisher, number), 0);
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    assert_int_equal(hermes_ping(client), 0);
+    kill(f->broker, SIGSTOP);
+    assert_int_equal(publish(publisher, ++number), 0); /* greets it, and is not answered */
+    assert_int_equal(publisher->asked.type, WIRE_PUBLISHER_OPEN);
+    kill(f->broker, SIGCONT);
+    await_answer(client);
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    for (time_t start = time(NULL); !is_known_to_the_owner(publisher); sched_yield()) {
+        assert_true(time(NULL) - start < 60);
+        assert_int_equal(publish(publisher, ++number), 0);
+        assert_true(is_known_to_the_owner(publisher) || sees_another_owner(publisher));
+    }
+    hermes_publisher_t *other;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &other), HERMES_EBUSY);
+    assert_int_equal(publish(publisher, ++number), 0);
+    assert_int_equal(hermes_publisher_close(publisher), 0);
+    expect_counters("t", number);
+    hermes_disconnect(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_a_successor_displaced_is_not_called_published, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_session_that_is_cut_costs_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_whom_a_dead_broker_knew_greets_its_successor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_commit_tells_a_sequence_that_is_so, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_batch_tells_how_much_of_it_is_in, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_sync_time_out_tells_how_many_stand, setup, teardown),
