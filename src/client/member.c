@@ -256,9 +256,11 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
     struct error_text why = reader->error;
     begin_gap(s, position, sequence);
     find_the_end_of_the_gap(s);
-    s->member->gap_is_untold = rc == HERMES_EGONE && s->member->in_gap && asked_is_under_way(&s->part);
-    if (s->member->gap_is_untold) /* told once it is counted */
-        return subscriber_failed(s, HERMES_EDISCONNECTED);
+    /* The broker has to say more first. It is told once it is counted. */
+    s->member->gap_is_untold =
+        rc == HERMES_EGONE && s->member->in_gap && (asked_is_under_way(&s->part) || reader->undecided);
+    if (s->member->gap_is_untold)
+        return reader->undecided ? 0 : subscriber_failed(s, HERMES_EDISCONNECTED);
     reader->error = why;
     return subscriber_failed(s, rc);
 }
@@ -266,10 +268,12 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
 int member_tell_gap(struct hermes_subscriber *s, const hermes_message_t *message)
 {
     struct member *m = s->member;
-    member_end_gap(s, message->position, message->sequence);
-    if (!m->gap_is_untold)
-        return 0;
+    uint64_t lost = s->reader.lost;
+    bool is_untold = m->gap_is_untold, is_counted = m->gap_after != not_known;
     m->gap_is_untold = false;
+    member_end_gap(s, message->position, message->sequence);
+    if (!is_untold || (is_counted && s->reader.lost == lost)) /* another found it, and was told */
+        return 0;
     reader_hop(&s->reader, message->position, message->sequence);
     return subscriber_failed(s, error_set(&s->reader.error, HERMES_EGONE,
                                           "older messages were removed: going on at position %" PRIu64,

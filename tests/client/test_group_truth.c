@@ -398,6 +398,49 @@ static void test_what_is_gone_is_counted_when_it_is_found(void **state)
     hermes_disconnect(other);
 }
 
+/* As it is for a moment: the epoch is over, and where it ended is not said yet. */
+static struct status *amid_the_end_of_an_epoch(const struct status *status)
+{
+    struct status *page = malloc(sizeof *page);
+    assert_non_null(page);
+    memcpy(page, status, sizeof *page);
+    memset(page->epochs, 0, sizeof page->epochs);
+    return page;
+}
+
+/* Until then nobody knows what is left to be read. Then one is told, and the other goes on. */
+static void test_what_is_gone_while_an_epoch_ends_is_told_to_one(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    make_group(f, 0, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *members[] = {join(f->client), join(other)};
+    hermes_message_t message;
+    publish(f, "t", 1, 20000);
+    hermes_topic_info_t info = {.size = sizeof info};
+    do
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+    while (info.publishers > 0);
+    for (int i = 0; i < 2; i++) {
+        const struct status *status = members[i]->reader.status;
+        struct status *page = amid_the_end_of_an_epoch(status);
+        members[i]->reader.status = page;
+        while (!members[i]->reader.undecided) /* the broker hands it the window */
+            assert_int_equal(hermes_poll(members[i], &message), 0);
+        assert_int_equal(hermes_poll(members[i], &message), 0);
+        members[i]->reader.status = status;
+        free(page);
+    }
+    assert_int_equal(poll_until_told(members[0], &message), HERMES_EGONE);
+    uint64_t lost = describe(f, "risk").lost;
+    assert_int_equal(poll_until_told(members[1], &message), 1);
+    assert_int_equal(number_of(&message), lost + 1);
+    assert_int_equal(lost_by(members[0]), lost);
+    assert_int_equal(lost_by(members[1]), 0);
+    hermes_disconnect(other);
+}
+
 /* The same of what retention takes away from those that are slower. */
 static void test_what_retention_takes_is_counted(void **state)
 {
@@ -567,6 +610,7 @@ int main(void)
         TEST(test_deliveries_are_of_the_message_as_it_was_given),
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),
+        TEST(test_what_is_gone_while_an_epoch_ends_is_told_to_one),
         TEST(test_what_retention_takes_is_counted),
         TEST(test_in_a_page_that_no_record_names_nothing_counts),
         TEST(test_who_loses_its_line_keeps_what_it_took),
