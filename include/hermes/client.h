@@ -92,7 +92,9 @@ HERMES_API int64_t hermes_disconnect(hermes_client_t *client);
 
 /*
  * For a child after fork(2): lets go of the parent's client and of everything opened through it, and tells
- * the broker nothing. Without it the child keeps the parent's session open after the parent's death.
+ * the broker nothing. Without it the child keeps the parent's session open after the parent's death: what the
+ * parent's members hold stays theirs until its lease runs out, and the place of a durable subscription is
+ * busy as long as the child lives.
  */
 HERMES_API void hermes_forget(hermes_client_t *client);
 

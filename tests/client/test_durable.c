@@ -364,6 +364,68 @@ static void test_a_disconnected_holder_leaves_its_place(void **state)
     }
 }
 
+/* In a child: takes the place, and leaves a child of its own that does nothing until the pipe ends. */
+static void hold_and_fork(int ready, int until, bool forgets)
+{
+    hermes_client_t *client;
+    hermes_subscriber_t *s;
+    hermes_subscriber_options_t options = {.size = sizeof options, .name = "n"};
+    char byte = 0;
+    if (hermes_connect(NULL, &client) < 0 || hermes_subscriber_open(client, "t", &options, &s) < 0)
+        _exit(1);
+    if (fork() != 0)
+        pause();
+    if (forgets)
+        hermes_forget(client);
+    _exit(write(ready, &byte, 1) != 1 || read(until, &byte, 1) != 0);
+}
+
+/* Killed, once its child is there. Returns what that waits for. */
+static int holder_that_was_killed(bool forgets)
+{
+    int ready[2], until[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(until), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        close(until[1]);
+        hold_and_fork(ready[1], until[0], forgets);
+    }
+    close(ready[1]);
+    close(until[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_int_equal(kill(holder, SIGKILL), 0);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    return until[1];
+}
+
+static void await_place(struct fixture *f)
+{
+    hermes_subscriber_t *s;
+    hermes_subscriber_options_t options = {.size = sizeof options, .name = "n"};
+    int rc;
+    for (time_t start = time(NULL);
+         (rc = hermes_subscriber_open(f->client, "t", &options, &s)) == HERMES_EBUSY;)
+        assert_true(time(NULL) - start < PATIENCE);
+    assert_int_equal(rc, 0);
+    hermes_subscriber_close(s);
+}
+
+static void test_a_child_keeps_its_parents_place_unless_it_lets_go(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    int until = holder_that_was_killed(true);
+    await_place(f);
+    close(until);
+    until = holder_that_was_killed(false);
+    subscribe_as(f->client, "n", HERMES_ACK_AUTO, HERMES_EBUSY);
+    close(until);
+    await_place(f);
+}
+
 /* Whoever held it did not come back: nobody waits for the next orderly stop. */
 static void test_the_place_of_who_died_with_the_broker_is_free(void **state)
 {
@@ -401,6 +463,7 @@ int main(void)
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
+        TEST(test_a_child_keeps_its_parents_place_unless_it_lets_go),
         TEST(test_the_place_of_who_died_with_the_broker_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

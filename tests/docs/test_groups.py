@@ -95,6 +95,19 @@ ELSEWHERE = {
         ("tests/system/test_surroundings.py", "test_a_killed_broker_takes_what_members_of_another_user_hold"),
     "When the broker dies with it, that is when the next broker has waited for it (`grace_ms`).":
         ("tests/client/test_durable.c", "test_the_place_of_who_died_with_the_broker_is_free"),
+    "While a reset is written down nobody is given anything, and what is acknowledged then is told to have expired.":
+        ("tests/system/test_reset.py", "test_nothing_is_told_to_be_done_that_comes_again"),
+    "A broker that dies over it has reset the group, or has not: the next one says which, and members wait for that.":
+        ("tests/system/test_reset.py", "test_a_broker_that_dies_before_the_record_has_reset_nothing"),
+    "Should a reset fail, they keep what they hold.":
+        ("tests/client/test_group_restarts.c", "test_a_reset_that_fails_takes_nothing_from_anybody"),
+    "On a stored topic a subscriber that sought goes on from there after such a stop, but for what it acknowledged.":
+        ("tests/client/test_durable.c", "test_what_was_sought_holds_over_an_orderly_stop"),
+    "(Unless it had forked: a child keeps its parent's session, and the place, until it ends or lets go of it, with "
+    "`hermes_forget()`.)":
+        ("tests/client/test_durable.c", "test_a_child_keeps_its_parents_place_unless_it_lets_go"),
+    "What only groups have, a lease, a limit of deliveries, a dead-letter topic and a span, it is refused (`HERMES_EINVALID`).":
+        ("tests/client/test_group.c", "test_a_durable_subscription_is_refused_what_only_groups_have"),
     "On a push-back topic, publishers wait for those subscribers that ask for it: nothing in the window is overwritten that one of "
     "these has still to read.": ("tests/client/test_push_back.c", "wait_and_go_on"),
     "They wait as long as their time-out (10 s; `HERMES_EAGAIN`, Python's `NoRoom`; with a time-out of 0 at once).":
