@@ -41,7 +41,7 @@ def test_topics(client):
                 {"keep": -1}, {"keep": "long"}, {"durability": 1}, {"nonsense": 1}):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             client.create_topic("c", **bad)
-    for call in (client.topic, client.delete_topic, client.publisher, client.subscriber, client.verify_topic):
+    for call in (client.topic, client.delete_topic, client.purge_topic, client.publisher, client.subscriber, client.verify_topic):
         with pytest.raises(hermes.TopicNotFound) as error:
             call("unknown")
         assert "unknown" in str(error.value) and isinstance(error.value, LookupError)

@@ -58,6 +58,7 @@ REQUESTS = {
     "topics": lambda s: s.client.topics(),
     "create_topic": lambda s: s.client.create_topic("new", exist_ok=True),
     "alter_topic": lambda s: s.client.alter_topic("t", keep="7d"),
+    "purge_topic": lambda s: s.client.purge_topic("new"),
     "delete_topic": lambda s: s.client.delete_topic("new"),
     "verify_topic": lambda s: s.client.verify_topic("t"),
     "publisher": lambda s: s.client.publisher("new"),

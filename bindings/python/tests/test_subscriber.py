@@ -74,6 +74,18 @@ def test_waits(client):
             sub.poll_many(1, bad)
 
 
+def test_who_was_to_read_what_is_purged_is_told(ten):
+    sub = ten.subscriber("t", "first")
+    assert sub.poll().payload == b"1"
+    ten.purge_topic("t")
+    with pytest.raises(hermes.Gone):
+        sub.poll(10)
+    ten.publisher("t").send(b"new")
+    message = sub.poll(10)
+    assert (message.payload, message.sequence) == (b"new", 11)
+    assert ten.subscriber("t", "first").poll(10).payload == b"new"
+
+
 def test_iteration_ends_with_the_topic(ten):
     sub = ten.subscriber("t", "first")
     ten.delete_topic("t")

@@ -162,6 +162,17 @@ static PyObject *client_delete_topic(struct handle *self, PyObject *name)
     return handle_done(self, rc, ended);
 }
 
+static PyObject *client_purge_topic(struct handle *self, PyObject *name)
+{
+    int rc;
+    bool ended;
+    const char *text = take_text(self->state, name, "a topic's name");
+    if (text == NULL || handle_enter(self) < 0)
+        return NULL;
+    ASKING(self->state, self, ended, rc = hermes_topic_purge(self->client, text));
+    return handle_done(self, rc, ended);
+}
+
 static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
 {
     return PyObject_CallMethod(
@@ -370,6 +381,9 @@ static PyMethodDef methods[] = {
     {"delete_topic", (PyCFunction)client_delete_topic, METH_O,
      "delete_topic($self, name, /)\n--\n\nDeletes a topic and all it stores. Raises Busy while it has a "
      "publisher."},
+    {"purge_topic", (PyCFunction)client_purge_topic, METH_O,
+     "purge_topic($self, name, /)\n--\n\nDrops all messages of a topic, for good, whoever publishes and "
+     "reads. Positions and sequences go on; who was to read them is told Gone once."},
     {"topic", (PyCFunction)client_topic, METH_O,
      "topic($self, name, /)\n--\n\nWhat is known of a topic: a TopicInfo."},
     {"topics", (PyCFunction)client_topics, METH_NOARGS,

@@ -337,6 +337,17 @@ impl Client {
         self.session.check(unsafe { sys::hermes_topic_delete(self.session.as_ptr(), name.as_ptr()) }).map(drop)
     }
 
+    /// Drops all messages of a topic, for good, whoever publishes and reads. Positions and sequences go on; who was to
+    /// read them is told [`Error::Gone`] once, and goes on with what comes later.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoSpace`]: not even a note of it could be written.
+    pub fn purge_topic(&self, name: &str) -> Result<()> {
+        let name = CString::new(name)?;
+        // SAFETY: as ping().
+        self.session.check(unsafe { sys::hermes_topic_purge(self.session.as_ptr(), name.as_ptr()) }).map(drop)
+    }
+
     /// What is known of a topic.
     ///
     /// # Errors

@@ -163,6 +163,8 @@ fn topics() {
     assert!(matches!(unknown, Error::NotFound(_)) && unknown.to_string().contains("unknown"));
     assert!(matches!(client.subscriber("unknown", Start::End).map(drop), Err(Error::NotFound(_))));
     assert!(matches!(client.verify_topic("t000"), Err(Error::NotSupported(_))));
+    client.purge_topic("t000").unwrap();
+    assert!(matches!(client.purge_topic("unknown"), Err(Error::NotFound(_))));
     client.delete_topic("t000").unwrap();
     assert!(matches!(client.topic("t000"), Err(Error::NotFound(_))));
     let _exclusive = client.publisher("t001").unwrap();
