@@ -125,11 +125,12 @@ HERMES_API const char *hermes_last_error(const hermes_client_t *client);
 /* ---- topics ---- */
 
 enum hermes_durability {
-    HERMES_DURABILITY_MEMORY = 0, /* kept in shared memory alone; survives any process, not a stop */
-    HERMES_DURABILITY_ASYNC = 1,  /* stored, and synced within the broker's sync interval (10 ms) */
-    HERMES_DURABILITY_SYNC = 2,   /* publish returns when fdatasync has: one for all that wait */
+    HERMES_DURABILITY_ASYNC = 0,  /* stored, and synced within the broker's sync interval (10 ms) */
+    HERMES_DURABILITY_SYNC = 1,   /* publish returns when fdatasync has: one for all that wait */
+    HERMES_DURABILITY_MEMORY = 2, /* kept in shared memory alone; survives any process, not a stop */
 };
 
+/* What is 0 is the default. */
 typedef struct hermes_topic_options {
     size_t size;            /* sizeof(hermes_topic_options_t) */
     uint32_t durability;    /* enum hermes_durability */
@@ -171,8 +172,8 @@ typedef struct hermes_topic_info {
     uint32_t waited_for; /* subscribers that publishers wait for */
 } hermes_topic_info_t;
 
-/* options NULL: async, exclusive, the broker's sizes. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID,
- * HERMES_ELIMIT, HERMES_EFULL. */
+/* options NULL, or all 0: async, exclusive, the broker's sizes. HERMES_EEXISTS, HERMES_ENAME,
+ * HERMES_EINVALID, HERMES_ELIMIT, HERMES_EFULL. */
 HERMES_API int hermes_topic_create(hermes_client_t *client, const char *topic,
                                    const hermes_topic_options_t *options);
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/note.h"
 
-static const char *const durability_names[] = {"memory", "async", "sync"};
+static const char *const durability_names[] = {"async", "sync", "memory"};
 
 struct topic *topic_find(struct broker *broker, const char *name)
 {

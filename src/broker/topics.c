@@ -64,7 +64,7 @@ static int take_options(struct topic *topic, const struct wire_topic_create *req
     topic->push_back = request->push_back != 0;
     if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
         topic->segment_bytes = topic->window_bytes;
-    if (request->durability > DURABILITY_SYNC)
+    if (request->durability > DURABILITY_MEMORY)
         return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
                          request->durability);
     if (!window_capacity_is_legal(topic->window_bytes))

@@ -25,7 +25,7 @@ static const char documentation[] =
 
 static const struct argp_option options[] = {
     {"shared", 's', NULL, 0, "Any number of publishers, in one order", 0},
-    {"durability", 'd', "KIND", 0, "memory, async (default) or sync", 0},
+    {"durability", 'd', "KIND", 0, "async (default), sync or memory", 0},
     {"window", 'w', "SIZE", 0, "Hot window: a power of two, 256K to 1G (4M)", 0},
     {"segment", 'g', "SIZE", 0, "Segment file: a multiple of the window (64M)", 0},
     {"keep-bytes", 'b', "SIZE", 0, "Remove old segments, but keep so many bytes (0: all)", 0},
@@ -61,7 +61,7 @@ static void check_action(struct argp_state *state, const char *word)
 }
 
 /* As enum hermes_durability has them. */
-static const char *const durabilities[] = {"memory", "async", "sync", NULL};
+static const char *const durabilities[] = {"async", "sync", "memory", NULL};
 static const char *const when_full[] = {"error", "wait", NULL};
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -122,8 +122,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 static const char *durability(const hermes_topic_info_t *info)
 {
-    static const char *const names[] = {"memory", "async", "sync"};
-    return info->durability < 3 ? names[info->durability] : "unknown";
+    return info->durability <= HERMES_DURABILITY_MEMORY ? durabilities[info->durability] : "unknown";
 }
 
 static void print_json(const hermes_topic_info_t *i)
@@ -209,7 +208,7 @@ static int list(hermes_client_t *client, bool json)
 
 int cli_topic(int argc, char **argv)
 {
-    struct arguments a = {.topic = {.size = sizeof a.topic, .durability = HERMES_DURABILITY_ASYNC}};
+    struct arguments a = {.topic = {.size = sizeof a.topic}};
     const struct argp argp = {options, parse, "ACTION [NAME]", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
     hermes_client_t *client = cli_connect();

@@ -7,7 +7,7 @@
 
 int hermes_topic_create(hermes_client_t *client, const char *topic, const hermes_topic_options_t *given)
 {
-    hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
+    hermes_topic_options_t options = {.size = sizeof options};
     int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
     if (rc < 0)
         return error_set(&client->error, rc, "options of topic '%.140s'", topic);

@@ -21,8 +21,6 @@
 #include "log/store.h"
 #include "log/window.h"
 
-enum log_durability { DURABILITY_MEMORY = 0, DURABILITY_ASYNC = 1, DURABILITY_SYNC = 2 };
-
 struct log_options {
     const char *prefix;    /* P */
     const char *directory; /* D; NULL: epochs are remembered in shared memory, for DURABILITY_MEMORY only */

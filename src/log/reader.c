@@ -110,7 +110,7 @@ int reader_open(struct reader *reader, const struct status *status, struct doorb
                               .doorbell = doorbell,
                               .source = source,
                               .verify = verify == VERIFY_ALL,
-                              .stored = status->durability != 0};
+                              .stored = status->durability != DURABILITY_MEMORY};
     reader->copy = aligned_alloc(64, FRAME_MAX_BYTES + 64 - FRAME_MAX_BYTES % 64);
     if (reader->copy == NULL)
         return error_set(&reader->error, HERMES_ENOMEM, "a reader's buffer");

@@ -38,13 +38,16 @@
 
 enum {
     STATUS_MAGIC = 0x41545348, /* "HSTA" */
-    STATUS_VERSION = 2,
+    STATUS_VERSION = 3,
     STATUS_RINGS = 256,
     STATUS_EPOCHS = 64,
     STATUS_BYTES = 4096 + STATUS_EPOCHS * 64 + STATUS_RINGS * 64,
 };
 
 enum status_state { STATE_OPEN = 1, STATE_CLOSED = 2, STATE_DELETED = 3, STATE_FAILED = 4 };
+
+/* As enum hermes_durability, in the status page and in requests. */
+enum log_durability { DURABILITY_ASYNC = 0, DURABILITY_SYNC = 1, DURABILITY_MEMORY = 2 };
 
 /* Who may write the current epoch's window. */
 enum status_writer { WRITER_NOBODY = 0, WRITER_CLIENT = 1, WRITER_OWNER = 2 };
@@ -99,7 +102,7 @@ struct status {
     uint64_t topic_id;
     uint64_t window_bytes;
     uint64_t segment_bytes;
-    uint32_t durability;
+    uint32_t durability;     /* enum log_durability */
     _Atomic uint32_t writer; /* enum status_writer. A client may come back after a crash */
 
     _Alignas(64) _Atomic uint64_t seal; /* instance << 32 | the last epoch that takes no more messages */

@@ -16,7 +16,7 @@
 #include "hermes/message.h"
 
 enum {
-    WIRE_PROTOCOL = 1,
+    WIRE_PROTOCOL = 2,
     WIRE_TOPIC_BYTES = 128, /* with its final zero */
     WIRE_REQUEST_MAX = 1024,
     WIRE_REPLY_MAX = 32768,

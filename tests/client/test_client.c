@@ -227,6 +227,20 @@ static void test_refuses_confirmations_that_are_none(void **state)
     hermes_publisher_close(publisher);
 }
 
+static void test_options_that_are_all_0_are_the_default_ones(void **state)
+{
+    struct fixture *f = *state;
+    hermes_topic_options_t zero = {.size = sizeof zero};
+    assert_int_equal(hermes_topic_create(f->client, "zero", &zero), 0);
+    assert_int_equal(hermes_topic_create(f->client, "null", NULL), 0);
+    hermes_topic_info_t a = describe(f, "zero"), b = describe(f, "null");
+    assert_int_equal(a.durability, HERMES_DURABILITY_ASYNC);
+    assert_int_equal(b.durability, HERMES_DURABILITY_ASYNC);
+    assert_int_equal(a.shared, b.shared);
+    assert_int_equal(a.window_bytes, b.window_bytes);
+    assert_int_equal(a.segment_bytes, b.segment_bytes);
+}
+
 /* Programs and libraries of different age: what the older does not know is 0, or refused. */
 static void test_structs_may_grow(void **state)
 {
@@ -598,6 +612,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sync_is_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_calls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_confirmations_that_are_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_options_that_are_all_0_are_the_default_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(test_structs_may_grow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_urls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waits_for_one_message, setup, teardown),

@@ -166,8 +166,11 @@ static void test_letters_wait_for_room(void **state)
     struct fixture *f = *state;
     enum { MANY = 12 };
     make_topic(f, "t", false);
-    hermes_topic_options_t options = {
-        .size = sizeof options, .shared = 1, .push_back = 1, .window_bytes = 256 * 1024};
+    hermes_topic_options_t options = {.size = sizeof options,
+                                      .durability = HERMES_DURABILITY_MEMORY,
+                                      .shared = 1,
+                                      .push_back = 1,
+                                      .window_bytes = 256 * 1024};
     assert_int_equal(hermes_topic_create(f->client, "letters", &options), 0);
     make_group(f, 0, 1, "letters");
     hermes_client_t *other = another();

@@ -83,7 +83,7 @@ class Cli(Case):
             (["topic", "create", "w", "--window", "4M", "--segment", "5M"], 1, b"multiple"),
             (["topic", "create", "w", "--window", "4M", "--segment", "2M"], 1, b"multiple of the window's 4194304"),
             (["topic", "create", "w", "--window", "lots"], 64, b"not a size"),
-            (["topic", "create", "w", "--durability", "stone"], 64, b"memory, async or sync"),
+            (["topic", "create", "w", "--durability", "stone"], 64, b"async, sync or memory"),
             (["topic", "delete", "none"], 1, b"not found"),
             (["topic", "explode", "t"], 64, b"no action"),
             (["sub", "none"], 1, b"no topic 'none'"),

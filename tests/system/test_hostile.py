@@ -44,7 +44,7 @@ class Hostile(Case):
         s.settimeout(20)
         self.addCleanup(s.close)
         if hello:
-            self.assertEqual(self.ask(s, HELLO, struct.pack("<H6x64s", 1, b"test"))[0], WELCOME)
+            self.assertEqual(self.ask(s, HELLO, struct.pack("<H6x64s", 2, b"test"))[0], WELCOME)
         return s
 
     def receive(self, s):
@@ -311,7 +311,7 @@ class Hostile(Case):
         self.assertEqual(self.ask(s, GROUP_DELETE, group("t", "g0"))[0], OK)
         self.assertEqual(self.ask(s, SUBSCRIBER_OPEN, subscribe("t", "g4", durable=1))[0], 30)
         more = [self.connect() for _ in range(5)]
-        self.refused(self.ask(self.connect(hello=False), HELLO, struct.pack("<H6x64s", 1, b"")),
+        self.refused(self.ask(self.connect(hello=False), HELLO, struct.pack("<H6x64s", 2, b"")),
                      b"[limits] sessions_per_user")
         result = self.broker.run("topic", "list", check=False)
         self.assertIn(b"sessions_per_user", result.stderr)

@@ -171,7 +171,7 @@ class SlowDisk(HangingDisk):
         s.settimeout(20)
         s.connect(os.path.join(self.broker.home, "broker.sock"))
         self.addCleanup(s.close)
-        s.sendall(message(16, struct.pack("<H6x64s", 1, b"test")))
+        s.sendall(message(16, struct.pack("<H6x64s", 2, b"test")))
         self.assertEqual(s.recv(4096)[5], 17)
         return s
 

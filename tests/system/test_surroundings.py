@@ -385,7 +385,7 @@ class Strangers(Case):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(20)
         s.connect(os.path.join(self.broker.home, "broker.sock"))
-        s.sendall(header(16, struct.pack("<H6x64s", 1, b"stranger"), 1))
+        s.sendall(header(16, struct.pack("<H6x64s", 2, b"stranger"), 1))
         s.recv(4096)
         s.sendall(header(kind, payload, 2))
         data, fds, _, _ = socket.recv_fds(s, 4096, 8)

@@ -95,7 +95,7 @@ static PyObject *client_ping(struct handle *self, PyObject *unused)
 
 /* ---- topics ---- */
 
-static const char *const durabilities[] = {"memory", "async", "sync", NULL};
+static const char *const durabilities[] = {"async", "sync", "memory", NULL};
 static const char *const when_full_words[] = {"error", "wait", NULL};
 
 static PyObject *client_create_topic(struct handle *self, PyObject *arguments, PyObject *keywords)
@@ -109,7 +109,7 @@ static PyObject *client_create_topic(struct handle *self, PyObject *arguments, P
     bool ended;
     const char *text;
     struct state *state = self->state;
-    hermes_topic_options_t options = {.size = sizeof options, .durability = HERMES_DURABILITY_ASYNC};
+    hermes_topic_options_t options = {.size = sizeof options};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$OpOOOOOpp:create_topic", names, &name,
                                      &durability, &shared, &window, &segment, &keep_bytes, &keep, &when_full,
                                      &push_back, &exist_ok) ||
@@ -177,13 +177,13 @@ static PyObject *info_of(struct state *state, const hermes_topic_info_t *i)
 {
     return PyObject_CallMethod(
         state->support, "topic_info", "sKsNKKKKKKKIIINKKKKsNNI", i->name, (unsigned long long)i->topic_id,
-        i->durability < 3 ? durabilities[i->durability] : "unknown", PyBool_FromLong((long)i->shared),
-        (unsigned long long)i->window_bytes, (unsigned long long)i->segment_bytes,
-        (unsigned long long)i->first_position, (unsigned long long)i->committed_position,
-        (unsigned long long)i->persisted_position, (unsigned long long)i->durable_position,
-        (unsigned long long)i->last_sequence, i->epoch, i->publishers, i->subscribers,
-        PyBool_FromLong((long)i->failed), (unsigned long long)i->refused, (unsigned long long)i->corrupt,
-        (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns,
+        i->durability <= HERMES_DURABILITY_MEMORY ? durabilities[i->durability] : "unknown",
+        PyBool_FromLong((long)i->shared), (unsigned long long)i->window_bytes,
+        (unsigned long long)i->segment_bytes, (unsigned long long)i->first_position,
+        (unsigned long long)i->committed_position, (unsigned long long)i->persisted_position,
+        (unsigned long long)i->durable_position, (unsigned long long)i->last_sequence, i->epoch,
+        i->publishers, i->subscribers, PyBool_FromLong((long)i->failed), (unsigned long long)i->refused,
+        (unsigned long long)i->corrupt, (unsigned long long)i->keep_bytes, (unsigned long long)i->keep_ns,
         when_full_words[i->full_waits != 0], PyBool_FromLong((long)i->full),
         PyBool_FromLong((long)i->push_back), i->waited_for);
 }

@@ -42,9 +42,9 @@ pub const HERMES_FLAG_CRC: u16 = 1;
 pub const HERMES_TYPE_DATA: u8 = 1;
 pub const HERMES_FOREVER: u64 = u64::MAX;
 
-pub const HERMES_DURABILITY_MEMORY: u32 = 0;
-pub const HERMES_DURABILITY_ASYNC: u32 = 1;
-pub const HERMES_DURABILITY_SYNC: u32 = 2;
+pub const HERMES_DURABILITY_ASYNC: u32 = 0;
+pub const HERMES_DURABILITY_SYNC: u32 = 1;
+pub const HERMES_DURABILITY_MEMORY: u32 = 2;
 
 pub const HERMES_ALTER_KEEP_BYTES: u32 = 1;
 pub const HERMES_ALTER_KEEP_NS: u32 = 2;
