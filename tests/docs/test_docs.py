@@ -61,12 +61,15 @@ class Docs(unittest.TestCase):
             # Each public header by itself, in C and C++, all warnings; then the program, shared and static.
             script = """set -e
                 for header in "$PREFIX"/include/hermes/*.h; do
-                    for compiler in "gcc -std=c11 -x c" "gcc -std=c17 -x c" "g++ -std=c++17 -x c++"; do
+                    for compiler in "gcc -std=c11 -x c" "gcc -std=c17 -x c" "g++ -std=c++17 -x c++" "g++ -std=c++20 -x c++"; do
                         echo "#include <hermes/$(basename "$header")>" | $compiler -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
                             -Werror -fsyntax-only - $(pkg-config --cflags hermes)
                     done
                 done
-                g++ -x c++ -std=c++17 -Wall -Wextra -Werror first.c -o first-c++ $(pkg-config --cflags --libs hermes)
+                for standard in 17 20; do
+                    g++ -x c++ -std=c++$standard -Wall -Wextra -Wpedantic -Werror first.c -o first-c++$standard \
+                        $(pkg-config --cflags --libs hermes)
+                done
                 for example in publish subscribe; do
                     gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$SOURCE/examples/c/$example.c" -o $example \
                         $(pkg-config --cflags --libs hermes)
@@ -74,28 +77,63 @@ class Docs(unittest.TestCase):
                 gcc -Wall -Wextra -Werror first.c -o first $(pkg-config --cflags --libs hermes)
                 gcc -Wall -Wextra -Werror first.c -o first-static $(pkg-config --cflags hermes) "$PREFIX/lib/libhermes.a" \
                     $(pkg-config --static --libs-only-l hermes | sed s/-lhermes//)
+                gcc -static first.c -o first-all-static $(pkg-config --static --cflags --libs hermes) 2> notes || { cat notes >&2; exit 1; }
                 hermesd > ready & broker=$!
                 until grep -q serving ready; do kill -0 $broker; done
                 hermes topic create greetings
                 ./first
                 ./first-static
-                ./first-c++
+                ./first-all-static
+                ./first-c++17
+                ./first-c++20
                 ./publish
-                hermes sub greetings --from first --count 4
+                hermes sub greetings --from first --count 6
                 ./subscribe > seen & subscriber=$!
-                until [ "$(grep -c hello seen)" = 4 ]; do kill -0 $subscriber; done
+                until [ "$(grep -c hello seen)" = 6 ]; do kill -0 $subscriber; done
                 kill $subscriber
                 kill $broker
                 wait $broker
                 """
             out = subprocess.run(["bash"], input=script.encode(), env=environment, cwd=work, stdout=subprocess.PIPE, check=True,
                                  timeout=120).stdout
-            self.assertEqual(out, b"hello\n" * 4)
-            with open(os.path.join(work, "CMakeLists.txt"), "w") as file:
-                file.write("cmake_minimum_required(VERSION 3.25)\nproject(first C)\nfind_package(Hermes REQUIRED)\n"
-                           "add_executable(first first.c)\ntarget_link_libraries(first Hermes::hermes_shared)\n")
-            subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >/dev/null && cmake --build build >/dev/null",
-                           shell=True, cwd=work, check=True)
+            self.assertEqual(out, b"hello\n" * 6)
+
+    def test_both_libraries_link_from_a_project_of_ones_own(self):
+        """By find_package(), in C and in C++, as a prefix that nobody told the linker of; the static one is needed no more."""
+        program = """#include <hermes/hermes.h>
+            #include <stdio.h>
+            int main(void)
+            {
+                hermes_header_t header;
+                hermes_client_t *client;
+                int rc = hermes_message_encode(&header, "x", 1, 1, 1); // needs zlib
+                return rc == 0 && hermes_connect("unix:/nowhere", &client) == HERMES_EDISCONNECTED ? 0 : 1;
+            }
+            """
+        project = """cmake_minimum_required(VERSION 3.25)
+            project(outside C CXX)
+            find_package(Hermes 0.1 REQUIRED)
+            add_compile_options(-Wall -Wextra -Wpedantic -Werror)
+            foreach(kind shared static)
+              foreach(language c cxx)
+                add_executable(${language}_${kind} outside.${language})
+                target_link_libraries(${language}_${kind} Hermes::hermes_${kind})
+              endforeach()
+            endforeach()
+            """
+        with tempfile.TemporaryDirectory() as work:
+            prefix = os.path.join(work, "prefix")
+            subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
+            for name, text in (("outside.c", program), ("outside.cxx", program), ("CMakeLists.txt", project)):
+                with open(os.path.join(work, name), "w") as file:
+                    file.write(text)
+            subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >notes && cmake --build build >>notes || "
+                           "{ cat notes; exit 1; }", shell=True, cwd=work, check=True)
+            for name in ("c_shared", "cxx_shared"):
+                subprocess.run([os.path.join(work, "build", name)], check=True)
+            os.rename(prefix, prefix + "-elsewhere")
+            for name in ("c_static", "cxx_static"):
+                subprocess.run([os.path.join(work, "build", name)], check=True)
 
     def test_manual_of_the_typed_ring(self):
         """Its example, in C and in C++, with all warnings."""
