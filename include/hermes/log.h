@@ -147,6 +147,7 @@ HERMES_API uint64_t hermes_log_sequence(const hermes_log_t *log);
  */
 HERMES_API int hermes_log_close(hermes_log_t *log);
 
+/* NULL: of the last opening or closing of this thread that failed, of a log or of a reader. */
 HERMES_API const char *hermes_log_last_error(const hermes_log_t *log);
 
 /* ---- reading ---- */

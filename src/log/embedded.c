@@ -437,6 +437,8 @@ int hermes_log_close(hermes_log_t *log)
     pthread_join(log->persister, NULL);
     atomic_store_explicit(&log->log.status->persister_bell, 0, memory_order_relaxed);
     int rc = store_code(log_close(&log->log, STATE_CLOSED));
+    if (rc < 0)
+        error_set(&open_error, rc, "%s", log->log.error.bytes);
     shm_close_directory(&log->shm);
     close(log->lock_fd);
     free(log);

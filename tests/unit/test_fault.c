@@ -269,6 +269,57 @@ static void readers_wait_for_who_takes_up_a_log_that_could_not_be_closed(void **
     test_remove(path);
 }
 
+struct closing {
+    hermes_log_t *log;
+    pthread_barrier_t *both;
+    int rc;
+    char sentence[512];
+};
+
+static void *close_beside_another(void *argument)
+{
+    struct closing *c = argument;
+    pthread_barrier_wait(c->both);
+    c->rc = hermes_log_close(c->log);
+    snprintf(c->sentence, sizeof c->sentence, "%s", hermes_log_last_error(NULL));
+    return NULL;
+}
+
+static void logs_that_are_closed_at_a_time_tell_each_its_own_failure(void **state)
+{
+    (void)state;
+    TEST_DIRECTORY(path);
+    char paths[3][256];
+    struct closing closing[3];
+    pthread_barrier_t both;
+    pthread_t threads[3];
+    pthread_barrier_init(&both, NULL, 3);
+    arm(FALLOCATE, ENOSPC, 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%d", path, i);
+        closing[i] = (struct closing){.both = &both};
+        assert_int_equal(hermes_log_open(paths[i], &small, &closing[i].log), 0);
+    }
+    arm(FALLOCATE, ENOSPC, UINT32_MAX);
+    append(closing[0].log, 1);
+    append(closing[1].log, 1); /* and nothing to the third, which has nothing to store */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, close_beside_another, &closing[i]), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    arm(NONE, 0, 0);
+    pthread_barrier_destroy(&both);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(closing[i].rc, HERMES_EFULL);
+        assert_non_null(strstr(closing[i].sentence, hermes_strerror(HERMES_EFULL)));
+        assert_int_equal(hermes_log_open(paths[i], &small, &closing[i].log), 0);
+        assert_int_equal(hermes_log_close(closing[i].log), 0);
+    }
+    assert_int_equal(closing[2].rc, 0);
+    assert_string_equal(closing[2].sentence, "");
+    test_remove(path);
+}
+
 /* A log without its thread is not open; if it was new, it is as if nobody had asked for it, and what a former
  * writer left is still there for the next. */
 static void an_opening_that_fails_leaves_shared_memory_as_it_was(void **state)
@@ -378,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_lack_of_descriptors_at_a_roll_heals),
         cmocka_unit_test(a_full_window_says_why),
         cmocka_unit_test(an_opening_says_what_the_system_refused),
+        cmocka_unit_test(logs_that_are_closed_at_a_time_tell_each_its_own_failure),
         cmocka_unit_test(an_opening_that_fails_leaves_shared_memory_as_it_was),
         cmocka_unit_test(readers_wait_for_who_takes_up_a_log_that_could_not_be_closed),
     };
