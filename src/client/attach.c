@@ -18,6 +18,8 @@ static const uint64_t greet_again_ns = 20000000, greet_at_least_ns = 1000000000,
 static const uint64_t look_again_ns = 1000000;
 /* So long a member that closes tries to be known to a broker that came back. */
 static const uint64_t goodbye_ns = 200000000;
+/* client_ensure() tries as often. */
+static const uint64_t connect_again_ns = 10000000;
 
 /* ---- windows and segments ---- */
 
@@ -526,21 +528,26 @@ void subscriber_free(struct hermes_subscriber *s)
 /* A broker that does not know this member yet would keep its place, and what it holds, for a while. */
 static void become_known(struct hermes_subscriber *s, uint64_t until_ns)
 {
-    uint64_t soon_ns = clock_deadline_ns(goodbye_ns);
-    until_ns = until_ns < soon_ns ? until_ns : soon_ns;
+    s->until_ns = until_ns; /* greeting waits for the answer */
     while (subscriber_is_due(s) && clock_monotonic_ns() < until_ns && interrupt_ask() == 0) {
-        struct timespec pause = {0, 1000000};
         s->greet_ns = 0;
         subscriber_greet_again(s);
-        if (subscriber_is_due(s))
-            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        uint64_t left = clock_left_ns(until_ns);
+        if (subscriber_is_due(s)) /* until the former broker hangs up; its successor may not listen yet */
+            (void)channel_sleep(&s->client->channel, left < connect_again_ns ? left : connect_again_ns);
     }
+    s->until_ns = 0;
 }
 
-void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns)
+uint64_t subscriber_goodbye_until(void)
+{
+    return clock_deadline_ns(goodbye_ns);
+}
+
+void subscriber_close(struct hermes_subscriber *s, uint64_t known_ns, uint64_t until_ns)
 {
     if (s->member != NULL && s->handle != 0)
-        become_known(s, until_ns);
+        become_known(s, known_ns < until_ns ? known_ns : until_ns);
     asked_forget(s->client, &s->opening);
     subscriber_close_handle(s, subscriber_is_plain(s) ? 0 : until_ns); /* nobody waits for what that has */
     if (interrupt_ask() >= 0) { /* in a child there is no thread to stop */
@@ -553,5 +560,5 @@ void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns)
 void hermes_subscriber_close(hermes_subscriber_t *s)
 {
     if (s != NULL)
-        subscriber_close(s, clock_deadline_ns(s->client->request_timeout_ns));
+        subscriber_close(s, subscriber_goodbye_until(), clock_deadline_ns(s->client->request_timeout_ns));
 }

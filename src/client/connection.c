@@ -104,6 +104,7 @@ int64_t hermes_disconnect(hermes_client_t *client)
     if (client == NULL)
         return 0;
     uint64_t start_ns = clock_monotonic_ns(), until_ns = clock_deadline_ns(client->request_timeout_ns);
+    const uint64_t known_ns = subscriber_goodbye_until();
     int64_t missing = 0;
     while (client->subscribers != NULL) { /* first: a member may have a publisher of its own */
         struct hermes_subscriber *s = client->subscribers;
@@ -111,7 +112,7 @@ int64_t hermes_disconnect(hermes_client_t *client)
          * messages, a durable subscription's place, the room that publishers keep. */
         if (subscriber_is_plain(s) || clock_monotonic_ns() >= until_ns)
             s->handle = 0;
-        subscriber_close(s, until_ns);
+        subscriber_close(s, known_ns, until_ns);
     }
     while (client->publishers != NULL)
         missing += publisher_close(client->publishers, start_ns);

@@ -94,8 +94,11 @@ bool subscriber_is_plain(const struct hermes_subscriber *s);
  * whose answers later calls find. Waiting for one is hermes_wait()'s.
  */
 
-/* Ends what the broker gave, waiting so long for its answer if others wait for that, and frees it. */
-void subscriber_close(struct hermes_subscriber *s, uint64_t until_ns);
+/* Ends what the broker gave, waiting until then for its answer if others wait for that, and frees it. A
+ * broker that does not know a member yet is greeted before, which is waited for until known_ns. */
+void subscriber_close(struct hermes_subscriber *s, uint64_t known_ns, uint64_t until_ns);
+/* Of those that are closed from now on. */
+uint64_t subscriber_goodbye_until(void);
 /* Out of the client's list, and gone. The broker is not told. */
 void subscriber_free(struct hermes_subscriber *s);
 /* Opens the topic (and the group) anew. HERMES_EDISCONNECTED: not yet. */

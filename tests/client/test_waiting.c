@@ -408,6 +408,29 @@ static void test_who_disconnects_beside_a_broker_that_hangs_waits_for_one_answer
     assert_in_range(took_ns, 0, 5000000000); /* generously: it is half a second for each who waits */
 }
 
+/* A new broker, which knows the member not yet, is greeted before: that is one wait for its answer, and no
+ * looking for it now and then. */
+static void test_who_closes_beside_a_new_broker_waits_on_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    make_topic_for_all(f);
+    hermes_client_t *client = connect_client();
+    hermes_publisher_t *publisher = publisher_of(f->client, "t", patience_ns);
+    publish(publisher, 1, 1);
+    hermes_subscriber_t *member = subscriber_of(client, MEMBER);
+    expect_messages(client, member, BY_WAIT, 1, 1);
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    pause_broker(f);
+    uint64_t sleeps = client->channel.sleeps;
+    hermes_subscriber_close(member); /* after a while without an answer */
+    assert_true(client->channel.sleeps > sleeps);
+    kill(f->broker, SIGCONT);
+    assert_int_equal(hermes_ping(client), 0); /* the session is as it was */
+    hermes_disconnect(client);
+    hermes_publisher_close(publisher);
+}
+
 static void note(int number)
 {
     (void)number;
@@ -534,6 +557,7 @@ int main(void)
         TEST(test_a_publisher_that_is_not_to_wait_does_not),
         TEST(test_who_closes_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
         TEST(test_who_disconnects_beside_a_broker_that_hangs_waits_for_one_answer_at_most),
+        TEST(test_who_closes_beside_a_new_broker_waits_on_the_connection),
         TEST(test_a_signal_ends_a_wait_for_an_answer),
         TEST(test_who_is_asked_ends_whatever_waits_for_an_answer),
         TEST(test_a_child_that_is_asked_leaves_the_session_to_its_parent),
