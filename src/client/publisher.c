@@ -182,6 +182,8 @@ static int publish_patiently(struct hermes_publisher *p, const void *payload, si
                              uint64_t given_ns, int rc, uint64_t until_ns, uint64_t *sequence)
 {
     struct patience patience = patience_until(until_ns);
+    int wrong = publish_check(payload, length);
+    rc = wrong < 0 ? wrong : rc; /* what it is refused for does not pass */
     *sequence = 0;
     for (;;) {
         int stop = make_way(p, rc, &patience);

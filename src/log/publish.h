@@ -42,16 +42,22 @@ static inline uint64_t publish_fill(uint8_t *frame, const void *payload, uint32_
     return hermes_commit_word(HERMES_TYPE_DATA, header.flags);
 }
 
+/* HERMES_ETOOLARGE, HERMES_EINVALID: no message, whatever else may be in its way. */
+static inline int publish_check(const void *payload, size_t length)
+{
+    if (__builtin_expect(length > HERMES_PAYLOAD_MAX, 0))
+        return HERMES_ETOOLARGE;
+    return __builtin_expect(payload == NULL && length > 0, 0) ? HERMES_EINVALID : HERMES_OK;
+}
+
 /* One message, visible when this returns. HERMES_ETOOLARGE, HERMES_EINVALID, HERMES_EAGAIN,
  * HERMES_EFENCED. */
 static inline int publish_one(struct window_writer *writer, const void *payload, size_t length,
                               uint64_t timestamp, bool crc)
 {
-    if (__builtin_expect(length > HERMES_PAYLOAD_MAX, 0))
-        return HERMES_ETOOLARGE;
-    if (__builtin_expect(payload == NULL && length > 0, 0))
-        return HERMES_EINVALID;
-    int rc = HERMES_OK;
+    int rc = publish_check(payload, length);
+    if (rc < 0)
+        return rc;
     uint64_t bytes = hermes_frame_bytes((uint32_t)length);
     uint8_t *frame = window_reserve(writer, bytes, &rc);
     if (__builtin_expect(frame == NULL, 0))

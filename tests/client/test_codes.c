@@ -72,6 +72,30 @@ static void test_a_lapped_memory_topic_says_what_is_its_oldest_position(void **s
 
 /* ---- descriptors ---- */
 
+/* ---- payloads ---- */
+
+/* That does not pass: who is told otherwise tries again and again. */
+static void test_what_is_no_message_is_refused_as_that_though_no_broker_is_there(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    hermes_publisher_set_wait(publisher, 1000000);
+    stop_broker(f, SIGTERM);
+    assert_int_equal(hermes_publish(publisher, "x", 1, NULL), HERMES_EDISCONNECTED);
+    assert_int_equal(hermes_publish(publisher, "x", 1, NULL), HERMES_EAGAIN);
+    static const char large[HERMES_PAYLOAD_MAX + 1];
+    const hermes_slice_t slices[] = {{large, sizeof large}, {NULL, 1}};
+    void *payload;
+    assert_int_equal(hermes_publish(publisher, large, sizeof large, NULL), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publish_at(publisher, 1, NULL, 1, NULL), HERMES_EINVALID);
+    assert_int_equal(hermes_publish_batch(publisher, &slices[0], 1), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publish_batch(publisher, &slices[1], 1), HERMES_EINVALID);
+    assert_int_equal(hermes_claim(publisher, sizeof large, &payload), HERMES_ETOOLARGE);
+    assert_int_equal(hermes_publisher_close(publisher), 1);
+}
+
 static void allow_descriptors(rlim_t most)
 {
     struct rlimit limit;
@@ -114,6 +138,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_segments_have_a_largest_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lapped_memory_topic_says_what_is_its_oldest_position, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_message_is_refused_as_that_though_no_broker_is_there,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_out_of_descriptors_is_told_so, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
