@@ -24,14 +24,17 @@
  * What may wait, and for what:
  *
  *   - never: hermes_poll(), hermes_poll_many(), hermes_subscriber_arm(), hermes_ack(), hermes_nack(),
- *     hermes_renew(), hermes_publisher_poll(), hermes_abort(), and whatever only counts or sets. What these
- *     need of the broker is asked for, and later calls find the answer;
+ *     hermes_renew(), hermes_publisher_poll(), hermes_abort(), hermes_forget(), and whatever only counts or
+ *     sets. What these need of the broker is asked for, and later calls find the answer. One exception: the
+ *     hermes_ack() of a durable subscription that has to look in the store;
  *   - for as long as you say: hermes_wait(), for a message or that answer; hermes_publisher_wait(),
  *     hermes_publisher_wait_for(); hermes_publish(), hermes_publish_batch(), hermes_claim() and
  *     hermes_commit(), for wait_ns: for room, a broker, the disk of a sync topic (a broker that came back is
  *     given 20 ms of it, once, to answer); with 0 never;
- *   - for the broker's answer: opening, seeking, topics, groups, hermes_ping(), hermes_topic_verify(), and
- *     hermes_subscriber_close(), which of a member or a durable subscription takes up to 200 ms more;
+ *   - for the broker's answer: hermes_connect(), opening, seeking, topics, groups, hermes_ping(),
+ *     hermes_broker_describe(), that hermes_ack(), and hermes_subscriber_close() of a member, a durable
+ *     subscription or who is waited for by publishers: of the first two up to 200 ms more, for a broker that
+ *     came back to know them;
  *   - for both: hermes_publisher_close(), hermes_disconnect().
  *
  * A signal ends hermes_wait() alone; the others go on waiting when its handler has run, but for those that
