@@ -32,6 +32,7 @@ pub mod spsc;
 #[cfg(feature = "tokio")]
 mod stream;
 mod subscriber;
+mod sync;
 
 pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
 pub use error::{Error, Result};

@@ -4,18 +4,30 @@
 //! ```
 //! use hermes_msg::SpscRing;
 //! let (mut producer, mut consumer) = SpscRing::<u64>::new(1024)?.split();
-//! std::thread::spawn(move || while !producer.push(7) {});
-//! while consumer.pop() != Some(7) {
-//!     std::hint::spin_loop();
+//! let thread = std::thread::spawn(move || {
+//!     for number in 1..=1000 {
+//!         while !producer.push(number) && !producer.is_abandoned() {
+//!             std::hint::spin_loop();
+//!         }
+//!     }
+//! });
+//! let mut sum = 0;
+//! loop {
+//!     match consumer.pop() {
+//!         Some(number) => sum += number,
+//!         None if consumer.is_abandoned() => break, // and nothing is left: it looks again
+//!         None => std::hint::spin_loop(),
+//!     }
 //! }
+//! assert_eq!(sum, 500_500);
+//! # thread.join().unwrap();
 //! # Ok::<(), hermes_msg::Error>(())
 //! ```
 
 use crate::error::{Error, Result};
-use std::cell::UnsafeCell;
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
+use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
 
 /// Two cache lines: neighbours are fetched in pairs by common prefetchers.
 #[repr(align(128))]
@@ -26,6 +38,8 @@ struct Shared<T> {
     head: Line<AtomicUsize>,
     /// Next element to be read; stored by the consumer alone.
     tail: Line<AtomicUsize>,
+    producer_is_gone: Line<AtomicBool>,
+    consumer_is_gone: AtomicBool,
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
 }
 
@@ -34,12 +48,35 @@ struct Shared<T> {
 unsafe impl<T: Send> Sync for Shared<T> {}
 unsafe impl<T: Send> Send for Shared<T> {}
 
-impl<T> Shared<T> {
-    fn slot(&self, index: usize) -> *mut T {
+impl<T: Copy> Shared<T> {
+    #[inline]
+    fn slot(&self, index: usize) -> &UnsafeCell<MaybeUninit<T>> {
         let at = index & (self.slots.len() - 1);
         // SAFETY: the length is a power of two.
-        unsafe { self.slots.get_unchecked(at) }.get().cast()
+        unsafe { self.slots.get_unchecked(at) }
     }
+
+    /// # Safety
+    /// The slot is the producer's.
+    #[inline]
+    unsafe fn write(&self, index: usize, element: T) {
+        self.slot(index).with_mut(|slot| unsafe { slot.write(MaybeUninit::new(element)) });
+    }
+
+    /// # Safety
+    /// The slot is the consumer's, and was written.
+    #[inline]
+    unsafe fn read(&self, index: usize) -> T {
+        self.slot(index).with(|slot| unsafe { (*slot).assume_init() })
+    }
+}
+
+/// Room for so many, of which nothing is touched. `None`: there is no memory for them.
+fn slots<T>(capacity: usize) -> Option<Box<[UnsafeCell<MaybeUninit<T>>]>> {
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(capacity).ok()?;
+    slots.extend((0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())));
+    Some(slots.into_boxed_slice())
 }
 
 /// An empty ring, to be [split](SpscRing::split).
@@ -69,14 +106,22 @@ impl<T: Copy> SpscRing<T> {
     /// Room for `capacity` elements, a power of two from 2 on.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`].
+    /// [`Error::InvalidArgument`]; [`Error::OutOfMemory`].
     pub fn new(capacity: usize) -> Result<SpscRing<T>> {
         if !capacity.is_power_of_two() || capacity < 2 {
             let sentence = format!("a ring of {capacity} elements: it must be a power of two, 2 or more");
-            return Err(Error::InvalidArgument(sentence));
+            return Err(Error::InvalidArgument(sentence.into()));
         }
-        let slots = (0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
-        let shared = Shared { head: Line(AtomicUsize::new(0)), tail: Line(AtomicUsize::new(0)), slots };
+        let Some(slots) = slots(capacity) else {
+            return Err(Error::OutOfMemory(format!("a ring of {capacity} elements").into()));
+        };
+        let shared = Shared {
+            head: Line(AtomicUsize::new(0)),
+            tail: Line(AtomicUsize::new(0)),
+            producer_is_gone: Line(AtomicBool::new(false)),
+            consumer_is_gone: AtomicBool::new(false),
+            slots,
+        };
         Ok(SpscRing { shared: Arc::new(shared) })
     }
 
@@ -115,8 +160,8 @@ impl<T: Copy> Producer<T> {
         if self.room(1) == 0 {
             return false;
         }
-        // SAFETY: the slot is the producer's: see Shared.
-        unsafe { self.shared.slot(self.head).write(element) };
+        // SAFETY: there is room: the slot is the producer's.
+        unsafe { self.shared.write(self.head, element) };
         self.advance(1);
         true
     }
@@ -126,7 +171,7 @@ impl<T: Copy> Producer<T> {
         let count = elements.len().min(self.room(elements.len()));
         for (i, element) in elements[..count].iter().enumerate() {
             // SAFETY: as push().
-            unsafe { self.shared.slot(self.head.wrapping_add(i)).write(*element) };
+            unsafe { self.shared.write(self.head.wrapping_add(i), *element) };
         }
         if count > 0 {
             self.advance(count);
@@ -139,9 +184,17 @@ impl<T: Copy> Producer<T> {
         self.shared.slots.len()
     }
 
-    /// Whether the consumer is gone.
+    /// Whether the consumer is gone: nobody pops any more.
     pub fn is_abandoned(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1
+        // Nothing is read for it that the consumer wrote.
+        self.shared.consumer_is_gone.load(Ordering::Relaxed)
+    }
+}
+
+impl<T: Copy> Drop for Producer<T> {
+    fn drop(&mut self) {
+        // Release pairs with the acquire in Consumer::is_abandoned(): all that was pushed is seen by then.
+        self.shared.producer_is_gone.0.store(true, Ordering::Release);
     }
 }
 
@@ -170,8 +223,8 @@ impl<T: Copy> Consumer<T> {
         if self.ready(1) == 0 {
             return None;
         }
-        // SAFETY: the slot is the consumer's, and was written: see Shared.
-        let element = unsafe { self.shared.slot(self.tail).read() };
+        // SAFETY: it is ready: the slot is the consumer's, and was written.
+        let element = unsafe { self.shared.read(self.tail) };
         self.advance(1);
         Some(element)
     }
@@ -181,7 +234,7 @@ impl<T: Copy> Consumer<T> {
         let count = elements.len().min(self.ready(elements.len()));
         for (i, element) in elements[..count].iter_mut().enumerate() {
             // SAFETY: as pop().
-            *element = unsafe { self.shared.slot(self.tail.wrapping_add(i)).read() };
+            *element = unsafe { self.shared.read(self.tail.wrapping_add(i)) };
         }
         if count > 0 {
             self.advance(count);
@@ -194,74 +247,48 @@ impl<T: Copy> Consumer<T> {
         self.shared.slots.len()
     }
 
-    /// Whether the producer is gone; what it pushed is still there.
+    /// Whether the producer is gone, and all that it pushed was popped: nothing comes any more. It looks at the ring
+    /// itself, after it has seen that the producer is gone; so a [`pop`](Self::pop) that had nothing just before may be
+    /// followed by this, and nothing is lost.
     pub fn is_abandoned(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1
+        // Acquire pairs with the release in Producer's drop(): the head that is looked at next is its last.
+        self.shared.producer_is_gone.0.load(Ordering::Acquire)
+            && self.shared.head.0.load(Ordering::Relaxed) == self.tail
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuses_sizes_that_are_none() {
-        for capacity in [0, 1, 3, 1000, usize::MAX] {
-            assert!(matches!(SpscRing::<u8>::new(capacity), Err(Error::InvalidArgument(_))));
-        }
+impl<T: Copy> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        self.shared.consumer_is_gone.store(true, Ordering::Relaxed);
     }
+}
 
-    #[test]
-    fn fills_and_empties() {
-        let (mut producer, mut consumer) = SpscRing::<(u8, u64)>::new(4).unwrap().split();
-        for lap in 0..10u64 {
-            assert_eq!(consumer.pop(), None);
-            for i in 0..4 {
-                assert!(producer.push((1, lap * 4 + i)));
-            }
-            assert!(!producer.push((1, 99)));
-            for i in 0..4 {
-                assert_eq!(consumer.pop(), Some((1, lap * 4 + i)));
-            }
-        }
-        assert_eq!(producer.push_slice(&[(2, 0); 7]), 4);
-        let mut out = [(0, 0); 7];
-        assert_eq!(consumer.pop_slice(&mut out[..3]), 3);
-        assert_eq!(producer.push_slice(&[(3, 1); 7]), 3);
-        assert_eq!(consumer.pop_slice(&mut out), 4);
-        assert_eq!(out[..4], [(2, 0), (3, 1), (3, 1), (3, 1)]);
-        drop(producer);
-        assert!(consumer.is_abandoned() && consumer.pop_slice(&mut out) == 0);
+impl<T: Copy> fmt::Debug for SpscRing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpscRing").field("capacity", &self.shared.slots.len()).finish()
     }
+}
 
-    #[test]
-    fn hands_over_between_threads() {
-        let count = if cfg!(miri) { 500u64 } else { 2_000_000 };
-        let (mut producer, mut consumer) = SpscRing::<[u64; 3]>::new(64).unwrap().split();
-        let thread = std::thread::spawn(move || {
-            let mut next = 0;
-            while next < count {
-                if next % 3 == 0 {
-                    let batch: Vec<[u64; 3]> = (next..(next + 7).min(count)).map(|i| [i, !i, i * 3]).collect();
-                    next += producer.push_slice(&batch) as u64;
-                } else if producer.push([next, !next, next * 3]) {
-                    next += 1;
-                }
-                std::hint::spin_loop();
-            }
-        });
-        let mut expected = 0;
-        let mut out = [[0; 3]; 5];
-        while expected < count {
-            let got = consumer.pop_slice(&mut out);
-            for element in &out[..got] {
-                assert_eq!(*element, [expected, !expected, expected * 3]);
-                expected += 1;
-            }
-            if got == 0 {
-                std::thread::yield_now();
-            }
-        }
-        thread.join().unwrap();
+impl<T: Copy> fmt::Debug for Producer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Relaxed: a number to look at.
+        let waiting = self.head.wrapping_sub(self.shared.tail.0.load(Ordering::Relaxed));
+        f.debug_struct("Producer")
+            .field("capacity", &self.capacity())
+            .field("waiting", &waiting)
+            .field("is_abandoned", &self.is_abandoned())
+            .finish()
+    }
+}
+
+impl<T: Copy> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Relaxed: a number to look at.
+        let waiting = self.shared.head.0.load(Ordering::Relaxed).wrapping_sub(self.tail);
+        f.debug_struct("Consumer")
+            .field("capacity", &self.capacity())
+            .field("waiting", &waiting)
+            .field("is_abandoned", &self.is_abandoned())
+            .finish()
     }
 }
