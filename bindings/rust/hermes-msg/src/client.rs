@@ -5,6 +5,7 @@ use crate::publisher::{Publisher, PublisherOptions};
 use crate::subscriber::{Start, Subscriber, SubscriberOptions};
 use hermes_msg_sys as sys;
 use std::ffi::{c_int, c_void, CStr, CString};
+use std::fmt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -35,10 +36,15 @@ impl Session {
     /// The error for a negative code of a call on this session or on what was opened through it.
     pub(crate) fn check(&self, rc: c_int) -> Result<c_int> {
         if rc < 0 {
-            // SAFETY: the session is alive, and ours alone.
-            return Err(unsafe { Error::of_client(rc, self.as_ptr()) });
+            return Err(self.error(rc));
         }
         Ok(rc)
+    }
+
+    /// The same where it is known to be one.
+    pub(crate) fn error(&self, code: c_int) -> Error {
+        // SAFETY: the session is alive, and ours alone.
+        unsafe { Error::of_client(code, self.as_ptr()) }
     }
 }
 
@@ -63,6 +69,12 @@ impl Drop for Session {
 pub struct Client {
     pub(crate) session: Session,
     url: Option<CString>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// What survives what.

@@ -1,5 +1,6 @@
 //! Errors: one variant for each thing that can be wrong.
 
+use crate::outcome::Outcome;
 use hermes_msg_sys as sys;
 use std::ffi::{c_char, c_int, CStr, NulError};
 use std::{fmt, io};
@@ -7,24 +8,44 @@ use std::{fmt, io};
 /// What the functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What an [`Error`] says beside its kind: a sentence, which [`Display`](fmt::Display) gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    sentence: String,
+    outcome: Option<Outcome>,
+}
+
+impl fmt::Display for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl From<String> for Details {
+    fn from(sentence: String) -> Details {
+        Details { sentence, outcome: None }
+    }
+}
+
 macro_rules! errors {
     ($($(#[$doc:meta])* $variant:ident = $code:ident),* $(,)?) => {
         /// What went wrong. [`Display`](fmt::Display) gives a sentence: what happened, and to what.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Error {
-            $($(#[$doc])* $variant(String),)*
+            $($(#[$doc])* $variant(Details),)*
             /// A topic's name or a URL with a null character in it.
             NullCharacter(NulError),
             /// An error that this version of the crate does not know.
-            Unknown(i32, String),
+            Unknown(i32, Details),
         }
 
         impl Error {
             pub(crate) fn new(code: c_int, sentence: String) -> Error {
+                let details = Details::from(sentence);
                 match code {
-                    $(sys::$code => Error::$variant(sentence),)*
-                    _ => Error::Unknown(code, sentence),
+                    $(sys::$code => Error::$variant(details),)*
+                    _ => Error::Unknown(code, details),
                 }
             }
 
@@ -37,11 +58,19 @@ macro_rules! errors {
                 }
             }
 
-            fn sentence(&self) -> Option<&str> {
+            fn details(&self) -> Option<&Details> {
                 match self {
-                    $(Error::$variant(sentence) => Some(sentence),)*
+                    $(Error::$variant(details) => Some(details),)*
                     Error::NullCharacter(_) => None,
-                    Error::Unknown(_, sentence) => Some(sentence),
+                    Error::Unknown(_, details) => Some(details),
+                }
+            }
+
+            fn details_mut(&mut self) -> Option<&mut Details> {
+                match self {
+                    $(Error::$variant(details) => Some(details),)*
+                    Error::NullCharacter(_) => None,
+                    Error::Unknown(_, details) => Some(details),
                 }
             }
         }
@@ -85,7 +114,7 @@ errors! {
     Gone = HERMES_EGONE,
     /// Another publisher has taken over; this one may only be dropped.
     Fenced = HERMES_EFENCED,
-    /// No broker. A message that was being published goes out if one comes back while the publisher lives.
+    /// No broker, or it is needed and does not answer. What was being published is pending: see [`Error::outcome`].
     Disconnected = HERMES_EDISCONNECTED,
     /// The peer broke the control protocol.
     Protocol = HERMES_EPROTOCOL,
@@ -102,10 +131,10 @@ errors! {
 }
 
 impl Error {
-    /// May the same call succeed later, as it is? Not so for [`Error::Disconnected`] of a publish: that message is on
-    /// its way; see [`Publisher::publish`](crate::Publisher::publish).
+    /// May the same call, as it is, succeed later, and do nothing twice? Of a call that publishes only where nothing of
+    /// it was taken: what is [`Pending`](Outcome::Pending) goes in by itself.
     pub fn is_retryable(&self) -> bool {
-        matches!(
+        let may_pass = matches!(
             self,
             Error::NoSpace(_)
                 | Error::Busy(_)
@@ -113,7 +142,20 @@ impl Error {
                 | Error::Timeout(_)
                 | Error::Disconnected(_)
                 | Error::Interrupted(_)
-        )
+        );
+        may_pass && self.outcome().map_or(true, |outcome| outcome.taken() == 0)
+    }
+
+    /// Of a call that publishes, or closes a publisher: what became of its messages. `None`: it was about something else.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.details().and_then(|details| details.outcome)
+    }
+
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Error {
+        if let Some(details) = self.details_mut() {
+            details.outcome = Some(outcome);
+        }
+        self
     }
 
     /// For a code without a handle that has a sentence.
@@ -147,7 +189,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NullCharacter(e) => write!(f, "a null character in a name: {e}"),
-            _ => f.write_str(self.sentence().unwrap_or_default()),
+            _ => self.details().map_or(Ok(()), |details| write!(f, "{details}")),
         }
     }
 }
@@ -209,5 +251,18 @@ mod tests {
             assert_eq!(io.get_ref().unwrap().downcast_ref::<Error>(), Some(&error));
         }
         assert_eq!(Error::of_code(-1000).code(), -1000);
+    }
+
+    #[test]
+    fn what_was_taken_is_not_to_be_tried_again() {
+        for code in sys::HERMES_EEXPIRED..0 {
+            let error = Error::of_code(code);
+            let none = error.clone().with_outcome(Outcome::NotPublished);
+            assert_eq!(none.is_retryable(), error.is_retryable());
+            for are_in in [false, true] {
+                let some = error.clone().with_outcome(Outcome::of(3, are_in, None));
+                assert!(!some.is_retryable() && some.outcome().unwrap().taken() == 3, "{some:?}");
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! # When the broker goes away
 //!
 //! Publishers and subscribers go on through shared memory, and greet its successor by themselves. What was published
-//! counts exactly once. [`Error::is_retryable`] tells what may pass by itself.
+//! counts exactly once. What an error of a call that publishes means is one value, [`Error::outcome`]; and where
+//! [`Error::is_retryable`] says so, the same call may be made again, and does nothing twice.
 //!
 //! # Lifetimes
 //!
@@ -19,7 +20,7 @@
 //! # Processes
 //!
 //! After a `fork(2)` that no `exec(2)` follows, only the parent may use what it had opened; the child connects again.
-#![warn(missing_docs)]
+#![warn(missing_docs, missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
@@ -27,6 +28,7 @@ mod error;
 mod group;
 mod letter;
 mod message;
+mod outcome;
 mod publisher;
 pub mod spsc;
 #[cfg(feature = "tokio")]
@@ -35,10 +37,11 @@ mod subscriber;
 mod sync;
 
 pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
-pub use error::{Error, Result};
+pub use error::{Details, Error, Result};
 pub use group::{GroupInfo, GroupOptions};
 pub use letter::{Letter, Reason};
 pub use message::{decode, encode, encode_plain, Message, MessageId, OwnedMessage, HEADER_BYTES, PAYLOAD_MAX};
+pub use outcome::Outcome;
 pub use publisher::{Claim, Confirmation, Publisher, PublisherOptions};
 pub use spsc::SpscRing;
 #[cfg(feature = "tokio")]

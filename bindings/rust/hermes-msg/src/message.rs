@@ -125,6 +125,7 @@ impl std::fmt::Debug for Message<'_> {
         let payload = self.payload();
         f.debug_struct("Message")
             .field("sequence", &self.sequence())
+            .field("position", &self.position())
             .field("timestamp", &self.timestamp())
             .field("payload", &&payload[..payload.len().min(32)])
             .finish()

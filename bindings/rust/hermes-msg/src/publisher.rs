@@ -2,8 +2,10 @@
 
 use crate::client::Session;
 use crate::error::{Error, Result};
+use crate::outcome::Outcome;
 use hermes_msg_sys as sys;
 use std::ffi::{c_void, CStr};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -16,7 +18,7 @@ pub struct PublisherOptions {
     /// On a topic with [`Durability::Sync`](crate::Durability::Sync), publishing returns when the message is on disk (the
     /// default); else when it is committed.
     pub wait_durable: bool,
-    /// How long publishing may wait for room, or for a broker that restarts: 10 s.
+    /// How long publishing and closing may wait: for room, for a broker that restarts, for the disk. 10 s.
     pub timeout: Duration,
 }
 
@@ -55,6 +57,7 @@ impl Confirmation {
 pub struct Publisher {
     raw: NonNull<sys::hermes_publisher_t>,
     session: Session, // closes the publisher when it is dropped
+    topic: Box<str>,
 }
 
 // SAFETY: a session of its own; not Sync.
@@ -81,17 +84,21 @@ impl Publisher {
         let raw = NonNull::new(raw).expect("opened");
         // SAFETY: just opened.
         unsafe { sys::hermes_publisher_set_wait(raw.as_ptr(), crate::nanoseconds(options.timeout)) };
-        Ok(Publisher { raw, session })
+        Ok(Publisher { raw, session, topic: topic.to_string_lossy().into() })
     }
 
     /// Publishes one message, up to [`PAYLOAD_MAX`](crate::PAYLOAD_MAX) bytes; subscribers see it at once. Returns its
-    /// sequence: in the topic if that is exclusive, else this publisher's own count.
+    /// sequence: in the topic if that is exclusive, else this publisher's own count. It waits where it has to, as long as
+    /// [`PublisherOptions::timeout`]: for room, for a broker that restarts, for the disk of a topic with
+    /// [`Durability::Sync`](crate::Durability::Sync); a signal does not end that.
     ///
     /// # Errors
+    /// [`Error::outcome`] says what became of the message, and [`Error::is_retryable`] follows from that.
     /// [`TooLarge`](crate::Error::TooLarge); [`NoRoom`](crate::Error::NoRoom), [`NoSpace`](crate::Error::NoSpace),
-    /// [`Fenced`](crate::Error::Fenced), [`Closed`](crate::Error::Closed): it was not published.
-    /// [`Disconnected`](crate::Error::Disconnected): it goes out if a broker comes back while the publisher lives;
-    /// [`wait`](Self::wait) waits for that. Do not publish it again.
+    /// [`Fenced`](crate::Error::Fenced), [`Closed`](crate::Error::Closed), [`Malformed`](crate::Error::Malformed): it was
+    /// not published. [`Disconnected`](crate::Error::Disconnected): it goes out if a broker comes back while the publisher
+    /// lives; [`wait`](Self::wait) waits for that. [`Timeout`](crate::Error::Timeout): it is not on disk yet.
+    /// [`Io`](crate::Error::Io): the store failed.
     #[inline]
     pub fn publish(&mut self, payload: &[u8]) -> Result<u64> {
         let mut sequence = 0;
@@ -99,7 +106,7 @@ impl Publisher {
         let rc =
             unsafe { sys::hermes_publish(self.raw.as_ptr(), payload.as_ptr().cast(), payload.len(), &mut sequence) };
         if rc < 0 {
-            return self.failed(rc);
+            return self.failed(rc, sequence);
         }
         Ok(sequence)
     }
@@ -119,41 +126,84 @@ impl Publisher {
             sys::hermes_publish_at(self.raw.as_ptr(), timestamp_ns, data, length, &mut sequence)
         };
         if rc < 0 {
-            return self.failed(rc);
+            return self.failed(rc, sequence);
         }
         Ok(sequence)
     }
 
-    #[cold]
-    fn failed<T>(&self, rc: i32) -> Result<T> {
-        self.session.check(rc)?;
-        unreachable!("a failure")
+    /// Is all that was taken in the topic? An error: it never will be.
+    fn is_all_in(&mut self) -> Result<bool> {
+        // SAFETY: alive, and ours alone. It waits for nothing.
+        let rc = unsafe { sys::hermes_publisher_wait(self.raw.as_ptr(), sys::HERMES_COMMITTED, 0) };
+        match rc {
+            sys::HERMES_EFENCED | sys::HERMES_ECLOSED | sys::HERMES_EMALFORMED => Err(self.session.error(rc)),
+            _ => Ok(rc == 0),
+        }
     }
 
-    /// Publishes each payload, with one time stamp; returns how many. On a sync topic it waits once, for all.
+    /// The error of a call that published nothing, or one message; the sequence as C gave it.
+    #[cold]
+    fn failed<T>(&mut self, rc: i32, sequence: u64) -> Result<T> {
+        let error = self.session.error(rc);
+        let is_taken = match rc {
+            sys::HERMES_EDISCONNECTED => true,
+            sys::HERMES_ETIMEOUT | sys::HERMES_EIO => sequence != 0, // committed, and then the disk was waited for
+            _ => false,
+        };
+        let outcome = if !is_taken {
+            Ok(Outcome::NotPublished)
+        } else {
+            self.is_all_in().map(|are_in| Outcome::of(1, are_in, (sequence != 0).then_some(sequence)))
+        };
+        Err(match outcome {
+            Ok(outcome) => error.with_outcome(outcome),
+            Err(over) => over.with_outcome(Outcome::NotPublished),
+        })
+    }
+
+    /// The error of a call that published several; accepted() as it was before.
+    #[cold]
+    fn failed_among(&mut self, rc: i32, before: u64) -> Error {
+        let mut error = self.session.error(rc);
+        let are_in = self.is_all_in().unwrap_or_else(|over| {
+            error = over;
+            true // those that accepted() still counts
+        });
+        let outcome = Outcome::of(self.accepted().saturating_sub(before), are_in, None);
+        error.with_outcome(outcome)
+    }
+
+    /// Publishes each payload, with one time stamp; returns how many: all. On a sync topic it waits once, for all. Those
+    /// that wait for a broker, as [`publish`](Self::publish) says of one, count too: [`wait`](Self::wait) tells when they
+    /// are in.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish); what came before the one that failed is published.
+    /// As [`publish`](Self::publish); [`Error::outcome`] says how many were taken, the first ones.
     pub fn publish_batch<T: AsRef<[u8]>>(&mut self, payloads: &[T]) -> Result<u64> {
+        self.publish_some(payloads, self.accepted())
+    }
+
+    /// Of a call before which accepted() was `before`.
+    fn publish_some<T: AsRef<[u8]>>(&mut self, payloads: &[T], before: u64) -> Result<u64> {
         const FEW: usize = 64;
         let slice = |payload: &T| {
             let payload = payload.as_ref();
             sys::hermes_slice_t { data: payload.as_ptr().cast(), length: payload.len() }
         };
         if payloads.len() > FEW {
-            return self.publish_slices(&payloads.iter().map(slice).collect::<Vec<_>>());
+            return self.publish_slices(&payloads.iter().map(slice).collect::<Vec<_>>(), before);
         }
         let mut slices = [sys::hermes_slice_t { data: std::ptr::null(), length: 0 }; FEW];
         for (to, payload) in slices.iter_mut().zip(payloads) {
             *to = slice(payload);
         }
-        self.publish_slices(&slices[..payloads.len()])
+        self.publish_slices(&slices[..payloads.len()], before)
     }
 
     /// The same, each payload with a time stamp of its own, as of [`publish_at`](Self::publish_at).
     ///
     /// # Errors
-    /// As [`publish_at`](Self::publish_at); what came before the one that failed is published.
+    /// As [`publish_at`](Self::publish_at); [`Error::outcome`] says how many were taken, the first ones.
     pub fn publish_batch_at<T: AsRef<[u8]>>(&mut self, payloads: &[(u64, T)]) -> Result<u64> {
         let (mut times, mut slices) = (Vec::with_capacity(payloads.len()), Vec::with_capacity(payloads.len()));
         for (timestamp_ns, payload) in payloads {
@@ -161,7 +211,7 @@ impl Publisher {
             times.push(*timestamp_ns);
             slices.push(sys::hermes_slice_t { data: payload.as_ptr().cast(), length: payload.len() });
         }
-        self.publish_in_parts(slices.len(), |raw, done| {
+        self.publish_in_parts(slices.len(), self.accepted(), |raw, done| {
             // SAFETY: alive, and ours alone; as many times and slices as we say.
             unsafe {
                 let (times, slices) = (times[done..].as_ptr(), &slices[done..]);
@@ -173,7 +223,8 @@ impl Publisher {
     /// As [`publish_batch`](Self::publish_batch) for an iterator, 64 at a time.
     ///
     /// # Errors
-    /// As [`publish_batch`](Self::publish_batch).
+    /// As [`publish_batch`](Self::publish_batch): of all that the iterator gave. What it gave and was not taken, at most
+    /// 64, is gone.
     pub fn publish_all<I>(&mut self, payloads: I) -> Result<u64>
     where
         I: IntoIterator,
@@ -181,20 +232,20 @@ impl Publisher {
     {
         let mut payloads = payloads.into_iter();
         let mut batch = Vec::with_capacity(64);
-        let mut published = 0;
+        let (mut published, before) = (0, self.accepted());
         loop {
             batch.clear();
             batch.extend(payloads.by_ref().take(64));
             if batch.is_empty() {
                 return Ok(published);
             }
-            published += self.publish_batch(&batch)?;
+            published += self.publish_some(&batch, before)?;
         }
     }
 
     /// The slices point to what outlives the call.
-    fn publish_slices(&mut self, slices: &[sys::hermes_slice_t]) -> Result<u64> {
-        self.publish_in_parts(slices.len(), |raw, done| {
+    fn publish_slices(&mut self, slices: &[sys::hermes_slice_t], before: u64) -> Result<u64> {
+        self.publish_in_parts(slices.len(), before, |raw, done| {
             // SAFETY: alive, and ours alone; as many slices as we say.
             unsafe { sys::hermes_publish_batch(raw, slices[done..].as_ptr(), slices.len() - done) }
         })
@@ -204,13 +255,14 @@ impl Publisher {
     fn publish_in_parts(
         &mut self,
         count: usize,
+        before: u64,
         publish: impl Fn(*mut sys::hermes_publisher_t, usize) -> i64,
     ) -> Result<u64> {
         let mut done = 0;
         while done < count {
             let rc = publish(self.raw.as_ptr(), done);
             if rc < 0 {
-                return self.failed(rc as i32);
+                return Err(self.failed_among(rc as i32, before));
             }
             done += rc as usize;
         }
@@ -237,15 +289,17 @@ impl Publisher {
             sys::hermes_claim(self.raw.as_ptr(), length, &mut room)
         };
         if rc < 0 {
-            return self.failed(rc);
+            return self.failed(rc, 0);
         }
         Ok(Claim { publisher: self, room: NonNull::new(room.cast()).expect("claimed"), length })
     }
 
-    /// Waits until everything published so far is that.
+    /// Waits up to `timeout` until everything published so far is that, however long a broker is away. A signal does not
+    /// end it. To wait again does nothing twice.
     ///
     /// # Errors
-    /// [`Timeout`](crate::Error::Timeout); [`Io`](crate::Error::Io): the store failed;
+    /// [`Timeout`](crate::Error::Timeout); [`Fenced`](crate::Error::Fenced), [`Closed`](crate::Error::Closed): not
+    /// everything will be; [`Io`](crate::Error::Io): the store failed;
     /// [`NotSupported`](crate::Error::NotSupported): a memory topic is never durable.
     pub fn wait(&mut self, confirmation: Confirmation, timeout: Duration) -> Result<()> {
         // SAFETY: alive, and ours alone.
@@ -289,15 +343,26 @@ impl Publisher {
     /// publisher. Dropping it does the same, and says nothing.
     ///
     /// # Errors
-    /// [`Timeout`](crate::Error::Timeout): not all messages are in; it says how many, and what becomes of them.
+    /// [`Timeout`](crate::Error::Timeout): not all messages are in. The sentence says what becomes of them: they are left
+    /// to the broker, or lost with this publisher. [`Error::outcome`] has how many they are.
     pub fn close(self) -> Result<()> {
         // SAFETY: alive, and ours alone; nobody has the handle after this.
         let missing = unsafe { sys::hermes_publisher_close(self.raw.as_ptr()) };
         if missing > 0 {
-            // SAFETY: the session is alive until the end of this function.
-            return Err(unsafe { Error::of_client(sys::HERMES_ETIMEOUT, self.session.as_ptr()) });
+            let outcome = Outcome::Pending { taken: missing as u64, sequence: None };
+            return Err(self.session.error(sys::HERMES_ETIMEOUT).with_outcome(outcome));
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("topic", &self.topic)
+            .field("accepted", &self.accepted())
+            .field("sequence", &self.sequence())
+            .finish()
     }
 }
 
@@ -326,7 +391,7 @@ impl Claim<'_> {
         // SAFETY: the claim is open: nobody but us can have ended it.
         let rc = unsafe { sys::hermes_commit(self.publisher.raw.as_ptr(), &mut sequence) };
         if rc < 0 {
-            return self.publisher.failed(rc);
+            return self.publisher.failed(rc, sequence);
         }
         Ok(sequence) // the abort of drop() finds nothing to do
     }
@@ -340,13 +405,19 @@ impl Claim<'_> {
         // SAFETY: the claim is open: nobody but us can have ended it.
         let rc = unsafe { sys::hermes_commit_at(self.publisher.raw.as_ptr(), timestamp_ns, &mut sequence) };
         if rc < 0 {
-            return self.publisher.failed(rc);
+            return self.publisher.failed(rc, sequence);
         }
         Ok(sequence) // the abort of drop() finds nothing to do
     }
 
     /// The same as dropping it.
     pub fn abort(self) {}
+}
+
+impl fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("publisher", &self.publisher).field("length", &self.length).finish()
+    }
 }
 
 impl Drop for Claim<'_> {

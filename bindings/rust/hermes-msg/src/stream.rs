@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::message::OwnedMessage;
 use crate::subscriber::Subscriber;
 use futures_core::Stream;
+use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
@@ -40,8 +41,14 @@ impl Subscriber {
         let descriptor = descriptor
             .try_clone_to_owned()
             .and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE))
-            .map_err(|e| Error::Io(e.to_string()))?;
+            .map_err(|e| Error::Io(e.to_string().into()))?;
         Ok(MessageStream { descriptor, subscriber: self, armed: false, turn: 0 })
+    }
+}
+
+impl fmt::Debug for MessageStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageStream").field("subscriber", &self.subscriber).field("sleeps", &self.armed).finish()
     }
 }
 
@@ -54,7 +61,7 @@ impl Stream for MessageStream {
             if this.armed {
                 match ready!(this.descriptor.poll_read_ready(context)) {
                     Ok(mut guard) => guard.clear_ready(),
-                    Err(e) => return Poll::Ready(Some(Err(Error::Io(e.to_string())))),
+                    Err(e) => return Poll::Ready(Some(Err(Error::Io(e.to_string().into())))),
                 }
                 this.armed = false;
                 this.turn = 0;

@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use crate::message::{Message, MessageId, OwnedMessage};
 use hermes_msg_sys as sys;
 use std::ffi::{CStr, CString};
+use std::fmt;
+use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -77,15 +79,17 @@ impl Default for SubscriberOptions {
 ///
 /// ```no_run
 /// # use hermes_msg::{Client, Start};
-/// let mut subscriber = Client::connect()?.subscriber("quotes", Start::First)?;
-/// for message in subscriber.messages() {
-///     println!("{:?}", message?);
+/// let subscriber = Client::connect()?.subscriber("quotes", Start::First)?;
+/// for message in subscriber {
+///     println!("{:?}", message?); // as they come, until the topic is deleted
 /// }
 /// # Ok::<(), hermes_msg::Error>(())
 /// ```
 pub struct Subscriber {
     raw: NonNull<sys::hermes_subscriber_t>,
     session: Session, // closes the subscriber when it is dropped
+    topic: Box<str>,
+    place: Option<Box<str>>, // its group, or the name of its durable subscription
 }
 
 // SAFETY: a session of its own; not Sync.
@@ -119,7 +123,12 @@ impl Subscriber {
         // SAFETY: the session is alive, and ours alone; names and options live through the call.
         session
             .check(unsafe { sys::hermes_subscriber_open(session.as_ptr(), topic.as_ptr(), &raw_options, &mut raw) })?;
-        let mut subscriber = Subscriber { raw: NonNull::new(raw).expect("opened"), session };
+        let mut subscriber = Subscriber {
+            raw: NonNull::new(raw).expect("opened"),
+            session,
+            topic: topic.to_string_lossy().into(),
+            place: options.group.as_deref().or(options.name.as_deref()).map(Box::from),
+        };
         if alone && options.start != Start::End {
             subscriber.seek(options.start)?;
         }
@@ -139,8 +148,7 @@ impl Subscriber {
 
     #[cold]
     fn failed<T>(&self, rc: i32) -> Result<T> {
-        self.session.check(rc)?;
-        unreachable!("a failure")
+        Err(self.session.error(rc))
     }
 
     /// The next message, if there is one now. Waits for nothing: where the broker has to open what comes next - another
@@ -159,10 +167,12 @@ impl Subscriber {
         self.taken(rc, message)
     }
 
-    /// The same, waiting up to `timeout`: it spins a little, then sleeps. [`Duration::MAX`] waits for ever.
+    /// The same, waiting up to `timeout` and no longer, whatever the broker does: it spins a little, then sleeps, also where
+    /// it waits for the broker's answer. [`Duration::MAX`] waits for ever.
     ///
     /// # Errors
-    /// As [`poll`](Self::poll); [`Interrupted`](Error::Interrupted): a signal handler ran.
+    /// As [`poll`](Self::poll); [`Interrupted`](Error::Interrupted): a signal handler ran, as of a `read(2)`. Iterating goes
+    /// on waiting then.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Message<'_>>> {
         let mut message = MaybeUninit::uninit();
         // SAFETY: alive, and ours alone.
@@ -170,8 +180,10 @@ impl Subscriber {
         self.taken(rc, message)
     }
 
-    /// Messages as they come, waiting for each; ends when the topic is deleted. A loop over [`wait`](Self::wait) saves
-    /// the copy of each.
+    /// Messages as they come, waiting for each as long as it takes; ends when the topic, the group or the durable
+    /// subscription is deleted. A signal does not end it; what is gone or damaged is an `Err` between the messages, and the
+    /// next is behind it. The subscriber itself is the same iterator. A loop over [`wait`](Self::wait) saves the copy of
+    /// each.
     pub fn messages(&mut self) -> Messages<'_> {
         Messages { subscriber: self }
     }
@@ -267,6 +279,12 @@ impl Subscriber {
         self.counters().corrupt
     }
 
+    /// Whether [`poll`](Self::poll) had nothing because the broker, which is needed for what comes next, has not answered
+    /// yet; else there was nothing.
+    pub fn awaits_broker(&self) -> bool {
+        self.counters().awaits_broker != 0
+    }
+
     /// How long [`wait`](Self::wait) looks for messages before it sleeps: 20 us unless set.
     pub fn set_spin(&mut self, spin: Duration) {
         // SAFETY: alive, and ours alone.
@@ -300,17 +318,27 @@ impl Subscriber {
     }
 }
 
-/// Made by [`Subscriber::messages`].
-pub struct Messages<'a> {
-    subscriber: &'a mut Subscriber,
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counters = self.counters();
+        f.debug_struct("Subscriber")
+            .field("topic", &self.topic)
+            .field("place", &self.place)
+            .field("position", &counters.position)
+            .field("lost", &counters.lost)
+            .field("corrupt", &counters.corrupt)
+            .field("awaits_broker", &(counters.awaits_broker != 0))
+            .finish()
+    }
 }
 
-impl Iterator for Messages<'_> {
+/// Messages as they come: see [`Subscriber::messages`].
+impl Iterator for Subscriber {
     type Item = Result<OwnedMessage>;
 
     fn next(&mut self) -> Option<Result<OwnedMessage>> {
         loop {
-            match self.subscriber.wait(Duration::MAX) {
+            match self.wait(Duration::MAX) {
                 Ok(Some(message)) => return Some(Ok(message.to_owned())),
                 Ok(None) | Err(Error::Interrupted(_)) => continue,
                 Err(Error::Closed(_)) => return None,
@@ -319,3 +347,22 @@ impl Iterator for Messages<'_> {
         }
     }
 }
+
+/// What is deleted stays so.
+impl FusedIterator for Subscriber {}
+
+/// Made by [`Subscriber::messages`].
+#[derive(Debug)]
+pub struct Messages<'a> {
+    subscriber: &'a mut Subscriber,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Result<OwnedMessage>;
+
+    fn next(&mut self) -> Option<Result<OwnedMessage>> {
+        self.subscriber.next()
+    }
+}
+
+impl FusedIterator for Messages<'_> {}

@@ -1,76 +1,17 @@
 //! The client against a real broker: the hermesd of $HERMES_BIN.
 
+mod common;
+
+use common::{small, Broker, LONG};
 use hermes_msg::{
     decode, encode, encode_plain, Ack, Client, Confirmation, Durability, Error, GroupOptions, Letter, MessageId,
     PublisherOptions, Start, Subscriber, SubscriberOptions, TopicOptions, WhenFull,
 };
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#[cfg(feature = "tokio")]
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-const LONG: Duration = Duration::from_secs(60);
 const SIZES: [usize; 8] = [0, 1, 31, 32, 33, 64, 65535, 65536];
-
-/// A broker of the test's own, killed and removed at its end.
-struct Broker {
-    home: PathBuf,
-    process: Child,
-}
-
-impl Broker {
-    fn start() -> Broker {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hermes-test-rust-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let home = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&home).unwrap();
-        let process = Broker::launch(&home);
-        Broker { home, process }
-    }
-
-    fn launch(home: &PathBuf) -> Child {
-        let bin = std::env::var_os("HERMES_BIN").expect("HERMES_BIN is where hermesd is");
-        let mut process = Command::new(PathBuf::from(bin).join("hermesd"))
-            .env("HERMES_HOME", home)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("serving"));
-        process
-    }
-
-    fn stop(&mut self, signal: &str) {
-        let status = Command::new("kill").arg(signal).arg(self.process.id().to_string()).status().unwrap();
-        assert!(status.success());
-        self.process.wait().unwrap();
-    }
-
-    fn restart(&mut self, signal: &str) {
-        self.stop(signal);
-        self.process = Broker::launch(&self.home);
-    }
-
-    fn connect(&self) -> Client {
-        Client::connect_to_path(self.home.join("broker.sock")).unwrap()
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if matches!(self.process.try_wait(), Ok(None)) {
-            self.stop("-TERM");
-        }
-        std::fs::remove_dir_all(&self.home).unwrap();
-    }
-}
-
-fn small() -> TopicOptions {
-    TopicOptions { window_bytes: 256 << 10, segment_bytes: 1 << 20, ..Default::default() }
-}
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 % 251) as u8).collect()
@@ -205,6 +146,48 @@ fn starts_and_seeks() {
     client.delete_topic("t").unwrap();
     assert_eq!(subscriber.messages().count(), 7); // it ends
     assert!(matches!(subscriber.poll(), Err(Error::Closed(_))));
+}
+
+#[test]
+fn a_subscriber_is_what_comes_until_the_topic_is_deleted() {
+    let broker = Broker::start();
+    let client = broker.connect();
+    client.create_topic("t", &small()).unwrap();
+    let mut subscriber = client.subscriber("t", Start::First).unwrap();
+    let publishing = std::thread::spawn(move || {
+        client.publisher("t").unwrap().publish_all((1..=10u8).map(|i| [i])).unwrap();
+        client.delete_topic("t").unwrap();
+    });
+    let first: Vec<u8> = subscriber.by_ref().take(4).map(|message| message.unwrap().payload[0]).collect();
+    assert_eq!(first, [1, 2, 3, 4]);
+    let mut next = 5;
+    for message in &mut subscriber {
+        assert_eq!(message.unwrap().payload[..], [next]);
+        next += 1;
+    }
+    assert!(next == 11 && subscriber.next().is_none());
+    publishing.join().unwrap();
+}
+
+#[test]
+fn everything_says_what_it_is_and_how_far() {
+    let broker = Broker::start();
+    let client = broker.connect();
+    assert!(format!("{client:?}").contains("broker.sock"));
+    client.create_topic("quotes", &small()).unwrap();
+    let mut publisher = client.publisher("quotes").unwrap();
+    publisher.publish(b"x").unwrap();
+    assert_eq!(format!("{publisher:?}"), r#"Publisher { topic: "quotes", accepted: 1, sequence: 1 }"#);
+    let claim = publisher.claim(3).unwrap();
+    assert!(format!("{claim:?}").starts_with(r#"Claim { publisher: Publisher { topic: "quotes""#));
+    drop(claim);
+    let options = SubscriberOptions { group: Some("risk".into()), start: Start::First, ..Default::default() };
+    let mut member = client.subscriber_with("quotes", &options).unwrap();
+    let message = member.wait(LONG).unwrap().unwrap();
+    assert!(format!("{message:?}").starts_with("Message { sequence: 1, position: 0, timestamp: "));
+    let told = r#"topic: "quotes", place: Some("risk"), position: 64, lost: 0, corrupt: 0, awaits_broker: false"#;
+    assert_eq!(format!("{member:?}"), format!("Subscriber {{ {told} }}"));
+    assert_eq!(format!("{:?}", member.messages()), format!("Messages {{ subscriber: Subscriber {{ {told} }} }}"));
 }
 
 #[test]
