@@ -278,6 +278,13 @@ pub struct hermes_group_info_t {
     pub lost: u64,
 }
 
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_interrupt_t {
+    pub ask: Option<unsafe extern "C" fn(context: *mut c_void) -> c_int>,
+    pub context: *mut c_void,
+}
+
 pub type hermes_damage_t = Option<unsafe extern "C" fn(context: *mut c_void, from: u64, to: u64, error: c_int)>;
 pub type hermes_confirmed_t = Option<unsafe extern "C" fn(context: *mut c_void, sequence: u64)>;
 pub type hermes_handler_t =
@@ -306,6 +313,7 @@ extern "C" {
     pub fn hermes_connect(url: *const c_char, client: *mut *mut hermes_client_t) -> c_int;
     pub fn hermes_disconnect(client: *mut hermes_client_t) -> i64;
     pub fn hermes_forget(client: *mut hermes_client_t);
+    pub fn hermes_set_interrupt(interrupt: hermes_interrupt_t) -> hermes_interrupt_t;
     pub fn hermes_ping(client: *mut hermes_client_t) -> c_int;
     pub fn hermes_broker_describe(client: *mut hermes_client_t, info: *mut hermes_broker_info_t) -> c_int;
     pub fn hermes_last_error(client: *const hermes_client_t) -> *const c_char;

@@ -39,6 +39,7 @@ fn facts() -> Vec<(String, i128)> {
             }
             hermes_message_t { position, sequence, timestamp, payload, length, flags, claim }
             hermes_slice_t { data, length }
+            hermes_interrupt_t { ask, context }
             hermes_topic_options_t {
                 size, durability, shared, window_bytes, segment_bytes, keep_bytes, keep_ns, full_waits, push_back
             }
