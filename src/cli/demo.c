@@ -331,14 +331,32 @@ static bool create_topics(void)
     return rc == 0;
 }
 
+static const char *const actors[ACTORS] = {"sniper_bot", "risk_engine", "analytics", "trading_executor"};
+
+/* Packages of the clients have this program, and not them. */
+static bool check_actors(const struct demo *demo)
+{
+    for (int i = 0; i < ACTORS; i++) {
+        char path[PATH_BYTES + 64];
+        snprintf(path, sizeof path, "%s/%s", demo->actor_programs, actors[i]);
+        if (access(path, X_OK) == 0)
+            continue;
+        fprintf(
+            stderr,
+            "hermes demo: %s: %s\nThe four actors are built from a checkout of Hermes, by ./run demo, or by "
+            "./run actors into build/actors: --actors DIR says where they are.\n",
+            path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static bool start_actors(struct demo *demo)
 {
-    static const char *const programs[ACTORS] = {"sniper_bot", "risk_engine", "analytics",
-                                                 "trading_executor"};
     for (int i = 0; i < ACTORS; i++) {
         struct child *child = &demo->actors[i];
-        const char *argv[3] = {programs[i], "--progress", NULL};
-        child->name = programs[i];
+        const char *argv[3] = {actors[i], "--progress", NULL};
+        child->name = actors[i];
         child->topic = i == EXECUTOR ? TOPIC_ORDERS : TOPIC_QUOTES;
         child->pid = start(demo->actor_programs, argv, &child->fd);
         while (child->pid > 0 && !child->ready && child->fd >= 0)
@@ -561,7 +579,11 @@ int cli_demo(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     cli_catch_signals();
     snprintf(demo.home, sizeof demo.home, "/tmp/hermes-demo-XXXXXX");
-    if (!find_programs(&demo) || mkdtemp(demo.home) == NULL || setenv("HERMES_HOME", demo.home, 1) != 0)
+    if (!find_programs(&demo))
+        return cli_fail("cannot read /proc/self/exe", 0, strerror(errno));
+    if (!check_actors(&demo))
+        return EXIT_FAILED;
+    if (mkdtemp(demo.home) == NULL || setenv("HERMES_HOME", demo.home, 1) != 0)
         return cli_fail("cannot make a directory in /tmp", 0, strerror(errno));
 
     int code = EXIT_FAILED;

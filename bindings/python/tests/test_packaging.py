@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import BIN
 
 HERE = pathlib.Path(__file__).parents[1]
 FAKE = "def _(*a, **k): print('built')\nbuild_wheel = build_editable = get_requires_for_build_wheel = _\n" \
@@ -40,3 +41,11 @@ def test_a_python_without_the_gil_is_refused_with_a_sentence(tmp_path):
     assert told.startswith("refused:") and "GIL" in told
     result = subprocess.run([sys.executable, "-c", "import sys; sys.abiflags = 't'; import hermes_msg"], capture_output=True, text=True)
     assert result.returncode != 0 and "GIL" in result.stderr.splitlines()[-1]
+
+
+def test_a_demo_without_its_actors_says_what_to_do(tmp_path):
+    """As in a wheel, where the programs are and the actors are not."""
+    shutil.copy(BIN / "hermes", tmp_path)
+    result = subprocess.run([tmp_path / "hermes", "demo"], capture_output=True, text=True, env=dict(os.environ, HERMES_HOME=str(tmp_path)))
+    assert result.returncode == 1 and "sniper_bot" in result.stderr and "--actors DIR" in result.stderr
+    assert "serving" not in result.stderr  # and nothing was begun
