@@ -295,19 +295,29 @@ def test_who_does_not_wait_is_not_held_up(situation):
 
 
 def test_requests_end_when_their_time_is_over(broker, monkeypatch):
-    s = Situation(broker)
-    monkeypatch.setenv("HERMES_REQUEST_TIMEOUT_MS", "50")
-    s.client = broker.connect()
-    s.first = s.client.subscriber("t", "first")
+    ended, s = {}, Situation(broker)
+    monkeypatch.setenv("HERMES_REQUEST_TIMEOUT_MS", "2000")
+    client, other = broker.connect(), broker.connect()
+    first, member = client.subscriber("t", "first"), client.subscriber("t", group="g")
+
+    def work(name, call):
+        try:
+            call()
+        except hermes.Error as error:
+            ended[name] = error
+    calls = {"connect": lambda: hermes.connect(broker.url), "ping": client.ping, "open": lambda: other.subscriber("t"),
+             "seek": lambda: first.seek(3000), "close": member.close}
+    threads = [threading.Thread(target=work, args=item) for item in calls.items()]
     s.stop()
     begun = time.monotonic()
-    for name, call in REQUESTS.items():
-        with pytest.raises((hermes.Timeout, hermes.Disconnected)):
-            call(s)
-            raise AssertionError(name)
-    s.client.close()
-    assert time.monotonic() - begun < LONG / 2
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(LONG)
+    assert time.monotonic() - begun < LONG / 4
     s.go_on()
+    assert member.closed and sorted(ended) == ["connect", "open", "ping", "seek"]
+    assert all(isinstance(error, (hermes.Timeout, hermes.Disconnected)) for error in ended.values()), ended
 
 
 def test_other_tasks_go_on_while_one_waits_for_a_broker_that_stands(situation):
