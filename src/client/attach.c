@@ -453,7 +453,7 @@ static bool take_greeting(struct hermes_subscriber *s, const struct wire_subscri
 void subscriber_greet_again(struct hermes_subscriber *s)
 {
     uint64_t now = clock_monotonic_ns();
-    if (now < s->greet_ns || client_ensure(s->client) < 0)
+    if (now < s->greet_ns || subscriber_goes_over(s) || client_ensure(s->client) < 0)
         return;
     if (s->client->channel.connected == s->connection) { /* the former broker's end is not seen yet */
         s->greet_ns = now + look_again_ns;

@@ -153,9 +153,13 @@ int claims_poll(struct hermes_subscriber *s, hermes_message_t *message)
     if (m->holds)
         ack_held(m);
     m->no_room = false;
-    if (__builtin_expect(subscriber_is_due(s), 0) && !greets(s))
-        return 0;
     int rc = 0;
+    if (__builtin_expect(subscriber_is_due(s), 0)) {
+        if (subscriber_goes_over(s) && (rc = subscriber_failed(s, HERMES_ECLOSED)) < 0)
+            return rc;
+        if (subscriber_goes_over(s) || !greets(s))
+            return 0;
+    }
     if (__builtin_expect(group_has_news(&m->group) || m->pending, 0)) {
         do
             rc = look_at_news(s, message);

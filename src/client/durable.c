@@ -79,7 +79,12 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
 {
     struct member *m = s->member;
     struct reader *reader = &s->reader;
-    subscriber_greet_if_due(s);
+    if (__builtin_expect(subscriber_is_due(s), 0)) {
+        subscriber_greet_again(s);
+        int rc = subscriber_goes_over(s) ? subscriber_failed(s, HERMES_ECLOSED) : HERMES_OK;
+        if (rc < 0 || subscriber_goes_over(s))
+            return rc;
+    }
     if (__builtin_expect(subscriber_is_orphan(s), 0))
         return 0;
     if (m->holds && member_is_current(m))

@@ -133,6 +133,14 @@ static inline void subscriber_greet_if_due(struct hermes_subscriber *s)
         subscriber_greet_again(s);
 }
 
+/* Its log is over, and there is another broker: a member goes over to that one's by polling, with the place
+ * that it has. Who greets asks for the place alone, and to give that back would end what the member holds. */
+static inline bool subscriber_goes_over(const struct hermes_subscriber *s)
+{
+    return s->member != NULL && subscriber_is_due(s) &&
+           atomic_load_explicit(&s->reader.status->state, memory_order_acquire) == STATE_CLOSED;
+}
+
 /* Of member.c. */
 int member_new(struct hermes_client *client, const hermes_subscriber_options_t *options,
                struct member **member);

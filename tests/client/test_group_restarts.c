@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+
+#include "client/subscriber.h"
 
 static void test_killed_broker(void **state)
 {
@@ -251,6 +254,32 @@ static void test_a_record_that_cannot_be_written_loses_no_acks(void **state)
     restart(f, SIGTERM);
     expect(a, 13);
     assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
+/* The page outlived the stop and is the next broker's, the log has another. Who did not greet the broker that
+ * stopped finds both at once: it goes over, and leaves nothing behind. */
+static void test_who_slept_over_two_brokers_keeps_what_it_holds(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 1000); /* enough to be reading when it is answered */
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(other);
+    hermes_message_t held = expect(a, 1), message;
+    restart(f, SIGKILL);
+    forbid_record(f, "risk", true);
+    assert_int_equal(stop_and_tell(f), 1);
+    forbid_record(f, "risk", false);
+    start_broker(f);
+    for (time_t start = time(NULL); subscriber_is_due(a); sched_yield()) {
+        assert_true(time(NULL) - start < PATIENCE);
+        if (hermes_poll(a, &message) == 1)
+            assert_int_not_equal(number_of(&message), 1);
+    }
+    assert_int_equal(describe(f, "risk").members, 1);
+    assert_int_equal(hermes_renew(a, &held), 0);
+    assert_int_equal(hermes_ack(a, &held), 0);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+    hermes_disconnect(other);
 }
 
 /* Its page was to move, and does not: who is in it goes on, with all that it has. */
@@ -579,6 +608,7 @@ int main(void)
         TEST(test_a_stop_delivers_nothing_beyond_the_limit),
         TEST(test_a_record_that_cannot_be_written_loses_no_acks),
         TEST(test_a_reset_that_fails_takes_nothing_from_anybody),
+        TEST(test_who_slept_over_two_brokers_keeps_what_it_holds),
         TEST(test_a_record_that_cannot_be_written_loses_no_acks_of_strangers),
         TEST(test_where_a_group_stands_is_known_exactly),
         TEST(test_a_position_within_a_message_is_refused),
