@@ -58,7 +58,7 @@ NAMED |= {
     "leave": set(),
     "part": set(),
     "take": NAMED["read"] | {"EBUSY"},  # of a durable subscription: another has its place by now
-    "ack": CLAIM,
+    "ack": CLAIM | {"EDISCONNECTED"},  # of a durable subscription: what is to be looked up in the log was not, and nothing is done
     "nack": CLAIM,
     "renew": CLAIM,
     "counters": set(),

@@ -135,6 +135,8 @@ class Place:
         sequence, life, take = self.given.get((call.worker, call.number("take")), (call.number("sequence"), None, None))
         if call.rc is None:
             self.ack(sequence, False)
+        elif codes.name(call.rc) == "EDISCONNECTED":
+            return  # nothing is done
         elif codes.name(call.rc) == "EINVALID":
             self.wrong("code", f"ack of message {sequence}, which {call.worker} was given, returned EINVALID", call)
         elif life is None or era is None:

@@ -72,10 +72,11 @@ class Judge:
             if call.rc is None:
                 return
             told = codes.name(call.rc)
-            if told == "EINVALID":
-                self.wrong("code", f"{call.what} of message {claim.sequence}, which {claim.worker} was given, returned EINVALID", call)
+            refused = told in ("EINVALID", "EDISCONNECTED")
+            if refused:
+                self.wrong("code", f"{call.what} of message {claim.sequence}, which {claim.worker} was given, returned {told}", call)
             settled |= claim.mode == "none" or claim.is_acked_by_itself(call.begin)
-            if told == "EINVALID":
+            if refused:
                 continue
             if not settled and self.is_surely_held(claim, call) and call.rc != 0:
                 self.wrong("expired early", f"{call.what} of message {claim.sequence} returned {told} {ms(call.end - claim.begin)} ms "
