@@ -132,7 +132,7 @@ class Stat(Case):
         topic = self.find("topics", "shared", document)
         self.assertEqual((topic["head_position_bytes"], topic["is_shared"], topic["epoch"]), (192000, True, 1))
         self.assertEqual(self.find("topics", "direct", document)["next_sequence"], 31)
-        self.assertEqual(self.find("topics", "memory", document)["durability"], 0)
+        self.assertEqual(self.find("topics", "memory", document)["durability"], 2)
         self.assertEqual([store["name"] for store in document["stores"] if store["name"] == "memory"], [])
         store = self.find("stores", "shared", document)
         self.assertGreaterEqual(store["syncs"], 1)
@@ -326,7 +326,7 @@ class Stat(Case):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(os.path.join(self.broker.home, "broker.sock"))
             client.sendall(struct.pack("<4sBBHQQII", b"HERM", 1, HELLO, 0, 1, 0, 72, 0)
-                           + struct.pack("<4H64s", 1, 0, 0, 0, name))
+                           + struct.pack("<4H64s", 2, 0, 0, 0, name))
             client.recv(100)
             client.sendall(struct.pack("<4sBBHQQII", b"HERM", 1, 29, 0, 2, 0, 304, 0) + b"t".ljust(304, b"\0"))
             client.recv(100)
