@@ -43,6 +43,12 @@ static const struct argp_option *find_anywhere(const struct argp_option *options
     return option != NULL ? option : find(own, name, length, key);
 }
 
+/* Is the next argument its own? One that may be left out stands in the same (--watch=2, -w2). */
+static bool takes_next(const struct argp_option *option)
+{
+    return option->arg != NULL && (option->flags & OPTION_ARG_OPTIONAL) == 0;
+}
+
 static void look_at_all(struct suggestion *suggestion, const struct argp_option *options)
 {
     for (; options != NULL && !is_last(options); options++)
@@ -72,7 +78,7 @@ static bool short_takes_next(const struct argp_option *options, const char *lett
     for (; *letters != 0; letters++) {
         const struct argp_option *option = find_anywhere(options, NULL, 0, *letters);
         if (option == NULL || option->arg != NULL)
-            return option != NULL && letters[1] == 0;
+            return option != NULL && takes_next(option) && letters[1] == 0;
     }
     return false;
 }
@@ -93,7 +99,7 @@ static void refuse_unknown_options(const struct argp_option *options, int argc, 
         const struct argp_option *option = find_anywhere(options, argument + 2, length, 0);
         if (option == NULL)
             refuse(options, argv, argument + 2, length);
-        else if (option->arg != NULL && argument[2 + length] == 0)
+        else if (takes_next(option) && argument[2 + length] == 0)
             i++;
     }
 }

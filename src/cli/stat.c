@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/parse.h"
 #include "cli/stat.h"
 #include "counters/find.h"
 
@@ -202,7 +203,7 @@ int cli_stat(int argc, char **argv)
 {
     struct arguments a = {0};
     const struct argp argp = {options, parse, "[TOPIC...]", documentation, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, &a);
     struct view view;
     struct error_text text;
     int rc = find_counters(&view, a.data, &text);

@@ -217,6 +217,8 @@ class People(Case):
                                       (["topic", "lsit"], 64, b"did you mean list?"),
                                       (["sub", "greetings", "--frmo", "first"], 64, b"did you mean --from?"),
                                       (["bench", "--jsno"], 64, b"did you mean --json?"),
+                                      (["stat", "--watch", "--jsno"], 64, b"did you mean --json?"),
+                                      (["stat", "-w", "--jsno"], 64, b"did you mean --json?"),
                                       (["sub", "greetigns"], 1, b"did you mean topic 'greetings'?"),
                                       (["topic", "info", "greeting"], 1, b"did you mean topic 'greetings'?"),
                                       (["group", "list", "greetingz"], 1, b"did you mean topic 'greetings'?"),
