@@ -303,6 +303,43 @@ static void test_a_reader_never_mixes_two_while_ten_thousand_come_and_go(void **
     assert_int_equal(atomic_load(&f->book.header->missing), 0);
 }
 
+enum { TURNS = 100000 };
+
+static void *change_hands(void *context)
+{
+    struct churn *churn = context;
+    struct counters_entry *entry = NULL;
+    for (uint64_t number = 1; number <= TURNS; number++) {
+        book_give_back(&churn->f->book, entry);
+        entry = book_take(&churn->f->book, &(struct book_entry){.kind = COUNTERS_SESSION,
+                                                                .label = number % 2 == 0 ? "even" : "odd",
+                                                                .id = number,
+                                                                .topic = number,
+                                                                .session = number});
+    }
+    atomic_store_explicit(&churn->over, 1, memory_order_release); /* pairs with the acquire in the test */
+    return NULL;
+}
+
+static void test_an_entry_is_never_read_half_of_one_and_half_of_the_next(void **state)
+{
+    struct fixture *f = *state;
+    struct churn churn = {.f = f};
+    struct counters_copy copy;
+    struct counters_entry *entry = take(f, 0);
+    book_give_back(&f->book, entry); /* the next ones have its place */
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, change_hands, &churn), 0);
+    while (atomic_load_explicit(&churn.over, memory_order_acquire) == 0) {
+        if (!counters_read(entry, &copy))
+            continue;
+        assert_int_equal(copy.topic, copy.id);
+        assert_int_equal(copy.session, copy.id);
+        assert_string_equal(copy.label, copy.id % 2 == 0 ? "even" : "odd");
+    }
+    pthread_join(thread, NULL);
+}
+
 /* ---- files that are not what they should be ---- */
 
 static void test_a_file_that_is_no_catalogue_is_refused(void **state)
@@ -362,6 +399,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ten_thousand_sessions_fit_into_four_megabytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_finds_no_room_is_counted_and_counts_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_reader_never_mixes_two_while_ten_thousand_come_and_go, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_entry_is_never_read_half_of_one_and_half_of_the_next, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_file_that_is_no_catalogue_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_count_or_a_column_that_lies_reads_nothing_outside, setup,
