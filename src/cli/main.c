@@ -20,7 +20,7 @@ static const struct {
     {"ping", cli_ping, "is the broker up, which one, and how full is its shared memory"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
-    {"stat", cli_stat, "counters of topics, readers and publishers, of a broker that runs or was killed"},
+    {"stat", cli_stat, "rates, lags and who is waited for, of a broker that runs or was killed"},
     {"sub", cli_sub, "print the messages of a topic"},
     {"topic", cli_topic, "create, list, describe, alter, purge and delete topics"},
     {"verify", cli_verify, "check everything that is stored, of a topic or of all"},
@@ -37,8 +37,8 @@ static void usage(FILE *file)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("  version    print the version (-V, --version)\n\n"
-          "hermes help COMMAND tells more. All but bench, demo, doctor and dump of a file talk to a running\n"
-          "hermesd, found through HERMES_HOME or in the default place.\n"
+          "hermes help COMMAND tells more. All but bench, demo, doctor, stat and dump of a file talk to a\n"
+          "running hermesd, found through HERMES_HOME or in the default place.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
 }

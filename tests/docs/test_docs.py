@@ -177,7 +177,7 @@ class Docs(unittest.TestCase):
         program = os.path.join(BUILD, "bin/hermes")
         listed = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
         for command in ("topic create", "topic list", "topic info", "topic delete", "pub", "sub", "replay", "dump", "bench",
-                        "demo", "ping", "doctor"):
+                        "demo", "ping", "doctor", "stat"):
             self.assertIn(command.split()[0], listed)
             text = subprocess.run([program, *command.split(), "--help"], capture_output=True, text=True, check=True).stdout
             self.assertIn("Usage:", text)
