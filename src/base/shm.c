@@ -190,16 +190,21 @@ static bool remove_files(int fd)
     return all && unlinkat(fd, home_file, 0) == 0;
 }
 
-/* Under the directory's lock: who opens it meanwhile waits, or finds that it is not the one. */
+static bool is_homeless(int fd, char home[PATH_BYTES])
+{
+    uint64_t device;
+    return is_left_by_us(fd) && read_home(fd, &device, home) && is_gone(home, device);
+}
+
+/* Under the directory's lock: who opens it meanwhile waits, or finds that it is not the one. One that has a
+ * home is not locked at all: its broker may start at this moment. */
 static bool sweep_one(int root, const char *name, shm_swept_t swept_one)
 {
     char home[PATH_BYTES];
-    uint64_t device;
     int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
-    bool swept = flock(fd, LOCK_EX | LOCK_NB) == 0 && is_left_by_us(fd) && read_home(fd, &device, home) &&
-                 is_gone(home, device);
+    bool swept = is_homeless(fd, home) && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_homeless(fd, home);
     swept = swept && remove_files(fd) && unlinkat(root, name, AT_REMOVEDIR) == 0;
     if (swept && swept_one != NULL)
         swept_one(name, home);

@@ -2,7 +2,10 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +39,11 @@ static void die(struct shm *shm)
     shm->fd = -1;
 }
 
+struct sweeping {
+    const char *root;
+    _Atomic bool over;
+};
+
 static void only_what_belongs_to_no_home_is_swept(void **state)
 {
     (void)state;
@@ -48,6 +56,10 @@ static void only_what_belongs_to_no_home_is_swept(void **state)
     open_told(&alive, third);
     touch(&gone, "0123456789abcdef.status");
     touch(&gone, "0123456789abcdef.7.window");
+    touch(&gone, SHM_COUNTERS);
+    touch(&gone, SHM_TOLD);
+    touch(&gone, SHM_NEW_COUNTERS);
+    touch(&gone, SHM_NEW_TOLD);
     touch(&there, "0123456789abcdef.status");
     touch(&alive, "0123456789abcdef.status");
     die(&gone);
@@ -62,6 +74,46 @@ static void only_what_belongs_to_no_home_is_swept(void **state)
     test_remove(second);
     path_sweep(alive.path, "");
     die(&alive);
+}
+
+static void *sweep_on(void *context)
+{
+    struct sweeping *sweeping = context;
+    while (!atomic_load(&sweeping->over))
+        (void)shm_sweep_homeless(sweeping->root, NULL);
+    return NULL;
+}
+
+/* Of a broker that is about to start again, while another one of that user's starts. */
+static void what_has_a_home_is_never_held_by_a_sweep(void **state)
+{
+    (void)state;
+    enum { STARTS = 20000 };
+    char path[128], bytes[128];
+    struct stat status;
+    TEST_DIRECTORY(root);
+    struct sweeping sweeping = {.root = root};
+    snprintf(path, sizeof path, "%s/hermes-%u-0123456789abcdef", root, (unsigned)geteuid());
+    assert_int_equal(mkdir(path, 0700), 0);
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int home = openat(directory, ".home", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(stat(root, &status), 0);
+    snprintf(bytes, sizeof bytes, "%llu %s", (unsigned long long)status.st_dev, root);
+    assert_int_equal(write(home, bytes, strlen(bytes)), strlen(bytes));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, sweep_on, &sweeping), 0);
+    int refused = 0;
+    for (int i = 0; i < STARTS; i++) {
+        refused += flock(directory, LOCK_EX | LOCK_NB) != 0;
+        (void)flock(directory, LOCK_UN);
+    }
+    atomic_store(&sweeping.over, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(refused, 0);
+    close(home);
+    close(directory);
+    path_sweep(path, "");
+    path_sweep(root, "");
 }
 
 static void a_killed_embedded_log_is_swept_when_its_directory_is_gone(void **state)
@@ -193,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_belongs_to_no_home_is_swept),
+        cmocka_unit_test(what_has_a_home_is_never_held_by_a_sweep),
         cmocka_unit_test(a_killed_embedded_log_is_swept_when_its_directory_is_gone),
         cmocka_unit_test(a_home_that_may_be_mounted_later_is_kept),
         cmocka_unit_test(what_cannot_be_understood_is_kept),
