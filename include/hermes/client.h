@@ -78,8 +78,8 @@ typedef struct hermes_publisher hermes_publisher_t;
 typedef struct hermes_subscriber hermes_subscriber_t;
 
 /* url: unix:PATH (or unix://PATH, or PATH) of the broker's socket; NULL: HERMES_HOME or the default place.
- * HERMES_EDISCONNECTED: nobody listens there. HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of
- * another kind. */
+ * HERMES_EDISCONNECTED: nobody listens there. HERMES_ELIMIT: it has no place for another session.
+ * HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of another kind. */
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
 /*
@@ -122,7 +122,11 @@ typedef struct hermes_interrupt {
 } hermes_interrupt_t;
 HERMES_API hermes_interrupt_t hermes_set_interrupt(hermes_interrupt_t interrupt);
 
+/* Asks the broker, and waits for its answer; connects again if need be. */
 HERMES_API int hermes_ping(hermes_client_t *client);
+/* 1: the session with the broker is up; 0: the broker went away, and none has been found since. What goes on
+ * without it, and looks for it by itself, is said above. Never waits; costs a system call. */
+HERMES_API int hermes_is_connected(hermes_client_t *client);
 HERMES_API const char *hermes_last_error(const hermes_client_t *client);
 
 /* ---- topics ---- */

@@ -16,11 +16,11 @@ static const struct {
     {"HERMES_EACCESS", "permission denied"},
     {"HERMES_ENOTFOUND", "not found"},
     {"HERMES_EEXISTS", "exists already"},
-    {"HERMES_EBUSY", "in use by another process"},
+    {"HERMES_EBUSY", "in use"},
     {"HERMES_EAGAIN", "would have to wait"},
     {"HERMES_ETIMEOUT", "timed out"},
     {"HERMES_ETOOLARGE", "too large (a payload holds at most 65536 bytes)"},
-    {"HERMES_ENAME", "not a legal topic name (1-127 of A-Z a-z 0-9 . _ -, not starting with '.' or '-')"},
+    {"HERMES_ENAME", "not a legal name (1-127 of A-Z a-z 0-9 . _ -, not starting with '.' or '-')"},
     {"HERMES_EVERSION", "written by an unknown version"},
     {"HERMES_EMALFORMED", "malformed: the bytes are not what the format says"},
     {"HERMES_ECHECKSUM", "checksum mismatch"},
@@ -30,7 +30,7 @@ static const struct {
     {"HERMES_EDISCONNECTED", "the broker is not reachable"},
     {"HERMES_EPROTOCOL", "the peer broke the control protocol"},
     {"HERMES_ELIMIT", "a limit is reached"},
-    {"HERMES_ENOTSUP", "not supported on this system"},
+    {"HERMES_ENOTSUP", "not supported"},
     {"HERMES_ECLOSED", "closed or deleted"},
     {"HERMES_EINTERRUPTED", "interrupted"},
     {"HERMES_EEXPIRED", "the message is not this member's any more: it comes again, or is given up"},
@@ -111,6 +111,15 @@ int error_set(struct error_text *text, int error, const char *format, ...)
     va_end(arguments);
     if (used >= 0 && (size_t)used < sizeof text->bytes)
         snprintf(text->bytes + used, sizeof text->bytes - (size_t)used, ": %s", hermes_strerror(error));
+    return error;
+}
+
+int error_say(struct error_text *text, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text->bytes, sizeof text->bytes, format, arguments);
+    va_end(arguments);
     return error;
 }
 

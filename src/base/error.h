@@ -17,6 +17,10 @@ int error_from_errno(int number);
 __attribute__((format(printf, 3, 4))) int error_set(struct error_text *text, int error, const char *format,
                                                     ...);
 
+/* The same, of a sentence that says by itself what the code means. */
+__attribute__((format(printf, 3, 4))) int error_say(struct error_text *text, int error, const char *format,
+                                                    ...);
+
 /* "cannot <action> <object>: <strerror(errno)>"; returns errno as a code. */
 int error_set_errno(struct error_text *text, const char *action, const char *object);
 

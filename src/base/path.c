@@ -41,7 +41,7 @@ int path_make_private(const char *directory, struct error_text *text)
     if (lstat(directory, &status) != 0)
         return error_set_errno(text, "find", directory);
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0077) != 0)
-        return error_set(text, HERMES_EACCESS,
+        return error_say(text, HERMES_EACCESS,
                          "%s is not a directory of ours that is closed to others; remove it", directory);
     return HERMES_OK;
 }

@@ -89,7 +89,7 @@ static int open_locked(struct shm *shm, struct error_text *text)
         }
         close(fd);
     }
-    return error_set(text, HERMES_EBUSY, "another process holds %s", shm->path);
+    return error_say(text, HERMES_EBUSY, "another process holds %s", shm->path);
 }
 
 int shm_open_directory(struct shm *shm, const char *data, struct error_text *text)

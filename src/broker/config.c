@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ini.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct parse {
     struct config *config;
     struct error_text *text;
     const char *path;
+    char wanted[96]; /* what a value that is not legal should have been */
     int error;
 };
 
@@ -58,90 +60,133 @@ int config_parse_size(const char *value, uint64_t *bytes)
     return HERMES_OK;
 }
 
-static bool parse_number(const char *value, uint64_t low, uint64_t high, uint32_t *number)
+int config_parse_backend(const char *value)
+{
+    static const char *const names[] = {"auto", "io_uring", "epoll"}; /* as enum poller_backend */
+    for (int i = 0; i < 3; i++)
+        if (strcmp(value, names[i]) == 0)
+            return i;
+    return HERMES_EINVALID;
+}
+
+/* ---- values; false: not legal, and parse->wanted says what is ---- */
+
+__attribute__((format(printf, 3, 4))) static bool expect(struct parse *parse, bool legal, const char *wanted,
+                                                         ...)
+{
+    va_list arguments;
+    va_start(arguments, wanted);
+    if (!legal)
+        (void)vsnprintf(parse->wanted, sizeof parse->wanted, wanted, arguments);
+    va_end(arguments);
+    return legal;
+}
+
+static bool set_number(struct parse *parse, const char *value, uint32_t low, uint32_t high, uint32_t *number)
 {
     uint64_t wide;
-    if (config_parse_size(value, &wide) < 0 || wide < low || wide > high)
-        return false;
-    *number = (uint32_t)wide;
-    return true;
+    bool legal = config_parse_size(value, &wide) == 0 && wide >= low && wide <= high;
+    if (legal)
+        *number = (uint32_t)wide;
+    return expect(parse, legal, "a number from %" PRIu32 " to %" PRIu32, low, high);
 }
 
-static bool set_path(char to[PATH_BYTES], const char *value)
+static bool set_path(struct parse *parse, const char *value, char to[PATH_BYTES])
 {
     int used = snprintf(to, PATH_BYTES, "%s", value);
-    return value[0] == '/' && used > 0 && used < PATH_BYTES;
+    return expect(parse, value[0] == '/' && used < PATH_BYTES, "an absolute path of at most %d bytes",
+                  PATH_BYTES - 1);
 }
 
-static bool set_backend(struct config *config, const char *value)
+static bool set_backend(struct parse *parse, const char *value)
 {
-    static const char *const names[] = {"auto", "io_uring", "epoll"};
-    for (unsigned i = 0; i < 3; i++)
-        if (strcmp(value, names[i]) == 0) {
-            config->backend = (enum poller_backend)i;
-            return true;
-        }
-    return false;
+    int backend = config_parse_backend(value);
+    if (backend >= 0)
+        parse->config->backend = (enum poller_backend)backend;
+    return expect(parse, backend >= 0, "auto, io_uring or epoll");
 }
 
-static bool set_mode(struct config *config, const char *value)
+static bool set_wait(struct parse *parse, const char *value)
+{
+    bool spins = strcmp(value, "spin") == 0;
+    if (spins)
+        parse->config->spin_us = UINT32_MAX;
+    return expect(parse, spins || strcmp(value, "adaptive") == 0, "adaptive or spin");
+}
+
+static bool set_mode(struct parse *parse, const char *value)
 {
     char *end;
     unsigned long mode = strtoul(value, &end, 8);
-    config->socket_mode = (mode_t)mode;
-    return *end == 0 && mode <= 0777 && value[0] != 0;
+    parse->config->socket_mode = (mode_t)mode;
+    return expect(parse, *end == 0 && mode <= 0777 && value[0] >= '0' && value[0] <= '7',
+                  "an octal number from 0 to 0777");
 }
 
-/* false: the value is not legal; *known false: there is no such setting. */
-static bool set(struct config *c, const char *section, const char *name, const char *value, bool *known)
+static bool set_most(struct parse *parse, const char *value, enum holding what)
+{
+    uint64_t *most = &parse->config->most[what];
+    return expect(parse, config_parse_size(value, most) == 0 && *most > 0, "a number above 0");
+}
+
+static bool set_window(struct parse *parse, const char *value, uint64_t *bytes)
+{
+    return expect(parse, config_parse_size(value, bytes) == 0 && window_capacity_is_legal(*bytes),
+                  "a power of two from 256K to 1G");
+}
+
+static bool set_segment(struct parse *parse, const char *value, uint64_t *bytes)
+{
+    return expect(parse,
+                  config_parse_size(value, bytes) == 0 && *bytes >= STORE_SEGMENT_MIN &&
+                      *bytes <= STORE_SEGMENT_MAX,
+                  "from 1M to 1024G");
+}
+
+/* false with nothing wanted: there is no such setting. */
+static bool set(struct parse *parse, const char *section, const char *name, const char *value)
 {
 #define SETTING(s, n) (strcmp(section, s) == 0 && strcmp(name, n) == 0)
-    *known = true;
+    struct config *c = parse->config;
     if (SETTING("broker", "socket"))
-        return set_path(c->location.socket, value);
+        return set_path(parse, value, c->location.socket);
     if (SETTING("broker", "data"))
-        return set_path(c->location.data, value);
+        return set_path(parse, value, c->location.data);
     if (SETTING("broker", "socket_mode"))
-        return set_mode(c, value);
+        return set_mode(parse, value);
     if (SETTING("broker", "sessions_max"))
-        return parse_number(value, 1, 60000, &c->sessions_max);
+        return set_number(parse, value, 1, 60000, &c->sessions_max);
     if (SETTING("limits", "sessions_reserved"))
-        return parse_number(value, 0, 60000, &c->sessions_reserved);
+        return set_number(parse, value, 0, 60000, &c->sessions_reserved);
     if (SETTING("limits", "greet_ms"))
-        return parse_number(value, 1, 600000, &c->greet_ms);
+        return set_number(parse, value, 1, 600000, &c->greet_ms);
     for (unsigned i = 0; i < HOLDINGS; i++)
         if (SETTING("limits", principal_setting((enum holding)i)))
-            return config_parse_size(value, &c->most[i]) == 0 && c->most[i] > 0;
+            return set_most(parse, value, (enum holding)i);
     if (SETTING("broker", "topics_max"))
-        return parse_number(value, 1, 65536, &c->topics_max);
+        return set_number(parse, value, 1, 65536, &c->topics_max);
     if (SETTING("broker", "workers"))
-        return parse_number(value, WORKERS_MIN, WORKERS_MAX, &c->workers);
+        return set_number(parse, value, WORKERS_MIN, WORKERS_MAX, &c->workers);
     if (SETTING("broker", "grace_ms"))
-        return parse_number(value, 0, 600000, &c->grace_ms);
-    if (SETTING("broker", "wait")) {
-        if (strcmp(value, "spin") != 0 && strcmp(value, "adaptive") != 0)
-            return false;
-        c->spin_us = strcmp(value, "spin") == 0 ? UINT32_MAX : c->spin_us;
-        return true;
-    }
+        return set_number(parse, value, 0, 600000, &c->grace_ms);
+    if (SETTING("broker", "wait"))
+        return set_wait(parse, value);
     if (SETTING("broker", "spin_us"))
-        return parse_number(value, 0, 1000000, &c->spin_us);
+        return set_number(parse, value, 0, 1000000, &c->spin_us);
     if (SETTING("net", "backend"))
-        return set_backend(c, value);
+        return set_backend(parse, value);
     if (SETTING("store", "sync_interval_ms"))
-        return parse_number(value, 1, 60000, &c->sync_interval_ms);
+        return set_number(parse, value, 1, 60000, &c->sync_interval_ms);
     if (SETTING("store", "scrub_mb_s"))
-        return parse_number(value, 0, 100000, &c->scrub_mb_s);
+        return set_number(parse, value, 0, 100000, &c->scrub_mb_s);
     if (SETTING("store", "scrub_hours"))
-        return parse_number(value, 0, 8760, &c->scrub_hours);
+        return set_number(parse, value, 0, 8760, &c->scrub_hours);
     if (SETTING("topic", "window"))
-        return config_parse_size(value, &c->window_bytes) == 0 && window_capacity_is_legal(c->window_bytes);
+        return set_window(parse, value, &c->window_bytes);
     if (SETTING("topic", "segment"))
-        return config_parse_size(value, &c->segment_bytes) == 0 && c->segment_bytes >= STORE_SEGMENT_MIN &&
-               c->segment_bytes <= STORE_SEGMENT_MAX;
+        return set_segment(parse, value, &c->segment_bytes);
     if (SETTING("topic", "ring"))
-        return config_parse_size(value, &c->ring_bytes) == 0 && window_capacity_is_legal(c->ring_bytes);
-    *known = false;
+        return set_window(parse, value, &c->ring_bytes);
     return false;
 #undef SETTING
 }
@@ -149,15 +194,17 @@ static bool set(struct config *c, const char *section, const char *name, const c
 static int handle(void *user, const char *section, const char *name, const char *value)
 {
     struct parse *parse = user;
-    bool known;
-    if (parse->error < 0 || set(parse->config, section, name, value, &known))
+    if (parse->error < 0 || set(parse, section, name, value))
         return 1;
-    parse->error =
-        known ? error_set(parse->text, HERMES_EINVALID, "%s: [%s] %s = %s", parse->path, section, name, value)
-              : error_set(parse->text, HERMES_EINVALID, "%s: no such setting: [%s] %s", parse->path, section,
-                          name);
+    parse->error = parse->wanted[0] != 0
+                       ? error_say(parse->text, HERMES_EINVALID, "%s: [%s] %s = %s: it is %s", parse->path,
+                                   section, name, value, parse->wanted)
+                       : error_say(parse->text, HERMES_EINVALID, "%s: no such setting: [%s] %s", parse->path,
+                                   section, name);
     return 1;
 }
+
+/* ---- all of it ---- */
 
 /* Limits that follow from other settings, where they were not set themselves. */
 static void set_limits(struct config *config)
@@ -179,7 +226,7 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .sync_interval_ms = 10,
         .scrub_mb_s = 16,
         .scrub_hours = 24,
-        .spin_us = 50,
+        .spin_us = CONFIG_SPIN_US,
         .grace_ms = 2000,
         .sessions_max = 1024,
         .sessions_reserved = 32,
@@ -201,13 +248,13 @@ int config_load(struct config *config, const char *path, struct error_text *text
         set_limits(config);
         return named || errno != ENOENT ? error_set_errno(text, "read configuration", path) : HERMES_OK;
     }
-    struct parse parse = {config, text, path, HERMES_OK};
+    struct parse parse = {.config = config, .text = text, .path = path};
     int line = ini_parse(path, handle, &parse);
     if (line != 0 && parse.error == 0)
-        return error_set(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
+        return error_say(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
     set_limits(config);
     if (parse.error == 0 && config->segment_bytes % config->window_bytes != 0)
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "%s: a segment of %" PRIu64 " bytes is no multiple of a window of %" PRIu64, path,
                          config->segment_bytes, config->window_bytes);
     return parse.error;

@@ -8,6 +8,8 @@
 #include "io/location.h"
 #include "io/poller.h"
 
+enum { CONFIG_SPIN_US = 50 }; /* the default */
+
 struct config {
     struct location location;
     enum poller_backend backend;
@@ -33,5 +35,8 @@ int config_load(struct config *config, const char *path, struct error_text *text
 
 /* "64K", "4MiB", "1G", "65536": bytes. HERMES_EINVALID. */
 int config_parse_size(const char *value, uint64_t *bytes);
+
+/* enum poller_backend. HERMES_EINVALID. */
+int config_parse_backend(const char *value);
 
 #endif

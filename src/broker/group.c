@@ -147,7 +147,8 @@ int group_check_owner(const struct session *session, const struct group *group, 
     if (session->uid == group->kept.settings.uid || session->uid == 0 ||
         (administers && session->uid == session->broker->uid))
         return HERMES_OK;
-    return error_set(text, HERMES_EACCESS, "'%s' belongs to user %" PRIu32, group->name,
+    return error_say(text, HERMES_EACCESS,
+                     "group '%s' belongs to user %" PRIu32 ", and is for that user and root", group->name,
                      group->kept.settings.uid);
 }
 
@@ -159,7 +160,7 @@ int group_find(const struct session *session, const struct topic *topic, const c
         return rc;
     *group = group_in(topic, name);
     if (*group == NULL)
-        return error_set(text, HERMES_ENOTFOUND, "group '%s' of topic '%s'", name, topic->name);
+        return error_say(text, HERMES_ENOTFOUND, "no group '%s' of topic '%s'", name, topic->name);
     return group_check_owner(session, *group, true, text);
 }
 

@@ -28,7 +28,7 @@ static int finish_letters(struct group *group, uint64_t below, struct error_text
     struct kept *kept = &group->kept;
     uint64_t wait = letters_finish(&kept->letters, kept->page, kept->mask, below);
     return wait == 0 ? HERMES_OK
-                     : error_set(text, HERMES_EBUSY,
+                     : error_say(text, HERMES_EBUSY,
                                  "group '%s' has %" PRIu64 " dead letters that are not in topic '%s' yet",
                                  group->name, wait, kept->settings.dead_letter);
 }
@@ -136,9 +136,9 @@ int group_alter(struct session *session, struct topic *topic, const struct wire_
         return rc;
     const uint32_t known = WIRE_GROUP_LEASE | WIRE_GROUP_DELIVERIES | WIRE_GROUP_POSITION;
     if (request->fields == 0 || (request->fields & ~known) != 0)
-        return error_set(text, HERMES_EINVALID, "nothing that can be altered in group '%s'", group->name);
+        return error_say(text, HERMES_EINVALID, "nothing that can be altered in group '%s'", group->name);
     if (group->kept.mask == 0 && request->fields != WIRE_GROUP_POSITION)
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "durable subscription '%s' has no lease and counts no deliveries", group->name);
     struct group_record settings = group->kept.settings;
     rc = take_settings(request, &settings, text);
@@ -173,10 +173,10 @@ int group_delete(struct session *session, struct topic *topic, const struct wire
     if (rc < 0)
         return rc;
     if (group->members > 0)
-        return error_set(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
+        return error_say(text, HERMES_EBUSY, "group '%s' has %u members", group->name, group->members);
     unsigned awaited = leases_awaited(&group->kept);
     if (awaited > 0)
-        return error_set(text, HERMES_EBUSY,
+        return error_say(text, HERMES_EBUSY,
                          "group '%s' has %u members of before the broker's start, who may come back",
                          group->name, awaited);
     if ((rc = finish_letters(group, UINT64_MAX, text)) < 0)

@@ -19,10 +19,10 @@ enum { SPAN_DEFAULT = 4 * 1024 * 1024 };
 int group_check_settings(const struct wire_group *request, struct error_text *text)
 {
     if (request->lease_ns < lease_min_ns || request->lease_ns > lease_max_ns)
-        return error_set(text, HERMES_EINVALID, "lease of %" PRIu64 " ns: it must be from 10 ms to 24 hours",
+        return error_say(text, HERMES_EINVALID, "lease of %" PRIu64 " ns: it must be from 10 ms to 24 hours",
                          request->lease_ns);
     if (request->max_deliveries > GROUP_DELIVERIES_MAX)
-        return error_set(text, HERMES_EINVALID, "%" PRIu32 " deliveries: at most %d can be counted",
+        return error_say(text, HERMES_EINVALID, "%" PRIu32 " deliveries: at most %d can be counted",
                          request->max_deliveries, GROUP_DELIVERIES_MAX);
     return HERMES_OK;
 }
@@ -46,9 +46,9 @@ int group_check_dead_letter(const struct topic *topic, const char *name, const s
     if (rc < 0)
         return error_set(text, rc, "name of the dead-letter topic");
     if (strcmp(name, topic->name) == 0)
-        return error_set(text, HERMES_EINVALID, "topic '%s' cannot take its own dead letters", name);
+        return error_say(text, HERMES_EINVALID, "topic '%s' cannot take its own dead letters", name);
     if (letters != NULL && !letters->shared)
-        return error_set(text, HERMES_EINVALID, "dead-letter topic '%s' is exclusive: it must be shared",
+        return error_say(text, HERMES_EINVALID, "dead-letter topic '%s' is exclusive: it must be shared",
                          name);
     return HERMES_OK;
 }
@@ -119,7 +119,7 @@ static int plan_group(struct session *session, struct topic *topic, const struct
     if (group == NULL)
         return error_set(text, HERMES_ENOMEM, "group '%s'", request->group);
     if (faccessat(AT_FDCWD, group->kept.path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        rc = error_set(text, HERMES_EEXISTS,
+        rc = error_say(text, HERMES_EEXISTS,
                        "group '%s' is on the disk, but is not served: the broker said why when it started "
                        "(hermes group delete)",
                        request->group);
@@ -218,8 +218,8 @@ static int tell_gone(const struct broker *broker, const struct topic *topic, con
     char path[PATH_BYTES];
     group_path(broker, topic, name, path);
     if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return error_set(text, HERMES_EIO, "group '%s' of topic '%s' is not served", name, topic->name);
-    return error_set(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", name, topic->name);
+        return error_say(text, HERMES_EIO, "group '%s' of topic '%s' is not served", name, topic->name);
+    return error_say(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", name, topic->name);
 }
 
 int group_create_for(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,

@@ -65,18 +65,20 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
     if (group == NULL)
         return HERMES_ENOTFOUND;
     if (is_of_another(group, request))
-        return error_set(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", group->name, topic->name);
+        return error_say(text, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", group->name, topic->name);
     if ((rc = group_check_owner(session, group, false, text)) == 0 &&
         (group->kept.mask == 0) != (request->durable != 0)) {
-        rc = error_set(text, HERMES_EINVALID, "'%s' is a %s", group->name,
-                       group->kept.mask == 0 ? "durable subscription" : "group");
+        rc = error_say(text, HERMES_EINVALID, "'%s' is a %s, no %s", group->name,
+                       group->kept.mask == 0 ? "durable subscription" : "group",
+                       group->kept.mask == 0 ? "group" : "durable subscription");
     }
     if (rc < 0)
         return rc;
     bool resumed = resumes(group, request);
     int line = resumed ? (int)request->resume_line : find_line(group);
     if (line < 0 && group->kept.mask == 0)
-        return error_set(text, HERMES_EBUSY, "durable subscription '%s' of topic '%s'", group->name,
+        return error_say(text, HERMES_EBUSY,
+                         "durable subscription '%s' of topic '%s' has its subscriber already", group->name,
                          topic->name);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "group '%s' has %d members", group->name, GROUP_MEMBERS);

@@ -41,13 +41,6 @@ static int find(struct topic *topic, struct reader *reader, uint32_t from, uint6
     return rc < 0 ? rc : look_at(topic, reader, place);
 }
 
-/* The reader's sentence says all but where. */
-static int tell(const struct topic *topic, const struct reader *reader, int rc, struct error_text *text)
-{
-    snprintf(text->bytes, sizeof text->bytes, "topic '%s': %.300s", topic->name, reader->error.bytes);
-    return rc;
-}
-
 int place_find(struct topic *topic, uint32_t from, uint64_t wanted, struct group_place *place,
                struct error_text *text)
 {
@@ -56,14 +49,14 @@ int place_find(struct topic *topic, uint32_t from, uint64_t wanted, struct group
         return error_set(text, HERMES_EINVALID, "beginning of kind %" PRIu32, from);
     int rc = own_reader_open(&reader, &topic->log);
     if (rc < 0)
-        return tell(topic, &reader, rc, text);
+        return error_say(text, rc, "topic '%s': %s", topic->name, reader.error.bytes);
     do /* publishers may be faster than we read what is oldest */
         rc = find(topic, &reader, from, wanted, place);
     while (rc == HERMES_EGONE && from == WIRE_FROM_FIRST);
     if (from == WIRE_FROM_POSITION && (rc == HERMES_ENOTFOUND || rc == HERMES_EGONE))
         rc = HERMES_EINVALID;
     if (rc < 0)
-        (void)tell(topic, &reader, rc, text);
+        error_say(text, rc, "topic '%s': %s", topic->name, reader.error.bytes);
     reader_close(&reader);
     return rc;
 }

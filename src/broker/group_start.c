@@ -81,7 +81,7 @@ static int load_one(struct topic *topic, const char *name, struct error_text *te
     struct group_record *record = &kept->record;
     int rc = group_record_read(record, kept->path, text);
     if (rc == 0 && record->topic_id != topic->id)
-        rc = error_set(text, HERMES_EMALFORMED, "%s: of another topic", kept->path);
+        rc = error_say(text, HERMES_EMALFORMED, "%s: of another topic", kept->path);
     kept->settings = *record;
     kept->settings.entries = NULL;
     kept->settings.count = kept->settings.room = 0;

@@ -113,7 +113,7 @@ static int take_lock(const char *path, const char *whose, int *fd, struct error_
     if (*fd < 0)
         return error_set_errno(text, "open", path);
     if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(text, HERMES_EBUSY, "another broker serves %s", whose);
+        return error_say(text, HERMES_EBUSY, "another broker serves %s", whose);
     return HERMES_OK;
 }
 
@@ -163,7 +163,7 @@ static int remove_old_socket(const char *path, struct error_text *text)
     if (lstat(path, &status) != 0)
         return errno == ENOENT ? HERMES_OK : error_set_errno(text, "look at", path);
     if (!S_ISSOCK(status.st_mode))
-        return error_set(text, HERMES_EEXISTS,
+        return error_say(text, HERMES_EEXISTS,
                          "%s is in the way of the broker's socket, and is none; remove it", path);
     return unlink(path) == 0 ? HERMES_OK : error_set_errno(text, "remove the old socket", path);
 }

@@ -18,7 +18,8 @@ __attribute__((visibility("default"))) const char *argp_program_version = "herme
 static const char documentation[] =
     "Hermes message broker. Runs in the foreground, prints one line when it serves, and stops in good order "
     "at SIGTERM or SIGINT."
-    "\vWith HERMES_HOME=DIR in the environment, socket, store and configuration are under DIR, so that any "
+    "\vWith HERMES_HOME=DIR (an absolute path) in the environment, socket, store and configuration are under "
+    "DIR, so that any "
     "number of brokers run side by side. Exit codes: 0 stopped in good order; 1 it could not start or "
     "something could not be stored; 64 wrong usage.";
 
@@ -27,7 +28,7 @@ static const uint64_t notes_flush_ns = 1000000000;
 
 static const struct argp_option options[] = {
     {"config", 'c', "FILE", 0, "Read FILE instead of the default hermes.conf", 0},
-    {"data", 'd', "DIR", 0, "Keep the store under DIR", 0},
+    {"data", 'd', "DIR", 0, "Keep the store under DIR, an absolute path", 0},
     {"backend", 'b', "NAME", 0, "Event loop: auto, io_uring or epoll", 0},
     {"wait", 'w', "HOW", 0, "adaptive (sleep when idle) or spin (never sleep: needs a core of its own)", 0},
     {0},
@@ -36,7 +37,7 @@ static const struct argp_option options[] = {
 struct arguments {
     const char *config;
     const char *data;
-    const char *backend;
+    int backend; /* enum poller_backend; -1: as configured */
     const char *wait;
 };
 
@@ -47,13 +48,19 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'c':
         arguments->config = value;
         return 0;
-    case 'd':
+    case 'd': /* as in the configuration */
+        if (value[0] != '/' || strlen(value) >= PATH_BYTES)
+            argp_error(state, "--data %s: it is an absolute path of at most %d bytes", value, PATH_BYTES - 1);
         arguments->data = value;
         return 0;
     case 'b':
-        arguments->backend = value;
+        arguments->backend = config_parse_backend(value);
+        if (arguments->backend < 0)
+            argp_error(state, "--backend %s: it is auto, io_uring or epoll", value);
         return 0;
     case 'w':
+        if (strcmp(value, "spin") != 0 && strcmp(value, "adaptive") != 0)
+            argp_error(state, "--wait %s: it is adaptive or spin", value);
         arguments->wait = value;
         return 0;
     case ARGP_KEY_ARG:
@@ -62,6 +69,18 @@ static error_t parse(int key, char *value, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+static void override(struct config *config, const struct arguments *arguments)
+{
+    if (arguments->data != NULL)
+        snprintf(config->location.data, sizeof config->location.data, "%s", arguments->data);
+    if (arguments->backend >= 0)
+        config->backend = (enum poller_backend)arguments->backend;
+    if (arguments->wait != NULL && strcmp(arguments->wait, "spin") == 0)
+        config->spin_us = UINT32_MAX;
+    else if (arguments->wait != NULL && config->spin_us == UINT32_MAX)
+        config->spin_us = CONFIG_SPIN_US;
 }
 
 /* sd_notify(3), without the library: one datagram to the socket that systemd names. */
@@ -86,7 +105,7 @@ int main(int argc, char **argv)
 {
     loop_hold_signals();
     standard_take_free_numbers();
-    struct arguments arguments = {0};
+    struct arguments arguments = {.backend = -1};
     const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
     argp_err_exit_status = 64;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
@@ -97,25 +116,8 @@ int main(int argc, char **argv)
     struct config config;
     struct error_text text = {{0}};
     int rc = config_load(&config, arguments.config, &text);
-    if (rc == 0 && arguments.data != NULL)
-        snprintf(config.location.data, sizeof config.location.data, "%s", arguments.data);
-    if (rc == 0 && arguments.backend != NULL) {
-        static const char *const names[] = {"auto", "io_uring", "epoll"};
-        int chosen = -1;
-        for (int i = 0; i < 3; i++)
-            if (strcmp(arguments.backend, names[i]) == 0)
-                chosen = i;
-        if (chosen < 0)
-            rc = error_set(&text, HERMES_EINVALID, "--backend %s", arguments.backend);
-        else
-            config.backend = (enum poller_backend)chosen;
-    }
-    if (rc == 0 && arguments.wait != NULL) {
-        if (strcmp(arguments.wait, "spin") == 0)
-            config.spin_us = UINT32_MAX;
-        else if (strcmp(arguments.wait, "adaptive") != 0)
-            rc = error_set(&text, HERMES_EINVALID, "--wait %s", arguments.wait);
-    }
+    if (rc == 0)
+        override(&config, &arguments);
     if (rc == 0)
         rc = loop_open(&loop, &config, &text);
     if (rc < 0) {

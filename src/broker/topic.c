@@ -293,7 +293,7 @@ int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_
                      uint64_t *id, struct error_text *text)
 {
     if (topic->readers == NULL)
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "topic '%s' does not wait for subscribers (hermes topic create --push-back)",
                          topic->name);
     if (resume_line < READERS_LINES && (topic->awaited >> resume_line & 1) != 0 &&
@@ -449,15 +449,15 @@ int topic_check_free(const struct topic *topic, struct error_text *text)
 {
     bool has_publisher = topic->publisher != NULL || topic->ring_count > topic->rings_left;
     if (has_publisher)
-        return error_set(text, HERMES_EBUSY, "topic '%s' has a publisher%s", topic->name,
+        return error_say(text, HERMES_EBUSY, "topic '%s' has a publisher%s", topic->name,
                          topic->shared ? "" : ", and is not shared");
     if (topic->ring_count > 0)
-        return error_set(text, HERMES_EBUSY,
+        return error_say(text, HERMES_EBUSY,
                          "topic '%s' has no publisher, but not all that former ones handed over is in it yet",
                          topic->name);
     /* The place of a publisher who may be back from a crash of ours is kept for a moment. */
     if (topic->grace_until_ns != 0 && clock_monotonic_ns() < topic->grace_until_ns)
-        return error_set(
+        return error_say(
             text, HERMES_EBUSY,
             "topic '%s' had a publisher before the broker restarted; it may claim its place for a moment",
             topic->name);

@@ -65,15 +65,15 @@ static int take_options(struct topic *topic, const struct wire_topic_create *req
     if (request->segment_bytes == 0 && topic->segment_bytes < topic->window_bytes)
         topic->segment_bytes = topic->window_bytes;
     if (request->durability > DURABILITY_MEMORY)
-        return error_set(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
+        return error_say(text, HERMES_EINVALID, "durability %" PRIu32 " is not known to this broker",
                          request->durability);
     if (!window_capacity_is_legal(topic->window_bytes))
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "window of %" PRIu64 " bytes: it must be a power of two from 256K to 1G",
                          topic->window_bytes);
     if (topic->segment_bytes < STORE_SEGMENT_MIN || topic->segment_bytes > STORE_SEGMENT_MAX ||
         topic->segment_bytes % topic->window_bytes != 0)
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "segment of %" PRIu64
                          " bytes: it must be from 1M to 1024G and a multiple of the window's %" PRIu64,
                          topic->segment_bytes, topic->window_bytes);
@@ -86,7 +86,7 @@ static void make(struct job *job)
     char path[PATH_BYTES];
     topic_path(topic->broker, topic->name, "topic.conf", path);
     if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        topic->change_result = error_set(
+        topic->change_result = error_say(
             &topic->change_text, HERMES_EEXISTS,
             "topic '%s' is on the disk, but is not served: the broker said why when it started", topic->name);
         return;
@@ -312,7 +312,7 @@ static int check_id(const struct definitions *all, size_t i, struct error_text *
     else if (i + 1 < all->count && all->topics[i + 1]->id == topic->id)
         other = all->topics[i + 1];
     return other == NULL ? HERMES_OK
-                         : error_set(text, HERMES_EBUSY,
+                         : error_say(text, HERMES_EBUSY,
                                      "it and topic '%s' have one id: if one is a copy, move its directory "
                                      "out of %s, and start again",
                                      other->name, topic->broker->topics_path);

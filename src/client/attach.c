@@ -193,7 +193,7 @@ static void note_end(struct hermes_subscriber *s)
 
 static int tell_deleted(struct hermes_subscriber *s)
 {
-    return error_set(&s->client->error, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
+    return error_say(&s->client->error, HERMES_ENOTFOUND, "topic '%s' was deleted", s->topic);
 }
 
 /* A log that is over is so for good. */
@@ -201,7 +201,7 @@ static int check_state(struct hermes_subscriber *s, const struct status *status)
 {
     uint32_t state = atomic_load_explicit(&status->state, memory_order_acquire);
     if (state == STATE_CLOSED)
-        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
+        return error_say(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': its broker is stopping",
                          s->topic);
     return state == STATE_DELETED ? tell_deleted(s) : HERMES_OK;
 }
@@ -263,7 +263,8 @@ static int check_options(struct hermes_client *client, const hermes_subscriber_o
     const char *wrong = NULL;
     bool alone = options->group == NULL && options->name == NULL;
     if (options->flags & ~HERMES_SUBSCRIBE_PUSH_BACK)
-        return error_set(&client->error, HERMES_ENOTSUP, "flags of a subscriber");
+        return error_say(&client->error, HERMES_ENOTSUP,
+                         "flags of a subscriber that this library does not know");
     if (options->group != NULL && options->name != NULL)
         wrong = "a subscriber is a member of a group or has a durable subscription, not both";
     else if (options->from > HERMES_FROM_FIRST)
@@ -271,7 +272,7 @@ static int check_options(struct hermes_client *client, const hermes_subscriber_o
     else if (options->ack > HERMES_ACK_NONE || (options->ack != HERMES_ACK_AUTO && alone) ||
              (options->ack == HERMES_ACK_NONE && options->group == NULL))
         wrong = "this way to acknowledge is for members of groups (and, but for none, durable subscriptions)";
-    return wrong == NULL ? HERMES_OK : error_set(&client->error, HERMES_EINVALID, "%s", wrong);
+    return wrong == NULL ? HERMES_OK : error_say(&client->error, HERMES_EINVALID, "%s", wrong);
 }
 
 /* Opens the topic and fills in *s but for the client's list. */
@@ -384,9 +385,9 @@ bool subscriber_is_deleted(const struct hermes_subscriber *s)
 int subscriber_tell_deleted(struct hermes_subscriber *s)
 {
     if (!s->deleted && has_no_group(s))
-        return error_set(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", s->member->name,
+        return error_say(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", s->member->name,
                          s->topic);
-    return error_set(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
+    return error_say(&s->client->error, HERMES_ECLOSED, "topic '%s' was deleted", s->topic);
 }
 
 /*

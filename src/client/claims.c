@@ -185,7 +185,7 @@ static struct member *member_of(hermes_subscriber_t *s)
 {
     struct member *m = s->member;
     if (m == NULL || m->durable) {
-        error_set(&s->client->error, HERMES_EINVALID, "this subscriber of topic '%s' is in no group",
+        error_say(&s->client->error, HERMES_EINVALID, "this subscriber of topic '%s' is in no group",
                   s->topic);
         return NULL;
     }

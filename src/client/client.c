@@ -58,7 +58,7 @@ int client_ensure(struct hermes_client *client)
         return HERMES_OK;
     uint64_t now = clock_monotonic_ns();
     if (now - client->last_attempt_ns < retry_ns)
-        return error_set(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
+        return error_say(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
                          client->socket);
     client->last_attempt_ns = now;
     return client_greet(client, 0) < 0 ? HERMES_EDISCONNECTED : HERMES_OK;
@@ -172,9 +172,9 @@ int client_put_topic(struct hermes_client *client, char to[WIRE_TOPIC_BYTES], co
 int client_miss_fd(struct hermes_client *client)
 {
     return client->channel.fds_lost
-               ? error_set(&client->error, HERMES_ELIMIT,
+               ? error_say(&client->error, HERMES_ELIMIT,
                            "this process has no descriptors left for what the broker gives it (ulimit -n)")
-               : error_set(&client->error, HERMES_EPROTOCOL, "the broker's answer has too few descriptors");
+               : error_say(&client->error, HERMES_EPROTOCOL, "the broker's answer has too few descriptors");
 }
 
 int client_map_fd(struct hermes_client *client, int fd, size_t bytes, enum map_access access, struct map *map)
@@ -222,6 +222,11 @@ int client_open_segment(struct hermes_client *client, uint64_t topic_id, enum st
 int hermes_ping(hermes_client_t *client)
 {
     return client_request(client, WIRE_PING, NULL, 0, WIRE_OK, 0);
+}
+
+int hermes_is_connected(hermes_client_t *client)
+{
+    return channel_is_up(&client->channel) && client->instance != 0; /* it said welcome */
 }
 
 int client_list(struct hermes_client *client, const struct client_listing *list, void *infos, size_t count)

@@ -84,7 +84,8 @@ static int await(struct hermes_publisher *p, uint64_t sequence, enum hermes_conf
     if (p->claimed != NULL)
         return publisher_claim_is_open(p);
     if (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY)
-        return error_set(&p->client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", p->topic);
+        return error_say(&p->client->error, HERMES_ENOTSUP,
+                         "topic '%s' is kept in memory alone: nothing of it becomes durable", p->topic);
     return publisher_await(p, sequence, confirmation, clock_deadline_ns(timeout_ns));
 }
 
@@ -97,7 +98,7 @@ int hermes_publisher_wait_for(hermes_publisher_t *p, uint64_t sequence, enum her
                               uint64_t timeout_ns)
 {
     if (sequence >= p->writer.sequence && !p->unsettled)
-        return error_set(&p->client->error, HERMES_EINVALID, "sequence %" PRIu64 " was not published yet",
+        return error_say(&p->client->error, HERMES_EINVALID, "sequence %" PRIu64 " was not published yet",
                          sequence);
     return await(p, sequence, confirmation, timeout_ns);
 }

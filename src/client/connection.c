@@ -67,7 +67,7 @@ int hermes_connect(const char *url, hermes_client_t **out)
         const char *socket = socket_of(url);
         int used = snprintf(client->socket, sizeof client->socket, "%s", socket == NULL ? "" : socket);
         if (socket == NULL)
-            rc = error_set(&client->error, HERMES_ENOTSUP, "'%.200s': only unix:PATH is known", url);
+            rc = error_say(&client->error, HERMES_ENOTSUP, "'%.200s': only unix:PATH is known", url);
         else if (used < 0 || (size_t)used >= sizeof client->socket)
             rc = error_set(&client->error, HERMES_ETOOLARGE, "path of the socket");
     } else {

@@ -187,7 +187,7 @@ int member_join_again(struct hermes_subscriber *s)
     if (state == GROUP_MOVING) /* it may stay what it is, and all that we hold with it */
         return HERMES_OK;
     if (state == GROUP_DELETED)
-        return error_set(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", m->name,
+        return error_say(&s->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted", m->name,
                          s->topic);
     subscriber_close_handle(s, 0);
     int rc = subscriber_attach_again(s);
@@ -275,7 +275,7 @@ int member_tell_gap(struct hermes_subscriber *s, const hermes_message_t *message
     if (!is_untold || (is_counted && s->reader.lost == lost)) /* another found it, and was told */
         return 0;
     reader_hop(&s->reader, message->position, message->sequence);
-    return subscriber_failed(s, error_set(&s->reader.error, HERMES_EGONE,
+    return subscriber_failed(s, error_say(&s->reader.error, HERMES_EGONE,
                                           "older messages were removed: going on at position %" PRIu64,
                                           message->position));
 }

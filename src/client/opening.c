@@ -297,7 +297,8 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     if (rc < 0)
         return error_set(&client->error, rc, "options of a publisher");
     if (options.flags & ~(HERMES_PUBLISH_NO_CRC | HERMES_PUBLISH_NO_WAIT))
-        return error_set(&client->error, HERMES_ENOTSUP, "flags of a publisher");
+        return error_say(&client->error, HERMES_ENOTSUP,
+                         "flags of a publisher that this library does not know");
     struct wire_publisher_open request = {.sequence = 0};
     rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)
@@ -367,23 +368,23 @@ static void say_what_becomes(struct hermes_publisher *p, uint64_t missing, int g
     if (p->over != 0)
         (void)publisher_tell_over(p);
     else if (kept > 0 && p->kind == WIRE_DIRECT)
-        (void)error_set(text, HERMES_EDISCONNECTED,
+        (void)error_say(text, HERMES_EDISCONNECTED,
                         "topic '%s': whether the last %" PRIu64
                         " messages are in is known once a broker is back",
                         p->topic, missing);
     else if (kept > 0 && (goodbye == 0 || (p->wait_ns == 0 && is_taken_from(p))))
-        (void)error_set(text, HERMES_EAGAIN,
+        (void)error_say(text, HERMES_EAGAIN,
                         "topic '%s': %" PRIu64
                         " messages are left to the broker: they go in when there is room"
                         "%s",
                         p->topic, kept, kept < missing ? "; those behind them are lost" : "");
     else if (kept > 0 && goodbye == HERMES_ETIMEOUT)
-        (void)error_set(text, HERMES_EDISCONNECTED,
+        (void)error_say(text, HERMES_EDISCONNECTED,
                         "topic '%s': the broker does not answer: whether the last %" PRIu64
                         " messages go in is not known",
                         p->topic, missing);
     else
-        (void)error_set(text, HERMES_EDISCONNECTED,
+        (void)error_say(text, HERMES_EDISCONNECTED,
                         "topic '%s': no broker took the last %" PRIu64
                         " messages: they are lost with this publisher",
                         p->topic, missing);

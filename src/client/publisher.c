@@ -20,14 +20,16 @@ void hermes_publisher_set_wait(hermes_publisher_t *p, uint64_t wait_ns)
 
 int publisher_claim_is_open(struct hermes_publisher *p)
 {
-    return error_set(&p->client->error, HERMES_EINVALID,
+    return error_say(&p->client->error, HERMES_EINVALID,
                      "topic '%s': a claim is open; commit or abort it first", p->topic);
 }
 
 static int no_time(struct hermes_publisher *p, uint64_t timestamp_ns)
 {
-    return error_set(&p->client->error, HERMES_EINVALID, "topic '%s': %" PRIu64 " is no time stamp", p->topic,
-                     timestamp_ns);
+    return error_say(&p->client->error, HERMES_EINVALID,
+                     "topic '%s': %" PRIu64
+                     " is no time stamp: that is 1 to 9223372036854775807 ns since 1970",
+                     p->topic, timestamp_ns);
 }
 
 /* The time that a message has: the given one, or (0) now. */
@@ -86,7 +88,7 @@ static int settle_commit(struct hermes_publisher *p, int rc, uint64_t messages, 
         *sequence = 0;
         return p->over != 0
                    ? publisher_tell_over(p)
-                   : error_set(&p->client->error, HERMES_EDISCONNECTED,
+                   : error_say(&p->client->error, HERMES_EDISCONNECTED,
                                "topic '%s': no broker came back; what was published last goes out when "
                                "one does",
                                p->topic);
@@ -117,13 +119,13 @@ static int no_room(struct hermes_publisher *p)
     p->refused++;
     publisher_tell(p);
     if (waits_for_readers(p))
-        return error_set(text, HERMES_EAGAIN, "topic '%s': a subscriber that is waited for is behind",
+        return error_say(text, HERMES_EAGAIN, "topic '%s': a subscriber that is waited for is behind",
                          p->topic);
     if (!channel_is_up(&p->client->channel))
-        return error_set(text, HERMES_EAGAIN, "topic '%s': no broker came back", p->topic);
+        return error_say(text, HERMES_EAGAIN, "topic '%s': no broker came back", p->topic);
     if (p->unsettled)
-        return error_set(text, HERMES_EAGAIN, "topic '%s' takes nothing yet (%.300s)", p->topic, why.bytes);
-    return error_set(text, HERMES_EAGAIN,
+        return error_say(text, HERMES_EAGAIN, "topic '%s' takes nothing yet (%.300s)", p->topic, why.bytes);
+    return error_say(text, HERMES_EAGAIN,
                      "topic '%s' has no room (a full disk, or a subscriber that is waited for?)", p->topic);
 }
 
@@ -367,7 +369,7 @@ __attribute__((always_inline)) static inline int commit(struct hermes_publisher 
                                                         uint64_t *sequence)
 {
     if (p->claimed == NULL)
-        return error_set(&p->client->error, HERMES_EINVALID, "commit without a claim");
+        return error_say(&p->client->error, HERMES_EINVALID, "commit without a claim");
     uint64_t word =
         publish_fill(p->claimed, NULL, p->claimed_length, p->writer.sequence, time_of(p, given_ns), p->crc);
     window_commit(&p->writer, word, hermes_frame_bytes(p->claimed_length), 1);

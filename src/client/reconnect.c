@@ -12,18 +12,18 @@ int publisher_tell_over(struct hermes_publisher *p)
     struct error_text *text = &p->client->error;
     p->untold = 0;
     if (p->over == HERMES_EMALFORMED)
-        return error_set(text, p->over,
+        return error_say(text, p->over,
                          "topic '%s': the broker found a malformed frame in this publisher's ring", p->topic);
     if (p->over == HERMES_ECLOSED)
-        return error_set(text, p->over, "topic '%s' was deleted", p->topic);
+        return error_say(text, p->over, "topic '%s' was deleted", p->topic);
     if (p->is_uncertain)
-        return error_set(text, p->over,
+        return error_say(text, p->over,
                          "topic '%s': whether the last %" PRIu64 " messages are in it is not known any more",
                          p->topic, p->missing);
     if (p->missing == 0)
-        return error_set(text, p->over, "topic '%s' is another publisher's now; all that was taken is in it",
+        return error_say(text, p->over, "topic '%s' is another publisher's now; all that was taken is in it",
                          p->topic);
-    return error_set(text, p->over,
+    return error_say(text, p->over,
                      "topic '%s' is another publisher's now; the last %" PRIu64 " messages are not in it",
                      p->topic, p->missing);
 }
@@ -129,7 +129,7 @@ static int send_backlog(struct hermes_publisher *p)
             p->doubtful = rc == 0 ? 0 : 1;
         }
         if (rc < 0)
-            return error_set(&p->client->error, HERMES_EDISCONNECTED,
+            return error_say(&p->client->error, HERMES_EDISCONNECTED,
                              "topic '%s' has no room for what was published before", p->topic);
     }
     drop_backlog(p);
@@ -255,7 +255,7 @@ static int look_at_window(struct hermes_publisher *p, uint64_t until_ns)
     case STANDING_CHANGING:
         p->unsettled = true;
         (void)client_ensure(p->client);
-        return error_set(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
+        return error_say(&p->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back",
                          p->topic);
     case STANDING_FINAL:
         return give_up(p, &standing);

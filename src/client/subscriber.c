@@ -197,7 +197,7 @@ static int move_to_owner(struct hermes_subscriber *s)
         subscriber_close_handle(s, 0);
     int rc = subscriber_attach_again(s);
     if (rc == HERMES_ETIMEOUT)
-        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': the broker does not answer",
+        return error_say(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': the broker does not answer",
                          s->topic);
     return rc == HERMES_EDISCONNECTED && s->member == NULL ? HERMES_OK : rc;
 }
@@ -208,7 +208,7 @@ static int begin_seek(struct hermes_subscriber *s)
     if (subscriber_is_deleted(s))
         return subscriber_tell_deleted(s);
     if (s->member != NULL && !s->member->durable)
-        return error_set(&s->client->error, HERMES_EINVALID,
+        return error_say(&s->client->error, HERMES_EINVALID,
                          "a member of group '%s' cannot seek by itself (hermes group reset)",
                          s->member->name);
     s->until_ns = clock_deadline_ns(s->client->request_timeout_ns);
@@ -223,7 +223,7 @@ static int sought(struct hermes_subscriber *s, int rc)
     s->until_ns = 0;
     s->starved = s->awaits_part = false;
     if (rc == HERMES_ECLOSED && !subscriber_is_deleted(s))
-        return error_set(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
+        return error_say(&s->client->error, HERMES_EDISCONNECTED, "topic '%s' is not served", s->topic);
     if (rc < 0)
         s->client->error = s->reader.error;
     else if (s->member != NULL)

@@ -54,7 +54,8 @@ int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damag
     if (rc < 0)
         return rc;
     if (info.durability == HERMES_DURABILITY_MEMORY)
-        return error_set(&client->error, HERMES_ENOTSUP, "topic '%s' is kept in memory alone", topic);
+        return error_say(&client->error, HERMES_ENOTSUP,
+                         "topic '%s' is kept in memory alone: nothing of it is stored", topic);
     if (info.window_bytes == 0 || info.segment_bytes == 0)
         return error_set(&client->error, HERMES_EPROTOCOL, "sizes of topic '%s'", topic);
     uint8_t *buffer = malloc(info.window_bytes);

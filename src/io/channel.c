@@ -87,7 +87,7 @@ static int connect_until(int fd, const struct sockaddr_un *address, uint64_t unt
 
 static int no_broker(struct error_text *text, const char *path)
 {
-    return error_set(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path);
+    return error_say(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path);
 }
 
 int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text)
@@ -107,7 +107,7 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
     if (fd < 0) {
         rc = error_set_errno(text, "make", "a socket");
     } else if ((rc = connect_until(fd, &address, until_ns)) == HERMES_ETIMEOUT) {
-        rc = error_set(text, HERMES_ETIMEOUT, "the broker at %s takes no connections", path);
+        rc = error_say(text, HERMES_ETIMEOUT, "the broker at %s takes no connections", path);
     } else if (rc == HERMES_EINTERRUPTED) {
         rc = error_set(text, rc, "connecting to the broker at %s", path);
     } else if (rc < 0) {
@@ -136,39 +136,13 @@ static void drop_fds(struct channel *channel)
 static int lost(struct channel *channel, struct error_text *text)
 {
     channel_close(channel);
-    return error_set(text, HERMES_EDISCONNECTED, "the broker hung up");
+    return error_say(text, HERMES_EDISCONNECTED, "the broker hung up");
 }
 
 /* What await_ready() came to. */
 static int gave_up(int rc, struct error_text *text, const char *sentence)
 {
-    return error_set(text, rc == HERMES_EINTERRUPTED ? rc : HERMES_ETIMEOUT, "%s", sentence);
-}
-
-int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
-                 uint64_t until_ns, struct error_text *text)
-{
-    if (channel->fd < 0)
-        return error_set(text, HERMES_EDISCONNECTED, "not connected");
-    uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
-    hermes_header_t header;
-    wire_header(&header, type, channel->correlation + 1, length);
-    memcpy(bytes, &header, sizeof header);
-    int rc;
-    if (length > 0)
-        memcpy(bytes + sizeof header, payload, length);
-    for (size_t sent = 0, all = sizeof header + length; sent < all;) {
-        ssize_t now = send(channel->fd, bytes + sent, all - sent, MSG_NOSIGNAL);
-        if (now > 0)
-            sent += (size_t)now;
-        else if (now == 0 || (errno != EAGAIN && errno != EINTR))
-            return lost(channel, text);
-        /* Half a request cannot be taken back: the rest follows, or the session ends. */
-        else if (errno == EAGAIN && (rc = await_ready(channel, POLLOUT, until_ns)) < 0)
-            return sent > 0 ? lost(channel, text) : gave_up(rc, text, "the broker takes no requests");
-    }
-    channel->correlation++;
-    return HERMES_OK;
+    return error_say(text, rc == HERMES_EINTERRUPTED ? rc : HERMES_ETIMEOUT, "%s", sentence);
 }
 
 static void take_fds(struct channel *channel, struct msghdr *message)
@@ -226,12 +200,52 @@ static int receive_next(struct channel *channel, uint64_t until_ns, struct error
     rc = wire_header_check(&channel->header, WIRE_REPLY_MAX);
     if (rc < 0) {
         channel_close(channel);
-        return error_set(text, rc, "the broker's answer cannot be understood");
+        return error_say(text, rc, "the broker's answer cannot be understood");
     }
     rc = receive_up_to(channel, sizeof channel->header + channel->header.length, until_ns, text);
-    if (rc == 0)
-        channel->received = 0;
-    return rc;
+    if (rc < 0)
+        return rc;
+    channel->received = 0;
+    /* Whom it has no place for it refuses before it is asked anything: the answer to the hello. */
+    if (channel->header.type == WIRE_ERROR && channel->header.sequence <= channel->connected)
+        channel->header.sequence = channel->connected + 1;
+    return HERMES_OK;
+}
+
+/* Nothing can be sent any more. What the broker said before it hung up says why. */
+static int hung_up(struct channel *channel, struct error_text *text)
+{
+    int rc = receive_next(channel, 0, text);
+    if (rc == 0 && channel->header.type == WIRE_ERROR && channel->header.sequence == channel->connected + 1)
+        rc = channel_read(channel, WIRE_WELCOME, 0, text);
+    channel_close(channel);
+    return rc < 0 && rc != HERMES_ETIMEOUT && rc != HERMES_EINTERRUPTED ? rc : lost(channel, text);
+}
+
+int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                 uint64_t until_ns, struct error_text *text)
+{
+    if (channel->fd < 0)
+        return error_say(text, HERMES_EDISCONNECTED, "there is no connection to the broker");
+    uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
+    hermes_header_t header;
+    wire_header(&header, type, channel->correlation + 1, length);
+    memcpy(bytes, &header, sizeof header);
+    int rc;
+    if (length > 0)
+        memcpy(bytes + sizeof header, payload, length);
+    for (size_t sent = 0, all = sizeof header + length; sent < all;) {
+        ssize_t now = send(channel->fd, bytes + sent, all - sent, MSG_NOSIGNAL);
+        if (now > 0)
+            sent += (size_t)now;
+        else if (now == 0 || (errno != EAGAIN && errno != EINTR))
+            return hung_up(channel, text);
+        /* Half a request cannot be taken back: the rest follows, or the session ends. */
+        else if (errno == EAGAIN && (rc = await_ready(channel, POLLOUT, until_ns)) < 0)
+            return sent > 0 ? lost(channel, text) : gave_up(rc, text, "the broker takes no requests");
+    }
+    channel->correlation++;
+    return HERMES_OK;
 }
 
 int channel_sleep(struct channel *channel, uint64_t timeout_ns)
@@ -251,7 +265,7 @@ int channel_receive(struct channel *channel, uint64_t correlation, uint64_t unti
 {
     for (;;) {
         if (channel->fd < 0 || correlation <= channel->connected)
-            return error_set(text, HERMES_EDISCONNECTED, "not connected");
+            return error_say(text, HERMES_EDISCONNECTED, "there is no connection to the broker");
         int rc = receive_next(channel, until_ns, text);
         if (rc < 0 || channel->header.sequence == correlation)
             return rc;

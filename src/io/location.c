@@ -23,10 +23,18 @@ static int check_temporary(const char *directory, struct error_text *text)
         return HERMES_OK;
     if (S_ISDIR(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & 0077) == 0)
         return HERMES_OK;
-    return error_set(text, HERMES_EACCESS,
+    return error_say(text, HERMES_EACCESS,
                      "%s is not a directory of this user's that is closed to others, and cannot be used; "
                      "set XDG_RUNTIME_DIR or HERMES_HOME",
                      directory);
+}
+
+/* NULL: there is none. A relative path would be another for each who looks: the XDG Base Directory
+ * Specification has it ignored. */
+static const char *absolute(const char *variable)
+{
+    const char *path = getenv(variable);
+    return path != NULL && path[0] == '/' ? path : NULL;
 }
 
 int location_find(struct location *location, struct error_text *text)
@@ -34,17 +42,20 @@ int location_find(struct location *location, struct error_text *text)
     const char *home = getenv("HERMES_HOME");
     location->temporary[0] = 0;
     if (home != NULL && home[0] != 0) {
+        if (home[0] != '/')
+            return error_say(text, HERMES_EINVALID, "HERMES_HOME is '%.200s': it must be an absolute path",
+                             home);
         int rc = put(location->socket, home, "broker.sock", text);
         rc = rc < 0 ? rc : put(location->data, home, "data", text);
         return rc < 0 ? rc : put(location->config, home, "hermes.conf", text);
     }
-    const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
-    const char *settings = getenv("XDG_CONFIG_HOME"), *user = getenv("HOME");
+    const char *runtime = absolute("XDG_RUNTIME_DIR"), *state = absolute("XDG_STATE_HOME");
+    const char *settings = absolute("XDG_CONFIG_HOME"), *user = absolute("HOME");
     bool root = geteuid() == 0;
     char directory[PATH_BYTES];
     if (root) {
         runtime = "/run";
-    } else if (runtime == NULL || runtime[0] == 0) {
+    } else if (runtime == NULL) {
         snprintf(location->temporary, sizeof location->temporary, "/tmp/hermes-%u", (unsigned)geteuid());
         runtime = location->temporary;
         int rc = check_temporary(runtime, text);
@@ -56,20 +67,20 @@ int location_find(struct location *location, struct error_text *text)
         rc = put(location->data, "/var/lib", "hermes", text);
         return rc < 0 ? rc : put(location->config, "/etc", "hermes/hermes.conf", text);
     }
-    if (user == NULL || user[0] == 0) { /* not in /tmp, where anybody could have put a configuration */
+    if (user == NULL) { /* not in /tmp, where anybody could have put a configuration */
         const struct passwd *entry = getpwuid(geteuid());
         if (entry == NULL || entry->pw_dir == NULL || entry->pw_dir[0] != '/')
-            return error_set(text, HERMES_ENOTFOUND, "no home directory: set HOME, or HERMES_HOME");
+            return error_say(text, HERMES_ENOTFOUND, "no home directory: set HOME, or HERMES_HOME");
         user = entry->pw_dir;
     }
     if (rc == 0)
-        rc = state != NULL && state[0] != 0 ? put(directory, state, "hermes", text)
-                                            : put(directory, user, ".local/state/hermes", text);
+        rc = state != NULL ? put(directory, state, "hermes", text)
+                           : put(directory, user, ".local/state/hermes", text);
     if (rc == 0)
         snprintf(location->data, sizeof location->data, "%s", directory);
     if (rc == 0)
-        rc = settings != NULL && settings[0] != 0 ? put(directory, settings, "hermes/hermes.conf", text)
-                                                  : put(directory, user, ".config/hermes/hermes.conf", text);
+        rc = settings != NULL ? put(directory, settings, "hermes/hermes.conf", text)
+                              : put(directory, user, ".config/hermes/hermes.conf", text);
     if (rc == 0)
         snprintf(location->config, sizeof location->config, "%s", directory);
     return rc;

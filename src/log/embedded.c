@@ -117,7 +117,7 @@ static int lock_log(struct hermes_log *log, const char *path, struct error_text 
     if (log->lock_fd < 0)
         return error_set_errno(text, "open", lock_path);
     if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(text, HERMES_EBUSY, "another process writes to the log %s", path);
+        return error_say(text, HERMES_EBUSY, "somebody else writes to the log %s", path);
     return HERMES_OK;
 }
 
@@ -151,7 +151,7 @@ int hermes_log_open(const char *path, const hermes_log_options_t *given, hermes_
 {
     *out = NULL;
     if (!is_path(path))
-        return error_set(&open_error, HERMES_EINVALID, "a log needs a path");
+        return error_say(&open_error, HERMES_EINVALID, "a log needs a path");
     hermes_log_options_t options;
     int rc = take_options(&options, given);
     if (rc < 0)
@@ -232,7 +232,7 @@ static int full_reason(struct hermes_log *log)
 {
     int rc = store_code(atomic_load_explicit(&log->store_error, memory_order_acquire));
     return rc < 0 ? error_set(&log->error, rc, "the store took no more")
-                  : error_set(&log->error, HERMES_EAGAIN, "the window is full, and waits for the disk");
+                  : error_say(&log->error, HERMES_EAGAIN, "the window is full, and waits for the disk");
 }
 
 static int too_large(struct hermes_log *log, size_t length)
@@ -248,12 +248,14 @@ static int no_payload(struct hermes_log *log, size_t length)
 /* It stands where the next message would go. */
 static int claim_is_open(struct hermes_log *log)
 {
-    return error_set(&log->error, HERMES_EINVALID, "a claim is open: commit or abort it first");
+    return error_say(&log->error, HERMES_EINVALID, "a claim is open: commit or abort it first");
 }
 
 static int no_time(struct hermes_log *log, uint64_t timestamp_ns)
 {
-    return error_set(&log->error, HERMES_EINVALID, "%" PRIu64 " is no time stamp", timestamp_ns);
+    return error_say(&log->error, HERMES_EINVALID,
+                     "%" PRIu64 " is no time stamp: that is 1 to 9223372036854775807 ns since 1970",
+                     timestamp_ns);
 }
 
 /* The time that a message has: the given one, or (0) now. */
@@ -361,7 +363,7 @@ __attribute__((always_inline)) static inline int commit(struct hermes_log *log, 
                                                         uint64_t *sequence)
 {
     if (log->claimed == NULL)
-        return error_set(&log->error, HERMES_EINVALID, "commit without a claim");
+        return error_say(&log->error, HERMES_EINVALID, "commit without a claim");
     uint64_t word = publish_fill(log->claimed, NULL, log->claimed_length, log->log.writer.sequence,
                                  time_of(log, given_ns), log->crc);
     if (sequence != NULL)
@@ -505,7 +507,7 @@ static int go_offline(struct hermes_log_reader *reader)
     bool empty = store.entry_count == 0;
     store_close(&store);
     if (empty)
-        return error_set(&reader->error, HERMES_ENOTFOUND, "no log at %s", reader->path);
+        return error_say(&reader->error, HERMES_ENOTFOUND, "no log at %s", reader->path);
     reader->offline = aligned_alloc(4096, STATUS_BYTES);
     if (reader->offline == NULL)
         return HERMES_ENOMEM;
@@ -612,7 +614,7 @@ int hermes_log_reader_open(const char *path, hermes_log_reader_t **out)
 {
     *out = NULL;
     if (!is_path(path))
-        return error_set(&open_error, HERMES_EINVALID, "a log needs a path");
+        return error_say(&open_error, HERMES_EINVALID, "a log needs a path");
     int rc;
     *out = reader_new(path, &rc);
     return rc;

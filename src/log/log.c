@@ -265,7 +265,7 @@ static int take_up_status(struct log *log, const struct log_options *options, st
     /* Whatever is wanted now: what the window holds was told to be in the log. */
     log->capacity = status->window_bytes;
     if (log->durability != DURABILITY_MEMORY && status->segment_bytes != options->segment_bytes)
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "segments of %" PRIu64 " bytes: those of this log are of %" PRIu64,
                          options->segment_bytes, status->segment_bytes);
     log->epoch = atomic_load(&status->epoch);
@@ -323,13 +323,13 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
                         .capacity = options->window_bytes,
                         .instance = options->instance};
     if (!window_capacity_is_legal(options->window_bytes))
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "window of %" PRIu64 " bytes: it must be a power of two from %d to %d",
                          options->window_bytes, WINDOW_MIN_BYTES, WINDOW_MAX_BYTES);
     if (options->durability != DURABILITY_MEMORY &&
         (options->segment_bytes < options->window_bytes || options->segment_bytes > STORE_SEGMENT_MAX ||
          options->segment_bytes % options->window_bytes != 0))
-        return error_set(text, HERMES_EINVALID,
+        return error_say(text, HERMES_EINVALID,
                          "segment of %" PRIu64 " bytes: it must be a multiple of the window's %" PRIu64
                          ", and 1024G at most",
                          options->segment_bytes, options->window_bytes);

@@ -96,7 +96,7 @@ static int enter_epoch(struct reader *reader)
         if (rc != HERMES_EAGAIN)
             return rc;
         if (status_is_closed(reader->status))
-            return error_set(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
+            return error_say(&reader->error, HERMES_ECLOSED, "the log was closed while it was opened");
         if (clock_monotonic_ns() - start > longest_change_ns)
             return error_set(&reader->error, rc, "publishers change faster than their windows can be opened");
         (void)futex_wait(&reader->status->epoch, epoch, 1000000);
@@ -220,7 +220,7 @@ static int skip_retired(struct reader *reader)
         reader->gap_from = reader->sequence;
     reader->position = first;
     reader->sequence = 0;
-    return error_set(&reader->error, HERMES_EGONE,
+    return error_say(&reader->error, HERMES_EGONE,
                      "older messages were removed: going on at position %" PRIu64, first);
 }
 
@@ -262,7 +262,7 @@ static int enter_store(struct reader *reader)
         if (rc < 0)
             return rc;
         if (!segment_covers(reader, reader->position))
-            return error_set(&reader->error, HERMES_EGONE, "position %" PRIu64 " is not in the store",
+            return error_say(&reader->error, HERMES_EGONE, "position %" PRIu64 " is not in the store",
                              reader->position);
     }
     reader->in_store = true;
@@ -298,7 +298,7 @@ static int skip_overwritten(struct reader *reader)
     uint64_t oldest = window_oldest(reader->window, reader_end(reader));
     if (reader->position < oldest)
         reader->position = oldest;
-    return error_set(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
+    return error_say(&reader->error, HERMES_EGONE, "overtaken: going on at position %" PRIu64,
                      reader->position);
 }
 

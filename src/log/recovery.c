@@ -83,7 +83,7 @@ static int check_size(struct store *store, struct error_text *text)
     if (store->read_only || store->entry_count == 0 || newest_header(store, &header, &ignored) < 0 ||
         header.size == store->segment_bytes)
         return HERMES_OK;
-    return error_set(text, HERMES_EINVALID,
+    return error_say(text, HERMES_EINVALID,
                      "segments of %" PRIu64 " bytes: those of this log are of %" PRIu64, store->segment_bytes,
                      header.size);
 }

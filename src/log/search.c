@@ -100,16 +100,16 @@ static int find_in(const struct store *store, struct segment_list *list, enum st
                    struct store_place *place, struct error_text *text)
 {
     if (list == NULL || list->count == 0)
-        return error_set(text, HERMES_ENOTFOUND, "the store is empty");
+        return error_say(text, HERMES_ENOTFOUND, "the store is empty");
     /* Acquire pairs with store_purge(). */
     const uint64_t floor = atomic_load_explicit(&store->floor, memory_order_acquire);
     const uint64_t first = floor > list->entries[0].base ? floor : list->entries[0].base;
     if (key == STORE_BY_POSITION && value < first)
-        return error_set(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
+        return error_say(text, HERMES_EGONE, "position %" PRIu64 " is gone; the first is %" PRIu64, value,
                          first);
     struct store_entry *entry = find_segment(store, list, key, value);
     if (key == STORE_BY_POSITION && value - entry->base >= store->segment_bytes)
-        return error_set(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
+        return error_say(text, HERMES_ENOTFOUND, "the segment with position %" PRIu64 " is missing", value);
     place->position = entry->base;
     bool known = know(store, entry);
     if (known)

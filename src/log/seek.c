@@ -189,12 +189,12 @@ int reader_seek_time(struct reader *reader, uint64_t timestamp)
 
 static int not_a_message(struct reader *reader, uint64_t position)
 {
-    return error_set(&reader->error, HERMES_ENOTFOUND, "no message begins at position %" PRIu64, position);
+    return error_say(&reader->error, HERMES_ENOTFOUND, "no message begins at position %" PRIu64, position);
 }
 
 static int is_gone(struct reader *reader, uint64_t position)
 {
-    return error_set(&reader->error, HERMES_EGONE, "position %" PRIu64 " is gone", position);
+    return error_say(&reader->error, HERMES_EGONE, "position %" PRIu64 " is gone", position);
 }
 
 /* A position in the segment that is mapped, from a frame before it on. Within damage: where that begins, for
@@ -275,7 +275,7 @@ static int seek_window_position(struct reader *reader, uint64_t position)
 int reader_seek_position(struct reader *reader, uint64_t position)
 {
     if (position % HERMES_FRAME_ALIGNMENT != 0)
-        return error_set(&reader->error, HERMES_EINVALID, "position %" PRIu64 " is not a multiple of 64",
+        return error_say(&reader->error, HERMES_EINVALID, "position %" PRIu64 " is not a multiple of 64",
                          position);
     int rc = catch_up(reader);
     if (rc < 0)
@@ -283,7 +283,7 @@ int reader_seek_position(struct reader *reader, uint64_t position)
     do {
         uint64_t end = reader_end(reader);
         if (position > end)
-            return error_set(&reader->error, HERMES_ENOTFOUND,
+            return error_say(&reader->error, HERMES_ENOTFOUND,
                              "position %" PRIu64 " is behind the end, which is at %" PRIu64, position, end);
         if (position < end && reader->stored && position < persisted(reader))
             return seek_stored_position(reader, position);
@@ -367,7 +367,7 @@ int reader_resume(struct reader *reader, uint64_t position, uint64_t sequence)
     uint64_t end = reader_end(reader);
     go_to(reader, position <= end ? position : end, position <= end ? sequence : 0);
     return position <= end ? HERMES_OK
-                           : error_set(&reader->error, HERMES_EGONE,
+                           : error_say(&reader->error, HERMES_EGONE,
                                        "the log ends at position %" PRIu64 " by now, and position %" PRIu64
                                        " was read: going on at its end",
                                        end, position);

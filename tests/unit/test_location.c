@@ -87,6 +87,25 @@ static void without_any_home_it_is_said_and_no_place_is_made_up(void **state)
     }
 }
 
+/* Another path for each who looks: no broker and client would meet. */
+static void a_relative_path_is_refused_in_hermes_home_and_passed_over_elsewhere(void **state)
+{
+    struct location location;
+    struct error_text text = {{0}};
+    (void)state;
+    setenv("HERMES_HOME", "here", 1);
+    assert_int_equal(location_find(&location, &text), HERMES_EINVALID);
+    assert_string_equal(text.bytes, "HERMES_HOME is 'here': it must be an absolute path");
+    unsetenv("HERMES_HOME");
+    setenv("HOME", "/home/somebody", 1);
+    setenv("XDG_STATE_HOME", "state", 1);
+    setenv("XDG_CONFIG_HOME", "./settings", 1);
+    expect("/run/user/12345/hermes/broker.sock", "/home/somebody/.local/state/hermes",
+           "/home/somebody/.config/hermes/hermes.conf");
+    setenv("HOME", "somewhere", 1);
+    assert_int_equal(location_find(&location, &text), HERMES_ENOTFOUND);
+}
+
 static void root_needs_no_home(void **state)
 {
     (void)state;
@@ -101,6 +120,8 @@ int main(void)
         cmocka_unit_test_setup(hermes_home_has_everything, without_an_environment),
         cmocka_unit_test_setup(without_home_it_is_what_the_system_knows_of_the_user, without_an_environment),
         cmocka_unit_test_setup(without_any_home_it_is_said_and_no_place_is_made_up, without_an_environment),
+        cmocka_unit_test_setup(a_relative_path_is_refused_in_hermes_home_and_passed_over_elsewhere,
+                               without_an_environment),
         cmocka_unit_test_setup(root_needs_no_home, without_an_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,9 +35,9 @@ int answer_find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES]
     if (*topic != NULL && (*topic)->opening) /* known once its creation is through */
         return later_changed(session, *topic);
     if (*topic == NULL && topics_is_unserved(session->broker, name))
-        return error_set(text, HERMES_EIO,
+        return error_say(text, HERMES_EIO,
                          "topic '%s' is on the disk, but is not served: see the broker's notes", name);
     return *topic == NULL || (*topic)->deleting
-               ? error_set(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
+               ? error_say(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
                : HERMES_OK;
 }

@@ -134,7 +134,7 @@ static int list_groups(struct session *session, struct topic *topic, struct erro
         group_describe(group, &groups->groups[groups->head.count++]);
     }
     if (request->exact != 0 && groups->head.count == 0)
-        return error_set(text, HERMES_ENOTFOUND, "no group '%s' of topic '%s'", after, topic->name);
+        return error_say(text, HERMES_ENOTFOUND, "no group '%s' of topic '%s'", after, topic->name);
     answer(session, WIRE_GROUPS, groups,
            (uint32_t)(sizeof *groups + groups->head.count * sizeof(struct wire_group_info)));
     return HERMES_OK;

@@ -166,7 +166,7 @@ int publisher_requests_open(struct session *session, const struct wire_publisher
     if (rc != 0)
         return rc;
     if (atomic_load(&topic->log.status->state) == STATE_FAILED)
-        return error_set(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
+        return error_say(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
                          topic->log.error.bytes);
     /* A writable window could be cut short under its readers: only for who could harm us anyway. */
     bool direct = !topic->shared && broker_trusts(session->broker, session->uid);
@@ -205,7 +205,7 @@ static int find_epoch(struct session *session, struct topic *topic, struct error
     struct epoch_record record;
     int rc = epochs_find(&topic->log.epochs, request->epoch, &record);
     if (rc < 0)
-        return error_set(text, rc, "epoch %" PRIu32 " of topic '%s' is not known any more", request->epoch,
+        return error_say(text, rc, "epoch %" PRIu32 " of topic '%s' is not known any more", request->epoch,
                          topic->name);
     struct wire_epoch found = {record.epoch,          record.end,          record.first_position,
                                record.first_sequence, record.end_position, record.end_sequence};
@@ -220,6 +220,6 @@ int publisher_requests_find_epoch(struct session *session, const struct wire_epo
     if (later_result(session, find_epoch, &rc, text))
         return rc;
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
-    return topic == NULL || topic->deleting ? error_set(text, HERMES_ECLOSED, "that topic was deleted")
+    return topic == NULL || topic->deleting ? error_say(text, HERMES_ECLOSED, "that topic was deleted")
                                             : later_work(session, topic, &topic->reading, find_epoch, NULL);
 }

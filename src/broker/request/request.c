@@ -29,8 +29,8 @@ static void begin_counting(struct session *session)
 static int hello(struct session *session, const struct wire_hello *request, struct error_text *text)
 {
     if (request->protocol != WIRE_PROTOCOL)
-        return error_set(text, HERMES_EVERSION, "protocol %d; this broker speaks %d", request->protocol,
-                         WIRE_PROTOCOL);
+        return error_say(text, HERMES_EVERSION, "this program speaks protocol %d, this broker %d",
+                         request->protocol, WIRE_PROTOCOL);
     snprintf(session->name, sizeof session->name, "%.*s", (int)sizeof request->name - 1, request->name);
     if (!session->greeted)
         begin_counting(session);

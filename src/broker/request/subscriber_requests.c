@@ -15,10 +15,10 @@ static int add_reader(struct session *session, struct topic *topic,
                       struct wire_subscriber *opened, struct error_text *text)
 {
     if (!broker_trusts(session->broker, session->uid))
-        return error_set(text, HERMES_EACCESS, "publishers of topic '%s' wait for the broker's user alone",
+        return error_say(text, HERMES_EACCESS, "publishers of topic '%s' wait for the broker's user alone",
                          topic->name);
     if (handle->group != NULL && handle->group->kept.mask != 0)
-        return error_set(text, HERMES_EINVALID, "publishers do not wait for members of a group");
+        return error_say(text, HERMES_EINVALID, "publishers do not wait for members of a group");
     int rc = topic_add_reader(topic, request->resume_reader_line, request->resume_reader,
                               &opened->reader_line, &opened->reader, text);
     if (rc < 0)
@@ -94,7 +94,7 @@ int subscriber_requests_window(struct session *session, const struct wire_window
 {
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
     if (topic == NULL || topic->deleting)
-        return error_set(text, HERMES_ECLOSED, "that topic was deleted");
+        return error_say(text, HERMES_ECLOSED, "that topic was deleted");
     int fd;
     int rc = log_window_reader_fd(&topic->log, request->epoch, &fd);
     if (rc == HERMES_EAGAIN)
@@ -128,9 +128,9 @@ int subscriber_requests_segment(struct session *session, const struct wire_segme
         return rc;
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
     if (topic == NULL || topic->deleting)
-        return error_set(text, HERMES_ECLOSED, "that topic was deleted");
+        return error_say(text, HERMES_ECLOSED, "that topic was deleted");
     if (topic->durability == DURABILITY_MEMORY || request->key > STORE_BY_TIME)
-        return error_set(text, HERMES_EINVALID, "topic '%s' has no store, or key %" PRIu32 " is unknown",
+        return error_say(text, HERMES_EINVALID, "topic '%s' has no store, or key %" PRIu32 " is unknown",
                          topic->name, request->key);
     return later_work(session, topic, &topic->reading, find_segment, NULL);
 }

@@ -128,7 +128,7 @@ int topic_requests_alter(struct session *session, const struct wire_topic_alter 
         return rc;
     if (request->fields == 0 || (request->fields & ~(uint32_t)(WIRE_ALTER_KEEP_BYTES | WIRE_ALTER_KEEP_NS |
                                                                WIRE_ALTER_FULL_WAITS)) != 0)
-        return error_set(text, HERMES_EINVALID, "nothing that can be altered in topic '%s'", topic->name);
+        return error_say(text, HERMES_EINVALID, "nothing that can be altered in topic '%s'", topic->name);
     if (!through)
         return later_work(session, topic, &topic->affairs, alter_topic, NULL);
     if (altered == 0) {
