@@ -28,7 +28,8 @@ static const char documentation[] =
     "beside loops that only look at the clock by the same schedule. eager: what publishing costs "
     "alone and beside subscribers that never stop looking. topic, rate, eager and broker start a "
     "broker of their own.\n\n"
-    "--json with --runs or --minutes makes a document that `./run bench --compare OLD NEW` reads.";
+    "--json with --runs or --minutes makes a document that `./run bench --compare OLD NEW` "
+    "reads." CLI_EXIT_CODES;
 
 enum { OPTION_ARRIVALS = 256, OPTION_RUNS, OPTION_MINUTES };
 
@@ -70,6 +71,23 @@ static double per_second(struct argp_state *state, const char *value)
     return rate;
 }
 
+static bool is_wanted(const struct arguments *a, size_t suite)
+{
+    return strcmp(a->what, suites[suite].name) == 0 || strcmp(a->what, "all") == 0;
+}
+
+static void check(struct argp_state *state, const struct arguments *a)
+{
+    const char *names[SUITES + 2] = {NULL};
+    for (size_t i = 0; i < SUITES; i++)
+        names[i] = suites[i].name;
+    names[SUITES] = "all";
+    (void)cli_choice(state, "suite", a->what, names);
+    if ((a->bench.per_second > 0 || a->bench.arrivals != NULL) && strcmp(a->what, "rate") != 0 &&
+        strcmp(a->what, "all") != 0)
+        argp_error(state, "--rate and --arrivals are of the suite rate");
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -84,8 +102,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->plot = value;
         return 0;
     case 's':
-        a->bench.scale = (uint64_t)cli_number(state, "--scale", value);
-        if (a->bench.scale == 0 || a->bench.scale > 10000)
+        a->bench.scale = cli_count(state, "--scale", value, 10000);
+        if (a->bench.scale == 0)
             argp_error(state, "--scale %s: 1 to 10000", value);
         return 0;
     case 'r':
@@ -96,9 +114,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_RUNS:
         a->runs = cli_number(state, "--runs", value);
+        if (a->runs < 1)
+            argp_error(state, "--runs %s: 1 or more", value);
         return 0;
     case OPTION_MINUTES:
         a->minutes = cli_number(state, "--minutes", value);
+        if (a->minutes > 1e6)
+            argp_error(state, "--minutes %s: at most a million", value);
         return 0;
     case ARGP_KEY_ARG:
         a->what = cli_argument(state, value);
@@ -106,23 +128,18 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
         return 0;
+    case ARGP_KEY_END:
+        check(state, a);
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static bool is_suite(const char *what)
-{
-    for (size_t i = 0; i < SUITES; i++)
-        if (strcmp(what, suites[i].name) == 0)
-            return true;
-    return strcmp(what, "all") == 0;
-}
-
 static void run_suites(struct arguments *a)
 {
     for (size_t i = 0; i < SUITES; i++)
-        if (strcmp(a->what, suites[i].name) == 0 || strcmp(a->what, "all") == 0)
+        if (is_wanted(a, i))
             suites[i].run(&a->bench);
 }
 
@@ -145,10 +162,6 @@ int cli_bench(int argc, char **argv)
     static struct arguments a = {.bench.scale = 100, .runs = 1};
     const struct argp argp = {options, parse, "WHAT", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
-    if (!is_suite(a.what)) {
-        fprintf(stderr, "hermes bench: no suite '%s': hermes bench --help names them\n", a.what);
-        return EXIT_USAGE;
-    }
     if (a.hgrm != NULL && (a.bench.hgrm = fopen(a.hgrm, "w+e")) == NULL)
         return cli_fail(a.hgrm, 0, strerror(errno));
     FILE *plot = NULL;
@@ -162,7 +175,7 @@ int cli_bench(int argc, char **argv)
         return cli_fail(a.plot, 0, "nothing to draw: this suite measures no latency");
     if (plot != NULL && fclose(plot) != 0)
         return cli_fail(a.plot, 0, strerror(errno));
-    if (a.bench.hgrm != NULL)
-        fclose(a.bench.hgrm);
+    if (a.bench.hgrm != NULL && fclose(a.bench.hgrm) != 0)
+        return cli_fail(a.hgrm, 0, strerror(errno));
     return EXIT_GOOD;
 }

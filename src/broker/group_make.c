@@ -19,8 +19,8 @@ enum { SPAN_DEFAULT = 4 * 1024 * 1024 };
 int group_check_settings(const struct wire_group *request, struct error_text *text)
 {
     if (request->lease_ns < lease_min_ns || request->lease_ns > lease_max_ns)
-        return error_say(text, HERMES_EINVALID, "lease of %" PRIu64 " ns: it must be from 10 ms to 24 hours",
-                         request->lease_ns);
+        return error_say(text, HERMES_EINVALID, "lease of %g s: it must be from 10 ms to 24 hours",
+                         (double)request->lease_ns / 1e9);
     if (request->max_deliveries > GROUP_DELIVERIES_MAX)
         return error_say(text, HERMES_EINVALID, "%" PRIu32 " deliveries: at most %d can be counted",
                          request->max_deliveries, GROUP_DELIVERIES_MAX);

@@ -14,6 +14,8 @@
 /* Exit codes, also in --help: scripts rely on them. */
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
+#define CLI_EXIT_CODES "\n\nExit codes: 0 done; 1 failed, with a message; 64 wrong usage."
+
 int cli_bench(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
@@ -29,15 +31,22 @@ int cli_stat(int argc, char **argv);
 int cli_sub(int argc, char **argv);
 int cli_topic(int argc, char **argv);
 
-/* Raised by SIGINT and SIGTERM after cli_catch_signals(). */
+/* Raised by SIGINT, SIGTERM and, unless it is ignored, SIGHUP, after cli_catch_signals(). */
 extern volatile sig_atomic_t cli_stop;
 void cli_catch_signals(void);
 
-/* Says what failed on standard error; returns EXIT_FAILED. */
+/* Says on standard error what failed, and what it is about, unless that is NULL or the sentence names it in
+ * quotes; no sentence: what the error means. Returns EXIT_FAILED. */
 int cli_fail(const char *what, int error, const char *sentence);
+
+/* Does the sentence have it in quotes? */
+bool cli_names(const char *sentence, const char *what);
 
 /* Has all been written to standard output that was printed (now), or at least nothing failed so far? */
 bool cli_flush(bool now);
+/* Has nothing to be written, but nobody to read it any more: ends as a write would, by SIGPIPE; where that is
+ * ignored, cli_flush() says so. A pipe tells only those who write, or ask. */
+void cli_look_for_reader(void);
 /* At the end: code; or EXIT_FAILED, with a sentence, where not all that was printed is written. */
 int cli_finish(int code);
 
@@ -48,6 +57,8 @@ hermes_client_t *cli_connect(void); /* exits with a message when there is no bro
 
 /* "64K", "4MiB", "1000": argp_error() on nonsense. */
 uint64_t cli_size(struct argp_state *state, const char *option, const char *value);
+/* "1000", "1K": argp_error() on nonsense, and above most. */
+uint64_t cli_count(struct argp_state *state, const char *option, const char *value, uint64_t most);
 /* As when_time() has it: nanoseconds since 1970, "now", "-5m", "2026-11-25", "2026-11-25T09:30:00". */
 uint64_t cli_time(struct argp_state *state, const char *option, const char *value);
 /* As when_duration() has it: "90s", "15m", "1h30m", "7d" in nanoseconds; 0 is 0. */
@@ -64,6 +75,7 @@ int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from);
 /* hermes_poll(), but an answer of the broker is waited for. 0: nothing more is there. */
 int cli_next(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
+/* Finite, and not negative. */
 double cli_number(struct argp_state *state, const char *option, const char *value);
 
 /* The one argument that is not an option; argp_usage() if there is another. */
@@ -74,24 +86,40 @@ int cli_choice(struct argp_state *state, const char *option, const char *value, 
 /* Stored messages are damaged or were removed: reading goes on behind them. */
 bool cli_is_damage(int error);
 
-/* A JSON string with its quotes. */
-void cli_print_json_string(FILE *file, const void *bytes, size_t length);
-bool cli_is_utf8(const void *bytes, size_t length);
-void cli_print_base64(FILE *file, const void *bytes, size_t length);
-
 uint64_t cli_now_ns(void); /* monotonic */
-void cli_sleep_until(uint64_t monotonic_ns);
+/* false: cli_stop was raised before that; who waited for the moment to do something then does it not. */
+bool cli_sleep_until(uint64_t monotonic_ns);
+/* The same, so many nanoseconds after the start, however many they are. */
+bool cli_sleep_until_due(uint64_t start_ns, double ns);
 
-/* "payload" and, where it is no text, "encoding", as members of a JSON object. */
-void cli_print_payload_json(FILE *file, const void *bytes, size_t length);
+/* ---- showing payloads ---- */
+
+/* How a payload stands in JSON and CSV. AUTO: as text where it is UTF-8, else in base64; TEXT: as text,
+ * where what is no UTF-8 becomes U+FFFD in JSON, and is as it is in CSV. "encoding" beside it says which. */
+enum cli_payload { CLI_PAYLOAD_AUTO, CLI_PAYLOAD_TEXT, CLI_PAYLOAD_BASE64 };
+enum cli_payload cli_payload(struct argp_state *state, const char *value);
+bool cli_shows_as_text(const void *bytes, size_t length, enum cli_payload how);
+
+/* For a terminal: control characters but newline and tab, and what is no UTF-8, as \xNN. */
+void cli_print_visible(FILE *file, const void *bytes, size_t length);
+bool cli_is_terminal(FILE *file);
+
+void cli_print_base64(FILE *file, const void *bytes, size_t length);
+/* With its quotes; what is no UTF-8 becomes U+FFFD, byte by byte. */
+void cli_print_json_string(FILE *file, const void *bytes, size_t length);
+
+/* "payload" and, where it is in base64, "encoding", as members of a JSON object. */
+void cli_print_payload_json(FILE *file, const void *bytes, size_t length, enum cli_payload how);
 
 /* One message as JSON, on one line. */
-void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message);
+void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message,
+                            enum cli_payload how);
 
 /* hermes group dead: what it is about. It tells what fails itself; returns the exit code. */
 struct cli_dead {
     const char *topic, *name;
     bool json, requeue;
+    enum cli_payload payload;
     uint64_t sequences[64]; /* those of them alone */
     size_t count;           /* 0: all */
 };

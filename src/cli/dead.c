@@ -86,7 +86,7 @@ static void print_json(const struct walk *w, const hermes_message_t *message, co
            w->what->topic, w->what->name, letter->sequence, letter->position, letter->timestamp,
            letter->deliveries, reason_of(letter), letter->buried_ns, message->sequence, letter->payload_bytes,
            is_cut(message, letter) ? "true" : "false", message->position < w->put_back_to ? "true" : "false");
-    cli_print_payload_json(stdout, payload_of(message), bytes_here(message));
+    cli_print_payload_json(stdout, payload_of(message), bytes_here(message), w->what->payload);
     fputs("}\n", stdout);
 }
 
@@ -370,6 +370,7 @@ int cli_group_dead(hermes_client_t *client, const struct cli_dead *what)
     if (rc == 0)
         rc = list_or_put_back(&w);
     if (rc < 0)
-        cli_fail(what->name, rc, hermes_last_error(client));
+        cli_fail(cli_names(hermes_last_error(client), what->topic) ? NULL : what->name, rc,
+                 hermes_last_error(client));
     return rc < 0 || w.failed || cli_stop ? EXIT_FAILED : EXIT_GOOD;
 }

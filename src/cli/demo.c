@@ -33,13 +33,12 @@ static const char documentation[] =
     "order, with a heading that has these names) or ITCH 5.0, plain or gzip-compressed: a quote for each "
     "change of a "
     "stock's best bid or ask. Without it a generated book is used. --rate R paces it at R quotes a second "
-    "(default 10000), --rate feed at the feed's own times, --rate max not at all. Exit code 1 unless "
-    "everything was "
-    "delivered exactly once and in order.";
+    "(default 10000), --rate feed at the feed's own times, --rate max not at all. Failed is "
+    "what was not delivered exactly once and in order." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"rate", 'r', "R|feed|max", 0, "Quotes a second (10000)", 0},
-    {"count", 'n', "N", 0, "Quotes of the generated feed (50000)", 0},
+    {"count", 'n', "N", 0, "Quotes: the first N of FEED (all of it), or so many generated (50000)", 0},
     {"symbol", 'y', "S", 0, "Of the feed, stock S alone", 0},
     {"backend", 'b', "NAME", 0, "The broker's event loop: auto, io_uring or epoll", 0},
     {"actors", 'a', "DIR", 0,
@@ -53,8 +52,8 @@ static const struct argp_option options[] = {
 struct arguments {
     const char *feed;
     const char *symbol;
-    double rate; /* 0: max; below 0: the feed's own times */
-    uint64_t count;
+    double rate;    /* 0: max; below 0: the feed's own times */
+    uint64_t count; /* 0: all of the feed */
     const char *backend;
     const char *actors;
 };
@@ -91,6 +90,7 @@ static const uint64_t patience_ns = 20000000000u;
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
+    static const char *const backends[] = {"auto", "io_uring", "epoll", NULL};
     struct arguments *a = state->input;
     switch (key) {
     case 'r':
@@ -101,12 +101,15 @@ static error_t parse(int key, char *value, struct argp_state *state)
             argp_error(state, "--rate %s: above 0, feed or max", value);
         return 0;
     case 'n':
-        a->count = cli_size(state, "--count", value);
+        a->count = cli_count(state, "--count", value, UINT64_MAX);
+        if (a->count == 0)
+            argp_error(state, "--count 0: a demo of nothing");
         return 0;
     case 'y':
         a->symbol = value;
         return 0;
     case 'b':
+        (void)cli_choice(state, "--backend", value, backends);
         a->backend = value;
         return 0;
     case 'a':
@@ -116,6 +119,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         if (state->arg_num > 0)
             argp_usage(state);
         a->feed = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->feed == NULL && a->count == 0)
+            a->count = 50000;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -133,6 +140,7 @@ static pid_t start(const char *directory, const char *const argv[], int *fd)
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         char path[PATH_BYTES + 64];
+        signal(SIGPIPE, SIG_DFL);
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent)
             _exit(1);
@@ -161,11 +169,14 @@ static void feed_main(struct demo *demo, int fd)
         _exit(cli_fail(TOPIC_QUOTES, rc, hermes_last_error(client)));
     struct schedule schedule = {.speed = 1, .unit = "quote"};
     uint64_t start_ns = cli_now_ns(), i = 0, next_progress = start_ns;
-    for (; !cli_stop && (rc = quotes_next(&demo->quotes, &quote, &timed, &text)) > 0; i++) {
+    for (; (a->count == 0 || i < a->count) && (rc = quotes_next(&demo->quotes, &quote, &timed, &text)) > 0;
+         i++) {
         if (a->rate > 0)
-            cli_sleep_until(start_ns + (uint64_t)((double)i * 1e9 / a->rate));
+            cli_sleep_until_due(start_ns, (double)i * 1e9 / a->rate);
         else if (a->rate < 0 && timed)
             schedule_wait(&schedule, quote.feed_time_ns, i + 1);
+        if (cli_stop)
+            break;
         rc = hermes_publish(publisher, &quote, sizeof quote, NULL);
         if (rc < 0)
             _exit(cli_fail(TOPIC_QUOTES, rc, hermes_last_error(client)));
@@ -561,7 +572,7 @@ static void remove_home(const struct demo *demo)
 
 int cli_demo(int argc, char **argv)
 {
-    static struct demo demo = {.arguments = {.rate = 10000, .count = 50000}, .broker_fd = -1};
+    static struct demo demo = {.arguments = {.rate = 10000}, .broker_fd = -1};
     const struct argp argp = {options, parse, "[FEED]", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &demo.arguments);
     if (demo.arguments.symbol != NULL && demo.arguments.feed == NULL) {
@@ -577,6 +588,7 @@ int cli_demo(int argc, char **argv)
         demo.actors[i].fd = -1;
     demo.feeder.fd = -1;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, SIG_IGN); /* what was started is put away, though nobody reads what we print */
     cli_catch_signals();
     snprintf(demo.home, sizeof demo.home, "/tmp/hermes-demo-XXXXXX");
     if (!find_programs(&demo))

@@ -6,15 +6,16 @@
 #include "cli/parse.h"
 #include "cli/terminal.h"
 
-static const char documentation[] = "Look at what Hermes needs of this machine, and tell for each thing what "
-                                    "it means and which command mends it.\v"
-                                    "good: as it should be. note: it works, but something is slower or less "
-                                    "safe than it could be. BAD: it does not work "
-                                    "so. unknown: it cannot be seen from here, as in a container. Nothing is "
-                                    "ever changed: commands are printed, not run. "
-                                    "It needs no broker, and sees what a program of this user in this place "
-                                    "would get. The last check keeps two processors "
-                                    "busy for some milliseconds. Exit code 1 where something is BAD.";
+static const char documentation[] =
+    "Look at what Hermes needs of this machine, and tell for each thing what "
+    "it means and which command mends it.\v"
+    "good: as it should be. note: it works, but something is slower or less "
+    "safe than it could be. BAD: it does not work "
+    "so. unknown: it cannot be seen from here, as in a container. Nothing is "
+    "ever changed: commands are printed, not run. "
+    "It needs no broker, and sees what a program of this user in this place "
+    "would get. The last check keeps two processors "
+    "busy for some milliseconds. What is BAD counts as failed." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON, a line for each", 0},

@@ -14,9 +14,9 @@
 static const char documentation[] =
     "Print the header of every frame of a segment file, or of every message of a topic, and check every "
     "checksum.\v"
-    "What names an existing file is a file; anything else is a topic, read from its first message to its "
-    "end. "
-    "Exit code 1 where a frame is damaged.";
+    "What has a / or names an existing file is a file; anything else is a topic, read from its first message "
+    "to the one that was its last when it began. "
+    "A damaged frame counts as failed." CLI_EXIT_CODES;
 
 struct arguments {
     const char *what;
@@ -82,7 +82,8 @@ static int dump_frames(const struct segment *segment)
 
 static int dump_file(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY |
+                            O_CLOEXEC); /* a pipe, a terminal: refused, not waited for */
     if (fd < 0)
         return cli_fail(path, 0, strerror(errno));
     struct segment segment;
@@ -103,15 +104,19 @@ static int dump_file(const char *path)
 static int dump_topic(const char *topic)
 {
     hermes_client_t *client = cli_connect();
-    hermes_subscriber_t *subscriber;
+    hermes_subscriber_t *subscriber = NULL;
+    hermes_topic_info_t info = {.size = sizeof info};
     uint64_t messages = 0, damaged = 0;
-    int rc = hermes_subscriber_open(client, topic, NULL, &subscriber);
+    int rc = hermes_topic_describe(client, topic, &info);
+    if (rc == 0)
+        rc = hermes_subscriber_open(client, topic, NULL, &subscriber);
     if (rc == 0)
         rc = hermes_seek_first(subscriber);
     if (rc == 0)
         print_columns();
-    hermes_message_t message;
-    while (rc >= 0 && (rc = cli_next(subscriber, &message)) != 0) {
+    hermes_message_t message = {.sequence = 0};
+    while (rc >= 0 && message.sequence < info.last_sequence && cli_flush(false) &&
+           (rc = cli_next(subscriber, &message)) != 0) {
         if (rc > 0) {
             messages++;
             printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %8s\n", message.position, "DATA",
@@ -137,5 +142,6 @@ int cli_dump(int argc, char **argv)
     const struct argp argp = {NULL, parse, "FILE|TOPIC", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
     struct stat status;
-    return stat(a.what, &status) == 0 ? dump_file(a.what) : dump_topic(a.what);
+    bool is_file = strchr(a.what, '/') != NULL || (stat(a.what, &status) == 0 && !S_ISDIR(status.st_mode));
+    return is_file ? dump_file(a.what) : dump_topic(a.what);
 }

@@ -10,14 +10,15 @@
 
 static const char documentation[] =
     "Write the messages of a stored topic to standard output or a file.\v"
-    "csv: a header line, then sequence,timestamp,length,encoding,payload; text as it is, in quotes, else "
-    "base64. "
-    "json: as hermes sub --format json. pcapng: for Wireshark, one packet a message, header and payload, "
+    "csv: a header line, then sequence,timestamp,length,encoding,payload; encoding is text or base64, text "
+    "stands as it is, in quotes. json: as hermes sub --format json. In both a payload that is UTF-8 is text, "
+    "any other base64; --payload text or base64 makes all alike. pcapng: for Wireshark, one packet a "
+    "message, header and payload, "
     "link type "
     "USER0 (147), times in nanoseconds. Ends with what was there at the start. --since and --until ask for "
     "each "
     "message's own time, wherever it stands: all of the topic from the first one as late as --since is "
-    "looked at.";
+    "looked at." CLI_EXIT_CODES;
 
 enum format { FORMAT_CSV, FORMAT_JSON, FORMAT_PCAPNG };
 
@@ -28,6 +29,7 @@ static const struct argp_option options[] = {
     {"output", 'f', "FILE", 0, "Write to FILE", 0},
     {"since", 's', "TIME", 0, "Messages of this time and later: " WHEN_TIME, 0},
     {"until", 'u', "TIME", 0, "Messages of before this time", 0},
+    {"payload", 'P', "FORM", 0, "csv and json: text, base64 or auto (as text where it is UTF-8)", 0},
     {0},
 };
 
@@ -35,6 +37,8 @@ struct arguments {
     const char *topic;
     const char *output;
     enum format format;
+    enum cli_payload payload;
+    bool has_payload;
     uint64_t since, until;
 };
 
@@ -54,11 +58,19 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case 'u':
         a->until = cli_time(state, "--until", value);
         return 0;
+    case 'P':
+        a->payload = cli_payload(state, value);
+        a->has_payload = true;
+        return 0;
     case ARGP_KEY_ARG:
         a->topic = cli_argument(state, value);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->has_payload && a->format == FORMAT_PCAPNG)
+            argp_error(state, "--payload is of csv and json");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -67,23 +79,34 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 /* ---- CSV (RFC 4180) ---- */
 
-static void write_csv(FILE *file, const hermes_message_t *message)
+/* A field in quotes, in which a quote stands twice. */
+static void write_text(FILE *file, const char *bytes, size_t length)
 {
-    bool text = cli_is_utf8(message->payload, message->length);
+    bool visible = cli_is_terminal(file);
+    fputc('"', file);
+    for (size_t done = 0; done < length;) {
+        const char *quote = memchr(bytes + done, '"', length - done);
+        size_t run = quote == NULL ? length - done : (size_t)(quote - bytes) + 1 - done;
+        if (visible)
+            cli_print_visible(file, bytes + done, run);
+        else
+            fwrite(bytes + done, 1, run, file);
+        if (quote != NULL)
+            fputc('"', file);
+        done += run;
+    }
+    fputc('"', file);
+}
+
+static void write_csv(FILE *file, const struct arguments *a, const hermes_message_t *message)
+{
+    bool text = cli_shows_as_text(message->payload, message->length, a->payload);
     fprintf(file, "%" PRIu64 ",%" PRIu64 ",%u,%s,", message->sequence, message->timestamp, message->length,
             text ? "text" : "base64");
-    if (text) {
-        const char *bytes = message->payload;
-        fputc('"', file);
-        for (uint32_t i = 0; i < message->length; i++) {
-            if (bytes[i] == '"')
-                fputc('"', file);
-            fputc(bytes[i], file);
-        }
-        fputc('"', file);
-    } else {
+    if (text)
+        write_text(file, message->payload, message->length);
+    else
         cli_print_base64(file, message->payload, message->length);
-    }
     fputs("\r\n", file);
 }
 
@@ -179,13 +202,23 @@ static int export(const struct arguments *a, hermes_client_t *client, hermes_sub
         if (message.timestamp < a->since || (a->until != UINT64_MAX && message.timestamp >= a->until))
             continue;
         if (a->format == FORMAT_CSV)
-            write_csv(file, &message);
+            write_csv(file, a, &message);
         else if (a->format == FORMAT_JSON)
-            cli_print_message_json(file, a->topic, &message);
+            cli_print_message_json(file, a->topic, &message, a->payload);
         else
             write_packet(file, &message);
     }
-    return 0;
+    return cli_stop ? HERMES_EINTERRUPTED : 0;
+}
+
+/* 0, or errno of what failed. */
+static int close_file(FILE *file)
+{
+    errno = 0;
+    bool failed = fflush(file) != 0 || ferror(file);
+    int error = errno;
+    failed |= fclose(file) != 0;
+    return failed ? (error != 0 ? error : errno != 0 ? errno : EIO) : 0;
 }
 
 int cli_export(int argc, char **argv)
@@ -193,7 +226,6 @@ int cli_export(int argc, char **argv)
     struct arguments a = {.until = UINT64_MAX};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
-    cli_catch_signals();
     hermes_client_t *client = cli_connect();
     hermes_subscriber_t *subscriber;
     uint64_t last;
@@ -205,11 +237,15 @@ int cli_export(int argc, char **argv)
     if (a.output != NULL && (file = fopen(a.output, "we")) == NULL)
         return cli_fail(a.output, 0, strerror(errno));
     bool damaged = false;
+    cli_catch_signals();
     rc = export(&a, client, subscriber, last, file, &damaged);
-    if (rc < 0)
+    if (rc == HERMES_EINTERRUPTED)
+        cli_fail(a.topic, rc, "stopped by a signal: not all of it is written");
+    else if (rc < 0)
         cli_fail(a.topic, rc, hermes_last_error(client));
     hermes_disconnect(client);
-    if (file != stdout && (ferror(file) != 0) + (fclose(file) != 0) > 0)
-        rc = cli_fail(a.output, 0, strerror(errno));
+    int error = file != stdout ? close_file(file) : 0;
+    if (error != 0)
+        rc = cli_fail(a.output, 0, strerror(error));
     return rc != 0 || damaged ? EXIT_FAILED : EXIT_GOOD;
 }

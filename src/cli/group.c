@@ -29,7 +29,7 @@ static const char documentation[] =
     "that is killed makes the next one repeat one letter at most; a power cut, those of the last tenth of a "
     "second before it. --sequence picks some messages, put back already or not, and changes nothing of what "
     "is remembered. A letter that was cut, because the message was longer than 65,216 bytes, is told and "
-    "passed over, and the exit code is 1.";
+    "passed over, and the exit code is 1." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0,
@@ -42,6 +42,7 @@ static const struct argp_option options[] = {
     {"requeue", 'r', NULL, 0, "dead: put them back into TOPIC, those that were not put back before", 0},
     {"sequence", 'q', "N", 0, "dead: the message that had this sequence in TOPIC; up to 64 times", 0},
     {"json", 'j', NULL, 0, "list, info and dead as JSON, a line for each; dead has the payloads", 0},
+    {"payload", 'P', "FORM", 0, "dead --json: text, base64 or auto (as text where it is UTF-8)", 0},
     {0},
 };
 
@@ -51,7 +52,7 @@ struct arguments {
     enum action action;
     const char *topic, *name;
     struct cli_from from;
-    bool json, has_from;
+    bool json, has_from, has_payload;
     struct cli_dead dead;
     uint32_t altered; /* enum hermes_group_alter */
     hermes_group_options_t group;
@@ -74,6 +75,9 @@ static void check_options(struct argp_state *state, const struct arguments *a)
     refuse(state, a->group.durable != 0 && !makes, "--durable", "create");
     refuse(state, a->dead.requeue && a->action != DEAD, "--requeue", "dead");
     refuse(state, a->dead.count > 0 && a->action != DEAD, "--sequence", "dead");
+    refuse(state, a->json && a->action != LIST && a->action != INFO && a->action != DEAD, "--json",
+           "list, info and dead");
+    refuse(state, a->has_payload && (a->action != DEAD || !a->json), "--payload", "dead --json");
 }
 
 static void check(struct argp_state *state, const struct arguments *a)
@@ -92,7 +96,7 @@ static void check(struct argp_state *state, const struct arguments *a)
 static void add_sequence(struct argp_state *state, struct cli_dead *dead, const char *value)
 {
     enum { MOST = sizeof dead->sequences / sizeof dead->sequences[0] };
-    uint64_t sequence = cli_size(state, "--sequence", value);
+    uint64_t sequence = cli_count(state, "--sequence", value, UINT64_MAX);
     if (sequence == 0)
         argp_error(state, "--sequence 0: sequences begin with 1");
     if (dead->count == MOST)
@@ -113,19 +117,21 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'l':
         a->group.lease_ns = cli_duration(state, "--lease", value);
+        if (a->group.lease_ns == 0)
+            argp_error(state, "--lease %s: it is from 10ms to 24h", value);
         a->altered |= HERMES_GROUP_LEASE;
         return 0;
-    case 'm': {
-        uint64_t number = cli_size(state, "--max-deliveries", value);
-        a->group.max_deliveries = number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+    case 'm': /* what the broker can count it says itself */
+        a->group.max_deliveries = (uint32_t)cli_count(state, "--max-deliveries", value, UINT32_MAX);
         a->altered |= HERMES_GROUP_DELIVERIES;
         return 0;
-    }
     case 'd':
         a->group.dead_letter = value;
         return 0;
     case 's':
         a->group.span_bytes = cli_size(state, "--span", value);
+        if (a->group.span_bytes == 0)
+            argp_error(state, "--span %s: it is above 0", value);
         return 0;
     case 'n':
         a->group.durable = 1;
@@ -138,6 +144,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'j':
         a->json = true;
+        return 0;
+    case 'P':
+        a->dead.payload = cli_payload(state, value);
+        a->has_payload = true;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)

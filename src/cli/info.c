@@ -11,7 +11,7 @@ static const char documentation[] =
     "else had to wait; of its own: the same, less what other processes had of the processor meanwhile; "
     "blocked: "
     "turns "
-    "in which the loop slept. Notes lost: lines that its standard error did not take.";
+    "in which the loop slept. Notes lost: lines that its standard error did not take." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 0},

@@ -1,5 +1,7 @@
 /* hermes: one program, subcommands. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/standard.h"
 #include "cli/cli.h"
@@ -91,10 +93,18 @@ static int help(const char *name)
     return cli_finish(EXIT_GOOD);
 }
 
+/* argp ends the process by itself once it has printed --help or --usage. */
+static void finish_help(void)
+{
+    if (!cli_flush(true))
+        _exit(cli_finish(EXIT_GOOD));
+}
+
 int main(int argc, char **argv)
 {
     standard_take_free_numbers();
     argp_err_exit_status = EXIT_USAGE;
+    atexit(finish_help);
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;

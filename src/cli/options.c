@@ -1,8 +1,11 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -18,15 +21,29 @@ static void raise_stop(int number)
 
 void cli_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = raise_stop};
+    struct sigaction action = {.sa_handler = raise_stop}, former;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &former) == 0 && former.sa_handler != SIG_IGN) /* nohup(1) */
+        sigaction(SIGHUP, &action, NULL);
+}
+
+/* Most sentences of the library name what they are about: it is not said twice. */
+bool cli_names(const char *sentence, const char *what)
+{
+    char quoted[160]; /* a name has at most 127 characters */
+    int length = snprintf(quoted, sizeof quoted, "'%s'", what);
+    return length < (int)sizeof quoted && strstr(sentence, quoted) != NULL;
 }
 
 int cli_fail(const char *what, int error, const char *sentence)
 {
-    fprintf(stderr, "hermes: %s: %s\n", what,
-            sentence != NULL && sentence[0] != 0 ? sentence : hermes_strerror(error));
+    if (sentence == NULL || sentence[0] == 0)
+        sentence = hermes_strerror(error);
+    if (what == NULL || cli_names(sentence, what))
+        fprintf(stderr, "hermes: %s\n", sentence);
+    else
+        fprintf(stderr, "hermes: %s: %s\n", what, sentence);
     return EXIT_FAILED;
 }
 
@@ -39,9 +56,24 @@ bool cli_flush(bool now)
     return output_error == 0;
 }
 
+void cli_look_for_reader(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) <= 0 || (output.revents & (POLLERR | POLLHUP)) == 0)
+        return;
+    raise(SIGPIPE);
+    output_error = EPIPE; /* it was ignored */
+}
+
 int cli_finish(int code)
 {
-    return cli_flush(true) ? code : cli_fail("standard output", 0, strerror(output_error));
+    static bool is_told;
+    if (cli_flush(true))
+        return code;
+    if (!is_told)
+        cli_fail("standard output", 0, strerror(output_error));
+    is_told = true;
+    return EXIT_FAILED;
 }
 
 /* A broker that was started a moment ago, or again after a crash, may need that moment. */
@@ -55,25 +87,46 @@ hermes_client_t *cli_connect(void)
            cli_now_ns() - start < patience_ns && !cli_stop)
         cli_sleep_until(cli_now_ns() + 5000000);
     if (rc < 0)
-        exit(cli_fail("connect", rc, hermes_last_error(NULL)));
+        exit(cli_fail(NULL, rc, hermes_last_error(NULL)));
     return client;
+}
+
+/* Digits, and perhaps K, M or G: 2^10, 2^20, 2^30. */
+static bool read_scaled(const char *value, uint64_t *number, char **end)
+{
+    static const char units[] = "KMG";
+    errno = 0;
+    *number = strtoull(value, end, 10);
+    const char *unit = **end != 0 ? strchr(units, **end & ~0x20) : NULL;
+    unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+    if (errno != 0 || value[0] < '0' || value[0] > '9' || *number > UINT64_MAX >> shift)
+        return false;
+    *end += unit != NULL;
+    *number <<= shift;
+    return true;
 }
 
 uint64_t cli_size(struct argp_state *state, const char *option, const char *value)
 {
-    static const char units[] = "KMG";
+    uint64_t number;
     char *end;
-    errno = 0;
-    uint64_t number = strtoull(value, &end, 10);
-    const char *unit = *end != 0 ? strchr(units, *end & ~0x20) : NULL;
-    unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
-    if (unit != NULL)
-        end++;
-    if (unit != NULL && (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0))
+    bool is_size = read_scaled(value, &number, &end);
+    if (is_size && end[-1] > '9' && (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0))
         end += strlen(end);
-    if (errno != 0 || value[0] < '0' || value[0] > '9' || *end != 0 || number > UINT64_MAX >> shift)
+    if (!is_size || *end != 0)
         argp_error(state, "%s %s: not a size (say 65536, 64K or 4M)", option, value);
-    return number << shift;
+    return number;
+}
+
+uint64_t cli_count(struct argp_state *state, const char *option, const char *value, uint64_t most)
+{
+    uint64_t number;
+    char *end;
+    if (!read_scaled(value, &number, &end) || *end != 0)
+        argp_error(state, "%s %s: not a number (0, 1, 2, ...)", option, value);
+    if (number > most)
+        argp_error(state, "%s %s: at most %" PRIu64, option, value, most);
+    return number;
 }
 
 uint64_t cli_time(struct argp_state *state, const char *option, const char *value)
@@ -102,9 +155,10 @@ struct cli_from cli_from(struct argp_state *state, const char *option, const cha
         from.kind = CLI_FROM_LAST;
     } else if (strncmp(value, "seq:", 4) == 0) {
         from.kind = CLI_FROM_SEQUENCE;
+        errno = 0;
         from.value = strtoull(value + 4, &end, 10);
-        if (value[4] < '0' || value[4] > '9' || *end != 0)
-            argp_error(state, "%s %s: seq: wants a number", option, value);
+        if (value[4] < '0' || value[4] > '9' || *end != 0 || errno != 0)
+            argp_error(state, "%s %s: seq: wants a number, of 64 bits at most", option, value);
     } else if (strncmp(value, "time:", 5) == 0) {
         char name[32];
         snprintf(name, sizeof name, "%s time:", option);
@@ -148,8 +202,10 @@ double cli_number(struct argp_state *state, const char *option, const char *valu
 {
     char *end;
     double number = strtod(value, &end);
-    if (end == value || *end != 0 || !isfinite(number) || number < 0)
+    if (end == value || *end != 0 || !isfinite(number))
         argp_error(state, "%s %s: not a number", option, value);
+    if (number < 0)
+        argp_error(state, "%s %s: it is 0 or more", option, value);
     return number;
 }
 
@@ -177,86 +233,16 @@ int cli_choice(struct argp_state *state, const char *option, const char *value, 
     return 0;
 }
 
+enum cli_payload cli_payload(struct argp_state *state, const char *value)
+{
+    static const char *const forms[] = {"auto", "text", "base64", NULL}; /* as enum cli_payload */
+    return (enum cli_payload)cli_choice(state, "--payload", value, forms);
+}
+
 bool cli_is_damage(int error)
 {
     return error == HERMES_EGONE || error == HERMES_ECHECKSUM || error == HERMES_ECORRUPT ||
            error == HERMES_EMALFORMED;
-}
-
-/* RFC 3629: no overlong forms, no surrogates, nothing above 10FFFF. */
-bool cli_is_utf8(const void *bytes, size_t length)
-{
-    const uint8_t *p = bytes, *end = p + length;
-    while (p < end) {
-        uint8_t c = *p++;
-        if (c < 0x80)
-            continue;
-        int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
-        if (c < 0xC2 || c > 0xF4 || end - p < more)
-            return false;
-        uint8_t low = c == 0xE0   ? 0xA0
-                      : c == 0xF0 ? 0x90
-                                  : 0x80,
-                high = c == 0xED   ? 0x9F
-                       : c == 0xF4 ? 0x8F
-                                   : 0xBF;
-        if (*p < low || *p > high)
-            return false;
-        for (p++; --more > 0; p++)
-            if ((*p & 0xC0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
-void cli_print_json_string(FILE *file, const void *bytes, size_t length)
-{
-    const uint8_t *p = bytes;
-    fputc('"', file);
-    for (size_t i = 0; i < length; i++) {
-        if (p[i] == '"' || p[i] == '\\')
-            fprintf(file, "\\%c", p[i]);
-        else if (p[i] < 0x20 || p[i] == 0x7F)
-            fprintf(file, "\\u%04x", p[i]);
-        else
-            fputc(p[i], file);
-    }
-    fputc('"', file);
-}
-
-void cli_print_base64(FILE *file, const void *bytes, size_t length)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < length; i += 3) {
-        size_t left = length - i;
-        uint32_t group = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
-                         (left > 2 ? (uint32_t)p[i + 2] : 0);
-        fputc(digits[group >> 18 & 63], file);
-        fputc(digits[group >> 12 & 63], file);
-        fputc(left > 1 ? digits[group >> 6 & 63] : '=', file);
-        fputc(left > 2 ? digits[group & 63] : '=', file);
-    }
-}
-
-void cli_print_payload_json(FILE *file, const void *bytes, size_t length)
-{
-    if (cli_is_utf8(bytes, length)) {
-        fputs("\"payload\":", file);
-        cli_print_json_string(file, bytes, length);
-        return;
-    }
-    fputs("\"encoding\":\"base64\",\"payload\":\"", file);
-    cli_print_base64(file, bytes, length);
-    fputc('"', file);
-}
-
-void cli_print_message_json(FILE *file, const char *topic, const hermes_message_t *message)
-{
-    fprintf(file, "{\"topic\":\"%s\",\"sequence\":%llu,\"timestamp\":%llu,\"length\":%u,", topic,
-            (unsigned long long)message->sequence, (unsigned long long)message->timestamp, message->length);
-    cli_print_payload_json(file, message->payload, message->length);
-    fputs("}\n", file);
 }
 
 uint64_t cli_now_ns(void)
@@ -264,9 +250,19 @@ uint64_t cli_now_ns(void)
     return clock_monotonic_ns();
 }
 
-void cli_sleep_until(uint64_t monotonic_ns)
+bool cli_sleep_until(uint64_t monotonic_ns)
 {
-    struct timespec until = {(time_t)(monotonic_ns / 1000000000u), (long)(monotonic_ns % 1000000000u)};
-    while (!cli_stop && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-        ;
+    /* Not for long at a time: a signal may come between a look at cli_stop and the sleep. */
+    static const uint64_t slice_ns = 250000000;
+    for (uint64_t now; !cli_stop && (now = cli_now_ns()) < monotonic_ns;) {
+        uint64_t until_ns = monotonic_ns - now < slice_ns ? monotonic_ns : now + slice_ns;
+        struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    }
+    return !cli_stop;
+}
+
+bool cli_sleep_until_due(uint64_t start_ns, double ns)
+{
+    return cli_sleep_until(ns < (double)(UINT64_MAX - start_ns) ? start_ns + (uint64_t)ns : UINT64_MAX);
 }

@@ -16,9 +16,9 @@ static const char documentation[] =
     "Version, process, since when; its directory in shared memory, how much is in it, and how much its file "
     "system "
     "has left; and how long an answer took. With --count or --interval again and again, until Ctrl-C without "
-    "--count. Exit code 0: all was answered; 1: something was not. A broker that is started at this moment "
+    "--count. What was not answered counts as failed. A broker that is started at this moment "
     "is waited for, "
-    "one second.";
+    "one second." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"count", 'n', "N", 0, "Ask N times (1)", 0},

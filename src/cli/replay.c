@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/feed/feed.h"
 #include "cli/parse.h"
+#include "cli/publishing.h"
 #include "cli/schedule.h"
 #include "cli/when.h"
 
@@ -27,7 +28,7 @@ static const char documentation[] =
     "each "
     "message's own, in the order of the topic; damage is told and passed over, exit 1. --keep-times gives "
     "the "
-    "messages the time stamps that they have in S; else they get those of now.";
+    "messages the time stamps that they have in S; else they get those of now." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},
@@ -145,7 +146,7 @@ static int replay_file(const struct arguments *a, struct feed *feed, hermes_publ
             say_if_untimed(a, feed);
         if (record.timed)
             schedule_wait(&schedule, record.time_ns, feed_at(feed));
-        if (cli_stop || (rc = hermes_publish(publisher, record.bytes, record.length, NULL)) < 0)
+        if (cli_stop || (rc = publishing_send(publisher, record.bytes, record.length, 0)) < 0)
             break;
         published++;
     }
@@ -216,9 +217,8 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
         if (cli_stop)
             break;
         undated += a->keeps_times && !is_time;
-        rc = a->keeps_times && is_time
-                 ? hermes_publish_at(publisher, message.timestamp, message.payload, message.length, NULL)
-                 : hermes_publish(publisher, message.payload, message.length, NULL);
+        rc = publishing_send(publisher, message.payload, message.length,
+                             a->keeps_times && is_time ? message.timestamp : 0);
         if (rc < 0)
             return rc;
     }
@@ -228,23 +228,24 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     return HERMES_OK;
 }
 
+/* *failed: it was told what of the source did not go out. */
 static int replay(const struct arguments *a, hermes_client_t *client, struct feed *feed, bool *failed)
 {
     hermes_publisher_t *publisher;
-    hermes_publisher_options_t how = {.size = sizeof how, .flags = HERMES_PUBLISH_NO_WAIT};
-    hermes_topic_info_t info = {.size = sizeof info};
-    int rc = hermes_topic_describe(client, a->topic, &info);
-    if (rc == 0)
-        rc = hermes_publisher_open(client, a->topic, &how, &publisher);
+    bool syncs;
+    int rc = publishing_open(client, a->topic, 0, &publisher, &syncs);
     if (rc < 0)
         return rc;
-    bool sync = info.durability == HERMES_DURABILITY_SYNC;
     rc = feed != NULL ? replay_file(a, feed, publisher, failed) : replay_topic(a, client, publisher, failed);
-    int waited = hermes_publisher_wait(publisher, sync ? HERMES_DURABLE : HERMES_COMMITTED, 60000000000u);
-    rc = rc < 0 ? rc : waited;
-    if (rc == 0)
+    int waited = publishing_confirm(publisher, syncs ? HERMES_DURABLE : HERMES_COMMITTED);
+    if (rc == 0 && waited == 0)
         printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
-    return rc;
+    rc = rc < 0 ? rc : waited;
+    if (rc < 0 && rc != HERMES_EINTERRUPTED)
+        cli_fail(a->topic, rc, hermes_last_error(client));
+    int closed = publishing_close(client, publisher, a->topic);
+    *failed |= rc < 0 || closed < 0 || cli_stop; /* stopped: not all of it was replayed */
+    return HERMES_OK;
 }
 
 int cli_replay(int argc, char **argv)
@@ -252,7 +253,6 @@ int cli_replay(int argc, char **argv)
     struct arguments a = {.speed = 1, .until = UINT64_MAX};
     const struct argp argp = {options, parse, "[FILE]", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
-    cli_catch_signals();
     hermes_client_t *client = cli_connect();
     struct feed *feed = NULL;
     bool failed = a.file != NULL && open_feed(&a, &feed) < 0;

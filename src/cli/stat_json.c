@@ -10,7 +10,7 @@ static void print_text(const char *text)
 {
     char plain[COUNTERS_PATH_BYTES];
     snprintf(plain, sizeof plain, "%s", text);
-    bool is_text = cli_is_utf8(plain, strlen(plain));
+    bool is_text = cli_shows_as_text(plain, strlen(plain), CLI_PAYLOAD_AUTO);
     for (char *at = plain; !is_text && *at != 0; at++)
         if ((unsigned char)*at >= 0x80)
             *at = '?';

@@ -17,10 +17,15 @@ static const char documentation[] =
     "--group and --name are made if they are not there, and then begin at --from (first or end); those that "
     "are go on where they stand, whatever --from says. With them a message counts as done once it is "
     "printed; with --ack none, when it is received. Formats: lines (payload and a newline), raw (payload "
-    "alone), hex, json (one object a line, payload in base64 where it is not UTF-8; hermes pub --json takes "
-    "it), or a "
-    "template, as kcat has it: '%t %o %s\\n'. Its letters: " TEMPLATE_LETTERS "; \\n \\r \\t \\\\ and \\xHH. "
-    "Runs until --count messages, --timeout seconds without one, or Ctrl-C.";
+    "alone), hex, json (one object a line, hermes pub --json takes it: a payload that is UTF-8 stands there "
+    "as "
+    "text, any other in base64, with \"encoding\":\"base64\" beside it; --payload text or base64 makes all "
+    "alike, and text puts U+FFFD where bytes are no UTF-8), or a template, as kcat has it: '%t %o %s\\n'. "
+    "Its letters: " TEMPLATE_LETTERS "; \\n \\r \\t \\\\ and \\xHH. "
+    "Lines on a terminal have control characters and what is no UTF-8 as \\xNN. "
+    "Runs until --count messages, --timeout seconds without one, or Ctrl-C; ends as soon as nobody reads its "
+    "output any more, too. Waits for a broker that goes away, and says so on standard error.\n\n"
+    "Exit codes: 0 done; 1 failed, or messages were lost or damaged; 64 wrong usage.";
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0, "first, end, seq:N or time:T; with --name last as well: where it stands", 0},
@@ -33,6 +38,7 @@ static const struct argp_option options[] = {
     {"timeout", 't', "S", 0, "Stop after S seconds without a message", 0},
     {"format", 'o', "FORMAT", 0, "lines, raw, hex, json, or a template such as '%o %s\\n'", 0},
     {"json", 'j', NULL, 0, "As --format json", 0},
+    {"payload", 'P', "FORM", 0, "json: text, base64 or auto (as text where it is UTF-8)", 0},
     {0},
 };
 
@@ -47,6 +53,8 @@ struct arguments {
     double timeout;
     enum format format;
     const char *template;
+    enum cli_payload payload;
+    bool has_payload, visible;
 };
 
 static void check(struct argp_state *state, const struct arguments *a)
@@ -55,6 +63,8 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "--group and --name are two things: members share messages, a name is one's own");
     if (a->has_ack && a->group == NULL)
         argp_error(state, "--ack is for members of a group (--group)");
+    if (a->has_payload && a->format != FORMAT_JSON)
+        argp_error(state, "--payload is of --format json");
     if (a->has_last && (a->has_from || a->group != NULL || a->name != NULL))
         argp_error(state,
                    "--last says where to begin: not with --from, and not with --group or --name, which go on "
@@ -106,13 +116,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
         a->has_ack = true;
         return 0;
     case 'n':
-        a->count = cli_size(state, "--count", value);
+        a->count = cli_count(state, "--count", value, UINT64_MAX);
         return 0;
     case 't':
         a->timeout = cli_number(state, "--timeout", value);
         return 0;
     case 'l':
-        a->last = cli_size(state, "--last", value);
+        a->last = cli_count(state, "--last", value, UINT64_MAX);
         a->has_last = true;
         return 0;
     case 'o':
@@ -120,6 +130,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'j':
         a->format = FORMAT_JSON;
+        return 0;
+    case 'P':
+        a->payload = cli_payload(state, value);
+        a->has_payload = true;
         return 0;
     case ARGP_KEY_ARG:
         a->topic = cli_argument(state, value);
@@ -140,7 +154,10 @@ static void print(const struct arguments *a, const hermes_message_t *message)
     const uint8_t *bytes = message->payload;
     switch (a->format) {
     case FORMAT_LINES:
-        fwrite(bytes, 1, message->length, stdout);
+        if (a->visible)
+            cli_print_visible(stdout, bytes, message->length);
+        else
+            fwrite(bytes, 1, message->length, stdout);
         fputc('\n', stdout);
         break;
     case FORMAT_RAW:
@@ -153,7 +170,7 @@ static void print(const struct arguments *a, const hermes_message_t *message)
         fputc('\n', stdout);
         break;
     case FORMAT_JSON:
-        cli_print_message_json(stdout, a->topic, message);
+        cli_print_message_json(stdout, a->topic, message, a->payload);
         break;
     case FORMAT_TEMPLATE:
         template_print(stdout, a->template, a->topic, message);
@@ -192,17 +209,61 @@ static int open_subscriber(hermes_client_t *client, const struct arguments *a, h
     return a->has_last ? seek_last(client, *out, a) : cli_seek(*out, a->from);
 }
 
-/* Not for long at a time: a signal may come between a look at cli_stop and the sleep. */
-static int wait_for(hermes_subscriber_t *subscriber, hermes_message_t *message, uint64_t timeout_ns)
+/* Whoever misspells a group gets one of that name, and nothing of what the group meant has: it is said. */
+static bool is_new(hermes_client_t *client, const struct arguments *a)
 {
-    static const uint64_t slice_ns = 250000000;
+    hermes_group_info_t info = {.size = sizeof info};
+    const char *name = a->group != NULL ? a->group : a->name;
+    return name != NULL && hermes_group_describe(client, a->topic, name, &info) == HERMES_ENOTFOUND;
+}
+
+static void tell_new(const struct arguments *a)
+{
+    const char *name = a->group != NULL ? a->group : a->name;
+    fprintf(stderr,
+            "hermes sub: %s '%s' of topic '%s' was not there, and was made (hermes group delete %s %s)\n",
+            a->group != NULL ? "group" : "durable subscription", name, a->topic, a->topic, name);
+}
+
+/* ---- waiting ---- */
+
+static const uint64_t slice_ns = 250000000;
+
+/* What may have changed while nothing came: whether anybody reads what we print, whether the broker is there.
+ */
+struct outlook {
+    hermes_client_t *client;
+    uint64_t next_ns; /* the next look */
+    bool is_alone;    /* without a broker; it was told */
+};
+
+static void look_around(struct outlook *outlook)
+{
+    uint64_t now = cli_now_ns();
+    if (now < outlook->next_ns)
+        return;
+    outlook->next_ns = now + slice_ns;
+    cli_look_for_reader();
+    bool is_alone = hermes_is_connected(outlook->client) == 0;
+    if (is_alone != outlook->is_alone)
+        fputs(is_alone ? "hermes sub: the broker is away; waiting for it\n"
+                       : "hermes sub: the broker is back\n",
+              stderr);
+    outlook->is_alone = is_alone;
+}
+
+/* Not for long at a time: a signal may come between a look at cli_stop and the sleep. */
+static int wait_for(struct outlook *outlook, hermes_subscriber_t *subscriber, hermes_message_t *message,
+                    uint64_t timeout_ns)
+{
     uint64_t start = cli_now_ns(), waited = 0;
     int rc;
     do {
         uint64_t left = timeout_ns - waited;
+        look_around(outlook);
         rc = hermes_wait(subscriber, message, left < slice_ns ? left : slice_ns);
         waited = cli_now_ns() - start;
-    } while ((rc == 0 || rc == HERMES_EDISCONNECTED) && waited < timeout_ns && !cli_stop);
+    } while ((rc == 0 || rc == HERMES_EDISCONNECTED) && waited < timeout_ns && !cli_stop && cli_flush(false));
     return rc;
 }
 
@@ -211,10 +272,15 @@ int cli_sub(int argc, char **argv)
     struct arguments a = {.count = UINT64_MAX, .timeout = INFINITY};
     const struct argp argp = {options, parse, "TOPIC", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
-    cli_catch_signals();
+    a.visible = cli_is_terminal(stdout);
     hermes_client_t *client = cli_connect();
+    struct outlook outlook = {.client = client};
     hermes_subscriber_t *subscriber;
+    bool makes = is_new(client, &a);
     int rc = open_subscriber(client, &a, &subscriber);
+    if (rc == 0 && makes)
+        tell_new(&a);
+    cli_catch_signals(); /* not before: a broker that stands does not keep anybody */
     bool acks = a.name != NULL || (a.group != NULL && !a.at_most_once);
     uint64_t timeout_ns = isinf(a.timeout) || a.timeout > 1e9 ? HERMES_FOREVER : (uint64_t)(a.timeout * 1e9);
     bool damaged = false;
@@ -223,7 +289,7 @@ int cli_sub(int argc, char **argv)
         rc = cli_next(subscriber, &message);
         if (rc == 0 || rc == HERMES_EDISCONNECTED) {
             cli_flush(true); /* before sleeping, never for each message of a burst */
-            rc = wait_for(subscriber, &message, timeout_ns);
+            rc = wait_for(&outlook, subscriber, &message, timeout_ns);
             if (rc == 0)
                 break;
         }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/cli.h"
+
 static const char letters[] = "sStopTD%", escapes[] = "nrt\\";
 
 bool template_is(const char *format)
@@ -47,7 +49,10 @@ static void print_letter(FILE *file, char letter, const char *topic, const herme
 {
     switch (letter) {
     case 's':
-        fwrite(message->payload, 1, message->length, file);
+        if (cli_is_terminal(file))
+            cli_print_visible(file, message->payload, message->length);
+        else
+            fwrite(message->payload, 1, message->length, file);
         return;
     case 'S':
         fprintf(file, "%" PRIu32, message->length);

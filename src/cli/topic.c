@@ -21,7 +21,7 @@ static const char documentation[] =
     "read them is told, and goes on with the next that is published; groups keep their place, and count them "
     "as lost. Disk "
     "space comes back in whole segments\n"
-    "delete NAME   the topic and all it stored; refused while it has a publisher";
+    "delete NAME   the topic and all it stored; refused while it has a publisher" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"shared", 's', NULL, 0, "Any number of publishers, in one order", 0},
@@ -36,28 +36,56 @@ static const struct argp_option options[] = {
     {0},
 };
 
+enum action { CREATE, LIST, INFO, ALTER, PURGE, DELETE };
+
 struct arguments {
-    const char *action;
+    enum action action;
     const char *name;
-    bool json;
+    bool json, has_durability;
     uint32_t altered; /* enum hermes_alter */
     hermes_topic_options_t topic;
 };
 
+/* As enum action has them. */
 static const char *const actions[] = {"create", "list", "info", "alter", "purge", "delete", NULL};
 
-static void check_action(struct argp_state *state, const char *word)
+static enum action action_of(struct argp_state *state, const char *word)
 {
     struct suggestion suggestion;
     suggest_begin(&suggestion, word);
     for (int i = 0; actions[i] != NULL; i++) {
         if (strcmp(word, actions[i]) == 0)
-            return;
+            return (enum action)i;
         suggest_look_at(&suggestion, actions[i]);
     }
     if (suggestion.name[0] != 0)
         argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
     argp_error(state, "no action '%s': create, list, info, alter, purge or delete", word);
+    return LIST;
+}
+
+/* What would be passed over in silence is refused. */
+static void refuse(struct argp_state *state, bool given, const char *option, const char *action)
+{
+    if (given)
+        argp_error(state, "%s is of %s", option, action);
+}
+
+static void check(struct argp_state *state, const struct arguments *a)
+{
+    const bool makes = a->action == CREATE, alters = a->action == ALTER;
+    if (state->arg_num == 0 || (a->action == LIST) != (a->name == NULL))
+        argp_usage(state);
+    refuse(state, a->topic.shared && !makes, "--shared", "create");
+    refuse(state, a->has_durability && !makes, "--durability", "create");
+    refuse(state, a->topic.window_bytes != 0 && !makes, "--window", "create");
+    refuse(state, a->topic.segment_bytes != 0 && !makes, "--segment", "create");
+    refuse(state, a->topic.push_back && !makes, "--push-back", "create");
+    refuse(state, a->altered != 0 && !makes && !alters, "--keep-bytes, --keep-age or --when-full",
+           "create and alter");
+    refuse(state, a->json && a->action != LIST && a->action != INFO, "--json", "list and info");
+    if (alters && a->altered == 0)
+        argp_error(state, "alter what? --keep-bytes, --keep-age or --when-full");
 }
 
 /* As enum hermes_durability has them. */
@@ -73,12 +101,17 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'd':
         a->topic.durability = (enum hermes_durability)cli_choice(state, "--durability", value, durabilities);
+        a->has_durability = true;
         return 0;
     case 'w':
         a->topic.window_bytes = cli_size(state, "--window", value);
+        if (a->topic.window_bytes == 0)
+            argp_error(state, "--window 0: it is a power of two from 256K to 1G");
         return 0;
     case 'g':
         a->topic.segment_bytes = cli_size(state, "--segment", value);
+        if (a->topic.segment_bytes == 0)
+            argp_error(state, "--segment 0: it is a multiple of the window, 1M to 1024G");
         return 0;
     case 'b':
         a->topic.keep_bytes = cli_size(state, "--keep-bytes", value);
@@ -100,20 +133,14 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
-            a->action = value;
+            a->action = action_of(state, value);
         else if (state->arg_num == 1)
             a->name = value;
         else
             argp_usage(state);
         return 0;
     case ARGP_KEY_END:
-        if (a->action == NULL)
-            argp_usage(state);
-        check_action(state, a->action);
-        if (strcmp(a->action, "list") != 0 && a->name == NULL)
-            argp_usage(state);
-        if (strcmp(a->action, "alter") == 0 && a->altered == 0)
-            argp_error(state, "alter what? --keep-bytes, --keep-age or --when-full");
+        check(state, a);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -189,7 +216,7 @@ static int list(hermes_client_t *client, bool json)
     if (infos != NULL)
         infos[0].size = sizeof *infos;
     char after[128] = "";
-    int count = 0;
+    int count = infos == NULL ? HERMES_ENOMEM : 0;
     struct table table;
     table_begin(&table, headings);
     while (infos != NULL && (count = hermes_topic_list(client, after, infos, PAGE)) > 0) {
@@ -206,31 +233,40 @@ static int list(hermes_client_t *client, bool json)
     return count;
 }
 
+static int act(hermes_client_t *client, const struct arguments *a)
+{
+    hermes_topic_info_t info = {.size = sizeof info};
+    int rc;
+    switch (a->action) {
+    case CREATE:
+        return hermes_topic_create(client, a->name, &a->topic);
+    case ALTER:
+        return hermes_topic_alter(client, a->name, a->altered, &a->topic);
+    case PURGE:
+        return hermes_topic_purge(client, a->name);
+    case DELETE:
+        return hermes_topic_delete(client, a->name);
+    case LIST:
+        return list(client, a->json);
+    default:
+        rc = hermes_topic_describe(client, a->name, &info);
+        if (rc == 0)
+            (a->json ? print_json : print_info)(&info);
+        return rc;
+    }
+}
+
 int cli_topic(int argc, char **argv)
 {
     struct arguments a = {.topic = {.size = sizeof a.topic}};
     const struct argp argp = {options, parse, "ACTION [NAME]", documentation, NULL, NULL, NULL};
     cli_parse(&argp, argc, argv, &a);
     hermes_client_t *client = cli_connect();
-    hermes_topic_info_t info = {.size = sizeof info};
-    int rc;
-    if (strcmp(a.action, "create") == 0) {
-        rc = hermes_topic_create(client, a.name, &a.topic);
-    } else if (strcmp(a.action, "alter") == 0) {
-        rc = hermes_topic_alter(client, a.name, a.altered, &a.topic);
-    } else if (strcmp(a.action, "purge") == 0) {
-        rc = hermes_topic_purge(client, a.name);
-    } else if (strcmp(a.action, "delete") == 0) {
-        rc = hermes_topic_delete(client, a.name);
-    } else if (strcmp(a.action, "list") == 0) {
-        rc = list(client, a.json);
-    } else {
-        rc = hermes_topic_describe(client, a.name, &info);
-        if (rc == 0)
-            (a.json ? print_json : print_info)(&info);
-    }
-    if (rc < 0)
-        cli_fail_topic(client, a.name == NULL ? a.action : a.name, rc);
+    int rc = act(client, &a);
+    if (rc < 0 && a.name != NULL)
+        cli_fail_topic(client, a.name, rc);
+    else if (rc < 0)
+        cli_fail(NULL, rc, hermes_last_error(client));
     hermes_disconnect(client);
     return rc < 0 ? EXIT_FAILED : EXIT_GOOD;
 }

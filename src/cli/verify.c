@@ -8,9 +8,8 @@
 
 static const char documentation[] = "Check everything that is stored: every header, checksum and sequence.\v"
                                     "Without TOPIC, all topics. Damaged ranges are told by their positions "
-                                    "in the log, topics that are not served by their names; exit 1 where "
-                                    "there is one. "
-                                    "The topic may be in use.";
+                                    "in the log, topics that are not served by their names; both count as "
+                                    "failed. The topic may be in use." CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "One JSON object for each topic", 0},

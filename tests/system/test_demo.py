@@ -1,20 +1,22 @@
 """The main job: everything delivered once and in order, and nothing left behind."""
 import glob
 import os
+import re
 import subprocess
+import tempfile
 import unittest
 
 from hermes_test import BIN, SOURCE, main
 
 
-def left():
-    """What demos have in shared memory and in /tmp; other brokers' is none of their business."""
-    found = set(glob.glob("/tmp/hermes-demo-*"))
+def left(home):
+    """What a demo still has in /tmp and in shared memory; other demos may run at the same time."""
+    found = glob.glob(home)
     for path in glob.glob("/dev/shm/hermes-*/.home"):
         try:
-            with open(path, "rb") as file:
-                if b"/hermes-demo-" in file.read():
-                    found.add(os.path.dirname(path))
+            with open(path) as file:
+                if home + "/" in file.read():
+                    found.append(path)
         except FileNotFoundError:
             pass  # it has just gone
     return found
@@ -22,10 +24,10 @@ def left():
 
 class Demo(unittest.TestCase):
     def demo(self, *arguments, code=0):
-        before = left()
         result = subprocess.run([os.path.join(BIN, "hermes"), "demo", *arguments], capture_output=True, timeout=300)
         self.assertEqual(result.returncode, code, result.stdout.decode() + result.stderr.decode())
-        self.assertEqual(left() - before, set())
+        home = re.search(rb"/tmp/hermes-demo-\w+", result.stdout)
+        self.assertEqual(left(home[0].decode()) if home else [], [])
         return result.stdout.decode().splitlines()
 
     def test_generated_feed(self):
@@ -49,6 +51,23 @@ class Demo(unittest.TestCase):
     def test_bad_feeds(self):
         self.demo("/nonexistent", code=1)
         self.demo("/etc/passwd", code=1)
+
+    def test_as_many_quotes_of_a_feed_as_were_asked_for(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".csv") as feed:
+            feed.writelines(f"{34200 + i / 1000:.9f},5859400,200,5853300,{18 + i}\n" for i in range(100))
+            feed.flush()
+            said = self.demo(feed.name, "--count", "7", "--rate", "max")
+        self.assertRegex("\n".join(said), r"market\.quotes +7 ")
+
+    def test_nothing_is_left_though_nobody_reads_what_is_printed(self):
+        with subprocess.Popen([os.path.join(BIN, "hermes"), "demo", "--rate", "max"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, bufsize=0) as child:
+            home = os.path.dirname(child.stdout.readline().split(b" on ")[1].split()[0])
+            self.assertTrue(os.path.isdir(home))
+            child.stdout.close()
+            self.assertIn(b"standard output: Broken pipe", child.stderr.read())
+            self.assertEqual(child.wait(60), 1)
+        self.assertEqual(left(home.decode()), [])
 
 
 main()

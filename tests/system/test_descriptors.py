@@ -52,7 +52,7 @@ class Descriptors(Case):
         b = self.broker
         b.run("topic", "create", "t")
         for command in ("pub t --count 3", "sub t --from first --timeout 0", "topic list", "group list t", "info",
-                        "export t", "verify t", "version", "help"):
+                        "export t", "verify t", "dump t", "version", "help", "sub --help", "pub --usage"):
             with self.subTest(command):
                 result = self.shell(f"hermes {command} > /dev/full")
                 self.assertEqual(result.returncode, 1, result.stderr)
