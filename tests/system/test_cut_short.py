@@ -67,7 +67,7 @@ class CutShort(Case):
         self.assertEqual(result.stdout.strip(), b"%d" % len(self.numbers("t")))
         nothing = b.run("replay", "--from-topic", "nothing", "--topic", "target", check=False)
         self.assertEqual(nothing.returncode, 1)
-        self.assertIn(b"nothing: ", nothing.stderr)
+        self.assertIn(b"no topic 'nothing'", nothing.stderr)
         self.assertNotIn(b"target", nothing.stderr)
 
 
