@@ -121,14 +121,34 @@ int shm_check(struct shm *shm, bool *lost, struct error_text *text)
     return HERMES_OK;
 }
 
+/* True also where nobody can tell. */
+static bool has_more_than_its_home(int fd)
+{
+    bool more = false;
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *item;
+    if (directory == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return true;
+    }
+    while (!more && (item = readdir(directory)) != NULL)
+        more = strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0 &&
+               strcmp(item->d_name, home_file) != 0;
+    closedir(directory);
+    return more;
+}
+
 void shm_close_directory(struct shm *shm)
 {
     if (shm->fd < 0)
         return;
-    unlinkat(shm->fd, home_file, 0);
-    struct error_text ignored;
-    if (rmdir(shm->path) != 0)
-        (void)shm_tell_home(shm, &ignored); /* there is something for who comes next */
+    /* What is left is for who comes next, or for a sweep: either goes by whose it is. */
+    if (!has_more_than_its_home(shm->fd)) {
+        unlinkat(shm->fd, home_file, 0);
+        (void)rmdir(shm->path);
+    }
     close(shm->fd);
     shm->fd = -1;
 }

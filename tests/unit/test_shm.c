@@ -241,6 +241,19 @@ static void closing_keeps_what_is_left_for_the_next_broker(void **state)
     test_remove(home);
 }
 
+static void what_a_closing_left_is_swept_when_its_home_is_gone(void **state)
+{
+    (void)state;
+    struct shm shm;
+    TEST_DIRECTORY(home);
+    open_told(&shm, home);
+    touch(&shm, "0123456789abcdef.0123456789abcdef.group");
+    assert_int_equal(rmdir(home), 0); /* while its broker stops */
+    shm_close_directory(&shm);
+    (void)shm_sweep_homeless("/dev/shm", NULL);
+    assert_false(is_there(shm.path));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_foreign_file_stays_with_its_directory),
         cmocka_unit_test(a_directory_that_is_removed_is_made_anew),
         cmocka_unit_test(closing_keeps_what_is_left_for_the_next_broker),
+        cmocka_unit_test(what_a_closing_left_is_swept_when_its_home_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
