@@ -27,6 +27,7 @@ static void setup(struct fixture *f, const _Atomic uint64_t *gate)
     f->status->magic = STATUS_MAGIC;
     f->status->version = STATUS_VERSION;
     f->status->window_bytes = CAPACITY;
+    f->status->durability = DURABILITY_MEMORY;
     atomic_store(&f->status->epoch, 1);
     atomic_store(&f->status->seal, status_seal(9, 0));
     atomic_store(&f->status->state, STATE_OPEN);
