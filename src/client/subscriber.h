@@ -8,8 +8,8 @@
 #define CLIENT_SUBSCRIBER_H
 
 #include "client/asked.h"
-#include "client/notifier.h"
 #include "group/group.h"
+#include "io/notifier.h"
 
 /* Of a durable subscription: where a seek took its reader. */
 struct sought {

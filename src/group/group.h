@@ -61,7 +61,7 @@
  * likewise, or finds none, and has the watch. So while it is nobody's, somebody is awake who takes it or
  * hands on. Who is killed or stopped hands nothing on: for who dies the broker does, and tells all; and all
  * look by themselves from time to time, and who then finds a message takes the watch from who slept through
- * it. A member that waits by a descriptor (client/notifier.h) sleeps on the bell and nobody relies on it: its
+ * it. A member that waits by a descriptor (io/notifier.h) sleeps on the bell and nobody relies on it: its
  * event loop may be busy with other things for as long as it likes.
  *
  * The idea of one state for each message in flight, between two positions, is that of Kafka's share groups

@@ -1,12 +1,13 @@
 /*
  * A descriptor for event loops. Messages come by a futex, and a futex cannot be waited for by poll(2): one
- * parked thread for each subscriber that asks for a descriptor turns the one into the other.
+ * parked thread for each subscriber that asks for a descriptor, and in the broker for its subscribers on
+ * other hosts, turns the one into the other.
  *
- * The thread touches nothing of the subscriber's but the address of a futex word, which it gives to the
- * kernel alone: a mapping that is gone by then is an error of the system call, and a needless wake-up.
+ * The thread touches nothing of its owner's but the addresses of futex words, which it gives to the kernel
+ * alone: a mapping that is gone by then is an error of the system call, and a needless wake-up.
  */
-#ifndef CLIENT_NOTIFIER_H
-#define CLIENT_NOTIFIER_H
+#ifndef IO_NOTIFIER_H
+#define IO_NOTIFIER_H
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -23,7 +24,7 @@ int notifier_fd(const struct notifier *notifier);
 
 /* Makes the descriptor unreadable, and readable again when one of the words (at most NOTIFIER_WORDS) is no
  * longer what is expected, or timeout_ns have gone by. What was armed before is forgotten. */
-enum { NOTIFIER_WORDS = 2 };
+enum { NOTIFIER_WORDS = FUTEX_WORDS_MAX - 1 };
 void notifier_arm(struct notifier *notifier, const struct futex_word *words, unsigned count,
                   uint64_t timeout_ns);
 

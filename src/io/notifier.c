@@ -1,4 +1,4 @@
-#include "client/notifier.h"
+#include "io/notifier.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,9 +14,10 @@ struct notifier {
     _Atomic uint32_t turn;
     _Atomic bool stop;
     struct {
-        const _Atomic uint32_t *_Atomic word; /* NULL: none */
+        const _Atomic uint32_t *_Atomic word;
         _Atomic uint32_t expected;
     } words[NOTIFIER_WORDS];
+    _Atomic unsigned count;
     _Atomic uint64_t timeout_ns;
     pthread_t thread;
     int fd;
@@ -36,14 +37,13 @@ static void *notify(void *argument)
         if (atomic_load_explicit(&n->stop, memory_order_relaxed))
             return NULL;
         struct futex_word words[1 + NOTIFIER_WORDS] = {{&n->turn, turn}};
-        unsigned count = 1;
-        for (unsigned i = 0; i < NOTIFIER_WORDS; i++) {
-            words[count].word = atomic_load_explicit(&n->words[i].word, memory_order_relaxed);
-            words[count].expected = atomic_load_explicit(&n->words[i].expected, memory_order_relaxed);
-            count += words[count].word != NULL;
+        unsigned count = atomic_load_explicit(&n->count, memory_order_relaxed);
+        for (unsigned i = 0; i < count; i++) {
+            words[1 + i].word = atomic_load_explicit(&n->words[i].word, memory_order_relaxed);
+            words[1 + i].expected = atomic_load_explicit(&n->words[i].expected, memory_order_relaxed);
         }
         uint64_t timeout_ns = atomic_load_explicit(&n->timeout_ns, memory_order_relaxed);
-        (void)futex_wait_any(words, count, timeout_ns);
+        (void)futex_wait_any(words, 1 + count, timeout_ns);
         if (atomic_load_explicit(&n->turn, memory_order_acquire) != turn)
             continue;
         done = turn;
@@ -83,10 +83,11 @@ static void change(struct notifier *n, const struct futex_word *words, unsigned 
     uint32_t turn = atomic_load_explicit(&n->turn, memory_order_relaxed);
     atomic_store_explicit(&n->turn, turn + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    for (unsigned i = 0; i < NOTIFIER_WORDS; i++) {
-        atomic_store_explicit(&n->words[i].word, i < count ? words[i].word : NULL, memory_order_relaxed);
-        atomic_store_explicit(&n->words[i].expected, i < count ? words[i].expected : 0, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) {
+        atomic_store_explicit(&n->words[i].word, words[i].word, memory_order_relaxed);
+        atomic_store_explicit(&n->words[i].expected, words[i].expected, memory_order_relaxed);
     }
+    atomic_store_explicit(&n->count, count, memory_order_relaxed);
     atomic_store_explicit(&n->timeout_ns, timeout_ns, memory_order_relaxed);
     atomic_store_explicit(&n->stop, stop, memory_order_relaxed);
     atomic_store_explicit(&n->turn, turn + 2, memory_order_release);
@@ -104,7 +105,7 @@ void notifier_stop(struct notifier *n)
 {
     if (n == NULL)
         return;
-    change(n, &(struct futex_word){NULL, 0}, 0, 0, true);
+    change(n, NULL, 0, 0, true);
     pthread_join(n->thread, NULL);
     notifier_forget(n);
 }
