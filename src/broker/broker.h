@@ -16,6 +16,7 @@
  *     topics     all topics: loaded, created, deleted, closed; what a crash left behind
  *     delivery   dead letters -> topic logs, in the event loop
  *     later      requests whose answer has to wait
+ *     stream/    topics through the connection itself: outlets, intakes, and whose turn it is
  *     request    what each request does
  *     loop       the event loop: start, serve, stop
  *
@@ -36,6 +37,7 @@
 #include "broker/persister.h"
 #include "broker/principal.h"
 #include "broker/scrubber.h"
+#include "broker/stream/bells.h"
 #include "broker/workers.h"
 #include "counters/book.h"
 #include "io/poller.h"
@@ -82,6 +84,10 @@ struct broker {
     struct topic *sequenced; /* where the sequencer's next turn begins; NULL: at the first */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */
+
+    struct topic *streamed; /* those with outlets or intakes */
+    struct rounds streams;  /* connections that may have something to send, whose turn it is first */
+    struct bells bells;
 };
 
 static inline uint64_t broker_next_id(struct broker *broker)

@@ -106,6 +106,29 @@ static bool set_backend(struct parse *parse, const char *value)
     return expect(parse, backend >= 0, "auto, io_uring or epoll");
 }
 
+/* Several: separated by commas, or each in a line of its own. */
+static bool add_listen(struct parse *parse, const char *value)
+{
+    struct config *config = parse->config;
+    for (;;) {
+        value += strspn(value, ", ");
+        size_t length = strcspn(value, ", ");
+        if (length == 0)
+            return true;
+        if (config->listen_count == TCP_LISTEN_MAX || length >= TCP_URL_BYTES ||
+            strncmp(value, "tcp://", 6) != 0)
+            return expect(parse, false, "tcp://HOST:PORT, up to %d of them", TCP_LISTEN_MAX);
+        snprintf(config->listen[config->listen_count++], TCP_URL_BYTES, "%.*s", (int)length, value);
+        value += length;
+    }
+}
+
+static bool set_bool(struct parse *parse, const char *value, bool *is)
+{
+    *is = strcmp(value, "true") == 0;
+    return expect(parse, *is || strcmp(value, "false") == 0, "true or false");
+}
+
 static bool set_wait(struct parse *parse, const char *value)
 {
     bool spins = strcmp(value, "spin") == 0;
@@ -175,6 +198,12 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
         return set_number(parse, value, 0, 1000000, &c->spin_us);
     if (SETTING("net", "backend"))
         return set_backend(parse, value);
+    if (SETTING("net", "listen"))
+        return add_listen(parse, value);
+    if (SETTING("net", "insecure"))
+        return set_bool(parse, value, &c->insecure);
+    if (SETTING("limits", "silent_per_address"))
+        return set_number(parse, value, 1, 60000, &c->silent_per_address);
     if (SETTING("store", "sync_interval_ms"))
         return set_number(parse, value, 1, 60000, &c->sync_interval_ms);
     if (SETTING("store", "scrub_mb_s"))
@@ -231,6 +260,7 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .sessions_max = 1024,
         .sessions_reserved = 32,
         .greet_ms = 5000,
+        .silent_per_address = 16,
         .most = {[HOLDS_SILENT] = 64, [HOLDS_RINGS] = 1024, [HOLDS_GROUPS] = 1024},
         .topics_max = 4096,
         .workers = 8,

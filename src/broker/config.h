@@ -7,6 +7,7 @@
 #include "broker/principal.h"
 #include "io/location.h"
 #include "io/poller.h"
+#include "io/tcp.h"
 
 enum { CONFIG_SPIN_US = 50 }; /* the default */
 
@@ -28,6 +29,10 @@ struct config {
     uint64_t window_bytes;
     uint64_t segment_bytes;
     uint64_t ring_bytes;
+    char listen[TCP_LISTEN_MAX][TCP_URL_BYTES]; /* beside the Unix socket */
+    unsigned listen_count;
+    bool insecure;               /* also where others than this host reach it */
+    uint32_t silent_per_address; /* TCP connections that have not said hello */
 };
 
 /* path NULL: the default file, which may be missing; a file that was named must exist. */

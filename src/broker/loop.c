@@ -25,6 +25,7 @@
 #include "broker/sequencer.h"
 #include "broker/session.h"
 #include "broker/shared_memory.h"
+#include "broker/stream/streams.h"
 #include "broker/topics.h"
 #include "io/channel.h"
 
@@ -207,12 +208,78 @@ static void refuse_descriptors(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
 }
 
+/* Who is on the way in is nobody yet: without a key to the door, others stay outside the house. */
+static int check_address(const struct config *config, const struct tcp_address *address, const char *url,
+                         struct error_text *text)
+{
+    if (tcp_is_loopback(address) || config->insecure)
+        return HERMES_OK;
+    return error_say(
+        text, HERMES_EACCESS,
+        "%s can be reached from other hosts, and this version has neither TLS nor authentication: "
+        "whoever gets there may read and write all topics. [net] insecure = true allows it",
+        url);
+}
+
+static int bind_remote(struct loop *loop, struct error_text *text)
+{
+    const struct config *config = &loop->broker.config;
+    int rc = HERMES_OK;
+    for (unsigned i = 0; rc == 0 && i < config->listen_count; i++) {
+        struct tcp_address address;
+        struct remote_listener *remote = &loop->remote[i];
+        rc = tcp_parse(config->listen[i], &address, text);
+        if (rc == 0)
+            rc = check_address(config, &address, config->listen[i], text);
+        if (rc == 0)
+            rc = tcp_bind(&address, config->listen[i], &remote->fd, text);
+        if (rc == 0)
+            loop->remote_count++;
+    }
+    return rc;
+}
+
+static void accepted_remote(struct listener *listener, int fd)
+{
+    struct loop *loop = ((struct remote_listener *)(void *)listener)->loop;
+    if (loop->broker.stopping)
+        close(fd);
+    else
+        session_accept_remote(&loop->broker, fd);
+}
+
+static void not_accepted(struct listener *listener, int error);
+
+static int start_listening_remote(struct loop *loop, struct error_text *text)
+{
+    int rc = HERMES_OK;
+    for (unsigned i = 0; rc == 0 && i < loop->remote_count; i++) {
+        struct remote_listener *remote = &loop->remote[i];
+        remote->loop = loop;
+        remote->listener.accepted = accepted_remote;
+        remote->listener.trouble = not_accepted;
+        if (listen(remote->fd, LISTEN_QUEUE) != 0)
+            rc = error_set_errno(text, "listen on", loop->broker.config.listen[i]);
+        if (rc == 0)
+            rc = listener_start(&remote->listener, loop->broker.poller, remote->fd, text);
+    }
+    return rc;
+}
+
+static void stop_listening(struct loop *loop)
+{
+    listener_stop(&loop->listener);
+    for (unsigned i = 0; i < loop->remote_count; i++)
+        listener_stop(&loop->remote[i].listener);
+}
+
 static int start_listening(struct loop *loop, struct error_text *text)
 {
     refuse_descriptors(loop->listen_fd); /* and who is accepted, too */
     if (listen(loop->listen_fd, LISTEN_QUEUE) != 0)
         return error_set_errno(text, "listen on", loop->broker.config.location.socket);
-    return listener_start(&loop->listener, loop->broker.poller, loop->listen_fd, text);
+    int rc = listener_start(&loop->listener, loop->broker.poller, loop->listen_fd, text);
+    return rc < 0 ? rc : start_listening_remote(loop, text);
 }
 
 static void accepted(struct listener *listener, int fd)
@@ -425,6 +492,9 @@ static void release(struct loop *loop)
     topics_forget_unserved(&loop->broker);
     book_close(&loop->broker.book);
     poller_close(loop->broker.poller);
+    bells_close(&loop->broker.bells);
+    for (unsigned i = 0; i < loop->remote_count; i++)
+        close(loop->remote[i].fd);
     post_close(&loop->broker.post);
     if (loop->listen_fd >= 0)
         close(loop->listen_fd);
@@ -453,6 +523,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = bind_socket(loop, text);
     if (rc == 0)
+        rc = bind_remote(loop, text);
+    if (rc == 0)
         rc = open_engine(loop, text);
     if (rc == 0)
         rc = start_workers(loop, text);
@@ -470,7 +542,7 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     }
     /* Not loop_close(): that stores everything and leaves nothing in shared memory. Who could not start has
      * no business there. */
-    listener_stop(&loop->listener);
+    stop_listening(loop);
     topics_abandon(&loop->broker);
     release(loop);
     return rc;
@@ -504,6 +576,11 @@ void loop_run(struct loop *loop)
     unsigned turns = 0;
     while (!loop->broker.stopping) {
         uint64_t more = sequencer_turn(&loop->broker);
+        if (streams_turn(&loop->broker) > 0) { /* what is to be sent waits for the poller */
+            idle_since = 0;
+            poller_run(loop->broker.poller, 0);
+            continue;
+        }
         if (more > 0) {
             idle_since = 0;
             moved += more;
@@ -527,7 +604,8 @@ void loop_run(struct loop *loop)
                 continue;
             }
         }
-        uint64_t sleep_ns = sequencer_park(&loop->broker);
+        uint64_t sleep_ns = sequencer_park(&loop->broker), streams_ns = streams_park(&loop->broker);
+        sleep_ns = sleep_ns < streams_ns ? sleep_ns : streams_ns;
         sleep_ns = sleep_ns < longest_sleep_ns ? sleep_ns : longest_sleep_ns;
         if (loop->broker.grace_until_ns != 0)
             sleep_ns = sleep_in_grace(loop, sleep_ns);
@@ -542,10 +620,11 @@ void loop_run(struct loop *loop)
 int loop_close(struct loop *loop, struct error_text *text)
 {
     loop->broker.stopping = true;
-    listener_stop(&loop->listener);
+    stop_listening(loop);
     unlink(loop->broker.config.location.socket);
     loop->bound = false;
     session_close_all(&loop->broker);
+    streams_close(&loop->broker);
     workers_drain(&loop->broker.workers); /* what was begun is finished, while topics are there */
     for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next)
         group_stop_all(topic);

@@ -14,6 +14,12 @@ struct loop {
     int trouble_fd; /* the persister found something for the loop to do */
     bool bound;
     struct listener listener;
+    struct remote_listener {
+        struct listener listener; /* the first */
+        struct loop *loop;
+        int fd;
+    } remote[TCP_LISTEN_MAX];
+    unsigned remote_count;
     struct poller_op signal_op, trouble_op, workers_op, post_op, look_op;
     uint64_t trouble_buffer, workers_buffer, post_buffer;
     uint8_t signal_buffer[128];

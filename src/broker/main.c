@@ -128,6 +128,11 @@ int main(int argc, char **argv)
     note_flush(notes_flush_ns); /* what the start has to say stands before the line that it is over */
     printf("hermesd: serving on %s (%u topics, %s)\n", config.location.socket, loop.broker.topic_count,
            poller_name(loop.broker.poller));
+    for (unsigned i = 0; i < loop.remote_count; i++) {
+        char url[TCP_URL_BYTES];
+        tcp_name(loop.remote[i].fd, url);
+        printf("hermesd: listening on %s\n", url);
+    }
     fflush(stdout);
     notify_systemd("READY=1");
     loop_run(&loop);

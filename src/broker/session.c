@@ -10,6 +10,7 @@
 
 #include "base/note.h"
 #include "broker/shared_memory.h"
+#include "io/tcp.h"
 
 static struct session *of(struct poller_op *op, size_t offset)
 {
@@ -83,6 +84,10 @@ void session_free(struct session *session)
     principal_give_back(&broker->principals, session->uid, HOLDS_SESSIONS, 1);
     book_give_back(&broker->book, session->counters);
     close(session->fd);
+    if (session->flow != NULL)
+        session->flow->gone(session);
+    if (session->inlet != session->own_inlet)
+        free(session->inlet);
     free(session);
 }
 
@@ -110,6 +115,7 @@ static void ended(struct poller_op *op, int result)
     (void)result;
     poller_cancel(session->broker->poller, &session->receive_op);
     poller_cancel(session->broker->poller, &session->send_op);
+    poller_cancel(session->broker->poller, &session->linger_op);
     poller_leave(&session->owner);
 }
 
@@ -125,14 +131,13 @@ void session_end(struct session *session)
     poller_post(session->broker->poller, &session->end_op, 0);
 }
 
-static void receive_more(struct session *session);
+/* ---- what goes out ---- */
 
-static void send_rest(struct session *session)
+static void push(struct session *session)
 {
-    size_t bytes = HERMES_HEADER_BYTES + session->reply.header.length;
-    session->parts[0] = (struct iovec){(uint8_t *)&session->reply + session->sent, bytes - session->sent};
-    session->message = (struct msghdr){.msg_iov = session->parts, .msg_iovlen = 1};
-    if (session->sent == 0 && session->fd_count > 0) {
+    session->message = (struct msghdr){.msg_iov = session->parts + session->part,
+                                       .msg_iovlen = session->part_count - session->part};
+    if (session->sends_reply && session->fd_count > 0) { /* beside the reply's first byte */
         memset(session->control, 0, sizeof session->control);
         session->message.msg_control = session->control;
         session->message.msg_controllen = CMSG_SPACE(session->fd_count * sizeof(int));
@@ -146,6 +151,52 @@ static void send_rest(struct session *session)
         session_end(session);
 }
 
+static void add_part(struct session *session, void *message, const hermes_header_t *header)
+{
+    session->parts[session->part_count++] = (struct iovec){message, HERMES_HEADER_BYTES + header->length};
+}
+
+size_t session_send(struct session *session)
+{
+    size_t bytes = 0;
+    if (session->sending || session->closing || session->sends_last_word)
+        return 0;
+    session->part = session->part_count = 0;
+    session->sends_reply = session->replies;
+    if (session->replies)
+        add_part(session, &session->reply, &session->reply.header);
+    if (session->refused) {
+        add_part(session, &session->last_word, &session->last_word.header);
+        session->sends_last_word = true;
+    } else if (session->flow != NULL) {
+        unsigned count = session->flow->fill(session, session->parts + session->part_count);
+        session->sends_flow = count > 0;
+        session->part_count += count;
+    }
+    for (unsigned i = 0; i < session->part_count; i++)
+        bytes += session->parts[i].iov_len;
+    if (bytes > 0) {
+        session->sending = true;
+        push(session);
+    }
+    return bytes;
+}
+
+/* What of the parts is still to be sent; false: nothing. */
+static bool advance(struct session *session, size_t bytes)
+{
+    while (session->part < session->part_count && bytes >= session->parts[session->part].iov_len)
+        bytes -= session->parts[session->part++].iov_len;
+    if (session->part == session->part_count)
+        return false;
+    struct iovec *part = &session->parts[session->part];
+    *part = (struct iovec){(uint8_t *)part->iov_base + bytes, part->iov_len - bytes};
+    return true;
+}
+
+static void parse(struct session *session);
+static void receive_more(struct session *session);
+
 static void sent(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, send_op));
@@ -153,74 +204,203 @@ static void sent(struct poller_op *op, int result)
         session_end(session);
     if (session->closing)
         return;
-    session_release_fds(session);
-    session->sent += (size_t)result;
-    if (session->sent < HERMES_HEADER_BYTES + session->reply.header.length)
-        send_rest(session);
-    else
-        receive_more(session);
-}
-
-static void receive_more(struct session *session)
-{
-    uint8_t *to = (uint8_t *)&session->request + session->received;
-    if (poller_receive(session->broker->poller, &session->receive_op, session->fd, to,
-                       session->wanted - session->received) < 0)
-        session_end(session);
-}
-
-/* A client that does not speak the protocol is told so once and hung up on. */
-static int check_header(struct session *session)
-{
-    const hermes_header_t *header = &session->request.header;
-    int rc = wire_header_check(header, WIRE_REQUEST_MAX);
-    if (rc == 0 && wire_request_bytes(header->type) != (int)header->length)
-        rc = HERMES_EPROTOCOL;
-    return rc;
-}
-
-static void answer(struct session *session)
-{
-    session->received = 0;
-    session->wanted = HERMES_HEADER_BYTES;
-    shared_memory_look(&session->broker->shm); /* a request may need it */
-    if (session->counters != NULL)
-        counters_add(session->counters, SESSION_REQUESTS, 1);
-    session->broker->answer(session);
+    if (session->sends_reply)
+        session_release_fds(session);
+    if (advance(session, (size_t)result)) {
+        push(session);
+        return;
+    }
+    session->sending = false;
+    if (session->sends_reply)
+        session->replies = false;
+    if (session->sends_flow)
+        session->flow->sent(session);
+    session->sends_reply = session->sends_flow = false;
+    if (session->sends_last_word) {
+        /* Closing what has not been read would throw away what we said (RFC 1122, 4.2.2.13). */
+        shutdown(session->fd, SHUT_WR);
+        return;
+    }
+    if (session->replies || session->refused)
+        (void)session_send(session);
+    if (session->holds) {
+        session->holds = false;
+        parse(session);
+    }
 }
 
 void session_reply(struct session *session)
 {
     if (session->closing)
         return;
-    session->sent = 0;
+    session->answering = false;
+    session->replies = true;
     if (session->greeted)
         break_silence(session);
-    send_rest(session);
+    (void)session_send(session);
+    if (!session->parsing)
+        parse(session);
+}
+
+/* ---- what comes in ---- */
+
+static void lingered(struct poller_op *op, int result)
+{
+    if (result >= 0)
+        session_end(of(op, offsetof(struct session, linger_op)));
+}
+
+/*
+ * Who does not keep the rules is told so once, if it has greeted, and hung up on when it has read that, or
+ * has not for as long as a greeting may take.
+ */
+static void refuse_more(struct session *session, uint64_t correlation, int rc, const struct error_text *text)
+{
+    const struct broker *broker = session->broker;
+    note("session of %s: %s", session->peer, text->bytes);
+    if (!session->greeted ||
+        poller_timer(broker->poller, &session->linger_op, broker->config.greet_ms * 1000000ull) < 0) {
+        session_end(session);
+        return;
+    }
+    session->refused = true;
+    session->begin = session->end; /* and nobody listens any more */
+    session->last_word.error = (struct wire_error){.code = rc};
+    wire_header(&session->last_word.header, WIRE_ERROR, correlation, sizeof session->last_word.error);
+    snprintf(session->last_word.error.text, sizeof session->last_word.error.text, "%.*s",
+             (int)sizeof session->last_word.error.text - 1, text->bytes);
+    (void)session_send(session);
+}
+
+static void receive_more(struct session *session)
+{
+    if (session->receiving || session->closing)
+        return;
+    if (session->begin > 0)
+        memmove(session->inlet, session->inlet + session->begin, session->end - session->begin);
+    session->end -= session->begin;
+    session->begin = 0;
+    session->receiving = true;
+    if (poller_receive(session->broker->poller, &session->receive_op, session->fd,
+                       session->inlet + session->end, session->inlet_bytes - session->end) < 0)
+        session_end(session);
+}
+
+int session_widen(struct session *session, size_t bytes)
+{
+    if (bytes <= session->inlet_bytes)
+        return HERMES_OK;
+    uint8_t *wide = malloc(bytes);
+    if (wide == NULL)
+        return HERMES_ENOMEM;
+    memcpy(wide, session->inlet + session->begin, session->end - session->begin);
+    session->end -= session->begin;
+    session->begin = 0;
+    if (session->inlet != session->own_inlet)
+        free(session->inlet);
+    session->inlet = wide;
+    session->inlet_bytes = bytes;
+    return HERMES_OK;
+}
+
+enum step { STEP_NEEDS_MORE, STEP_TAKEN, STEP_HOLDS };
+
+static enum step take_request(struct session *session, const hermes_header_t *header)
+{
+    struct error_text text;
+    int rc = wire_header_check(header, WIRE_REQUEST_MAX);
+    if (rc == 0 && wire_request_bytes(header->type) != (int)header->length)
+        rc = HERMES_EPROTOCOL;
+    if (rc < 0) {
+        error_set(&text, rc, "a message of type %u and %u bytes", header->type, header->length);
+        refuse_more(session, header->magic == HERMES_MAGIC ? header->sequence : 0, rc, &text);
+        return STEP_TAKEN;
+    }
+    if (session->end - session->begin < HERMES_HEADER_BYTES + (size_t)header->length)
+        return STEP_NEEDS_MORE;
+    if (session->replies)
+        return STEP_HOLDS;
+    memcpy(&session->request, session->inlet + session->begin, HERMES_HEADER_BYTES + (size_t)header->length);
+    session->begin += HERMES_HEADER_BYTES + (size_t)header->length;
+    session->answering = true;
+    shared_memory_look(&session->broker->shm); /* a request may need it */
+    if (session->counters != NULL)
+        counters_add(session->counters, SESSION_REQUESTS, 1);
+    session->broker->answer(session);
+    return STEP_TAKEN;
+}
+
+static enum step take_flow(struct session *session)
+{
+    struct error_text text;
+    size_t there = session->end - session->begin;
+    size_t count = there < session->flow_left ? there : session->flow_left;
+    int64_t taken = session->flow->take(session, &session->flow_header, session->inlet + session->begin,
+                                        count, session->flow_left, &text);
+    if (taken < 0) {
+        refuse_more(session, session->flow_header.sequence, (int)taken, &text);
+        return STEP_TAKEN;
+    }
+    session->begin += (size_t)taken;
+    session->flow_left -= (size_t)taken;
+    return taken > 0 ? STEP_TAKEN : STEP_NEEDS_MORE;
+}
+
+static enum step begin_flow(struct session *session, const hermes_header_t *header)
+{
+    struct error_text text;
+    int rc = wire_flow_check(header);
+    if (rc < 0)
+        error_set(&text, rc, "a message of type %u and %u bytes", header->type, header->length);
+    else if (session->flow == NULL)
+        rc = error_set(&text, HERMES_EPROTOCOL, "a message of type %u, and nothing was opened for it",
+                       header->type);
+    if (rc < 0) {
+        refuse_more(session, header->sequence, rc, &text);
+        return STEP_TAKEN;
+    }
+    session->begin += HERMES_HEADER_BYTES;
+    session->flow_header = *header;
+    session->flow_left = header->length;
+    return STEP_TAKEN;
+}
+
+static enum step take_message(struct session *session)
+{
+    hermes_header_t header;
+    if (session->flow_left > 0)
+        return take_flow(session);
+    if (session->end - session->begin < sizeof header)
+        return STEP_NEEDS_MORE;
+    memcpy(&header, session->inlet + session->begin, sizeof header);
+    return header.type == WIRE_CREDIT || header.type == WIRE_PUBLISH ? begin_flow(session, &header)
+                                                                     : take_request(session, &header);
+}
+
+static void parse(struct session *session)
+{
+    enum step step = STEP_TAKEN;
+    session->parsing = true;
+    while (step == STEP_TAKEN && !session->closing && !session->refused && !session->answering)
+        step = take_message(session);
+    session->parsing = false;
+    session->holds = step == STEP_HOLDS;
+    if (step == STEP_NEEDS_MORE || session->refused)
+        receive_more(session);
 }
 
 static void received(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, receive_op));
+    session->receiving = false;
     if (result <= 0)
         session_end(session);
     if (session->closing)
         return;
-    session->received += (size_t)result;
-    if (session->received == HERMES_HEADER_BYTES) {
-        int rc = check_header(session);
-        if (rc < 0) {
-            note("session of uid %u, pid %d: %s", (unsigned)session->uid, (int)session->pid,
-                 hermes_strerror(rc));
-            session_end(session);
-            return;
-        }
-        session->wanted = HERMES_HEADER_BYTES + session->request.header.length;
-    }
-    if (session->received < session->wanted)
-        receive_more(session);
-    else
-        answer(session);
+    session->end += (size_t)result;
+    if (session->refused)
+        session->begin = session->end;
+    parse(session);
 }
 
 /* ---- who gets in ---- */
@@ -230,36 +410,61 @@ static void said_nothing(struct poller_op *op, int result)
     struct session *session = of(op, offsetof(struct session, greet_op));
     if (result < 0 || session->closing)
         return;
-    note("a connection of user %u, pid %d has not said hello for %u ms ([limits] greet_ms) and is closed",
-         (unsigned)session->uid, (int)session->pid, session->broker->config.greet_ms);
+    note("a connection of %s has not said hello for %u ms ([limits] greet_ms) and is closed", session->peer,
+         session->broker->config.greet_ms);
     session_end(session);
 }
 
-/* Of more silent connections than a user may have the oldest goes: whoever means it greets at once. */
-static void make_room_for_silence(struct broker *broker, uid_t uid)
+/* One of these two: of that user, or of that address. */
+struct whose {
+    uid_t uid;
+    const uint8_t *address; /* NULL: the user's */
+};
+
+static bool is_silent_one(const struct session *session, const struct whose *whose)
+{
+    return session->silent && session->uid == whose->uid &&
+           (whose->address == NULL || memcmp(session->address, whose->address, sizeof session->address) == 0);
+}
+
+/* Of more silent connections than he may have the oldest goes: whoever means it greets at once. */
+static void make_room_for_silence(struct broker *broker, const struct whose *whose, uint64_t most,
+                                  const char *setting)
 {
     struct session *oldest = NULL;
-    if (principal_holds(&broker->principals, uid, HOLDS_SILENT) < broker->principals.most[HOLDS_SILENT])
-        return;
+    uint64_t count = 0;
     for (struct session *session = broker->sessions; session != NULL; session = session->next)
-        if (session->uid == uid && session->silent)
+        if (is_silent_one(session, whose)) {
             oldest = session; /* the list begins with the newest */
-    if (oldest == NULL)
+            count++;
+        }
+    if (oldest == NULL || count < most)
         return;
-    note("user %u has %" PRIu64 " connections that have not said hello ([limits] %s): the oldest is closed",
-         (unsigned)uid, broker->principals.most[HOLDS_SILENT], principal_setting(HOLDS_SILENT));
+    note("%s has %" PRIu64 " connections that have not said hello ([limits] %s): the oldest is closed",
+         oldest->peer, most, setting);
     session_end(oldest);
 }
 
-static int take_places(struct broker *broker, uid_t uid, struct error_text *text)
+static void make_room(struct broker *broker, const struct session *newcomer)
 {
-    bool trusted = uid == broker->uid || uid == 0;
+    struct whose user = {newcomer->uid, NULL}, address = {newcomer->uid, newcomer->address};
+    uint64_t most = broker->principals.most[HOLDS_SILENT];
+    if (newcomer->remote)
+        make_room_for_silence(broker, &address, broker->config.silent_per_address, "silent_per_address");
+    if (principal_holds(&broker->principals, newcomer->uid, HOLDS_SILENT) >= most)
+        make_room_for_silence(broker, &user, most, principal_setting(HOLDS_SILENT));
+}
+
+static int take_places(struct broker *broker, const struct session *newcomer, struct error_text *text)
+{
+    uid_t uid = newcomer->uid;
+    bool trusted = broker_trusts(broker, uid);
     unsigned most = broker->config.sessions_max - (trusted ? 0 : broker->config.sessions_reserved);
     if (broker->session_count >= most)
         return error_set(text, HERMES_ELIMIT, "%u connections%s ([broker] sessions_max)",
                          broker->session_count,
                          trusted ? "" : ", and the others are for root and the broker's user");
-    make_room_for_silence(broker, uid);
+    make_room(broker, newcomer);
     int rc = principal_take(&broker->principals, uid, HOLDS_SESSIONS, 1, text);
     if (rc < 0)
         return rc;
@@ -270,7 +475,7 @@ static int take_places(struct broker *broker, uid_t uid, struct error_text *text
 }
 
 /* An answer to the hello that the client has sent, or is about to send; and the end. */
-static void refuse(int fd, const struct ucred *peer, int rc, const struct error_text *text)
+static void refuse(int fd, const char *peer, int rc, const struct error_text *text)
 {
     struct {
         hermes_header_t header;
@@ -281,10 +486,10 @@ static void refuse(int fd, const struct ucred *peer, int rc, const struct error_
              text->bytes);
     (void)send(fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
-    note("refused a connection of user %u, pid %d: %s", (unsigned)peer->uid, (int)peer->pid, text->bytes);
+    note("refused a connection of %s: %s", peer, text->bytes);
 }
 
-static struct session *new_session(struct broker *broker, int fd, const struct ucred *peer)
+static struct session *new_session(struct broker *broker, int fd)
 {
     struct session *session = malloc(sizeof *session);
     if (session == NULL)
@@ -292,36 +497,50 @@ static struct session *new_session(struct broker *broker, int fd, const struct u
     memset(session, 0, offsetof(struct session, reply));
     session->broker = broker;
     session->fd = fd;
-    session->uid = peer->uid;
-    session->pid = peer->pid;
     session->silent = true;
-    session->wanted = HERMES_HEADER_BYTES;
+    session->inlet = session->own_inlet;
+    session->inlet_bytes = sizeof session->own_inlet;
     session->owner.gone = gone;
     session->receive_op = (struct poller_op){.done = received, .owner = &session->owner};
     session->send_op = (struct poller_op){.done = sent, .owner = &session->owner};
     session->end_op = (struct poller_op){.done = ended, .owner = &session->owner};
     session->greet_op = (struct poller_op){.done = said_nothing, .owner = &session->owner};
+    session->linger_op = (struct poller_op){.done = lingered, .owner = &session->owner};
     return session;
 }
 
-void session_accept(struct broker *broker, int fd)
+static int name_local_peer(struct session *session)
 {
     struct ucred peer;
     socklen_t length = sizeof peer;
+    if (getsockopt(session->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return -1;
+    session->uid = peer.uid;
+    session->pid = peer.pid;
+    snprintf(session->peer, sizeof session->peer, "user %u, pid %d", (unsigned)peer.uid, (int)peer.pid);
+    return 0;
+}
+
+static int name_remote_peer(struct session *session)
+{
+    session->uid = SESSION_REMOTE_USER;
+    session->remote = true;
+    return tcp_name_peer(session->fd, session->address, session->peer, sizeof session->peer);
+}
+
+static void enter(struct broker *broker, int fd, int (*name_peer)(struct session *session))
+{
     struct error_text text;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+    struct session *session = new_session(broker, fd);
+    if (session == NULL || name_peer(session) < 0) { /* who is gone already has no name */
         close(fd);
+        free(session);
         return;
     }
-    int rc = take_places(broker, peer.uid, &text);
-    struct session *session = rc < 0 ? NULL : new_session(broker, fd, &peer);
-    if (rc == 0 && session == NULL) {
-        principal_give_back(&broker->principals, peer.uid, HOLDS_SESSIONS, 1);
-        principal_give_back(&broker->principals, peer.uid, HOLDS_SILENT, 1);
-        rc = error_set(&text, HERMES_ENOMEM, "a session");
-    }
+    int rc = take_places(broker, session, &text);
     if (rc < 0) {
-        refuse(fd, &peer, rc, &text);
+        refuse(fd, session->peer, rc, &text);
+        free(session);
         return;
     }
     session->next = broker->sessions;
@@ -333,6 +552,17 @@ void session_accept(struct broker *broker, int fd)
         session_end(session);
     else
         receive_more(session);
+}
+
+void session_accept(struct broker *broker, int fd)
+{
+    enter(broker, fd, name_local_peer);
+}
+
+void session_accept_remote(struct broker *broker, int fd)
+{
+    tcp_tune(fd);
+    enter(broker, fd, name_remote_peer);
 }
 
 void session_close_all(struct broker *broker)

@@ -1,6 +1,10 @@
 /*
- * Sessions: the bytes of a client's socket. A client has one request under way at a time; broker->answer()
- * answers it, at once or later, by session_reply().
+ * Sessions: the bytes of a client's socket, whichever kind it is of. One request of a client is under way at
+ * a time; broker->answer() answers it, at once or later, by session_reply(). While its reply is on its way
+ * the next ones are read, and one of them waits.
+ *
+ * What flows beside requests and replies is session->flow's. One send is under way at a time, of all that is
+ * to go: the reply, then what the flow has.
  */
 #ifndef BROKER_SESSION_H
 #define BROKER_SESSION_H
@@ -8,18 +12,25 @@
 #include "broker/broker.h"
 #include "wire/wire.h"
 
-enum { SESSION_HANDLES_MAX = 64 };
+enum { SESSION_HANDLES_MAX = 64, SESSION_FLOW_PARTS = 3 };
 
+/* The user that all clients over TCP are, until they say who they are: (uid_t)-1 is nobody's (chown(2)). */
+#define SESSION_REMOTE_USER ((uid_t)-1)
+
+struct outlet;
 struct group;
+struct intake;
 struct ring;
 
 /* What a session has opened. */
 struct handle {
     uint32_t id;          /* 0: free */
     uint64_t correlation; /* of the request that opened it */
-    enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER } kind;
+    enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER, HANDLE_OUTLET } kind;
     struct topic *topic;
     struct ring *ring;
+    struct intake *intake; /* that fills the ring; NULL: its publisher does so itself */
+    struct outlet *outlet;
     struct group *group; /* of a subscriber that is a member; NULL: it is none */
     unsigned line;
     uint64_t member;
@@ -44,13 +55,30 @@ struct later {
     struct ring *ring;     /* that the request wants; nobody has it yet */
 };
 
+/* What flows: broker/stream/stream.h. */
+struct flow {
+    /* Payload that has come of a message, of which `left` bytes are not taken in yet, these `count` among
+     * them. How many it takes; 0: more has to be there. HERMES_E...: the session is told, and ends. */
+    int64_t (*take)(struct session *session, const hermes_header_t *header, const uint8_t *bytes,
+                    size_t count, size_t left, struct error_text *text);
+    /* The socket takes more: what goes next, at most SESSION_FLOW_PARTS, and stays where it is until sent()
+     * or gone(). How many parts. */
+    unsigned (*fill)(struct session *session, struct iovec *parts);
+    void (*sent)(struct session *session);
+    /* The session goes. */
+    void (*gone)(struct session *session);
+};
+
 struct session {
     struct session *next, *previous;
     struct broker *broker;
     struct poller_owner owner;
     int fd;
     uid_t uid;
-    pid_t pid;
+    pid_t pid;           /* 0: not of this host */
+    bool remote;         /* over TCP: no descriptors can be passed */
+    uint8_t address[16]; /* remote: IPv6, or IPv4 mapped into it */
+    char peer[80];       /* who it is, for notes */
     char name[64];
     uint64_t id;
     struct counters_entry *counters; /* NULL until it has greeted */
@@ -60,17 +88,37 @@ struct session {
     bool over; /* nothing is under way in its socket any more */
     struct handle handles[SESSION_HANDLES_MAX];
     struct later later;
-    struct poller_op receive_op, send_op, end_op, greet_op;
-    size_t received;
-    size_t wanted;
+    struct poller_op receive_op, send_op, end_op, greet_op, linger_op;
+
+    /* What comes in: bytes [begin, end) of the inlet are still to be looked at. */
+    uint8_t *inlet;
+    size_t inlet_bytes, begin, end;
+    uint8_t own_inlet[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
+    bool receiving;
+    bool parsing;
+    bool holds;     /* a request is there, and waits until the reply to the one before it is sent */
+    bool answering; /* the request has no answer yet */
     struct {
         hermes_header_t header;
         uint8_t payload[WIRE_REQUEST_MAX];
     } request;
-    size_t sent;
+    const struct flow *flow; /* NULL: nothing flows */
+    struct stream *stream;   /* its */
+    hermes_header_t flow_header;
+    size_t flow_left; /* bytes of that message's payload */
+
+    /* What goes out. */
+    bool sending, sends_reply, sends_flow, sends_last_word; /* and of what */
+    bool replies;                                           /* there is a reply that is not sent yet */
+    bool refused; /* it broke the rules: it is told so, and nothing else any more */
+    struct {
+        hermes_header_t header;
+        struct wire_error error;
+    } last_word;
     int fds[WIRE_FDS_MAX]; /* go with the reply, and are closed when it is sent */
     unsigned fd_count;
-    struct iovec parts[1];
+    struct iovec parts[2 + SESSION_FLOW_PARTS];
+    unsigned part, part_count;
     struct msghdr message;
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
     /* The last, and not even zeroed: who only connects costs none of it. */
@@ -80,11 +128,18 @@ struct session {
     } reply;
 };
 
-/* fd is the session's. */
+/* fd is the session's: of a Unix socket, or of TCP. */
 void session_accept(struct broker *broker, int fd);
+void session_accept_remote(struct broker *broker, int fd);
 
 /* Sends session->reply and session->fds. */
 void session_reply(struct session *session);
+
+/* Sends what there is, if nothing is being sent. How many bytes that is. */
+size_t session_send(struct session *session);
+
+/* From broker->answer(): room for so many bytes that come in. HERMES_ENOMEM. */
+int session_widen(struct session *session, size_t bytes);
 
 /* Ends the session at the next turn. */
 void session_end(struct session *session);

@@ -18,8 +18,22 @@
 #include "log/log.h"
 #include "wire/wire.h"
 
+struct outlet;
 struct group;
+struct intake;
 struct ring;
+struct stretch;
+
+/* What of a topic streams to and from other hosts: broker/stream/. */
+struct streamed {
+    struct topic *next; /* in broker->streamed, as long as there are any of these: */
+    struct outlet *outlets;
+    struct intake *intakes;
+    struct stretch *latest; /* what was last copied out of the window, for all outlets; NULL: nothing */
+    uint64_t seen;          /* where the log ended when outlets were last told that there is more */
+    bool stirred;           /* they are to be told whether there is or not */
+    unsigned awaiting;      /* outlets that have sent all that was there, and may send more */
+};
 
 struct topic {
     struct topic *next;
@@ -73,6 +87,8 @@ struct topic {
     unsigned rings_left; /* of them, whose publishers have gone */
     unsigned ring_turn;  /* where the sequencer begins */
     bool blocked;        /* the sequencer found no room in the log when it last looked */
+
+    struct streamed streamed;
 
     unsigned subscribers;
     struct group *groups;

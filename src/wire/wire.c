@@ -49,7 +49,10 @@ int wire_request_bytes(uint8_t type)
     case WIRE_UNSERVED_LIST:
         return sizeof(struct wire_list);
     case WIRE_PUBLISHER_OPEN:
+    case WIRE_INTAKE_OPEN:
         return sizeof(struct wire_publisher_open);
+    case WIRE_OUTLET_OPEN:
+        return sizeof(struct wire_outlet_open);
     case WIRE_PUBLISHER_MAPPED:
     case WIRE_CLOSE:
         return sizeof(struct wire_handle);
@@ -67,6 +70,24 @@ int wire_request_bytes(uint8_t type)
     default:
         return -1;
     }
+}
+
+bool wire_passes_descriptors(uint8_t type)
+{
+    return type == WIRE_PUBLISHER_OPEN || type == WIRE_PUBLISHER_MAPPED || type == WIRE_SUBSCRIBER_OPEN ||
+           type == WIRE_WINDOW_OPEN || type == WIRE_SEGMENT_OPEN;
+}
+
+int wire_flow_check(const hermes_header_t *header)
+{
+    int rc = wire_header_check(header, WIRE_FLOW_MAX);
+    if (rc < 0)
+        return rc;
+    if (header->type == WIRE_CREDIT)
+        return header->length == sizeof(struct wire_credit) ? HERMES_OK : HERMES_EMALFORMED;
+    if (header->type == WIRE_PUBLISH)
+        return header->length % HERMES_FRAME_ALIGNMENT == 0 ? HERMES_OK : HERMES_EMALFORMED;
+    return HERMES_EPROTOCOL;
 }
 
 int wire_topic_check(const char topic[WIRE_TOPIC_BYTES])

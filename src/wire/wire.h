@@ -1,16 +1,20 @@
 /*
- * The control protocol: what client and broker say on the Unix socket.
+ * What client and broker say, on the Unix socket and over TCP alike.
  *
  * Every unit is a message with the 32-byte header: SEQUENCE is the correlation id that the reply
  * repeats, TYPE says what it is, the payload is one of the structs below (little-endian, fixed layout,
  * strings zero-terminated). No CRC: the socket does not damage bytes. Descriptors travel beside the
  * reply (SCM_RIGHTS), in the order stated. The broker answers in order; a client need not wait for an
  * answer before it asks for something else, and closes what came too late for it.
+ *
+ * Beside requests and replies frames of logs flow: from the broker, for what OUTLET_OPEN opened, and to it,
+ * for INTAKE_OPEN. In messages of a flow SEQUENCE is the handle, and nothing answers them.
  * docs/reference/protocol.md is the same in words.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hermes/message.h"
@@ -22,6 +26,7 @@ enum {
     WIRE_REPLY_MAX = 32768,
     WIRE_GROUP_BYTES = 128,
     WIRE_FDS_MAX = 5,
+    WIRE_FLOW_MAX = 256 * 1024, /* bytes of frames in one LOG or PUBLISH */
 };
 
 enum wire_type {
@@ -59,7 +64,22 @@ enum wire_type {
     WIRE_FORGET = 45,           /* wire_forget -> WIRE_OK */
     WIRE_UNSERVED_LIST = 46,    /* wire_list -> WIRE_TOPICS: name and id, the rest 0 */
     WIRE_TOPIC_PURGE = 47,      /* wire_topic -> WIRE_OK */
+
+    /* Streams: a topic's frames through the connection itself. */
+    WIRE_OUTLET_OPEN = 64, /* wire_outlet_open -> WIRE_OUTLET */
+    WIRE_OUTLET = 65,      /* wire_outlet */
+    WIRE_INTAKE_OPEN = 66, /* wire_publisher_open -> WIRE_INTAKE */
+    WIRE_INTAKE = 67,      /* wire_intake */
+    /* Flows; what comes from the broker is W, to it R. */
+    WIRE_LOG = 68,     /* W: wire_log, then frames as they stand in the log */
+    WIRE_CREDIT = 69,  /* R: wire_credit */
+    WIRE_PUBLISH = 70, /* R: frames */
+    WIRE_CONFIRM = 71, /* W: wire_confirm */
+    WIRE_END = 72,     /* W: wire_end; nothing more comes of that handle */
 };
+
+/* What a broker says of the connection in its welcome. */
+enum wire_capability { WIRE_PASSES_DESCRIPTORS = 1 };
 
 struct wire_hello {
     uint16_t protocol;
@@ -69,8 +89,8 @@ struct wire_hello {
 
 struct wire_welcome {
     uint16_t protocol;
-    uint16_t reserved;
-    uint32_t instance; /* another at each start of the broker */
+    uint16_t capabilities; /* enum wire_capability */
+    uint32_t instance;     /* another at each start of the broker */
     uint32_t payload_max;
     uint32_t topics_max;
     uint32_t publishers_max; /* of one shared topic */
@@ -313,6 +333,80 @@ struct wire_place {
     uint32_t reserved;
 };
 
+enum wire_outlet_from {
+    WIRE_OUTLET_END,
+    WIRE_OUTLET_FIRST,
+    WIRE_OUTLET_POSITION,
+    WIRE_OUTLET_SEQUENCE,
+    WIRE_OUTLET_TIME
+};
+
+struct wire_outlet_open {
+    char topic[WIRE_TOPIC_BYTES];
+    uint64_t topic_id; /* that it must have; 0: any */
+    uint32_t from;     /* enum wire_outlet_from */
+    uint32_t reserved;
+    uint64_t value;  /* position, sequence or time */
+    uint64_t credit; /* so many bytes of frames may be sent */
+};
+
+struct wire_outlet {
+    uint32_t handle;
+    uint32_t durability;
+    uint64_t topic_id;
+    uint64_t position; /* of the first frame that comes */
+    uint64_t sequence; /* of the first message; 0: not known yet */
+    uint32_t epoch;
+    uint32_t shared;
+};
+
+struct wire_intake {
+    uint32_t handle;
+    uint32_t durability;
+    uint64_t topic_id;
+    uint32_t epoch;
+    uint32_t line;     /* of its ring: */
+    uint64_t ring_id;  /* what its publisher says when it comes again */
+    uint64_t sequence; /* of the first message to be sent, in the publisher's count */
+    uint32_t resumed;  /* all before it are in the topic, and it is not */
+    uint32_t shared;
+    uint64_t credit; /* so many bytes of frames may be sent */
+};
+
+struct wire_log {
+    uint32_t epoch; /* the current one */
+    uint32_t reserved;
+    uint64_t position; /* of the first frame. Later than where the last LOG ended: what is between is gone */
+    uint64_t sequence; /* of the first message from there on; 0: no frames */
+    uint64_t end;      /* of the log, by now */
+};
+
+struct wire_credit {
+    uint64_t bytes; /* of frames, more */
+};
+
+/* Of a publisher's own count of its messages. */
+struct wire_confirm {
+    uint64_t committed; /* the last that is in the log */
+    uint64_t durable;   /* the last that is as safe as the topic keeps it */
+    uint64_t position;  /* where the log ended behind `committed` */
+    uint64_t credit;    /* bytes of frames, more */
+};
+
+struct wire_end {
+    int32_t code;
+    uint32_t reserved;
+    uint64_t position; /* outlet: where to go on, if one may */
+    char text[240];
+};
+
+_Static_assert(sizeof(struct wire_outlet_open) == 160, "outlet_open");
+_Static_assert(sizeof(struct wire_outlet) == 40, "outlet");
+_Static_assert(sizeof(struct wire_intake) == 56, "intake");
+_Static_assert(sizeof(struct wire_log) == 32, "log");
+_Static_assert(sizeof(struct wire_credit) == 8, "credit");
+_Static_assert(sizeof(struct wire_confirm) == 32, "confirm");
+_Static_assert(sizeof(struct wire_end) == 256, "end");
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_broker) == 224, "broker");
@@ -343,6 +437,13 @@ int wire_header_check(const hermes_header_t *header, uint32_t length_max);
 
 /* Payload bytes that a request of this type has; -1: not a request. */
 int wire_request_bytes(uint8_t type);
+
+/* Does the reply to such a request pass descriptors? */
+bool wire_passes_descriptors(uint8_t type);
+
+/* Is this a header of a flow to the broker, of the length that such a message may have? HERMES_EPROTOCOL: no
+ * flow; HERMES_ETOOLARGE, HERMES_EMALFORMED, HERMES_EVERSION. */
+int wire_flow_check(const hermes_header_t *header);
 
 /* A name field from a stranger: terminated, and a legal topic name. */
 int wire_topic_check(const char topic[WIRE_TOPIC_BYTES]);

@@ -4,6 +4,8 @@
 #include "broker/group_members.h"
 #include "broker/later.h"
 #include "broker/sequencer.h"
+#include "broker/stream/intake.h"
+#include "broker/stream/outlet.h"
 
 struct handle *handles_free(struct session *session, struct error_text *text)
 {
@@ -37,7 +39,7 @@ struct handle *handles_new(struct session *session, struct topic *topic, struct 
 void handles_count(struct session *session, struct handle *handle, uint32_t *line, uint64_t *generation)
 {
     struct broker *broker = session->broker;
-    bool subscribes = handle->kind == HANDLE_SUBSCRIBER;
+    bool subscribes = handle->kind == HANDLE_SUBSCRIBER || handle->kind == HANDLE_OUTLET;
     const struct book_entry entry = {.kind = subscribes ? COUNTERS_SUBSCRIBER : COUNTERS_PUBLISHER,
                                      .label = session->name,
                                      .id = broker_next_id(broker),
@@ -76,7 +78,13 @@ int handles_drop(struct session *session, struct handle *handle, enum handle_end
             topic_end_epoch(topic, EPOCH_LEFT);
         break;
     case HANDLE_RING:
+        if (handle->intake != NULL)
+            intake_close(handle->intake);
         sequencer_leave_ring(handle->ring, end != HANDLE_SESSION_OVER);
+        break;
+    case HANDLE_OUTLET:
+        topic->subscribers--;
+        outlet_close(handle->outlet);
         break;
     case HANDLE_SUBSCRIBER:
         if (handle->group != NULL && !later_may_use(session, &topic->affairs))
@@ -110,6 +118,9 @@ void handles_let_go(struct topic *topic)
 {
     for (struct session *session = topic->broker->sessions; session != NULL; session = session->next)
         for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
-            if (session->handles[i].id != 0 && session->handles[i].topic == topic)
+            if (session->handles[i].id != 0 && session->handles[i].topic == topic) {
+                if (session->handles[i].kind == HANDLE_OUTLET)
+                    outlet_orphan(session->handles[i].outlet, HERMES_ECLOSED, "the topic was deleted");
                 let_go(&session->handles[i]);
+            }
 }

@@ -8,6 +8,8 @@
 #include "broker/request/answer.h"
 #include "broker/request/handles.h"
 #include "broker/sequencer.h"
+#include "broker/stream/flow.h"
+#include "broker/stream/intake.h"
 #include "broker/topics.h"
 
 /* Nobody persists a topic in memory alone: its publisher maps a page that nobody sleeps on. */
@@ -119,8 +121,11 @@ static int attach_ring(struct session *session, const struct topic *topic, const
     return rc;
 }
 
-static int open_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
-                     struct wire_publisher *opened, struct error_text *text)
+/* Gives the ring that the request wanted its line, and the session a handle. */
+static int place_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
+                      int (*attach)(struct session *session, const struct topic *topic,
+                                    const struct ring *ring, struct error_text *text),
+                      struct handle **placed, struct error_text *text)
 {
     int rc = topic->shared ? HERMES_OK : topic_check_free(topic, text);
     bool sequenced = atomic_load(&topic->log.status->writer) == WRITER_OWNER;
@@ -138,7 +143,7 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     }
     if (request->resume_ring > 0)
         sequencer_free_line(topic, request->resume_ring - 1, request->resume_ring_id);
-    if ((rc = attach_ring(session, topic, ring, text)) == 0)
+    if (attach == NULL || (rc = attach(session, topic, ring, text)) == 0)
         rc = sequencer_add_ring(topic, ring, session, request->sequence == 0 ? 1 : request->sequence, text);
     if (rc < 0) {
         handle->id = 0;
@@ -149,12 +154,117 @@ static int open_ring(struct session *session, struct topic *topic, const struct 
     end_grace(topic);
     handle->kind = HANDLE_RING;
     handle->ring = ring;
+    *placed = handle;
+    return HERMES_OK;
+}
+
+static int open_ring(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
+                     struct wire_publisher *opened, struct error_text *text)
+{
+    struct handle *handle;
+    int rc = place_ring(session, topic, request, attach_ring, &handle, text);
+    if (rc != 0)
+        return rc;
     handles_count(session, handle, &opened->told_line, &opened->told_generation);
     opened->handle = handle->id;
     opened->kind = WIRE_RING;
-    opened->ring = ring->index;
-    opened->ring_id = ring->id;
-    opened->sequence = ring->sequence;
+    opened->ring = handle->ring->index;
+    opened->ring_id = handle->ring->id;
+    opened->sequence = handle->ring->sequence;
+    return HERMES_OK;
+}
+
+static int check_store(const struct topic *topic, struct error_text *text)
+{
+    return atomic_load(&topic->log.status->state) == STATE_FAILED
+               ? error_say(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
+                           topic->log.error.bytes)
+               : HERMES_OK;
+}
+
+/*
+ * What became of what a connection of before handed over: the line of its ring knows, once that is empty.
+ * Until then its publisher comes again; a connection that is still there, perhaps without an end that lives,
+ * is ended. *next: the number of the first message that is not in the topic; left alone where nobody knows
+ * any more.
+ */
+static int find_former(struct session *session, struct topic *topic,
+                       const struct wire_publisher_open *request, uint64_t *next, bool *known,
+                       struct error_text *text)
+{
+    uint32_t line = request->resume_ring - 1;
+    *known = request->resume_ring > 0 && line < STATUS_RINGS && request->resume_topic_id == topic->id &&
+             request->resume_ring_id != 0 &&
+             atomic_load(&topic->log.status->rings[line].id) == request->resume_ring_id;
+    if (!*known)
+        return HERMES_OK;
+    const struct ring *former = topic->rings[line];
+    if (former != NULL && former->session == session)
+        return error_say(text, HERMES_EBUSY, "this session has that publisher of topic '%s' open",
+                         topic->name);
+    /* Ids can be guessed: nobody ends another user's session. */
+    if (former != NULL && former->session != NULL &&
+        (former->uid == session->uid || broker_trusts(session->broker, session->uid)))
+        session_end(former->session);
+    if (former != NULL)
+        return error_say(text, HERMES_EAGAIN,
+                         "what this publisher's former connection left is not in topic '%s' yet",
+                         topic->name);
+    *next = atomic_load(&topic->log.status->rings[line].consumed_sequence) + 1;
+    return HERMES_OK;
+}
+
+static int begin_intake(struct session *session, struct handle *handle, struct error_text *text)
+{
+    struct stream *stream = stream_of(session, &stream_flow);
+    int rc = stream == NULL ? HERMES_ENOMEM : session_widen(session, INTAKE_INLET_BYTES);
+    if (rc == 0)
+        rc = intake_open(stream, handle->ring, handle->id, &handle->intake);
+    if (rc < 0) {
+        (void)handles_drop(session, handle, HANDLE_FORGOTTEN);
+        return error_set(text, rc, "a publisher's stream");
+    }
+    sequencer_keep_line(handle->ring); /* it may come back and ask */
+    return HERMES_OK;
+}
+
+int publisher_requests_open_intake(struct session *session, const struct wire_publisher_open *request,
+                                   struct error_text *text)
+{
+    struct topic *topic;
+    struct handle *handle;
+    struct wire_publisher_open wanted = *request;
+    wanted.resume_ring = 0; /* its line stays: should our answer get lost, it asks again */
+    bool known;
+    int rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc == 0)
+        rc = check_store(topic, text);
+    if (rc == 0)
+        rc = want_ring(session, topic, text);
+    if (rc != 0)
+        return rc;
+    if (!later_may_use(session, &topic->turns))
+        return later_turn(session, topic, &topic->turns);
+    if ((rc = find_former(session, topic, request, &wanted.sequence, &known, text)) == 0)
+        rc = place_ring(session, topic, &wanted, NULL, &handle, text);
+    if (rc == 0)
+        rc = begin_intake(session, handle, text);
+    if (rc != 0)
+        return rc;
+    uint32_t line;
+    uint64_t generation; /* who is not on this host has no way to its line */
+    handles_count(session, handle, &line, &generation);
+    struct wire_intake opened = {.handle = handle->id,
+                                 .durability = topic->durability,
+                                 .topic_id = topic->id,
+                                 .epoch = topic->log.epoch,
+                                 .line = handle->ring->index,
+                                 .ring_id = handle->ring->id,
+                                 .sequence = handle->ring->sequence,
+                                 .resumed = known,
+                                 .shared = topic->shared,
+                                 .credit = handle->intake->granted};
+    answer(session, WIRE_INTAKE, &opened, sizeof opened);
     return HERMES_OK;
 }
 
@@ -165,9 +275,8 @@ int publisher_requests_open(struct session *session, const struct wire_publisher
     int rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc != 0)
         return rc;
-    if (atomic_load(&topic->log.status->state) == STATE_FAILED)
-        return error_say(text, HERMES_EIO, "the store of topic '%s' failed: %s", topic->name,
-                         topic->log.error.bytes);
+    if ((rc = check_store(topic, text)) < 0)
+        return rc;
     /* A writable window could be cut short under its readers: only for who could harm us anyway. */
     bool direct = !topic->shared && broker_trusts(session->broker, session->uid);
     if (!direct && (rc = want_ring(session, topic, text)) != 0)

@@ -6,6 +6,9 @@
 
 int publisher_requests_open(struct session *session, const struct wire_publisher_open *request,
                             struct error_text *text);
+/* The same through the connection itself: broker/stream/intake.h. */
+int publisher_requests_open_intake(struct session *session, const struct wire_publisher_open *request,
+                                   struct error_text *text);
 /* It has mapped its ring: that is sealed against others. */
 int publisher_requests_mapped(struct session *session, const struct wire_handle *request,
                               struct error_text *text);

@@ -10,6 +10,7 @@
 #include "broker/request/answer.h"
 #include "broker/request/group_requests.h"
 #include "broker/request/handles.h"
+#include "broker/request/outlet_requests.h"
 #include "broker/request/publisher_requests.h"
 #include "broker/request/subscriber_requests.h"
 #include "broker/request/topic_requests.h"
@@ -37,6 +38,7 @@ static int hello(struct session *session, const struct wire_hello *request, stru
     session->greeted = true;
     struct wire_welcome welcome = {
         .protocol = WIRE_PROTOCOL,
+        .capabilities = session->remote ? 0 : WIRE_PASSES_DESCRIPTORS,
         .instance = session->broker->instance,
         .payload_max = HERMES_PAYLOAD_MAX,
         .topics_max = session->broker->config.topics_max,
@@ -101,6 +103,12 @@ static int dispatch(struct session *session, struct error_text *text)
     uint8_t type = session->request.header.type;
     if (!session->greeted && type != WIRE_HELLO)
         return error_set(text, HERMES_EPROTOCOL, "the first request must be a hello");
+    if (session->remote && wire_passes_descriptors(type))
+        return error_say(
+            text, HERMES_ENOTSUP,
+            "request of type %d: over TCP no descriptors are passed, but OUTLET_OPEN and INTAKE_OPEN "
+            "carry messages",
+            type);
     switch (type) {
     case WIRE_HELLO:
         return hello(session, payload, text);
@@ -122,6 +130,10 @@ static int dispatch(struct session *session, struct error_text *text)
         return publisher_requests_open(session, payload, text);
     case WIRE_PUBLISHER_MAPPED:
         return publisher_requests_mapped(session, payload, text);
+    case WIRE_INTAKE_OPEN:
+        return publisher_requests_open_intake(session, payload, text);
+    case WIRE_OUTLET_OPEN:
+        return outlet_requests_open(session, payload, text);
     case WIRE_SUBSCRIBER_OPEN:
         return subscriber_requests_open(session, payload, text);
     case WIRE_WINDOW_OPEN:
