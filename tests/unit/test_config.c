@@ -97,9 +97,43 @@ static void sizes(void **state)
         assert_int_equal(config_parse_size(bad[i], &bytes), HERMES_EINVALID);
 }
 
+static void addresses(void **state)
+{
+    (void)state;
+    struct config config;
+    struct tcp_address address;
+    struct error_text text;
+    assert_int_equal(
+        load("[net]\nlisten = tcp://127.0.0.1:1, tcp://[::1]:2\nlisten = tcp://10.0.0.1:3\n", &config), 0);
+    assert_int_equal(config.listen_count, 3);
+    assert_false(config.insecure);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(tcp_parse(config.listen[i], &address, &text), 0);
+        assert_int_equal(tcp_is_loopback(&address), i < 2);
+    }
+    static const char *const bad[] = {
+        "[net]\nlisten = 127.0.0.1:1\n", "[net]\nlisten = unix:/tmp/x\n", "[net]\ninsecure = yes\n",
+        "[net]\nlisten = tcp://1,tcp://2,tcp://3,tcp://4,tcp://5,tcp://6,tcp://7,tcp://8,"
+        "tcp://9\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(load(bad[i], &config), HERMES_EINVALID);
+    static const char *const nowhere[] = {
+        "tcp://",           "tcp://:1",     "tcp://1.2.3.4",       "tcp://1.2.3.4:",
+        "tcp://1.2.3.4:-1", "tcp://::1:80", "tcp://1.2.3.4:65536", "tcp://[]:1",
+        "tcp://1.2.3.4:1x"};
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
+        assert_int_equal(tcp_parse(nowhere[i], &address, &text), HERMES_EINVALID);
+    assert_int_equal(tcp_parse("tcp://0.0.0.0:1", &address, &text), 0);
+    assert_false(tcp_is_loopback(&address));
+    assert_int_equal(tcp_parse("tcp://[::]:1", &address, &text), 0);
+    assert_false(tcp_is_loopback(&address));
+    assert_int_equal(tcp_parse("tcp://[::ffff:127.0.0.1]:1", &address, &text), 0);
+    assert_false(tcp_is_loopback(&address)); /* it may be, but is none that we know */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(settings), cmocka_unit_test(limits),
-                                       cmocka_unit_test(sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(settings), cmocka_unit_test(addresses),
+                                       cmocka_unit_test(limits), cmocka_unit_test(sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

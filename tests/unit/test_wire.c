@@ -28,6 +28,28 @@ static void requests_have_one_size(void **state)
     assert_int_equal(wire_request_bytes(WIRE_PING), 0);
 }
 
+static void flows_have_their_length(void **state)
+{
+    (void)state;
+    hermes_header_t h;
+    wire_header(&h, WIRE_CREDIT, 7, sizeof(struct wire_credit));
+    assert_int_equal(wire_flow_check(&h), 0);
+    h.length++;
+    assert_int_equal(wire_flow_check(&h), HERMES_EMALFORMED);
+    wire_header(&h, WIRE_PUBLISH, 7, WIRE_FLOW_MAX);
+    assert_int_equal(wire_flow_check(&h), 0);
+    h.length += HERMES_FRAME_ALIGNMENT;
+    assert_int_equal(wire_flow_check(&h), HERMES_ETOOLARGE);
+    h.length = HERMES_FRAME_ALIGNMENT - 1;
+    assert_int_equal(wire_flow_check(&h), HERMES_EMALFORMED);
+    for (unsigned type = 0; type < 256; type++) /* what the broker sends is nothing that it takes */
+        if (type != WIRE_CREDIT && type != WIRE_PUBLISH) {
+            wire_header(&h, (enum wire_type)type, 7, 0);
+            assert_int_equal(wire_flow_check(&h), HERMES_EPROTOCOL);
+            assert_true(wire_request_bytes((uint8_t)type) >= 0 || !wire_passes_descriptors((uint8_t)type));
+        }
+}
+
 static void names_must_end(void **state)
 {
     (void)state;
@@ -64,9 +86,8 @@ static void long_socket_paths_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(headers_are_checked),
-        cmocka_unit_test(requests_have_one_size),
-        cmocka_unit_test(names_must_end),
+        cmocka_unit_test(headers_are_checked),     cmocka_unit_test(requests_have_one_size),
+        cmocka_unit_test(flows_have_their_length), cmocka_unit_test(names_must_end),
         cmocka_unit_test(long_socket_paths_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
