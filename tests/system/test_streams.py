@@ -177,6 +177,20 @@ class Streams(Case):
         for who in range(4):
             self.assertEqual([p for p in got if p.startswith(b"%d:" % who)], sent[who])
 
+    def test_all_at_once_in_one_piece(self):
+        """Requests and frames behind each other, in their order, before anything is read."""
+        client = self.tcp()
+        client.create("t", s.MEMORY)
+        intake, data = client.publisher("t"), b""
+        for i in range(1, 101):
+            frames = s.frame(i, b"%d" % i)
+            data += s.HEADER.pack(s.MAGIC, 1, s.PING, 0, 1000 + i, 0, 0, 0)
+            data += s.HEADER.pack(s.MAGIC, 1, s.PUBLISH, 0, intake.handle, 0, len(frames), 0) + frames
+        client.socket.sendall(data)
+        for i in range(1, 101):
+            client.reply(1000 + i)
+        self.assertEqual(Subscriber(self.unix, "t").payloads(100), [b"%d" % i for i in range(1, 101)])
+
     def test_several_outlets_share_a_connection(self):
         client, other = self.tcp(), self.tcp()
         wanted, got = {}, {}
@@ -281,6 +295,21 @@ class Streams(Case):
         self.assertEqual(got[:-1], whole[1 - len(got):])
         with self.raises(EGONE):
             self.tcp().subscribe("t", s.AT_POSITION, 0)
+
+    def test_what_is_purged_comes_to_nobody(self):
+        for durability in (s.MEMORY, s.ASYNC):
+            topic, sent = f"t{durability}", payload(8, 300)
+            self.tcp().create(topic, durability, window=1 << 18, segment=1 << 20)
+            publisher, quick = Publisher(self.tcp(), topic), Subscriber(self.tcp, topic)
+            slow = Subscriber(self.tcp, topic, credit=1)
+            publisher.publish(sent)
+            publisher.wait()
+            quick.read_up_to(300)  # what was copied for it is there still
+            self.broker.run("topic", "purge", topic)
+            slow.client.give_credit(slow.outlet.handle, 200_000)
+            publisher.publish([*sent, b"new"])
+            self.assertEqual([m.payload for m in slow.read_up_to(301)], [b"new"])
+            self.assertEqual((slow.gaps, quick.read_up_to(301)[-1].payload, quick.gaps), (1, b"new", 0))
 
     def test_more_topics_than_a_thread_can_sleep_on(self):
         client, handles = self.unix(), {}
