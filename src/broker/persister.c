@@ -116,7 +116,10 @@ static int sync_store(struct persisting *persisting)
 static int confirm(struct persisting *persisting, uint64_t now_ns, bool trouble)
 {
     struct log *log = persisting->log;
-    bool tick = trouble || now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
+    /* Who is rung while it is parked may have been told to keep less, and will not look again soon. Relaxed:
+     * as in look(). */
+    bool tick = trouble || atomic_load_explicit(&persisting->parked, memory_order_relaxed) ||
+                now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
     if (log->failed || !(tick || is_sync(persisting)))
         return HERMES_OK;
     int rc = sync_store(persisting);

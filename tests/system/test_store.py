@@ -72,6 +72,17 @@ class Store(Case):
             self.assertEqual(b.run("topic", "alter", "t", *bad, check=False).returncode, 64)
         self.assertEqual(b.run("topic", "alter", "unknown", "--keep-bytes", "0", check=False).returncode, 1)
 
+    def test_retention_is_altered_whenever_the_last_message_came(self):
+        b = self.broker
+        names = [f"t{i}" for i in range(24)]
+        for i, name in enumerate(names):
+            b.run("topic", "create", name, *SMALL)
+            b.run("pub", name, "--count", "20000", "--size", "96", "--durable")
+            time.sleep(i * 0.01)  # its persister lies down at one of these moments
+            b.run("topic", "alter", name, "--keep-bytes", "1M")
+        for name in names:
+            self.wait_for(lambda: b.info(name)["first_position"] > 0, f"it takes effect for {name}")
+
     def test_retention_by_age(self):
         b = self.broker
         b.run("topic", "create", "t", *SMALL)
