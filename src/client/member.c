@@ -128,11 +128,24 @@ void member_sought(struct hermes_subscriber *s)
                                         .below_time = reader->skip_below_time};
 }
 
+static bool looks_for_something(const struct sought *sought)
+{
+    return sought->below_sequence != 0 || sought->below_time != 0;
+}
+
+/* What was looked for stands there, now that it was found: to look again from where that began would pass
+ * over what is older, and is done or not for other reasons. */
+static void settle(struct sought *sought, const struct reader *reader)
+{
+    if (looks_for_something(sought) && reader->found != READER_NOTHING_FOUND)
+        *sought = (struct sought){.page = sought->page, .position = reader->found};
+}
+
 static void seek_again(struct reader *reader, const struct sought *sought)
 {
     reader->skip_below_sequence = sought->below_sequence;
     reader->skip_below_time = sought->below_time;
-    reader->skipping = sought->below_sequence != 0 || sought->below_time != 0;
+    reader->skipping = looks_for_something(sought);
     reader_hop(reader, sought->position, sought->sequence);
 }
 
@@ -144,7 +157,8 @@ static void start_at_place(struct hermes_subscriber *s, uint64_t place)
     struct sought *sought = &s->member->sought;
     if (sought->page != s->member->page_id || !reader->stored) /* a log in memory has begun anew */
         sought->page = 0;
-    bool is_ahead = sought->page != 0 && sought->position >= place;
+    settle(sought, reader);
+    bool is_ahead = sought->page != 0 && (looks_for_something(sought) || sought->position >= place);
     if (sought->page != 0 && reader->position < (is_ahead ? sought->position : place))
         return; /* on the way there */
     member_start_at(reader, place);

@@ -272,12 +272,15 @@ static int enter_store(struct reader *reader)
 /* ---- polling ---- */
 
 /* Messages before the wanted sequence or time pass unseen. */
-static bool wanted(struct reader *reader, const hermes_header_t *header)
+static bool wanted(struct reader *reader, const hermes_header_t *header, uint64_t position)
 {
+    if (__builtin_expect(!reader->skipping, 1))
+        return true;
     if (header->sequence < reader->skip_below_sequence || header->timestamp < reader->skip_below_time)
         return false;
     reader->skip_below_sequence = reader->skip_below_time = 0;
     reader->detour = reader->skipping = false;
+    reader->found = position;
     return true;
 }
 
@@ -354,7 +357,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         reader->sequence = frames.sequence;
         note_gap(reader, &frame.header);
         tell_in_store(reader);
-        if (!wanted(reader, &frame.header))
+        if (!wanted(reader, &frame.header, frame.position))
             continue;
         *message = (hermes_message_t){.position = frame.position,
                                       .sequence = frame.header.sequence,
@@ -459,7 +462,7 @@ static int poll_window(struct reader *reader, hermes_message_t *message)
         return HERMES_EAGAIN;
     note_gap(reader, &header);
     reader->sequence = header.sequence + 1;
-    if (!wanted(reader, &header))
+    if (!wanted(reader, &header, position))
         return HERMES_EAGAIN;
     *message = (hermes_message_t){.position = position,
                                   .sequence = header.sequence,

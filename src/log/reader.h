@@ -28,6 +28,8 @@ struct reader_source {
 
 enum reader_verify { VERIFY_ALL = 0, VERIFY_STORE_ONLY = 1 };
 
+#define READER_NOTHING_FOUND UINT64_MAX
+
 struct reader {
     /* hot */
     const uint8_t *data;
@@ -54,6 +56,7 @@ struct reader {
     bool stored;
     uint64_t skip_below_sequence;
     uint64_t skip_below_time;
+    uint64_t found;    /* where what was sought stood, if it was skipped to; else READER_NOTHING_FOUND */
     uint64_t lost;     /* messages that were overwritten before they were read (memory topics) */
     uint64_t gap_from; /* the sequence expected when that last happened; 0: nothing outstanding */
     uint64_t corrupt;  /* frames that were damaged */

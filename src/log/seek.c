@@ -9,6 +9,7 @@ static void go_to(struct reader *reader, uint64_t position, uint64_t sequence)
 {
     reader_hop(reader, position, position == 0 ? 1 : sequence); /* so what is lost from there on is counted */
     reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->found = READER_NOTHING_FOUND;
     reader->gap_from = 0; /* what a seek passes over is not lost */
     reader->in_store = reader->detour = reader->skipping = false;
 }

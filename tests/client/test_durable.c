@@ -311,6 +311,45 @@ static void test_what_was_sought_holds_over_an_orderly_stop(void **state)
     expect(s, 1);
 }
 
+/* Counters from 1 on, with these time stamps. */
+static void publish_at(struct fixture *f, const uint64_t *stamps, uint64_t count)
+{
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (uint64_t i = 1; i <= count; i++)
+        assert_int_equal(hermes_publish_at(publisher, stamps[i - 1], &i, sizeof i, NULL), 0);
+    hermes_publisher_close(publisher);
+}
+
+/* A seek begins to read before what it looks for, and before the place; what comes of it holds all the same,
+ * whether it was found before the stop or not, though what follows is older. */
+static void test_what_a_seek_looks_for_holds_over_an_orderly_stop(void **state)
+{
+    static const uint64_t stamps[] = {1000, 2000, 3000, 4000, 9000, 5000, 6000};
+    struct fixture *f = *state;
+    for (int kind = 0; kind < 4; kind++) {
+        bool by_time = kind % 2, found = kind / 2;
+        make_topic(f, "t", false);
+        publish_at(f, stamps, 7);
+        hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+        hermes_message_t message = expect(s, 1);
+        assert_int_equal(hermes_ack(s, &message), 0);
+        assert_int_equal(by_time ? hermes_seek_time(s, 7000) : hermes_seek_sequence(s, 5), 0);
+        if (found)
+            expect(s, 5);
+        restart(f, SIGTERM);
+        message = expect(s, 5);
+        restart(f, SIGTERM);
+        message = expect(s, 5);
+        assert_int_equal(hermes_ack(s, &message), 0);
+        restart(f, SIGTERM);
+        expect(s, 6);
+        expect(s, 7);
+        hermes_subscriber_close(s);
+        delete_topic(f, "t");
+    }
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -460,6 +499,7 @@ int main(void)
         TEST(test_late_acks_of_what_is_overwritten_count),
         TEST(test_acks_of_what_a_later_publisher_stored_count),
         TEST(test_what_was_sought_holds_over_an_orderly_stop),
+        TEST(test_what_a_seek_looks_for_holds_over_an_orderly_stop),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),
