@@ -131,10 +131,11 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
     }
 }
 
+/* What does not count in a page that is to move, or that a broker closed, is said again: it may stay. */
 static void ack_held(struct member *m)
 {
-    m->holds = false;
-    (void)group_ack(&m->group, m->held, m->held_claim);
+    m->holds =
+        __builtin_expect(group_ack(&m->group, m->held, m->held_claim) < 0, 0) && !group_is_open(m->page);
 }
 
 /* false: the broker that is there has given its line to another, or knows nothing of its page, and does not

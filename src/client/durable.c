@@ -87,9 +87,8 @@ int durable_poll(struct hermes_subscriber *s, hermes_message_t *message)
     }
     if (__builtin_expect(subscriber_is_orphan(s), 0))
         return 0;
-    if (m->holds && member_is_current(m))
-        (void)done_to(m, m->held, m->held_sequence);
-    m->holds = false;
+    /* In a page that is to move it does not count, and is said again: the page may stay. */
+    m->holds = m->holds && (!member_is_current(m) || done_to(m, m->held, m->held_sequence) < 0);
     if (__builtin_expect(!member_is_current(m), 0)) {
         int rc = member_join_again(s);
         if (rc < 0 || !member_is_current(m))

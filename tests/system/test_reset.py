@@ -86,6 +86,27 @@ class Reset(HangingDisk):
         self.broker.start()
         self.told(port, {"take b x": "4", "ack b 1": "ok", "ack b x": "ok"})
 
+    def goes_on(self, opens, group):
+        """Takes what there is, asks for more while a reset hangs that comes to nothing, and goes on."""
+        port = self.members(SLOW_DISK="/topics/t/groups")
+        self.told(port, {opens: "ok"})
+        for number in "12345":
+            self.told(port, {"take c " + number: number})
+        end = json.loads(self.broker.run("topic", "info", "t", "--json").stdout)["committed_position"]
+        self.wait_for(lambda: self.recorded(group) == self.stands(group), "where it stands is written down")
+        reset = self.begin_reset(group)
+        self.told(port, {"poll c x": "nothing"})
+        self.die_over(reset)
+        self.broker.start()
+        self.told(port, {"take c x": "6"})
+        self.assertEqual(self.stands(group)[0], end)
+
+    def test_what_a_member_went_on_from_is_done_though_a_reset_came_to_nothing(self):
+        self.goes_on("open c group auto auto", "auto")
+
+    def test_what_a_subscriber_went_on_from_is_done_though_a_reset_came_to_nothing(self):
+        self.goes_on("open c name place auto", "place")
+
     def test_a_record_that_is_written_late_resets_all_the_same(self):
         port = self.members(SLOW_DISK="/topics/t/groups")
         reset = self.begin_reset("once")
