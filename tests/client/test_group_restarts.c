@@ -32,11 +32,12 @@ static void test_killed_broker(void **state)
     hermes_group_info_t info = describe(f, "risk");
     assert_int_equal(info.in_flight, 0);
     assert_int_equal(info.last_sequence, 21);
-    expect(a, 22);
+    message = expect(a, 22);
     hermes_client_t *other = another();
     hermes_subscriber_t *b = join(other);
     expect(b, 23);
-    assert_int_equal(describe(f, "risk").members, 2);
+    while (describe(f, "risk").members < 2) /* the answer to its greeting is found by a later call */
+        assert_int_equal(hermes_renew(a, &message), 0);
     hermes_subscriber_close(a); /* under its new session */
     expect(b, 22);
     assert_int_equal(describe(f, "risk").redelivered, 1);
