@@ -581,7 +581,7 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
  * in what the former one left (HERMES_EDISCONNECTED with a durable subscription, whose place nobody knows
  * then). On a stored topic a durable subscription that was sought goes on from there over stops of the
  * broker, too: what was given out since, and neither it nor anything behind it was acked, comes again. A
- * reset of it (hermes_group_alter()) ends that.
+ * reset of it (hermes_group_alter()) ends that, and another that had it since.
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);

@@ -155,7 +155,7 @@ static int make_group(struct session *session, struct topic *topic, const struct
                       struct error_text *text)
 {
     struct broker *broker = session->broker;
-    struct group *group;
+    struct group *group = NULL;
     struct group_place place;
     int rc = plan_group(session, topic, request, &group, &place, text);
     if (rc < 0)
@@ -193,7 +193,7 @@ int group_check_create(struct session *session, struct topic *topic, const struc
                        struct error_text *text)
 {
     struct wire_group request = *given;
-    struct group *group;
+    struct group *group = NULL;
     struct group_place place;
     int rc = complete(topic, &request, text);
     if (rc == 0)

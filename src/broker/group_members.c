@@ -35,14 +35,15 @@ static bool resumes(struct group *group, const struct wire_subscriber_open *requ
            member_of(group, request->resume_line) == request->resume_member;
 }
 
-/* Returns the id of who has the line: resume, if that is not 0, with all its claims; else a new one. */
-static uint64_t take_line(struct broker *broker, struct group *group, unsigned line, uint64_t resume)
+/* Returns the id of who has the line: known, if it resumes, with all its claims; else a new one. */
+static uint64_t take_line(struct broker *broker, struct group *group, unsigned line, uint64_t known,
+                          bool resumed)
 {
-    uint64_t id = resume != 0 ? resume : broker_next_id(broker);
+    uint64_t id = resumed ? known : broker_next_id(broker);
     atomic_store(&group->kept.attended[line], true); /* before the other: see leases.c */
     atomic_store(&group->kept.forsaken[line], false);
-    if (resume == 0)
-        group_give_line(group->kept.page, line, id);
+    if (!resumed)
+        group_give_line(group->kept.page, line, id, known);
     return id;
 }
 
@@ -82,7 +83,7 @@ int group_join(struct session *session, struct topic *topic, const struct wire_s
                          topic->name);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "group '%s' has %d members", group->name, GROUP_MEMBERS);
-    uint64_t id = take_line(broker, group, (unsigned)line, resumed ? request->resume_member : 0);
+    uint64_t id = take_line(broker, group, (unsigned)line, request->resume_member, resumed);
     group->next_line = (unsigned)line + 1;
     group->members++;
     keeper_ring(&broker->workers, &group->kept);

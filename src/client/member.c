@@ -95,6 +95,9 @@ int member_adopt(struct hermes_client *client, const struct member *member,
     if (member_is_another(member, opened)) {
         next->pending = next->holds = next->in_gap = next->gap_is_untold = false;
         next->given_to = 0;
+        /* Another had the place since: what it left undone comes first. */
+        if (atomic_load_explicit(&page->members[opened->line].known, memory_order_relaxed) != member->id)
+            next->sought.page = 0;
     }
     next->page_id = opened->page;
     next->id = opened->member;

@@ -573,8 +573,19 @@ bool group_take_renewal(struct group_page *page, uint64_t mask, uint64_t positio
     return swap(slot_of(page, mask, position), &before, *word);
 }
 
-void group_give_line(struct group_page *page, unsigned line, uint64_t id)
+/* Who never hears of what it was given asks by its former id again. */
+static bool had_it_last(struct group_line *line, uint64_t known)
 {
+    return known != 0 && (atomic_load_explicit(&line->last, memory_order_relaxed) == known ||
+                          atomic_load_explicit(&line->known, memory_order_relaxed) == known);
+}
+
+void group_give_line(struct group_page *page, unsigned line, uint64_t id, uint64_t known)
+{
+    struct group_line *given = &page->members[line];
+    known = had_it_last(given, known) ? known : id;
+    atomic_store_explicit(&given->last, id, memory_order_relaxed);
+    atomic_store_explicit(&given->known, known, memory_order_relaxed);
     uint32_t generation = atomic_load_explicit(&page->generation, memory_order_relaxed);
     generation = generation % GROUP_GENERATIONS + 1;
     atomic_store_explicit(&page->generation, generation, memory_order_relaxed);

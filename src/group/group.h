@@ -104,7 +104,8 @@ struct group_line {
     _Atomic uint64_t id;         /* 0: free. A member that finds another's here was given up */
     _Atomic uint32_t generation; /* of who has it, or had it last */
     uint32_t reserved;
-    uint64_t reserved2[2];
+    _Atomic uint64_t last;  /* the id of who has it, or had it last */
+    _Atomic uint64_t known; /* and what that was known by before: its own id, if another had it in between */
 };
 
 struct group_page {
@@ -419,8 +420,9 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line);
 /* A dead message is in the dead-letter topic, or gone: done, provided that its word still is this one. */
 bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
 
-/* The broker gives a line to a member: another generation. Before the member is told. */
-void group_give_line(struct group_page *page, unsigned line, uint64_t id);
+/* The broker gives a line to a member: another generation. Before the member is told. known: the id that it
+ * had before; 0: none. */
+void group_give_line(struct group_page *page, unsigned line, uint64_t id, uint64_t known);
 
 /* The broker's look at a claim that was renewed: takes note. false: the word is another by now. */
 bool group_take_renewal(struct group_page *page, uint64_t mask, uint64_t position, uint64_t *word);

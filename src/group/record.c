@@ -32,8 +32,9 @@ struct header {
     char dead_letter[GROUP_DEAD_LETTER_BYTES];
     uint64_t lost_through; /* from version 2 on, as the next one */
     uint32_t generation;
-    uint32_t made; /* 0: by who did not write it */
-    uint8_t reserved[68];
+    uint32_t made;        /* 0: by who did not write it, as the next ones */
+    uint64_t last, known; /* of a durable subscription */
+    uint8_t reserved[52];
     uint32_t crc; /* CRC-32 of the entries, then of the header up to here */
 };
 
@@ -116,6 +117,10 @@ int group_record_take(struct group_record *record, struct group_page *page, uint
     record->dead = atomic_load(&page->dead);
     record->lost = atomic_load(&page->lost);
     record->generation = atomic_load(&page->generation);
+    if (record->slots == 0) {
+        record->last = atomic_load(&page->members[0].last);
+        record->known = atomic_load(&page->members[0].known);
+    }
     return rc;
 }
 
@@ -159,6 +164,8 @@ void group_record_restore(const struct group_record *record, struct group_page *
     atomic_store(&page->lost, record->lost);
     atomic_store(&page->generation, (record->generation + GENERATIONS_A_RECORD) % GROUP_GENERATIONS);
     atomic_store(&page->max_deliveries, record->max_deliveries);
+    atomic_store(&page->members[0].last, record->last);
+    atomic_store(&page->members[0].known, record->known);
     for (uint32_t i = 0; i < record->count; i++) {
         const struct group_record_entry *entry = &record->entries[i];
         if (entry->position < floor || entry->position >= end.position)
@@ -220,6 +227,8 @@ int group_record_write(const struct group_record *record, const char *path, stru
         .lost_through = record->lost_through,
         .generation = record->generation,
         .made = record->made,
+        .last = record->last,
+        .known = record->known,
     };
     memcpy(header.dead_letter, record->dead_letter, sizeof header.dead_letter);
     size_t bytes = record->count * sizeof *record->entries;
@@ -280,6 +289,8 @@ int group_record_decode(struct group_record *record, const uint8_t *bytes, size_
         .lost_through = header.lost_through,
         .generation = header.generation,
         .made = header.made,
+        .last = header.last,
+        .known = header.known,
         .room = header.count,
     };
     memcpy(record->dead_letter, header.dead_letter, sizeof record->dead_letter);

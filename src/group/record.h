@@ -36,6 +36,7 @@ struct group_record {
     uint64_t lost_through; /* the sequence up to which losses are in `lost` */
     uint32_t generation;   /* the latest that a line of the page was given */
     uint32_t made;         /* which of the groups that had the name, one after the other; 0: not known */
+    uint64_t last, known;  /* of a durable subscription: of its line (group.h) */
     char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* "": none */
     struct group_record_entry *entries;        /* in the order of positions; malloc()ed */
     uint32_t room;

@@ -350,6 +350,31 @@ static void test_what_a_seek_looks_for_holds_over_an_orderly_stop(void **state)
     }
 }
 
+/* A seek is that of who has the place. What another was given meanwhile and did not ack comes to who has it
+ * next, over stops, too. */
+static void test_a_seek_ends_when_another_has_the_place(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 30);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    hermes_message_t message = expect(s, 1);
+    assert_int_equal(hermes_ack(s, &message), 0);
+    for (uint64_t stops = 1, next = 2; stops <= 2; stops++) {
+        assert_int_equal(hermes_seek_sequence(s, 20), 0);
+        expect(s, 20);
+        restart(f, SIGTERM);
+        hermes_client_t *client = another();
+        hermes_subscriber_t *other = subscribe_as(client, "n", HERMES_ACK_MANUAL, 0);
+        message = expect(other, next++);
+        assert_int_equal(hermes_ack(other, &message), 0);
+        expect(other, next);
+        hermes_disconnect(client);
+        if (stops == 2)
+            restart(f, SIGTERM);
+        expect(s, next);
+    }
+}
+
 /* Who finds at its greeting that the place stands elsewhere goes there. */
 static void test_a_reset_and_a_crash_skip_nothing(void **state)
 {
@@ -500,6 +525,7 @@ int main(void)
         TEST(test_acks_of_what_a_later_publisher_stored_count),
         TEST(test_what_was_sought_holds_over_an_orderly_stop),
         TEST(test_what_a_seek_looks_for_holds_over_an_orderly_stop),
+        TEST(test_a_seek_ends_when_another_has_the_place),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),
         TEST(test_a_disconnected_holder_leaves_its_place),

@@ -159,7 +159,7 @@ static void join_group(void)
     must(page == NULL ? HERMES_ENOMEM : 0);
     memset(page, 0, bytes);
     group_page_init(page, GROUP_SLOTS_MIN, 1, 1, 0, "");
-    group_give_line(page, 0, 1);
+    group_give_line(page, 0, 1, 0);
     must(group_member_init(&member, page, bytes, 0, 1, false));
 }
 

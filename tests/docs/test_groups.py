@@ -103,6 +103,8 @@ ELSEWHERE = {
         ("tests/client/test_group_restarts.c", "test_a_reset_that_fails_takes_nothing_from_anybody"),
     "On a stored topic a subscriber that sought goes on from there after such a stop, but for what it acknowledged.":
         ("tests/client/test_durable.c", "test_what_was_sought_holds_over_an_orderly_stop"),
+    "Another that had the subscription in between ends that.":
+        ("tests/client/test_durable.c", "test_a_seek_ends_when_another_has_the_place"),
     "(Unless it had forked: a child keeps its parent's session, and the place, until it ends or lets go of it, with "
     "`hermes_forget()`.)":
         ("tests/client/test_durable.c", "test_a_child_keeps_its_parents_place_unless_it_lets_go"),

@@ -48,7 +48,7 @@ static void scribble(const uint8_t *bytes, size_t size)
     uint64_t position = 0;
     uint16_t claim = 0;
     group_page_init(page, SLOTS, 1, 1, 64, "dead");
-    group_give_line(page, 3, 5);
+    group_give_line(page, 3, 5, 0);
     bool good = group_member_init(&member, page, room, 3, 5, false) == 0;
     /* Each ten bytes: a word, and where it goes: settings, positions, lines or slots. */
     for (; size >= 10; bytes += 10, size -= 10) {

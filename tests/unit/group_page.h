@@ -29,7 +29,7 @@ static inline void drop_page(struct group_page *page)
 static inline struct group_member new_member(struct group_page *page, unsigned index, bool at_most_once)
 {
     struct group_member member;
-    group_give_line(page, index, 100 + index);
+    group_give_line(page, index, 100 + index, 0);
     assert_int_equal(
         group_member_init(&member, page, group_page_bytes(SLOTS), index, 100 + index, at_most_once), 0);
     return member;

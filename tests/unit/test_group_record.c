@@ -26,7 +26,7 @@ static void drop_page(struct group_page *page)
 static struct group_member new_member(struct group_page *page, unsigned line)
 {
     struct group_member member;
-    group_give_line(page, line, 100 + line);
+    group_give_line(page, line, 100 + line, 0);
     assert_int_equal(group_member_init(&member, page, group_page_bytes(SLOTS), line, 100 + line, false), 0);
     return member;
 }

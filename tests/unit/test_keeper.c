@@ -39,7 +39,7 @@ static int begin(void **state)
     b->page = mmap(NULL, group_page_bytes(SLOTS), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(b->page != MAP_FAILED);
     group_page_init(b->page, SLOTS, 7, 1, 0, "");
-    group_give_line(b->page, 3, 5);
+    group_give_line(b->page, 3, 5, 0);
     assert_int_equal(group_member_init(&b->member, b->page, group_page_bytes(SLOTS), 3, 5, false), 0);
     b->now = 1000000000;
     b->kept.clock = now_of;
