@@ -247,7 +247,7 @@ void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t seq
 
 /* Goes on to where there is something to read, which says how much is gone, and stands there. What is not
  * there yet will say it. */
-static void find_the_end_of_the_gap(struct hermes_subscriber *s)
+static int find_the_end_of_the_gap(struct hermes_subscriber *s)
 {
     struct reader *reader = &s->reader;
     hermes_message_t next;
@@ -260,6 +260,7 @@ static void find_the_end_of_the_gap(struct hermes_subscriber *s)
         reader_hop(reader, next.position, next.sequence);
     if (rc >= 0 && reader->sequence != 0)
         member_end_gap(s, reader->position, reader->sequence);
+    return rc;
 }
 
 int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t sequence, int rc)
@@ -272,12 +273,12 @@ int member_pass_over(struct hermes_subscriber *s, uint64_t position, uint64_t se
         return subscriber_failed(s, rc);
     struct error_text why = reader->error;
     begin_gap(s, position, sequence);
-    find_the_end_of_the_gap(s);
-    /* The broker has to say more first. It is told once it is counted. */
-    s->member->gap_is_untold =
-        rc == HERMES_EGONE && s->member->in_gap && (asked_is_under_way(&s->part) || reader->undecided);
+    int left = find_the_end_of_the_gap(s);
+    /* It is told once it is counted, to who does that. The broker may have to say more first, or nothing is
+     * left, and what comes next says it. */
+    s->member->gap_is_untold = rc == HERMES_EGONE && s->member->in_gap;
     if (s->member->gap_is_untold)
-        return reader->undecided ? 0 : subscriber_failed(s, HERMES_EDISCONNECTED);
+        return left == HERMES_EDISCONNECTED ? subscriber_failed(s, left) : 0;
     reader->error = why;
     return subscriber_failed(s, rc);
 }

@@ -40,7 +40,7 @@ struct member {
     bool pending;      /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
     bool in_gap;        /* messages are gone, and it is not known yet how many */
-    bool gap_is_untold; /* the broker has to open what says how many, or to say where an epoch ended */
+    bool gap_is_untold; /* and who finds out how many is told */
     uint64_t gap_from;  /* where it began */
     uint64_t gap_after; /* the sequence before it; UINT64_MAX: not known, and not counted */
 };

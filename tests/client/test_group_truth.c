@@ -398,6 +398,34 @@ static void test_what_is_gone_is_counted_when_it_is_found(void **state)
     hermes_disconnect(other);
 }
 
+/* Nothing is left that says how much was gone: that is told, to one, with what comes next. */
+static void test_what_was_purged_is_told_to_one(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    make_group(f, 0, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *members[] = {join(f->client), join(other)};
+    hermes_message_t message;
+    unsigned told = 0;
+    assert_int_equal(hermes_topic_purge(f->client, "t"), 0);
+    for (int i = 0; i < 2; i++)
+        told += hermes_wait(members[i], &message, blink_ns) == HERMES_EGONE;
+    publish(f, "t", 11, 12);
+    for (int i = 0; i < 2; i++) {
+        int rc = hermes_wait(members[i], &message, patience_ns);
+        if (rc == HERMES_EGONE) {
+            told++;
+            rc = hermes_wait(members[i], &message, patience_ns);
+        }
+        assert_int_equal(rc, 1);
+        assert_int_equal(number_of(&message), 11 + i);
+    }
+    assert_int_equal(told, 1);
+    assert_int_equal(describe(f, "risk").lost, 10);
+    hermes_disconnect(other);
+}
+
 /* As it is for a moment: the epoch is over, and where it ended is not said yet. */
 static struct status *amid_the_end_of_an_epoch(const struct status *status)
 {
@@ -611,6 +639,7 @@ int main(void)
         TEST(test_dead_letters_keep_nobody_waiting),
         TEST(test_what_is_gone_is_counted_when_it_is_found),
         TEST(test_what_is_gone_while_an_epoch_ends_is_told_to_one),
+        TEST(test_what_was_purged_is_told_to_one),
         TEST(test_what_retention_takes_is_counted),
         TEST(test_in_a_page_that_no_record_names_nothing_counts),
         TEST(test_who_loses_its_line_keeps_what_it_took),
