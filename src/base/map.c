@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/standard.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -72,7 +73,7 @@ static int allocate_and_map(int fd, size_t size, struct map *map)
 
 int map_create(const char *path, size_t size, struct map *map, int *fd)
 {
-    *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *fd = standard_move_above(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (*fd < 0)
         return error_from_errno(errno);
     int rc = allocate_and_map(*fd, size, map);
@@ -86,7 +87,7 @@ int map_create(const char *path, size_t size, struct map *map, int *fd)
 
 int map_create_memfd(const char *name, size_t size, struct map *map, int *fd)
 {
-    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    *fd = standard_move_above(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (*fd < 0)
         return error_from_errno(errno);
     int rc = allocate_and_map(*fd, size, map);

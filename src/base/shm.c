@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/standard.h"
+
 static const char home_file[] = ".home";
 enum { TRIES = 10, SWEPT_MOST = 64, DEVICE_DIGITS = 20 };
 
@@ -78,7 +80,7 @@ static int open_locked(struct shm *shm, struct error_text *text)
         if (rc < 0)
             return rc;
         struct stat ours;
-        int fd = open(shm->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        int fd = standard_move_above(open(shm->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
         if (fd < 0 && errno == ENOENT)
             continue;
         if (fd < 0)

@@ -155,7 +155,7 @@ static void take_fds(struct channel *channel, struct msghdr *message)
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
             if (channel->fd_count < WIRE_FDS_MAX)
-                channel->fds[channel->fd_count++] = fd;
+                channel->fds[channel->fd_count++] = standard_move_above(fd);
             else
                 close(fd);
         }

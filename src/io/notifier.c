@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/standard.h"
 #include "base/thread.h"
 #include "base/wait.h"
 
@@ -61,7 +62,7 @@ int notifier_start(struct notifier **out)
     struct notifier *n = calloc(1, sizeof *n);
     if (n == NULL)
         return HERMES_ENOMEM;
-    n->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    n->fd = standard_move_above(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     int rc = n->fd < 0 ? HERMES_ELIMIT : thread_start(&n->thread, notify, n);
     if (rc < 0) {
         notifier_forget(n);

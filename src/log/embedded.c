@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/shm.h"
+#include "base/standard.h"
 #include "base/thread.h"
 #include "log/log.h"
 #include "log/publish.h"
@@ -113,7 +114,7 @@ static int lock_log(struct hermes_log *log, const char *path, struct error_text 
     int used = snprintf(lock_path, sizeof lock_path, "%s/lock", path);
     if (used < 0 || (size_t)used >= sizeof lock_path)
         return error_set(text, HERMES_ETOOLARGE, "path %s", path);
-    log->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    log->lock_fd = standard_move_above(open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (log->lock_fd < 0)
         return error_set_errno(text, "open", lock_path);
     if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0)
@@ -458,12 +459,12 @@ static int source_open_window(void *context, uint32_t epoch, int *fd)
 {
     struct hermes_log_reader *reader = context;
     if (reader->offline != NULL) {
-        *fd = dup(reader->offline_window);
+        *fd = standard_move_above(dup(reader->offline_window));
         return *fd < 0 ? error_from_errno(errno) : HERMES_OK;
     }
     char path[SHM_PATH_BYTES + 64];
     log_window_path(reader->prefix, epoch, path, sizeof path);
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    *fd = standard_move_above(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (*fd < 0)
         return errno == ENOENT ? HERMES_EAGAIN : error_from_errno(errno);
     return HERMES_OK;
@@ -483,7 +484,8 @@ static int source_open_segment(void *context, enum store_key key, uint64_t value
 
 static int map_path(const char *path, size_t size, enum map_access access, struct map *map)
 {
-    int fd = open(path, (access == MAP_READ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
+    int fd =
+        standard_move_above(open(path, (access == MAP_READ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW));
     if (fd < 0)
         return error_from_errno(errno);
     uint64_t actual;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/crc32.h"
+#include "base/standard.h"
 
 struct slot {
     uint8_t magic[4];
@@ -61,7 +62,7 @@ int epochs_open(struct epochs *epochs, const char *path, bool durable, uint32_t 
                 struct error_text *text)
 {
     *epochs = (struct epochs){.durable = durable, .last = after};
-    epochs->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    epochs->fd = standard_move_above(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (epochs->fd < 0)
         return error_set_errno(text, "open", path);
     int error = posix_fallocate(epochs->fd, 0, EPOCHS_KEPT * (off_t)sizeof(struct slot));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/crc32.h"
+#include "base/standard.h"
 #include "log/frames.h"
 
 void index_name(uint64_t base, char name[INDEX_NAME_BYTES])
@@ -26,7 +27,8 @@ void index_begin(struct index_writer *writer, int directory, uint64_t base, uint
     char name[INDEX_NAME_BYTES];
     index_name(base, name);
     index_end(writer);
-    writer->fd = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    writer->fd = standard_move_above(
+        openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     writer->created = (uint32_t)created;
     writer->base = base;
     writer->next = 0;
@@ -128,7 +130,7 @@ static int open_index(int directory, uint64_t base, int flags)
 {
     char name[INDEX_NAME_BYTES];
     index_name(base, name);
-    return openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return standard_move_above(openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 /* How many entries there are where the log ends at position: the last may be missing if a frame crosses it.

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "log/recovery.h"
 #include "log/tail.h"
 
@@ -55,7 +56,7 @@ static int open_window(struct log *log, struct error_text *text)
 {
     char path[320];
     log_window_path(log->prefix, log->epoch, path, sizeof path);
-    log->window_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    log->window_fd = standard_move_above(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (log->window_fd < 0)
         return error_set_errno(text, "open window", path);
     uint64_t size, capacity;
@@ -246,7 +247,7 @@ static int take_up_status(struct log *log, const struct log_options *options, st
 {
     char path[320];
     other_path(log, "status", path, sizeof path);
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = standard_move_above(open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (fd < 0) /* only what is not there is made anew: to be out of descriptors destroys nothing */
         return errno == ENOENT ? HERMES_ENOTFOUND : error_set_errno(text, "open", path);
     uint64_t size;
@@ -370,7 +371,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     if (rc == 0) {
         char path[320];
         other_path(log, "status", path, sizeof path);
-        log->status_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        log->status_fd = standard_move_above(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         if (log->status_fd < 0)
             rc = error_set_errno(text, "open", path);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/standard.h"
 #include "hermes/message.h"
 #include "log/frames.h"
 #include "log/tail.h"
@@ -275,11 +276,11 @@ int store_open(struct store *store, const char *path, uint64_t segment_bytes, ui
                             .read_only = mode == STORE_READ};
     if (!store->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
         return error_set_errno(text, "create directory", path);
-    store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    store->directory = standard_move_above(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (store->directory < 0)
         return error_set_errno(text, "open directory", path);
     int flags = store->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC;
-    store->checkpoint_fd = openat(store->directory, "checkpoint", flags, 0600);
+    store->checkpoint_fd = standard_move_above(openat(store->directory, "checkpoint", flags, 0600));
     int rc = HERMES_OK;
     if (store->checkpoint_fd < 0 && !store->read_only)
         rc = error_set_errno(text, "open the checkpoint in", path);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "log/store.h"
 
 static int open_entry(const struct store *store, const struct store_entry *entry, int flags, int *fd,
@@ -10,7 +11,7 @@ static int open_entry(const struct store *store, const struct store_entry *entry
 {
     char name[SEGMENT_NAME_BYTES];
     segment_name(entry->base, name);
-    *fd = openat(store->directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
+    *fd = standard_move_above(openat(store->directory, name, flags | O_CLOEXEC | O_NOFOLLOW));
     return *fd < 0 ? error_set_errno(text, "open segment", name) : HERMES_OK;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/crc32.h"
 #include "base/guard.h"
+#include "base/standard.h"
 
 enum { CRC_COVERS = 60 };
 
@@ -98,7 +99,8 @@ int segment_prepare(int directory, uint64_t base, uint64_t size, int *fd, struct
 {
     char name[SEGMENT_NAME_BYTES];
     temporary_name(base, name);
-    *fd = openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *fd = standard_move_above(
+        openat(directory, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (*fd < 0)
         return error_set_errno(text, "create segment", name);
     int number = posix_fallocate(*fd, 0, (off_t)(SEGMENT_HEADER_BYTES + size));

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "hermes/message.h"
 #include "log/frames.h"
 
@@ -91,7 +92,8 @@ static int put_aside(struct store *store, const struct segment *segment, uint64_
     int rc = choose_cut_name(store, store->position, name, text);
     if (rc < 0)
         return rc;
-    int fd = openat(store->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = standard_move_above(
+        openat(store->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     bool written = fd >= 0 && segment_write(fd, remains, bytes, 0) == 0 && fsync(fd) == 0 &&
                    fsync(store->directory) == 0;
     if (!written)
