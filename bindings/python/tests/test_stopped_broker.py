@@ -34,6 +34,11 @@ class Situation:
         self.sub, self.first = self.client.subscriber("empty"), self.client.subscriber("t", "first")
         self.member, self.durable = self.client.subscriber("t", group="g"), self.client.subscriber("t", name="n")
         self.slow = self.client.subscriber("shared", push_back=True)
+        self.manual = self.client.subscriber("t", "first", name="manual", ack="manual")
+        self.early = self.manual.poll(LONG)
+        while (last := self.manual.poll(LONG)).position < 2 * SMALL["segment_bytes"]:
+            pass  # so the one before it is in another segment
+        assert last.sequence > self.early.sequence
 
     def stop(self):
         self.broker.process.send_signal(signal.SIGSTOP)
@@ -74,6 +79,7 @@ REQUESTS = {
     "groups": lambda s: s.client.groups("t"),
     "seek": lambda s: s.first.seek(3000),
     "seek to the last": lambda s: s.first.seek("last"),
+    "ack of an early message": lambda s: s.manual.ack(s.early),
 }
 WAITS = {
     "poll": lambda s: s.sub.poll(LONG),
@@ -292,6 +298,31 @@ def test_who_does_not_wait_is_not_held_up(situation):
     quick = situation.pub.accepted()
     assert quick == 0 and situation.pub.confirmed() == 0
     assert time.monotonic() - begun < LONG / 4
+
+
+def test_an_ack_of_what_was_handed_out_last_is_not_held_up(situation):
+    situation.stop()
+    begun = time.monotonic()
+    situation.manual.ack()
+    assert time.monotonic() - begun < LONG / 4
+    situation.go_on()
+    info = situation.client.group("t", "manual")
+    assert info.position >= 2 * SMALL["segment_bytes"]
+
+
+def test_an_ack_beside_a_view_ends_as_the_view_is(situation, raising):
+    """It has to look up an early message, and is interrupted; the view is there as before, and lends what it did."""
+    with situation.manual.poll_view(LONG) as view:
+        before = bytes(view)
+        situation.stop()
+        assert interrupted(situation, REQUESTS["ack of an early message"], raising)
+        assert bytes(view) == before
+        with pytest.raises(BufferError):
+            situation.manual.poll()
+        situation.go_on()
+        situation.manual.ack(situation.early)
+        situation.manual.ack(view)
+    assert situation.manual.poll(LONG).sequence == view.sequence + 1
 
 
 def test_requests_end_when_their_time_is_over(broker, monkeypatch):

@@ -62,16 +62,27 @@ int handle_enter(struct handle *handle)
 {
     if (handle_check(handle) < 0)
         return -1;
+    handle_let_in(handle);
+    return 0;
+}
+
+void handle_let_in(struct handle *handle)
+{
     handle->stage = STAGE_INSIDE;
     handle->inside = PyThread_get_thread_ident();
-    return 0;
 }
 
 void handle_leave(struct handle *handle)
 {
+    handle_leave_as(handle, STAGE_IDLE);
+}
+
+void handle_leave_as(struct handle *handle, enum stage stage)
+{
     if (handle->stage != STAGE_INSIDE) /* a signal handler forked, and this is the child */
         return;
-    handle->stage = STAGE_IDLE;
+    bool is_lent = stage == STAGE_LENT && handle->kind->is_lent(handle); /* it may have been given back */
+    handle->stage = is_lent ? STAGE_LENT : STAGE_IDLE;
     tell_waiting();
     if (!handle->ending)
         return;

@@ -70,11 +70,15 @@ static int acknowledge_all(struct reader *self)
 {
     struct held *held = &self->held;
     int first = 0;
+    if (held->only_last && held->count > held->first)
+        held->first = held->count - 1; /* those before it are done with it, and would have to be looked up */
     for (size_t i = held->first; i < held->count; i++) {
         hermes_message_t message = message_of(&held->messages[i]);
         int rc = held->messages[i].done ? 0 : hermes_ack(self->reader, &message);
         first = first == 0 ? rc : first;
     }
+    if (first == HERMES_EINTERRUPTED || first == HERMES_EDISCONNECTED) /* nothing is done: ask again */
+        return first;
     held->first = held->count = held->done = 0;
     return first;
 }
@@ -82,7 +86,14 @@ static int acknowledge_all(struct reader *self)
 /* What another got meanwhile is the other's; nobody can do anything about it here. */
 void held_settle(struct reader *self)
 {
+    if (!self->keeps) {
+        (void)acknowledge_all(self);
+        return;
+    }
+    /* C gave out another one since. What would have to be looked up is done with that. */
+    hermes_interrupt_t before = wait_for_nothing();
     (void)acknowledge_all(self);
+    (void)hermes_set_interrupt(before);
 }
 
 void held_release(struct reader *self)
@@ -130,19 +141,28 @@ static int take_own(struct reader *self, PyObject *object, hermes_message_t *mes
     return -1;
 }
 
+/* Nobody else comes to what is held while it waits. */
+static PyObject *told(struct reader *self, struct asking *a, int rc)
+{
+    bool ended = asking_seldom_end(a);
+    PyObject *result = ended ? NULL : rc < 0 ? reader_failed(self, rc) : Py_NewRef(Py_None);
+    asking_seldom_leave(a);
+    return result;
+}
+
 static PyObject *tell(struct reader *self, PyObject *object,
                       int (*say)(hermes_subscriber_t *, const hermes_message_t *), bool ends)
 {
     hermes_message_t message;
     struct ticket ticket;
+    struct asking a = {.state = self->handle.state, .handle = &self->handle};
     if (take_own(self, object, &message, &ticket) < 0)
         return NULL;
+    asking_seldom_begin(&a);
     int rc = say(self->reader, &message);
     if (ends && (rc == 0 || rc == HERMES_EEXPIRED))
         forget(self, ticket.number);
-    if (rc < 0)
-        return reader_failed(self, rc);
-    Py_RETURN_NONE;
+    return told(self, &a, rc);
 }
 
 PyObject *reader_ack(struct reader *self, PyObject *const *arguments, Py_ssize_t count)
@@ -153,12 +173,12 @@ PyObject *reader_ack(struct reader *self, PyObject *const *arguments, Py_ssize_t
     }
     if (count == 1 && arguments[0] != Py_None)
         return tell(self, arguments[0], hermes_ack, true);
+    struct asking a = {.state = self->handle.state, .handle = &self->handle};
     if (handle_check_lent(&self->handle) < 0)
         return NULL;
+    asking_seldom_begin(&a);
     int rc = acknowledge_all(self);
-    if (rc < 0)
-        return reader_failed(self, rc);
-    Py_RETURN_NONE;
+    return told(self, &a, rc);
 }
 
 PyObject *reader_nack(struct reader *self, PyObject *message)

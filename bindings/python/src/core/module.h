@@ -54,6 +54,7 @@ struct handle_kind {
     void (*close)(struct handle *); /* without the GIL */
     void (*forget)(struct handle *);
     bool (*is_exported)(struct handle *); /* memory of it is in use; NULL: never */
+    bool (*is_lent)(struct handle *);     /* something is out; NULL: no call is INSIDE meanwhile */
     void (*shield)(struct handle *);      /* that memory, in a forked child: it must not write to ours */
     void (*refuse_lent)(struct handle *); /* the exception of who comes while it is LENT */
     void (*take_back)(struct handle *);   /* what is lent and not in use: IDLE again */
@@ -97,6 +98,7 @@ struct asking {
     hermes_interrupt_t before;
     uint64_t looked_ns;
     unsigned long forks;
+    enum stage stage; /* of the handle, before */
 };
 void asking_begin(struct asking *asking);
 bool asking_end(struct asking *asking);
@@ -107,6 +109,13 @@ bool asking_end(struct asking *asking);
         __VA_ARGS__;                                                                                         \
         (ended_) = asking_end(&asking_);                                                                     \
     } while (0)
+/*
+ * The same for what seldom waits, of a handle that is IDLE or LENT: the GIL is let go, and the handle is
+ * entered, once it does, and not before. To leave it is for the caller, once it has told what came of it.
+ */
+void asking_seldom_begin(struct asking *asking);
+bool asking_seldom_end(struct asking *asking);
+void asking_seldom_leave(struct asking *asking);
 /* What this thread closes does not wait for the broker, until hermes_set_interrupt() with what this returns.
  */
 hermes_interrupt_t wait_for_nothing(void);
@@ -132,6 +141,10 @@ static inline int handle_check_lent(struct handle *handle)
  */
 int handle_enter(struct handle *handle);
 void handle_leave(struct handle *handle);
+/* The two for who has checked that already, and for what was LENT, and is so again unless it was given back.
+ */
+void handle_let_in(struct handle *handle);
+void handle_leave_as(struct handle *handle, enum stage stage);
 /* Between two slices of a wait: -1 and an exception if a signal, or who closed the handle, ends it. */
 int handle_go_on(struct handle *handle);
 

@@ -106,6 +106,7 @@ PyObject *reader_nack(struct reader *self, PyObject *message);
 PyObject *reader_renew(struct reader *self, PyObject *message);
 PyObject *reader_deliveries(struct reader *self, PyObject *message);
 bool reader_is_exported(struct handle *handle);
+bool reader_is_lent(struct handle *handle);
 void reader_take_back_view(struct handle *handle);
 
 /* Of member.c. The message was handed out; false: no memory to remember it. Needs no GIL. */

@@ -371,6 +371,7 @@ static void close_log_reader(struct handle *handle)
 static const struct handle_kind subscriber_kind = {.close = close_subscriber,
                                                    .forget = forget_subscriber,
                                                    .is_exported = reader_is_exported,
+                                                   .is_lent = reader_is_lent,
                                                    .refuse_lent = refuse_lent,
                                                    .take_back = reader_take_back_view,
                                                    .closed = wake_tasks};
@@ -579,7 +580,10 @@ static PyMethodDef subscriber_methods[] = {
      "to\n"
      "the same member twice is two, each of which says so for itself; but two that are eight deliveries "
      "apart "
-     "are one.\nRaises InvalidArgument: it was never given out, or this is no member."},
+     "are one.\nRaises InvalidArgument: it was never given out, or this is no member. Disconnected, and "
+     "nothing is done: a message\nof a durable subscription that is not the last one had to be looked up, "
+     "and no broker "
+     "answered."},
     {"nack", (PyCFunction)reader_nack, METH_O,
      "nack($self, message, /)\n--\n\nThis member of a group cannot deal with it: another gets it, or the "
      "same "

@@ -33,6 +33,11 @@ bool reader_is_exported(struct handle *handle)
     return self->lent != NULL && self->lent->exports > 0;
 }
 
+bool reader_is_lent(struct handle *handle)
+{
+    return ((struct reader *)(void *)handle)->lent != NULL;
+}
+
 static int view_release_now(struct view *view)
 {
     if (view->exports > 0) {

@@ -65,6 +65,39 @@ bool asking_end(struct asking *a)
     return a->ended;
 }
 
+/* What C asks first, with the GIL: from here on it waits. */
+static int ask_first(void *context)
+{
+    struct asking *a = context;
+    if (a->thread == NULL) {
+        a->stage = a->handle->stage;
+        handle_let_in(a->handle);
+        a->looked_ns = monotonic_ns();
+        a->thread = PyEval_SaveThread();
+    }
+    return ask(a);
+}
+
+void asking_seldom_begin(struct asking *a)
+{
+    a->forks = handle_forks();
+    a->before = hermes_set_interrupt((hermes_interrupt_t){ask_first, a});
+}
+
+bool asking_seldom_end(struct asking *a)
+{
+    if (a->thread != NULL)
+        PyEval_RestoreThread(a->thread);
+    (void)hermes_set_interrupt(a->before);
+    return a->ended;
+}
+
+void asking_seldom_leave(struct asking *a)
+{
+    if (a->thread != NULL)
+        handle_leave_as(a->handle, a->stage);
+}
+
 static int never(void *context)
 {
     (void)context;

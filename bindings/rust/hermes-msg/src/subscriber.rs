@@ -198,6 +198,9 @@ impl Subscriber {
     /// the same member twice has two ids, each of which says so for itself; but two that are eight deliveries apart are
     /// the same.
     /// [`InvalidArgument`](Error::InvalidArgument): it was never given out, or this is no member.
+    /// [`Disconnected`](Error::Disconnected), and nothing is done: a message of a durable subscription had to be looked up
+    /// in the store, and no broker answered. That alone may wait, 10 s at most, and only where the message is not the last
+    /// one that was given out: in an async task it has its place in `spawn_blocking`.
     pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
         // SAFETY: alive, and ours alone; the message lives through the call, which does not look at its payload.
