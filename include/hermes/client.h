@@ -108,9 +108,9 @@ HERMES_API void hermes_forget(hermes_client_t *client);
  *
  *     0   wait on
  *     1   wait no more: HERMES_EINTERRUPTED, which leaves what HERMES_ETIMEOUT does: the session goes on, and
- *         whether a topic or group was made, altered or deleted is not known. What closes closes all the
- * same, and counts what is not in its topic by then; the broker hears of it when it runs again -1  and say
- * nothing to the broker: for the child, where `ask` forked
+ *         whether a topic or group was made, altered or deleted is not known. What closes does close, and
+ *         counts what is not in its topic by then; the broker hears of it when it runs again
+ *     -1  the same, and say nothing to the broker: for the child, where `ask` forked
  *
  * Once it has ended a call it is asked by the rest of that call, and must say so again. It must not use what
  * the call was made for. Of this thread alone; ask NULL, as at the beginning: nobody is asked. Returns what
