@@ -209,6 +209,28 @@ def test_close_wakes_the_tasks_that_wait(broker, close):
     asyncio.run(run())
 
 
+def test_close_wakes_the_tasks_that_wait_again(client):
+    """A message woke them all, and was one's."""
+    client.create_topic("t")
+
+    async def run():
+        sub, got = client.subscriber("t"), []
+
+        async def read():
+            async for message in sub:
+                got.append(message.payload)
+        tasks = [asyncio.create_task(read()) for _ in range(3)]
+        await settle()
+        client.publisher("t").send(b"x")
+        while not got:
+            await asyncio.sleep(0)
+        await settle()
+        sub.close()
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        assert got == [b"x"]
+    asyncio.run(run())
+
+
 def test_a_task_of_a_closed_subscriber_takes_nothing_from_a_new_one(client):
     client.create_topic("t")
 

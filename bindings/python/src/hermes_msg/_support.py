@@ -249,8 +249,8 @@ async def _readable(subscriber):
         if not watch.waiters and watch in watches:
             watch.end()
             watches.remove(watch)
-        if not watches:
-            _watches.pop(id(subscriber), None)
+        if not watches and _watches.get(id(subscriber)) is watches:  # a task that was woken before may wait again already
+            del _watches[id(subscriber)]
 
 
 class AsyncIterator:
