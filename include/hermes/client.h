@@ -103,8 +103,9 @@ HERMES_API void hermes_forget(hermes_client_t *client);
 
 /*
  * For who must not be held up by a broker that does not answer - a language's runtime with signal handlers of
- * its own, a program that a user ends: whatever this thread has to wait for the broker's answer for, in any
- * function of this header, asks `ask` before it sleeps, after each signal and at least every 20 ms.
+ * its own, a program that a user ends: where this thread has to wait for the broker's answer, in any function
+ * that waits for it or for both in the list above, `ask` is asked before it sleeps, after each signal and at
+ * least every 20 ms. What waits for as long as you say asks nobody: say less, and call it again.
  *
  *     0   wait on
  *     1   wait no more: HERMES_EINTERRUPTED, which leaves what HERMES_ETIMEOUT does: the session goes on, and
