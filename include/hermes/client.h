@@ -79,7 +79,8 @@ typedef struct hermes_subscriber hermes_subscriber_t;
 
 /* url: unix:PATH (or unix://PATH, or PATH) of the broker's socket; NULL: HERMES_HOME or the default place.
  * HERMES_EDISCONNECTED: nobody listens there. HERMES_ELIMIT: it has no place for another session.
- * HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of another kind. */
+ * HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of another kind. HERMES_ETOOLARGE: the path is too
+ * long. */
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
 /*

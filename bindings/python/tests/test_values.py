@@ -49,7 +49,9 @@ def test_a_value_that_is_none_is_an_invalid_argument(client):
                  lambda: pub.claim(-1), lambda: pub.claim(2**70), lambda: pub.wait(0), lambda: pub.wait(1, "done"),
                  lambda: pub.wait(1, timeout=-1), lambda: pub.confirmed("done"), lambda: sub.poll(-1), lambda: sub.poll(float("nan")),
                  lambda: sub.poll("soon"), lambda: sub.poll_many(-1), lambda: sub.recv_batch(-1, "u1"), lambda: sub.seek("later"),
-                 lambda: sub.seek_position(-1), lambda: hermes.encode(b"", sequence=-1), lambda: hermes.encode(b"", timestamp=2**64)):
+                 lambda: sub.seek_position(-1), lambda: hermes.encode(b"", sequence=-1), lambda: hermes.encode(b"", timestamp=2**64),
+                 lambda: hermes.connect("a\0b"), lambda: hermes.connect("\ud800"), lambda: hermes.log.open("a\0b"),
+                 lambda: hermes.log.reader("a\0b")):
         with pytest.raises(hermes.InvalidArgument) as told:
             call()
         assert isinstance(told.value, ValueError) and told.value.code == -1 and str(told.value)
@@ -57,6 +59,16 @@ def test_a_value_that_is_none_is_an_invalid_argument(client):
     with pytest.raises(hermes.InvalidArgument):
         client.alter_group("t", "g", max_deliveries=2**32)
     assert client.group("t", "g").max_deliveries == 0
+
+
+def test_another_type_is_a_type_error(client):
+    client.create_topic("t", **SMALL)
+    sub = client.subscriber("t")
+    for call in (lambda: sub.poll(b"0"), lambda: sub.poll(bytearray(b"0")), lambda: client.alter_topic("t", keep=b"7"),
+                 lambda: client.publisher("t", timeout=b"1"), lambda: client.subscriber("t", spin=b"0"), lambda: hermes.connect(7),
+                 lambda: client.create_topic("u", window_bytes=b"4M"), lambda: sub.seek(b"first")):
+        with pytest.raises(TypeError):
+            call()
 
 
 def test_a_path_need_not_be_text(broker, tmp_path):

@@ -118,6 +118,16 @@ const char *take_text(struct state *state, PyObject *object, const char *what)
     return NULL;
 }
 
+int take_path(struct state *state, PyObject *object, PyObject **path)
+{
+    if (PyUnicode_FSConverter(object, path))
+        return 0;
+    if (!PyErr_ExceptionMatches(PyExc_ValueError)) /* a null character, or one that no name has */
+        return -1;
+    PyErr_Clear();
+    return refuse_argument(state, "a path cannot be %R", object);
+}
+
 int take_choice(struct state *state, PyObject *object, const char *what, const char *const *words,
                 uint32_t *number)
 {

@@ -52,10 +52,10 @@ PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywor
 {
     static char *names[] = {"url", NULL};
     PyObject *url = Py_None, *path = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url) ||
-        (url != Py_None && !PyUnicode_FSConverter(url, &path)))
-        return NULL;
     struct state *state = module_state(module);
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url) ||
+        (url != Py_None && take_path(state, url, &path) < 0))
+        return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
     struct client *client = (struct client *)(void *)allocate(state->client_type, 0);
     hermes_client_t *session = client == NULL ? NULL : connect_to(state, NULL, path);

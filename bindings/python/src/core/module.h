@@ -213,6 +213,8 @@ int take_size(struct state *state, PyObject *size, const char *what, uint64_t *b
 int take_integer(struct state *state, PyObject *object, const char *what, uint64_t least, uint64_t most,
                  uint64_t *value);
 const char *take_text(struct state *state, PyObject *object, const char *what);
+/* Anything that is one, as bytes, which the caller owns. */
+int take_path(struct state *state, PyObject *object, PyObject **path);
 /* One of some words, the last of which is NULL; *number: which. */
 int take_choice(struct state *state, PyObject *object, const char *what, const char *const *words,
                 uint32_t *number);

@@ -463,7 +463,7 @@ PyObject *log_reader_open(PyObject *module, PyObject *arguments, PyObject *keywo
     struct state *state = module_state(module);
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:reader", names, &path_object, &start_object) ||
         (start_object != NULL && take_start(state, start_object, &start) < 0) ||
-        !PyUnicode_FSConverter(path_object, &path))
+        take_path(state, path_object, &path) < 0)
         return NULL;
     struct reader *self = reader_new(state->reader_type);
     hermes_log_reader_t *reader = NULL;

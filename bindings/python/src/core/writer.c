@@ -47,7 +47,7 @@ PyObject *writer_open(PyObject *module, PyObject *arguments, PyObject *keywords)
     }
     options.sync_interval_ms = (uint32_t)((interval_ns + 500000) / 1000000);
     options.flags = checksum ? 0 : HERMES_LOG_NO_CRC;
-    if (!PyUnicode_FSConverter(path_object, &path))
+    if (take_path(state, path_object, &path) < 0)
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->writer_type, Py_tp_alloc);
     struct writer *self = (struct writer *)(void *)allocate(state->writer_type, 0);

@@ -57,6 +57,8 @@ def to_ns(age):
         if match is None:
             raise ValueError(f"not a time (say 90 seconds, '90s', '15m', '24h' or '7d'): {age!r}")
         return int(match[1] or 0) * _UNITS[match[2] or "s"]
+    if isinstance(age, (bytes, bytearray)):  # of which float() makes a number
+        raise TypeError(f"a time is a number of seconds, a timedelta or a str, not {age!r}")
     if isinstance(age, datetime.timedelta):
         ns = age // _MICROSECOND * 1000
     else:
