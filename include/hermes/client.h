@@ -224,10 +224,12 @@ HERMES_API int hermes_topic_delete(hermes_client_t *client, const char *topic);
  * positions and sequences go on. Who was to read one of them is told HERMES_EGONE, counts it as lost, and
  * goes on with the first that came later; so do, once there is one, members of groups and durable
  * subscriptions, which stay as they are: what was in flight is lost to them, and can be acked still. It is
- * for good when this returns: after a crash or a power cut in the middle of it all are gone, or none. A disk
- * that is full keeps what it did not take. Disk space comes back in whole segments; the latest stays until
- * retention takes it. HERMES_ENOTFOUND, HERMES_ENAME; HERMES_EFULL: not even a note of it could be written;
- * HERMES_EIO: the topic's store failed. HERMES_ETIMEOUT: the disk takes its time, and it is not known yet.
+ * for good when this returns: after a crash or a power cut in the middle of it all are gone, or none. Disk
+ * space comes back in whole segments; the latest stays until retention takes it. On a full disk what is
+ * stored goes first, and makes room for what stands in memory, which goes then. HERMES_ENOTFOUND,
+ * HERMES_ENAME; HERMES_EFULL: there is no room all the same, and what stands in memory stays, or nothing has
+ * gone: not even a note of it could be written; HERMES_EIO: the topic's store failed. HERMES_ETIMEOUT: the
+ * disk takes its time, and it is not known yet.
  */
 HERMES_API int hermes_topic_purge(hermes_client_t *client, const char *topic);
 HERMES_API int hermes_topic_describe(hermes_client_t *client, const char *topic, hermes_topic_info_t *info);

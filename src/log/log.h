@@ -137,12 +137,13 @@ void log_prepare(struct log *log);
 int log_retain(struct log *log);
 
 /*
- * Drops every message that the log has; on a full disk, every one that is stored. Positions and sequences go
- * on. Whoever reads older ones is told HERMES_EGONE (as with retention, at the end of a segment that is
- * mapped and goes as a whole); who writes goes on and notices nothing. Of a stored log it is for good when
- * this returns, and a crash in the middle of it has dropped all or nothing. The thread that stores the log,
- * while the epoch does not change. Costs what log_persist() and log_sync() of what is not stored yet cost, a
- * sync of the checkpoint and one for each segment.
+ * Drops every message that the log has. On a full disk what is stored goes first, for what is not to be
+ * stored and go as well; HERMES_EFULL (or another error that heals): that did not make room, and what stands
+ * in memory stays. Positions and sequences go on. Whoever reads older ones is told HERMES_EGONE (as with
+ * retention, at the end of a segment that is mapped and goes as a whole); who writes goes on and notices
+ * nothing. Of a stored log it is for good when this returns, and a crash in the middle of it has dropped all
+ * or nothing. The thread that stores the log, while the epoch does not change. Costs what log_persist() and
+ * log_sync() of what is not stored yet cost, a sync of the checkpoint and one for each segment.
  */
 int log_purge(struct log *log);
 

@@ -3,6 +3,8 @@
  * without the log's lock wherever a disk may be slow: what others read meanwhile is in the status page, or
  * published by the store (store.h).
  */
+#include <inttypes.h>
+
 #include "log/frames.h"
 #include "log/log.h"
 
@@ -207,25 +209,18 @@ static void tell_readers(void *context, uint64_t floor)
     atomic_store_explicit(&log->status->first, floor, memory_order_release);
 }
 
-/* Up to what is committed now: what comes meanwhile would be without end. */
-static int store_what_is_there(struct log *log)
+static int store_up_to(struct log *log, uint64_t end)
 {
-    const uint64_t end = log_committed(log).position;
     int64_t done = 0;
     while (log->store.position < end && (done = log_persist(log, LOG_PERSIST_BYTES)) > 0)
         ;
     return done < 0 ? (int)done : HERMES_OK;
 }
 
-int log_purge(struct log *log)
+/* How many segments went. */
+static int drop_stored(struct log *log)
 {
-    if (log->durability == DURABILITY_MEMORY) {
-        window_forget(log->window, log_committed(log).position);
-        return HERMES_OK;
-    }
-    int rc = store_what_is_there(log);
-    if (rc == HERMES_OK || heals(rc) || rc == HERMES_EMALFORMED) /* else what is stored is what can go */
-        rc = log_sync(log);
+    int rc = log_sync(log);
     if (rc < 0)
         return rc;
     rc = store_purge(&log->store, tell_readers, log, &log->error);
@@ -234,6 +229,38 @@ int log_purge(struct log *log)
             fail(log, rc);
         return rc;
     }
-    rc = log_retain(log); /* and what stands in the window is nobody's any more */
-    return rc < 0 ? rc : HERMES_OK;
+    return log_retain(log); /* and what stands in the window is nobody's any more */
+}
+
+/* Only what is stored can go, or the next start would give its positions again. */
+static int tell_what_stays(struct log *log, int rc, uint64_t end)
+{
+    struct error_text why = log->error;
+    return error_say(&log->error, rc,
+                     "what was stored is gone; %" PRIu64
+                     " bytes stand in memory, and cannot go before they are stored: %.150s",
+                     end - log->store.position, why.bytes);
+}
+
+int log_purge(struct log *log)
+{
+    /* What comes meanwhile would be without end. */
+    const uint64_t end = log_committed(log).position;
+    int stored, gone;
+    if (log->durability == DURABILITY_MEMORY) {
+        window_forget(log->window, end);
+        return HERMES_OK;
+    }
+    do { /* on a full disk, what goes makes room for more that can go */
+        stored = store_up_to(log, end);
+        if (stored < 0 && !heals(stored) && stored != HERMES_EMALFORMED)
+            return stored;
+        struct error_text why = log->error;
+        gone = drop_stored(log);
+        if (gone >= 0 && stored < 0)
+            log->error = why;
+    } while (gone > 0 && heals(stored));
+    if (gone < 0)
+        return gone;
+    return heals(stored) ? tell_what_stays(log, stored, end) : HERMES_OK;
 }

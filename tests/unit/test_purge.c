@@ -1,6 +1,7 @@
 /* Everything that a log holds is dropped, whoever reads and writes it, and wherever a crash comes between. */
 #include "log_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "broker/own_reader.h"
@@ -23,6 +24,32 @@ static int end(void **state)
     reader_close(&reader);
     teardown(&fixture);
     return 0;
+}
+
+/* A disk that has room for so many segments. */
+static size_t disk_segments = SIZE_MAX;
+
+int __real_posix_fallocate(int fd, off_t offset, off_t size);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size)
+{
+    bool is_full = fixture.log.store.entry_count >= disk_segments;
+    return is_full ? ENOSPC : __real_posix_fallocate(fd, offset, size);
+}
+
+/* To the brim, and some messages that stand in memory alone. */
+static void fill_disk(size_t segments)
+{
+    int64_t done;
+    disk_segments = segments;
+    do {
+        publish(&fixture, 1000);
+        while ((done = log_persist(&fixture.log, WINDOW)) > 0)
+            ;
+    } while (done == 0);
+    assert_int_equal(done, HERMES_EFULL);
+    assert_true(log_committed(&fixture.log).position > fixture.log.store.position);
 }
 
 static void purge(void)
@@ -212,6 +239,35 @@ static void a_checkpoint_that_cannot_be_written_has_dropped_nothing(void **state
     assert_told(11, 9);
 }
 
+static void on_a_full_disk_what_stands_in_memory_alone_is_dropped_too(void **state)
+{
+    (void)state;
+    fill_disk(3);
+    purge();
+    disk_segments = SIZE_MAX;
+    assert_int_equal(first(), log_committed(&fixture.log).position);
+    assert_int_equal(reader_seek_first(&reader), 0);
+    assert_int_equal(reader_poll(&reader, &message), 0);
+    const uint64_t next = log_committed(&fixture.log).sequence;
+    publish(&fixture, 1);
+    assert_next(next);
+}
+
+static void what_a_full_disk_keeps_from_being_dropped_is_told(void **state)
+{
+    (void)state;
+    fill_disk(1); /* there is nothing that would make room by going */
+    const uint64_t stored = fixture.log.store.position;
+    assert_int_equal(log_purge(&fixture.log), HERMES_EFULL);
+    assert_non_null(strstr(fixture.log.error.bytes, "in memory"));
+    assert_int_equal(first(), stored);
+    disk_segments = SIZE_MAX;
+    purge(); /* it heals */
+    assert_int_equal(first(), log_committed(&fixture.log).position);
+    assert_int_equal(reader_seek_first(&reader), 0);
+    assert_int_equal(reader_poll(&reader, &message), 0);
+}
+
 static void what_retention_keeps_is_kept_from_there_on(void **state)
 {
     (void)state;
@@ -267,6 +323,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_stays_so_after_a_crash_and_a_power_cut, begin, end),
         cmocka_unit_test_setup_teardown(a_crash_in_the_middle_has_dropped_all, begin, end),
         cmocka_unit_test_setup_teardown(a_checkpoint_that_cannot_be_written_has_dropped_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(on_a_full_disk_what_stands_in_memory_alone_is_dropped_too, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_a_full_disk_keeps_from_being_dropped_is_told, begin, end),
         cmocka_unit_test_setup_teardown(what_retention_keeps_is_kept_from_there_on, begin, end),
         cmocka_unit_test(a_memory_log_begins_behind_what_was_purged),
     };
