@@ -186,7 +186,7 @@ static void feed_main(struct demo *demo, int fd)
             next_progress += 100000000;
         }
     }
-    if (rc < 0)
+    if (rc < 0 && !cli_stop)
         _exit(cli_fail(a->feed, rc, text.bytes));
     schedule_report(&schedule);
     quotes_report(&demo->quotes);

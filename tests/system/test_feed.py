@@ -133,6 +133,17 @@ class Replay(Feed):
             said = child.communicate(timeout=60)[1]
         self.assertEqual(said, b"")
 
+    def test_a_signal_ends_a_feed_of_which_nothing_goes_out(self):
+        """Minutes of blank lines, or of other stocks."""
+        path = self.file(gzip.compress(b"1,a\n") + gzip.compress(b"\n" * (1 << 22)) * 2500)
+        self.broker.run("topic", "create", "t")
+        child = self.broker.popen("replay", path, "--topic", "t", "--speed", "max", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(child.kill)
+        self.wait_for(lambda: self.broker.info("t")["last_sequence"] == 1, "the first line")
+        child.send_signal(signal.SIGINT)
+        said = child.communicate(timeout=60)[1]
+        self.assertEqual((child.returncode, said), (1, b"hermes: 1 of 1 messages are in topic t\n"))
+
     def test_times_that_go_back_are_told(self):
         code, said, rows = self.replay("5.5,a\n4.5,b\n5.5,c\n4.25,d\n", "--time-column", "1", speed="1000")
         self.assertEqual((code, len(rows)), (0, 4))

@@ -72,13 +72,18 @@ bool source_has_grown(const struct source *source)
            (uint64_t)status.st_size > source->size;
 }
 
+static bool is_stopped(const struct source *source)
+{
+    return source->stop != NULL && *source->stop != 0;
+}
+
 /* Until a pipe or a terminal has something, or ends. A signal may come just before a call that waits: whether
  * one did is seen ten times a second. */
 static int await_input(const struct source *source)
 {
     struct pollfd input = {.fd = source->fd, .events = POLLIN};
     int ready = 0;
-    while (ready <= 0 && (source->stop == NULL || *source->stop == 0)) {
+    while (ready <= 0 && !is_stopped(source)) {
         ready = poll(&input, 1, 100);
         if (ready < 0 && errno != EINTR)
             return error_from_errno(errno);
@@ -148,7 +153,7 @@ static int inflate_more(struct source *source, struct error_text *text)
     z->next_out = source->bytes + source->end;
     z->avail_out = (unsigned)room;
     while (z->avail_out == room) {
-        int rc = refill(source, text);
+        int rc = is_stopped(source) ? HERMES_EINTERRUPTED : refill(source, text);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -232,6 +237,9 @@ static int read_first(struct source *source, struct error_text *text)
 int source_more(struct source *source, struct error_text *text)
 {
     assert(source_available(source) < SOURCE_ROOM_BYTES);
+    /* Of a file, too: there may be gigabytes in it of which nobody sees anything. */
+    if (is_stopped(source))
+        return HERMES_EINTERRUPTED;
     if (!source->has_begun)
         return read_first(source, text);
     memmove(source->bytes, source_bytes(source), source_available(source));
