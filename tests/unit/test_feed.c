@@ -107,8 +107,12 @@ static void times_are_found(void **state)
          "Time,what\n34200,a\n34201,b\n",
          NULL, true, 34201000000000},
         {"what,time_ns\na,1340285400000000000\nb,1340285400000000001\n", NULL, true, 1340285400000000001},
-        {"what,Timestamp ms\na,5\nb,7.25\n", "2", true,
-         7250000000}, /* no unit: a blank is not an underscore */
+        {"what,Timestamp ms\na,5\nb,7.25\n", NULL, true, 7250000}, /* as with an underscore */
+        {"what,Time-NS\na,5\nb,7\n", NULL, true, 7},
+        {"what,timestampMs\na,5\nb,7.25\n", NULL, true, 7250000},
+        {"what,exchange us\na,5\nb,7\n", "exchange_us", true, 7000},
+        {"what,status\na,5\nb,7\n", "status", true, 7000000000}, /* no stat, in microseconds */
+        {"what,times\na,5\nb,7\n", NULL, false, 0},
         {"what,timestamp_us\na,5\nb,7.25\n", NULL, true, 7250},
         {"what,exchange_ns\na,5\nb,7\n", "exchange_ns", true, 7},
         {"5,1.0\n6,2.0\n", "2", true, 2000000000},

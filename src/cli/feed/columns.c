@@ -21,32 +21,36 @@ static bool is_heading(const struct csv *csv)
     return true;
 }
 
-/* "time_ns" is a time in nanoseconds: the name in front of the unit, which is in seconds where none is said.
- */
-static struct field without_unit(struct field name, uint64_t *unit_ns)
-{
-    static const struct {
-        const char *ending;
-        uint64_t ns;
-    } units[] = {{"_ns", 1}, {"_us", 1000}, {"_ms", 1000000}, {"_s", 1000000000}};
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        size_t length = strlen(units[i].ending);
-        if (name.length > length &&
-            strncasecmp(name.bytes + name.length - length, units[i].ending, length) == 0) {
-            *unit_ns = units[i].ns;
-            return (struct field){name.bytes, name.length - length};
-        }
-    }
-    *unit_ns = second_ns;
-    return name;
-}
-
 static bool is_one_of(struct field name, const char *const names[])
 {
     for (; *names != NULL; names++)
         if (field_is_name(name, *names))
             return true;
     return false;
+}
+
+/* "time_ns" is a time in nanoseconds: the name in front of the unit, which is in seconds where none is said.
+ * "timens" is one as well, but not every word that ends so ("status"), nor what is a plural. */
+static struct field without_unit(struct field name, uint64_t *unit_ns)
+{
+    static const struct {
+        const char *ending;
+        uint64_t ns;
+    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        size_t length = strlen(units[i].ending);
+        if (name.length <= length ||
+            strncasecmp(name.bytes + name.length - length, units[i].ending, length) != 0)
+            continue;
+        struct field rest = {name.bytes, name.length - length};
+        bool is_apart = field_is_between_words(rest.bytes[rest.length - 1]);
+        if (is_apart || (units[i].ns != second_ns && is_one_of(rest, time_names))) {
+            *unit_ns = units[i].ns;
+            return rest;
+        }
+    }
+    *unit_ns = second_ns;
+    return name;
 }
 
 /* The column of one of these names, with a unit or not; 0: none. Two of them are refused. */

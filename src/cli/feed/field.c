@@ -83,7 +83,7 @@ enum field_fault field_time(struct field field, uint64_t unit_ns, uint64_t *time
     return __builtin_add_overflow(*time_ns, fraction_ns, time_ns) ? FIELD_TOO_LARGE : FIELD_GOOD;
 }
 
-static bool is_between_words(char c)
+bool field_is_between_words(char c)
 {
     return c == ' ' || c == '-' || c == '_';
 }
@@ -92,9 +92,9 @@ bool field_is_name(struct field field, const char *name)
 {
     const char *at = field.bytes, *end = at + field.length;
     for (;; at++, name++) {
-        while (at < end && is_between_words(*at))
+        while (at < end && field_is_between_words(*at))
             at++;
-        while (is_between_words(*name))
+        while (field_is_between_words(*name))
             name++;
         if (at == end || *name == 0)
             return at == end && *name == 0;

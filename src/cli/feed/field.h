@@ -27,5 +27,6 @@ enum field_fault field_time(struct field field, uint64_t unit_ns, uint64_t *time
 
 /* The same name as a heading would have it: in any case, with blanks, dashes, underscores or none. */
 bool field_is_name(struct field field, const char *name);
+bool field_is_between_words(char c);
 
 #endif
