@@ -68,6 +68,10 @@ int reader_follow_epoch(struct reader *reader)
             reader->seal = seal;
             return HERMES_OK;
         }
+        /* Its windows went with it, and whoever owns the log now has none of that epoch. (One that nobody
+         * has open is read by way of a window of the reader's own.) */
+        if (reader->epoch != 0 && status_is_closed(reader->status))
+            return HERMES_EAGAIN;
         int fd;
         int rc = reader->source.open_window(reader->source.context, epoch, &fd);
         if (rc == HERMES_EAGAIN)

@@ -136,13 +136,17 @@ struct fixture {
     char directory[64], prefix[96];
     struct log log;
     struct reader reader;
-    int failing; /* what the source says instead of opening */
+    int failing;    /* what the source says instead of opening */
+    bool is_remote; /* who is asked for a window answers the next time, and has it no more */
+    unsigned asked;
 };
 
 static int open_window(void *context, uint32_t epoch, int *fd)
 {
     struct fixture *f = context;
     char path[160];
+    if (f->is_remote)
+        return f->asked++ % 2 == 0 ? HERMES_EDISCONNECTED : HERMES_EAGAIN;
     log_window_path(f->prefix, epoch, path, sizeof path);
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     return *fd < 0 ? HERMES_EAGAIN : HERMES_OK;
@@ -432,6 +436,31 @@ static void a_windows_own_words_are_not_believed(void **state)
     teardown(&f);
 }
 
+/* Its owner stopped, another is there, and windows are asked for by a request whose answer comes later. */
+static void a_closed_log_is_read_to_its_end_by_who_was_epochs_behind(void **state)
+{
+    (void)state;
+    struct fixture f;
+    hermes_message_t message;
+    setup(&f, DURABILITY_ASYNC);
+    publish(&f, 10);
+    assert_int_equal(reader_poll(&f.reader, &message), 1);
+    for (int i = 0; i < 2; i++) {
+        log_end(&f.log, EPOCH_STOPPED);
+        begin_writing(&f);
+        publish(&f, 10);
+    }
+    log_end(&f.log, EPOCH_STOPPED);
+    atomic_store(&f.log.status->state, STATE_CLOSED);
+    f.is_remote = true;
+    for (uint64_t i = 2; i <= 10; i++) {
+        assert_int_equal(reader_poll(&f.reader, &message), 1);
+        assert_int_equal(message.sequence, i);
+    }
+    assert_int_equal(reader_poll(&f.reader, &message), HERMES_ECLOSED);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_change_of_publishers_is_slept_through),
         cmocka_unit_test(a_reader_that_moves_keeps_its_place),
         cmocka_unit_test(a_windows_own_words_are_not_believed),
+        cmocka_unit_test(a_closed_log_is_read_to_its_end_by_who_was_epochs_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
