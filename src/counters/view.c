@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/guard.h"
 #include "base/shm.h"
 #include "counters/process.h"
 #include "group/readers.h"
@@ -37,7 +38,14 @@ static int open_file(const char *directory, const char *file, uint64_t *size, ui
     return fd;
 }
 
-/* All of it, or its first `most` bytes. *map is as it was if there is none. */
+static void unmap_file(struct map *map)
+{
+    guard_remove(map->address);
+    map_release(map);
+}
+
+/* All of it, or its first `most` bytes. *map is as it was if there is none. Whose it is may cut it short at
+ * any time: then zeros are read. */
 static int map_file(const char *directory, const char *file, uint64_t most, struct map *map, uint64_t *inode)
 {
     uint64_t size = 0;
@@ -50,8 +58,9 @@ static int map_file(const char *directory, const char *file, uint64_t most, stru
     close(fd);
     if (rc < 0)
         return rc;
-    map_release(map);
+    unmap_file(map);
     *map = fresh;
+    (void)guard_add(map->address, map->size);
     return HERMES_OK;
 }
 
@@ -106,8 +115,8 @@ int view_open(struct view *view, const char *directory, struct error_text *text)
 
 void view_close(struct view *view)
 {
-    map_release(&view->map);
-    map_release(&view->told_map);
+    unmap_file(&view->map);
+    unmap_file(&view->told_map);
     view->header = NULL;
 }
 
@@ -146,9 +155,9 @@ struct topic_files {
 
 static void close_topic(struct topic_files *files)
 {
-    map_release(&files->status);
-    map_release(&files->window);
-    map_release(&files->readers);
+    unmap_file(&files->status);
+    unmap_file(&files->window);
+    unmap_file(&files->readers);
 }
 
 static void open_topic(const struct view *view, struct topic_files *files, uint64_t id)
@@ -287,11 +296,11 @@ static uint64_t view_count(struct view *view)
     struct map map = {0};
     if (count > mapped && map_file(view->directory, SHM_COUNTERS, UINT64_MAX, &map, &inode) == 0) {
         if (inode == view->inode) {
-            map_release(&view->map);
+            unmap_file(&view->map);
             view->map = map;
             view->header = map.address;
         } else {
-            map_release(&map); /* a successor's */
+            unmap_file(&map); /* a successor's */
         }
         mapped = (view->map.size - COUNTERS_ENTRIES_AT) / sizeof(struct counters_entry);
     }

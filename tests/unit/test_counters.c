@@ -1,5 +1,7 @@
 /* The catalogue of counters: written by one, read from outside while things come and go. */
 #include "test.h"
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -360,6 +362,36 @@ static void test_a_file_that_is_no_catalogue_is_refused(void **state)
     assert_int_equal(view_open(&view, "/dev/shm/hermes-none", &text), HERMES_ENOTFOUND);
 }
 
+/* Who looks is root, perhaps, and whose it is a stranger. */
+static void test_a_file_that_is_cut_short_while_it_is_looked_at_shows_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char path[128], copy[] = "/dev/shm/hermes-test-XXXXXX";
+    struct error_text text;
+    struct view view;
+    struct view_sample sample = {0};
+    book_take(&f->book, &(struct book_entry){.kind = COUNTERS_TOPIC, .topic = 3, .id = 3});
+    assert_non_null(mkdtemp(copy));
+    snprintf(path, sizeof path, "%s/%s", copy, SHM_COUNTERS);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat status;
+    char name[128];
+    snprintf(name, sizeof name, "%s/%s", f->directory, SHM_COUNTERS);
+    assert_int_equal(stat(name, &status), 0);
+    assert_int_equal(write(fd, f->book.header, (size_t)status.st_size), status.st_size);
+    assert_int_equal(view_open(&view, copy, &text), 0);
+    assert_int_equal(view_take(&view, &sample), 0);
+    assert_true(sample.count > 0);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(view_take(&view, &sample), 0);
+    assert_int_equal(sample.count, 0);
+    view_release(&sample);
+    view_close(&view);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(copy), 0);
+}
+
 static void test_a_count_or_a_column_that_lies_reads_nothing_outside(void **state)
 {
     struct fixture *f = *state;
@@ -388,6 +420,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_was_counted_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_is_cut_short_while_it_is_looked_at_shows_nothing,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_longer_label_is_cut_and_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_has_gone_is_not_seen_and_its_place_begins_with_zeros, setup,
                                         teardown),
