@@ -429,7 +429,7 @@ static void test_what_was_purged_is_told_to_one(void **state)
 /* As it is for a moment: the epoch is over, and where it ended is not said yet. */
 static struct status *amid_the_end_of_an_epoch(const struct status *status)
 {
-    struct status *page = malloc(sizeof *page);
+    struct status *page = aligned_alloc(_Alignof(struct status), sizeof *page);
     assert_non_null(page);
     memcpy(page, status, sizeof *page);
     memset(page->epochs, 0, sizeof page->epochs);
