@@ -45,8 +45,10 @@ static inline void start_broker(struct fixture *f)
 static inline void stop_broker(struct fixture *f, int signal_number)
 {
     int status = 0;
+    /* A test that failed may have left it stopped. Not after the signal: whom a leak checker stops for a look
+     * at its memory while it ends would be woken from that, and the checker wait for ever. */
+    kill(f->broker, SIGCONT);
     kill(f->broker, signal_number);
-    kill(f->broker, SIGCONT); /* a test that failed may have left it stopped */
     assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
     if (signal_number == SIGTERM)
         assert_int_equal(status, 0);
