@@ -123,18 +123,24 @@ int shm_check(struct shm *shm, bool *lost, struct error_text *text)
     return HERMES_OK;
 }
 
+/* What is in the directory; the descriptor stays the caller's. */
+static DIR *open_entries(int fd)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    if (directory == NULL && copy >= 0)
+        close(copy);
+    return directory;
+}
+
 /* True also where nobody can tell. */
 static bool has_more_than_its_home(int fd)
 {
     bool more = false;
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    DIR *directory = open_entries(fd);
     struct dirent *item;
-    if (directory == NULL) {
-        if (copy >= 0)
-            close(copy);
+    if (directory == NULL)
         return true;
-    }
     while (!more && (item = readdir(directory)) != NULL)
         more = strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0 &&
                strcmp(item->d_name, home_file) != 0;
@@ -193,14 +199,10 @@ static bool is_left_by_us(int fd)
 static bool remove_files(int fd)
 {
     bool all = true;
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    DIR *directory = open_entries(fd);
     struct dirent *item;
-    if (directory == NULL) {
-        if (copy >= 0)
-            close(copy);
+    if (directory == NULL)
         return false;
-    }
     while ((item = readdir(directory)) != NULL) {
         const char *name = item->d_name;
         if (is_ours(name))
