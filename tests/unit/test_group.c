@@ -282,8 +282,6 @@ static void test_what_is_handed_out_again_is_another_claim(void **state)
     drop_page(page);
 }
 
-/* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
- * what is just looked at is not told that it expired. */
 /* It is not seen again under another page: who made it done counts it, whatever became of the page. */
 static void test_what_cannot_be_read_is_counted_though_the_page_is_over(void **state)
 {
@@ -303,6 +301,8 @@ static void test_what_cannot_be_read_is_counted_though_the_page_is_over(void **s
     drop_page(page);
 }
 
+/* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
+ * what is just looked at is not told that it expired. */
 static void test_any_number_of_renewals_is_seen(void **state)
 {
     (void)state;
