@@ -50,8 +50,12 @@ class Group(Case):
             yield [(line.split(b" ")[0].decode(), int(line.split(b" ")[1])) for line in lines]
 
     def publisher(self, count, rate):
-        return self.broker.popen("pub", "t", "--count", str(count), "--rate", str(rate), "--size", "20",
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        """One that has begun: it fails when there is no broker to begin with, and goes on when one dies later."""
+        publisher = self.broker.popen("pub", "t", "--count", str(count), "--rate", str(rate), "--size", "20",
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.wait_for(lambda: self.broker.info("t")["committed_position"] > 0 or publisher.poll() is not None,
+                      "it publishes")
+        return publisher
 
     def drained(self):
         info, topic = self.info(), self.broker.info("t")
@@ -98,8 +102,8 @@ class Group(Case):
         count = 200 * ROUNDS
         b.run("topic", "create", "t")
         b.run("group", "create", "t", "g", "--lease", "200ms")
-        publisher = self.publisher(count, 20000)
         members = [self.member() for _ in range(MEMBERS)]
+        publisher = self.publisher(count, 20000)
         deaths, stops = self.chaos(members, publisher, self.member, brokers)
         error = publisher.communicate(timeout=120)[1]
         self.assertEqual(publisher.returncode, 0, error)
@@ -138,9 +142,9 @@ class Group(Case):
         count = 100 * ROUNDS
         b.run("topic", "create", "t")
         b.run("group", "create", "t", "g")
-        publisher = self.publisher(count, 20000)
         start = lambda: self.spawn("hermes", "sub", "t", "--group", "g", "--ack", "none")
         members = [start() for _ in range(MEMBERS)]
+        publisher = self.publisher(count, 20000)
         self.chaos(members, publisher, start, brokers=False)
         publisher.communicate(timeout=120)
         self.wait_for(self.drained, "all are given out")
