@@ -8,9 +8,11 @@ static uint32_t portable_update(uint32_t crc, const void *data, size_t length)
     return (uint32_t)crc32_z(crc, data, length);
 }
 
-static uint32_t portable_message(const void *payload, size_t length, const void *header28)
+static uint32_t portable_message(const void *payload, uint32_t length, uint64_t word, uint64_t sequence,
+                                 uint64_t timestamp)
 {
-    return portable_update(portable_update(0, payload, length), header28, 28);
+    const uint64_t header[] = {word, sequence, timestamp, length};
+    return portable_update(portable_update(0, payload, length), header, 28);
 }
 
 static uint32_t portable_header_delta(uint64_t sequence, uint64_t timestamp)
@@ -164,30 +166,29 @@ CLMUL static uint32_t clmul_update(uint32_t crc, const void *data, size_t length
 }
 
 /* The 28 header bytes behind four zeros: two registers that a zero state may fold. */
-CLMUL_INLINE __m128i fold_header(const uint8_t *header28)
+CLMUL_INLINE __m128i fold_header(uint64_t word, uint64_t sequence, uint64_t timestamp, uint32_t length)
 {
-    __m128i first = _mm_slli_si128(load(header28), 4);
-    return _mm_xor_si128(advance_128(first), load(header28 + 12));
+    __m128i front = _mm_set_epi64x((long long)sequence, (long long)word);
+    __m128i back = _mm_set_epi64x((long long)length, (long long)timestamp);
+    __m128i first = _mm_slli_si128(front, 4), last = _mm_alignr_epi8(back, front, 12);
+    return _mm_xor_si128(advance_128(first), last);
 }
 
-CLMUL static uint32_t clmul_message(const void *payload, size_t length, const void *header28)
+CLMUL static uint32_t clmul_message(const void *payload, uint32_t length, uint64_t word, uint64_t sequence,
+                                    uint64_t timestamp)
 {
     __m128i state = length < 16 ? fold_short(payload, length, 0) : fold_long(payload, length, ~0U);
-    return ~reduce(_mm_xor_si128(advance_224(state), fold_header(header28)));
+    return ~reduce(_mm_xor_si128(advance_224(state), fold_header(word, sequence, timestamp, length)));
 }
 
-/* As fold_header(), but the registers are put together without a detour through memory. */
 CLMUL static uint32_t clmul_header_delta(uint64_t sequence, uint64_t timestamp)
 {
-    const uint64_t words[] = {sequence << 32, sequence >> 32 | timestamp << 32, timestamp >> 32};
-    __m128i first = _mm_set_epi64x((long long)words[0], 0);
-    __m128i last = _mm_set_epi64x((long long)words[2], (long long)words[1]);
-    return reduce(_mm_xor_si128(advance_128(first), last));
+    return reduce(fold_header(0, sequence, timestamp, 0));
 }
 #endif
 
 static uint32_t (*update)(uint32_t, const void *, size_t) = portable_update;
-static uint32_t (*message)(const void *, size_t, const void *) = portable_message;
+static uint32_t (*message)(const void *, uint32_t, uint64_t, uint64_t, uint64_t) = portable_message;
 static uint32_t (*header_delta)(uint64_t, uint64_t) = portable_header_delta;
 
 /* Runs before main, so that the pointers never change while anybody uses them. */
@@ -207,9 +208,10 @@ uint32_t crc32_update(uint32_t crc, const void *data, size_t length)
     return update(crc, data, length);
 }
 
-uint32_t crc32_message(const void *payload, size_t length, const void *header28)
+uint32_t crc32_message(const void *payload, uint32_t length, uint64_t word, uint64_t sequence,
+                       uint64_t timestamp)
 {
-    return message(payload, length, header28);
+    return message(payload, length, word, sequence, timestamp);
 }
 
 uint32_t crc32_header_delta(uint64_t sequence, uint64_t timestamp)

@@ -4,7 +4,8 @@
  * Short and long buffers alike are folded with carry-less multiplication where the CPU has it
  * (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel, 2009),
  * else zlib does the work. The header of a message is a special case worth having: it is always 28
- * bytes, and its share of the CRC does not depend on the payload.
+ * bytes, its share of the CRC does not depend on the payload, and it comes in registers: a load that spans
+ * stores which are still under way waits until all before them have left the core.
  */
 #ifndef BASE_CRC32_H
 #define BASE_CRC32_H
@@ -15,8 +16,10 @@
 /* zlib's convention: start with 0, feed the result back in. Any length, any alignment. */
 uint32_t crc32_update(uint32_t crc, const void *data, size_t length);
 
-/* CRC-32 of payload followed by the 28 bytes at header: one reduction instead of two. */
-uint32_t crc32_message(const void *payload, size_t length, const void *header28);
+/* CRC-32 of payload followed by the first 28 bytes of its header, which are word, sequence, time stamp and
+ * the payload's length: one reduction instead of two. */
+uint32_t crc32_message(const void *payload, uint32_t length, uint64_t word, uint64_t sequence,
+                       uint64_t timestamp);
 
 /*
  * L(d): what changing sequence and time stamp in the header that ends a message, by these exclusive

@@ -245,13 +245,10 @@ static int take_frame(struct ring *ring)
         ring->topic->blocked = frame == NULL;
         if (frame == NULL)
             return POLL_EMPTY; /* persister or readers are behind: the producer waits at its own gate */
-        uint64_t used = HERMES_HEADER_BYTES + header.length;
-        window_copy_in(frame + HERMES_HEADER_BYTES,
-                       ring->data + (ring->position & ring->mask) + HERMES_HEADER_BYTES, header.length);
-        if (bytes > used)
-            window_zero(frame + used, bytes - used);
+        window_payload_in(frame, bytes, ring->data + (ring->position & ring->mask) + HERMES_HEADER_BYTES,
+                          header.length);
         hermes_message_restamp(&header, writer->sequence, header.timestamp);
-        window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
+        window_header_in(frame, header.sequence, header.timestamp, header.length, header.crc);
         window_commit(writer, hermes_commit_word(HERMES_TYPE_DATA, header.flags), bytes, 1);
         ring->sequence++;
         rc = POLL_DATA;
@@ -323,7 +320,7 @@ static int append_frame(struct window_writer *writer, const uint8_t *from, uint6
         return HERMES_EAGAIN;
     window_copy_in(frame + HERMES_HEADER_BYTES, from + HERMES_HEADER_BYTES, *bytes - HERMES_HEADER_BYTES);
     hermes_message_restamp(&header, writer->sequence, header.timestamp);
-    window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
+    window_header_in(frame, header.sequence, header.timestamp, header.length, header.crc);
     window_commit(writer, hermes_commit_word(HERMES_TYPE_DATA, header.flags), *bytes, 1);
     return HERMES_OK;
 }

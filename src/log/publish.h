@@ -15,31 +15,22 @@ static inline bool publish_is_time(uint64_t timestamp_ns)
     return timestamp_ns - 1 < INT64_MAX;
 }
 
-/*
- * Everything but the commit word. payload NULL: it is in place already (a claim); else it is copied. The
- * header is built in registers and stored once, in the widths that readers load.
- */
+/* Everything but the commit word, which it returns. payload NULL: it is in place already (a claim); else it
+ * is copied. */
 static inline uint64_t publish_fill(uint8_t *frame, const void *payload, uint32_t length, uint64_t sequence,
                                     uint64_t timestamp, bool crc)
 {
-    hermes_header_t header = {
-        .magic = HERMES_MAGIC,
-        .version = HERMES_VERSION,
-        .type = HERMES_TYPE_DATA,
-        .flags = crc ? HERMES_FLAG_CRC : 0,
-        .sequence = sequence,
-        .timestamp = timestamp,
-        .length = length,
-    };
+    const uint64_t word = hermes_commit_word(HERMES_TYPE_DATA, crc ? HERMES_FLAG_CRC : 0);
+    uint64_t used = HERMES_HEADER_BYTES + length, frame_bytes = hermes_frame_bytes(length);
     if (payload != NULL)
-        window_copy_in(frame + HERMES_HEADER_BYTES, payload, length);
-    uint64_t used = HERMES_HEADER_BYTES + length, padding = hermes_frame_bytes(length) - used;
-    if (padding > 0)
-        window_zero(frame + used, padding);
+        window_payload_in(frame, frame_bytes, payload, length);
+    else if (frame_bytes > used)
+        window_zero(frame + used, frame_bytes - used);
+    uint32_t sum = 0;
     if (crc) /* of what stands there, for the caller's buffer may change meanwhile */
-        header.crc = crc32_message(frame + HERMES_HEADER_BYTES, length, &header);
-    window_copy_in(frame + 8, (const uint8_t *)&header + 8, HERMES_HEADER_BYTES - 8);
-    return hermes_commit_word(HERMES_TYPE_DATA, header.flags);
+        sum = crc32_message(frame + HERMES_HEADER_BYTES, length, word, sequence, timestamp);
+    window_header_in(frame, sequence, timestamp, length, sum);
+    return word;
 }
 
 /* HERMES_ETOOLARGE, HERMES_EINVALID: no message, whatever else may be in its way. */

@@ -156,16 +156,13 @@ int window_pad(struct window_writer *writer)
     uint64_t end = writer->position + rest + HERMES_FRAME_ALIGNMENT;
     if (end > writer->zeroed && (rc = window_make_room(writer, end)) < 0)
         return rc;
-    hermes_header_t pad = {.magic = HERMES_MAGIC,
-                           .version = HERMES_VERSION,
-                           .type = HERMES_TYPE_PAD,
-                           .flags = HERMES_FLAG_CRC,
-                           .sequence = writer->sequence,
-                           .length = (uint32_t)(rest - HERMES_HEADER_BYTES)};
-    window_zero(writer->data + offset + HERMES_HEADER_BYTES, rest - HERMES_HEADER_BYTES);
-    pad.crc = crc32_message(writer->data + offset + HERMES_HEADER_BYTES, pad.length, &pad);
-    window_copy_in(writer->data + offset + 8, (const uint8_t *)&pad + 8, HERMES_HEADER_BYTES - 8);
-    window_commit(writer, hermes_commit_word(HERMES_TYPE_PAD, HERMES_FLAG_CRC), rest, 0);
+    const uint64_t word = hermes_commit_word(HERMES_TYPE_PAD, HERMES_FLAG_CRC);
+    uint8_t *frame = writer->data + offset;
+    uint32_t length = (uint32_t)(rest - HERMES_HEADER_BYTES);
+    window_zero(frame + HERMES_HEADER_BYTES, length);
+    window_header_in(frame, writer->sequence, 0, length,
+                     crc32_message(frame + HERMES_HEADER_BYTES, length, word, writer->sequence, 0));
+    window_commit(writer, word, rest, 0);
     return HERMES_OK;
 }
 

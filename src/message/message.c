@@ -20,7 +20,8 @@ int hermes_message_encode(hermes_header_t *header, const void *payload, size_t l
         .timestamp = timestamp,
         .length = (uint32_t)length,
     };
-    header->crc = crc32_message(payload, length, header);
+    header->crc = crc32_message(payload, (uint32_t)length,
+                                hermes_commit_word(HERMES_TYPE_DATA, HERMES_FLAG_CRC), sequence, timestamp);
     return HERMES_OK;
 }
 
@@ -46,7 +47,11 @@ int hermes_message_verify(const hermes_header_t *header, const void *payload, si
         return rc;
     if (!(header->flags & HERMES_FLAG_CRC))
         return header->crc == 0 ? HERMES_OK : HERMES_EMALFORMED;
-    return header->crc == crc32_message(payload, header->length, header) ? HERMES_OK : HERMES_ECHECKSUM;
+    uint64_t word =
+        hermes_commit_word(header->type, header->flags); /* as it stands there, says the decoding */
+    return header->crc == crc32_message(payload, header->length, word, header->sequence, header->timestamp)
+               ? HERMES_OK
+               : HERMES_ECHECKSUM;
 }
 
 void hermes_message_restamp(hermes_header_t *header, uint64_t sequence, uint64_t timestamp)
