@@ -53,6 +53,8 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_publisher_open);
     case WIRE_OUTLET_OPEN:
         return sizeof(struct wire_outlet_open);
+    case WIRE_MEMBER_OPEN:
+        return sizeof(struct wire_member_open);
     case WIRE_PUBLISHER_MAPPED:
     case WIRE_CLOSE:
         return sizeof(struct wire_handle);
@@ -78,16 +80,23 @@ bool wire_passes_descriptors(uint8_t type)
            type == WIRE_WINDOW_OPEN || type == WIRE_SEGMENT_OPEN;
 }
 
+bool wire_flows(uint8_t type)
+{
+    return type == WIRE_CREDIT || type == WIRE_PUBLISH || type == WIRE_ACK || type == WIRE_NACK ||
+           type == WIRE_RENEW;
+}
+
 int wire_flow_check(const hermes_header_t *header)
 {
     int rc = wire_header_check(header, WIRE_FLOW_MAX);
     if (rc < 0)
         return rc;
+    if (!wire_flows(header->type))
+        return HERMES_EPROTOCOL;
     if (header->type == WIRE_CREDIT)
         return header->length == sizeof(struct wire_credit) ? HERMES_OK : HERMES_EMALFORMED;
-    if (header->type == WIRE_PUBLISH)
-        return header->length % HERMES_FRAME_ALIGNMENT == 0 ? HERMES_OK : HERMES_EMALFORMED;
-    return HERMES_EPROTOCOL;
+    uint32_t unit = header->type == WIRE_PUBLISH ? HERMES_FRAME_ALIGNMENT : sizeof(struct wire_ack);
+    return header->length % unit == 0 ? HERMES_OK : HERMES_EMALFORMED;
 }
 
 int wire_topic_check(const char topic[WIRE_TOPIC_BYTES])

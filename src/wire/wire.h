@@ -76,6 +76,14 @@ enum wire_type {
     WIRE_PUBLISH = 70, /* R: frames */
     WIRE_CONFIRM = 71, /* W: wire_confirm */
     WIRE_END = 72,     /* W: wire_end; nothing more comes of that handle */
+    /* Members of groups, and durable subscriptions, through the connection itself. */
+    WIRE_MEMBER_OPEN = 73, /* wire_member_open -> WIRE_MEMBER */
+    WIRE_MEMBER = 74,      /* wire_member */
+    WIRE_GIVEN = 75,       /* W: wire_given, a wire_gift for each message, then their frames */
+    WIRE_ACK = 76,         /* R: a wire_ack for each message */
+    WIRE_NACK = 77,        /* R: the same */
+    WIRE_RENEW = 78,       /* R: the same */
+    WIRE_SETTLED = 79,     /* W: wire_settled, then a wire_refusal for each that was refused */
 };
 
 /* What a broker says of the connection in its welcome. */
@@ -345,7 +353,7 @@ struct wire_outlet_open {
     char topic[WIRE_TOPIC_BYTES];
     uint64_t topic_id; /* that it must have; 0: any */
     uint32_t from;     /* enum wire_outlet_from */
-    uint32_t reserved;
+    uint32_t push_back; /* publishers are to wait for it */
     uint64_t value;  /* position, sequence or time */
     uint64_t credit; /* so many bytes of frames may be sent */
 };
@@ -393,6 +401,66 @@ struct wire_confirm {
     uint64_t credit;    /* bytes of frames, more */
 };
 
+struct wire_member_open {
+    struct wire_subscriber_open subscriber; /* the reader that it had is not resumed */
+    uint64_t topic_id;                      /* that it must have; 0: any */
+    uint64_t credit;                        /* so many bytes of frames may be sent */
+    uint32_t at_most_once;                  /* of a group: what is sent is done */
+    uint32_t reserved;
+};
+
+struct wire_member {
+    uint32_t handle;
+    uint32_t durability;
+    uint64_t topic_id;
+    uint64_t position; /* of a durable subscription: of the first frame that comes */
+    uint32_t epoch;
+    uint32_t shared;
+    uint64_t page; /* which page it is, and its line there: what it says when it comes again */
+    uint64_t member;
+    uint32_t line;
+    uint32_t made;  /* which group of that name; 0: not known */
+    uint32_t claim; /* of a durable subscription: that of all its messages */
+    uint32_t reserved;
+};
+
+struct wire_given {
+    uint32_t epoch;
+    uint32_t count; /* of messages */
+    uint64_t end;   /* of the log, by now */
+    uint64_t lost;  /* messages that this member found to be gone, or damaged */
+    int32_t why;    /* of the latest */
+    uint32_t reserved;
+};
+
+struct wire_gift {
+    uint64_t position;
+    uint16_t claim;
+    uint16_t deliveries;
+    uint32_t reserved;
+};
+
+struct wire_ack {
+    uint64_t position;
+    uint64_t sequence;
+    uint32_t length; /* payload bytes */
+    uint16_t claim;
+    uint16_t reserved;
+};
+
+struct wire_settled {
+    uint64_t settled; /* so many of all that came are taken, or refused */
+    uint32_t refused; /* that follow */
+    uint32_t reserved;
+};
+
+struct wire_refusal {
+    uint64_t number; /* the first that came is 1 */
+    uint64_t position;
+    int32_t code;
+    uint32_t reserved;
+};
+
 struct wire_end {
     int32_t code;
     uint32_t reserved;
@@ -407,6 +475,13 @@ _Static_assert(sizeof(struct wire_log) == 32, "log");
 _Static_assert(sizeof(struct wire_credit) == 8, "credit");
 _Static_assert(sizeof(struct wire_confirm) == 32, "confirm");
 _Static_assert(sizeof(struct wire_end) == 256, "end");
+_Static_assert(sizeof(struct wire_member_open) == 328, "member_open");
+_Static_assert(sizeof(struct wire_member) == 64, "member");
+_Static_assert(sizeof(struct wire_given) == 32, "given");
+_Static_assert(sizeof(struct wire_gift) == 16, "gift");
+_Static_assert(sizeof(struct wire_ack) == 24, "ack");
+_Static_assert(sizeof(struct wire_settled) == 16, "settled");
+_Static_assert(sizeof(struct wire_refusal) == 24, "refusal");
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_broker) == 224, "broker");
@@ -440,6 +515,9 @@ int wire_request_bytes(uint8_t type);
 
 /* Does the reply to such a request pass descriptors? */
 bool wire_passes_descriptors(uint8_t type);
+
+/* Is it a message that flows to the broker, and has no answer? */
+bool wire_flows(uint8_t type);
 
 /* Is this a header of a flow to the broker, of the length that such a message may have? HERMES_EPROTOCOL: no
  * flow; HERMES_ETOOLARGE, HERMES_EMALFORMED, HERMES_EVERSION. */
