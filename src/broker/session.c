@@ -88,6 +88,8 @@ void session_free(struct session *session)
         session->flow->gone(session);
     if (session->inlet != session->own_inlet)
         free(session->inlet);
+    free(session->handles);
+    free(session->reply);
     free(session);
 }
 
@@ -164,13 +166,12 @@ size_t session_send(struct session *session)
     session->part = session->part_count = 0;
     session->sends_reply = session->replies;
     if (session->replies)
-        add_part(session, &session->reply, &session->reply.header);
+        add_part(session, session->reply, &session->reply->header);
     if (session->refused) {
         add_part(session, &session->last_word, &session->last_word.header);
         session->sends_last_word = true;
     } else if (session->flow != NULL) {
         unsigned count = session->flow->fill(session, session->parts + session->part_count);
-        session->sends_flow = count > 0;
         session->part_count += count;
     }
     for (unsigned i = 0; i < session->part_count; i++)
@@ -197,6 +198,13 @@ static bool advance(struct session *session, size_t bytes)
 static void parse(struct session *session);
 static void receive_more(struct session *session);
 
+static void drop_reply(struct session *session)
+{
+    session->replies = false;
+    free(session->reply);
+    session->reply = NULL;
+}
+
 static void sent(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, send_op));
@@ -212,10 +220,10 @@ static void sent(struct poller_op *op, int result)
     }
     session->sending = false;
     if (session->sends_reply)
-        session->replies = false;
-    if (session->sends_flow)
+        drop_reply(session);
+    if (session->flow != NULL) /* behind a reply alone, too: there may be something to send since */
         session->flow->sent(session);
-    session->sends_reply = session->sends_flow = false;
+    session->sends_reply = false;
     if (session->sends_last_word) {
         /* Closing what has not been read would throw away what we said (RFC 1122, 4.2.2.13). */
         shutdown(session->fd, SHUT_WR);
@@ -276,6 +284,12 @@ static void receive_more(struct session *session)
 {
     if (session->receiving || session->closing)
         return;
+    /* What it is full of is not a whole message, or there is much to come. */
+    if (session->end - session->begin == session->inlet_bytes &&
+        session_widen(session, HERMES_HEADER_BYTES + WIRE_REQUEST_MAX) < 0) {
+        session_end(session);
+        return;
+    }
     if (session->begin > 0)
         memmove(session->inlet, session->inlet + session->begin, session->end - session->begin);
     session->end -= session->begin;
@@ -320,6 +334,11 @@ static enum step take_request(struct session *session, const hermes_header_t *he
         return STEP_NEEDS_MORE;
     if (session->replies)
         return STEP_HOLDS;
+    session->reply = malloc(sizeof *session->reply);
+    if (session->reply == NULL) {
+        session_end(session);
+        return STEP_TAKEN;
+    }
     memcpy(&session->request, session->inlet + session->begin, HERMES_HEADER_BYTES + (size_t)header->length);
     session->begin += HERMES_HEADER_BYTES + (size_t)header->length;
     session->answering = true;
@@ -337,6 +356,8 @@ static enum step take_flow(struct session *session)
     size_t count = there < session->flow_left ? there : session->flow_left;
     int64_t taken = session->flow->take(session, &session->flow_header, session->inlet + session->begin,
                                         count, session->flow_left, &text);
+    if (taken == HERMES_EAGAIN)
+        return STEP_HOLDS;
     if (taken < 0) {
         refuse_more(session, session->flow_header.sequence, (int)taken, &text);
         return STEP_TAKEN;
@@ -373,8 +394,7 @@ static enum step take_message(struct session *session)
     if (session->end - session->begin < sizeof header)
         return STEP_NEEDS_MORE;
     memcpy(&header, session->inlet + session->begin, sizeof header);
-    return header.type == WIRE_CREDIT || header.type == WIRE_PUBLISH ? begin_flow(session, &header)
-                                                                     : take_request(session, &header);
+    return wire_flows(header.type) ? begin_flow(session, &header) : take_request(session, &header);
 }
 
 static void parse(struct session *session)
@@ -491,10 +511,9 @@ static void refuse(int fd, const char *peer, int rc, const struct error_text *te
 
 static struct session *new_session(struct broker *broker, int fd)
 {
-    struct session *session = malloc(sizeof *session);
+    struct session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return NULL;
-    memset(session, 0, offsetof(struct session, reply));
     session->broker = broker;
     session->fd = fd;
     session->silent = true;

@@ -12,7 +12,7 @@
 #include "broker/broker.h"
 #include "wire/wire.h"
 
-enum { SESSION_HANDLES_MAX = 64, SESSION_FLOW_PARTS = 3 };
+enum { SESSION_HANDLES_MAX = 64, SESSION_FLOW_PARTS = 3, SESSION_INLET_BYTES = 256 };
 
 /* The user that all clients over TCP are, until they say who they are: (uid_t)-1 is nobody's (chown(2)). */
 #define SESSION_REMOTE_USER ((uid_t)-1)
@@ -58,13 +58,14 @@ struct later {
 /* What flows: broker/stream/stream.h. */
 struct flow {
     /* Payload that has come of a message, of which `left` bytes are not taken in yet, these `count` among
-     * them. How many it takes; 0: more has to be there. HERMES_E...: the session is told, and ends. */
+     * them. How many it takes; 0: more has to be there; HERMES_EAGAIN: not before something has been sent,
+     * which will be. HERMES_E...: the session is told, and ends. */
     int64_t (*take)(struct session *session, const hermes_header_t *header, const uint8_t *bytes,
                     size_t count, size_t left, struct error_text *text);
     /* The socket takes more: what goes next, at most SESSION_FLOW_PARTS, and stays where it is until sent()
      * or gone(). How many parts. */
     unsigned (*fill)(struct session *session, struct iovec *parts);
-    void (*sent)(struct session *session);
+    void (*sent)(struct session *session); /* after each send, whatever it was of */
     /* The session goes. */
     void (*gone)(struct session *session);
 };
@@ -85,18 +86,19 @@ struct session {
     bool greeted;
     bool silent; /* it has still to say hello */
     bool closing;
-    bool over; /* nothing is under way in its socket any more */
-    struct handle handles[SESSION_HANDLES_MAX];
+    bool over;              /* nothing is under way in its socket any more */
+    struct handle *handles; /* most have one, or none */
+    unsigned handle_count;  /* that there is room for, up to SESSION_HANDLES_MAX */
     struct later later;
     struct poller_op receive_op, send_op, end_op, greet_op, linger_op;
 
     /* What comes in: bytes [begin, end) of the inlet are still to be looked at. */
     uint8_t *inlet;
     size_t inlet_bytes, begin, end;
-    uint8_t own_inlet[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
+    uint8_t own_inlet[SESSION_INLET_BYTES]; /* until something larger comes */
     bool receiving;
     bool parsing;
-    bool holds;     /* a request is there, and waits until the reply to the one before it is sent */
+    bool holds; /* a message is there, and waits until something is sent: the reply to the one before it */
     bool answering; /* the request has no answer yet */
     struct {
         hermes_header_t header;
@@ -108,8 +110,8 @@ struct session {
     size_t flow_left; /* bytes of that message's payload */
 
     /* What goes out. */
-    bool sending, sends_reply, sends_flow, sends_last_word; /* and of what */
-    bool replies;                                           /* there is a reply that is not sent yet */
+    bool sending, sends_reply, sends_last_word; /* and of what */
+    bool replies;                               /* there is a reply that is not sent yet */
     bool refused; /* it broke the rules: it is told so, and nothing else any more */
     struct {
         hermes_header_t header;
@@ -121,11 +123,13 @@ struct session {
     unsigned part, part_count;
     struct msghdr message;
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
-    /* The last, and not even zeroed: who only connects costs none of it. */
-    struct {
-        hermes_header_t header;
-        uint8_t payload[WIRE_REPLY_MAX];
-    } reply;
+    struct reply *reply; /* from the request until it is sent */
+};
+
+/* Its bytes are not even zeroed: a short one costs none of the rest. */
+struct reply {
+    hermes_header_t header;
+    uint8_t payload[WIRE_REPLY_MAX];
 };
 
 /* fd is the session's: of a Unix socket, or of TCP. */

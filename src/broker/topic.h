@@ -21,6 +21,7 @@
 struct outlet;
 struct group;
 struct intake;
+struct party;
 struct ring;
 struct stretch;
 
@@ -29,6 +30,7 @@ struct streamed {
     struct topic *next; /* in broker->streamed, as long as there are any of these: */
     struct outlet *outlets;
     struct intake *intakes;
+    struct party *parties;  /* of the groups that some of the outlets are members of */
     struct stretch *latest; /* what was last copied out of the window, for all outlets; NULL: nothing */
     uint64_t seen;          /* where the log ended when outlets were last told that there is more */
     bool stirred;           /* they are to be told whether there is or not */

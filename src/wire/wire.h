@@ -351,11 +351,11 @@ enum wire_outlet_from {
 
 struct wire_outlet_open {
     char topic[WIRE_TOPIC_BYTES];
-    uint64_t topic_id; /* that it must have; 0: any */
-    uint32_t from;     /* enum wire_outlet_from */
+    uint64_t topic_id;  /* that it must have; 0: any */
+    uint32_t from;      /* enum wire_outlet_from */
     uint32_t push_back; /* publishers are to wait for it */
-    uint64_t value;  /* position, sequence or time */
-    uint64_t credit; /* so many bytes of frames may be sent */
+    uint64_t value;     /* position, sequence or time */
+    uint64_t credit;    /* so many bytes of frames may be sent */
 };
 
 struct wire_outlet {

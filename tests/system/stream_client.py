@@ -9,12 +9,19 @@ HEADER = struct.Struct("<IBBHQQII")  # magic, version, type, flags, sequence, ti
 PAD, DATA = 0, 1
 HELLO, WELCOME, ERROR, OK, TOPIC_CREATE, TOPIC_DELETE, CLOSE, PING = 16, 17, 18, 19, 20, 21, 28, 33
 OUTLET_OPEN, OUTLET, INTAKE_OPEN, INTAKE, LOG, CREDIT, PUBLISH, CONFIRM, END = range(64, 73)
+MEMBER_OPEN, MEMBER, GIVEN, ACK, NACK, RENEW, SETTLED = range(73, 80)
+GROUP_CREATE, GROUP_ALTER, GROUP_DELETE = 36, 37, 38
+FLOWS = LOG, CONFIRM, END, GIVEN, SETTLED
 ASYNC, SYNC, MEMORY = range(3)
 AT_END, AT_FIRST, AT_POSITION, AT_SEQUENCE, AT_TIME = range(5)
 
 Message = collections.namedtuple("Message", "position sequence timestamp payload")
 Outlet = collections.namedtuple("Outlet", "handle durability topic_id position sequence epoch shared")
 Intake = collections.namedtuple("Intake", "handle durability topic_id epoch line ring_id sequence resumed shared credit")
+
+
+Member = collections.namedtuple("Member", "handle durability topic_id position epoch shared page member line group claim")
+Gift = collections.namedtuple("Gift", "position sequence payload claim deliveries")
 
 
 class Error(Exception):
@@ -61,6 +68,8 @@ class Client:
         self.socket = socket.socket(family)
         self.socket.settimeout(timeout)
         self.socket.connect(address)
+        if family != socket.AF_UNIX:  # small messages behind each other wait for nobody
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.correlation = 0
         self.pending = collections.deque()
         self.capabilities = None
@@ -100,7 +109,7 @@ class Client:
     def reply(self, correlation, expected=OK):
         while True:
             kind, sequence, payload = self.receive_next()
-            if kind in (LOG, CONFIRM, END):
+            if kind in FLOWS:
                 self.pending.append((kind, sequence, payload))
             elif kind == ERROR:
                 raise Error(struct.unpack_from("<i", payload)[0], payload[4:].rstrip(b"\0").decode())
@@ -111,12 +120,27 @@ class Client:
     def ask(self, kind, payload=b"", expected=OK):
         return self.reply(self.request(kind, payload), expected)
 
-    def create(self, topic, durability=ASYNC, shared=0, window=0, segment=0):
-        self.ask(TOPIC_CREATE, name(topic) + struct.pack("<IIQQQQII", durability, shared, window, segment, 0, 0, 0, 0))
+    def create(self, topic, durability=ASYNC, shared=0, window=0, segment=0, push_back=0):
+        self.ask(TOPIC_CREATE, name(topic) + struct.pack("<IIQQQQII", durability, shared, window, segment, 0, 0, 0, push_back))
 
-    def subscribe(self, topic, start=AT_FIRST, value=0, credit=1 << 20, topic_id=0):
+    def subscribe(self, topic, start=AT_FIRST, value=0, credit=1 << 20, topic_id=0, push_back=0):
         return Outlet(*struct.unpack("<IIQQQII", self.ask(
-            OUTLET_OPEN, name(topic) + struct.pack("<QIIQQ", topic_id, start, 0, value, credit), OUTLET)))
+            OUTLET_OPEN, name(topic) + struct.pack("<QIIQQ", topic_id, start, push_back, value, credit), OUTLET)))
+
+    def group(self, kind, topic, group, dead_letter="", durable=0, fields=0, lease_ns=0, deliveries=0, start=AT_FIRST,
+              position=0, span=0):
+        self.ask(kind, name(topic) + name(group) + name(dead_letter) + struct.pack(
+            "<IIQIIQQ", durable, fields, lease_ns, deliveries, start, position, span))
+
+    def join(self, topic, group, durable=0, start=AT_FIRST, credit=1 << 20, former=None, at_most_once=0, push_back=0):
+        """former: what an earlier connection was answered, which this one goes on from."""
+        resume = (former.page, former.member, former.line) if former else (0, 0, 0)
+        return Member(*struct.unpack("<IIQQIIQQIII4x", self.ask(MEMBER_OPEN, name(topic) + name(group) + struct.pack(
+            "<IIQQIIQIIQQII", durable, start, *resume, push_back, 0, 0, former.group if former else 0,
+            former.topic_id if former else 0, credit, at_most_once, 0), MEMBER)))
+
+    def settle(self, kind, handle, gifts):
+        self.send(kind, b"".join(struct.pack("<QQIHH", g.position, g.sequence, len(g.payload), g.claim, 0) for g in gifts), handle)
 
     def publisher(self, topic, former=None, sequence=1):
         """former: what an earlier connection was answered, which this one goes on from."""
@@ -138,6 +162,22 @@ def parse_log(payload):
     """(epoch, position, sequence, end of the log, frames)"""
     epoch, _, position, sequence, end = struct.unpack_from("<IIQQQ", payload)
     return epoch, position, sequence, end, payload[32:]
+
+
+def parse_given(payload):
+    """(gifts, lost, why)"""
+    _, count, _, lost, why, _ = struct.unpack_from("<IIQQiI", payload)
+    heads = [struct.unpack_from("<QHHI", payload, 32 + 16 * i)[:3] for i in range(count)]
+    bodies = list(messages(0, payload[32 + 16 * count:]))
+    assert len(bodies) == count, (len(bodies), count)
+    return [Gift(position, body.sequence, body.payload, claim, deliveries)
+            for (position, claim, deliveries), body in zip(heads, bodies)], lost, why
+
+
+def parse_settled(payload):
+    """(settled, {number: code})"""
+    settled, refused, _ = struct.unpack_from("<QII", payload)
+    return settled, {number: code for number, _, code, _ in struct.iter_unpack("<QQiI", payload[16:16 + 24 * refused])}
 
 
 def parse_confirm(payload):

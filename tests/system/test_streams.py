@@ -25,9 +25,9 @@ def payload(seed, count, most=600):
 class Subscriber:
     """Reads one outlet of a connection of its own, gives back what credit it has used, and keeps all that came."""
 
-    def __init__(self, connect, topic, start=s.AT_FIRST, value=0, credit=200_000):
+    def __init__(self, connect, topic, start=s.AT_FIRST, value=0, credit=200_000, push_back=0):
         self.client = connect()
-        self.outlet = self.client.subscribe(topic, start, value, credit)
+        self.outlet = self.client.subscribe(topic, start, value, credit, push_back=push_back)
         self.next = self.outlet.position
         self.messages = []
         self.gaps = 0
@@ -347,18 +347,6 @@ class Streams(Case):
             self.assertGreaterEqual(last, publisher.committed)
             self.assertEqual(Subscriber(self.tcp, topic).payloads(last) if last else [], sent[:last])
 
-    def test_who_is_idle_costs_little(self):
-        def memory():
-            with open(f"/proc/{self.broker.process.pid}/status") as file:
-                return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
-        self.tcp().create("t")
-        for _ in range(20):
-            self.tcp().subscribe("t")
-        before = memory()
-        for _ in range(300):
-            self.tcp().subscribe("t")
-        self.assertLess((memory() - before) / 300, 64)  # KiB for each: 18, and more with sanitizers
-
     def test_credit_is_kept_to_the_byte(self):
         client = self.tcp()
         client.create("t")
@@ -394,6 +382,61 @@ class Streams(Case):
         self.assertEqual((kind, handle, s.parse_end(data)[0]), (s.END, other.handle, ECLOSED))
         self.assertEqual(self.broker.info("t")["subscribers"], 0)
 
+    # ---- push-back ----
+
+    def test_publishers_wait_for_who_is_far_away_and_not_for_who_is_gone(self):
+        self.tcp().create("t", s.MEMORY, window=1 << 18, push_back=1)
+        sent = [b"%d" % i + b"x" * 20000 for i in range(100)]
+        slow, gone = (Subscriber(connect, "t", credit=65_600, push_back=1) for connect in (self.tcp, self.unix))
+        self.wait_for(lambda: self.broker.info("t")["waited_for"] == 2, "both are waited for")
+        publishing = threading.Thread(target=self.publish_all, args=(sent,))
+        publishing.start()
+        got = []
+        while len(got) < 8:
+            got = slow.read_up_to(len(got) + 1)
+        gone.client.close()  # which has read nothing
+        self.assertEqual(slow.payloads(len(sent)), sent)
+        self.assertEqual(slow.gaps, 0)
+        publishing.join()
+        slow.client.close()
+        self.wait_for(lambda: self.broker.info("t")["waited_for"] == 0, "nobody is waited for")
+        self.publish_all(sent)
+
+    def publish_all(self, payloads):
+        publisher = Publisher(self.unix(), "t")
+        publisher.publish(payloads, batch=1)
+        publisher.wait()
+        publisher.client.close_handle(publisher.intake.handle)
+
+    def test_who_reads_from_the_store_holds_nobody_up(self):
+        self.tcp().create("t", s.ASYNC, window=1 << 18, segment=1 << 20, push_back=1)
+        sent = [b"%d" % i + b"x" * 20000 for i in range(60)]
+        self.publish_all(sent)
+        reader = Subscriber(self.tcp, "t", credit=0, push_back=1)
+        self.publish_all(sent)
+        reader.client.give_credit(reader.outlet.handle, 200_000)
+        self.assertEqual(reader.payloads(120), sent + sent)
+        with self.raises(EINVALID):
+            self.tcp().create("u")
+            self.tcp().subscribe("u", push_back=1)
+
+    def test_a_durable_subscription_far_away_is_waited_for(self):
+        self.tcp().create("t", s.MEMORY, window=1 << 18, push_back=1)
+        client = self.tcp()
+        with self.raises(EINVALID):
+            client.join("t", "g", push_back=1)
+        member = client.join("t", "d", durable=1, credit=65_600, push_back=1)
+        sent = [b"%d" % i + b"x" * 20000 for i in range(60)]
+        publishing = threading.Thread(target=self.publish_all, args=(sent,))
+        publishing.start()
+        got = []
+        while len(got) < len(sent):
+            _, position, _, _, frames = s.parse_log(client.receive()[2])
+            got += [m.payload for m in s.messages(position, frames)]
+            client.give_credit(member.handle, len(frames))
+        self.assertEqual(got, sent)
+        publishing.join()
+
     # ---- the rules ----
 
     def hung_up(self, client):
@@ -410,7 +453,6 @@ class Streams(Case):
 
     def test_frames_split_at_every_byte(self):
         client = self.tcp()
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.create("t", s.MEMORY)
         subscriber = Subscriber(self.tcp, "t")
         publisher = client.publisher("t")

@@ -7,9 +7,9 @@
 
 void answer(struct session *session, enum wire_type type, const void *payload, uint32_t length)
 {
-    wire_header(&session->reply.header, type, session->request.header.sequence, length);
-    if (length > 0 && payload != session->reply.payload)
-        memcpy(session->reply.payload, payload, length);
+    wire_header(&session->reply->header, type, session->request.header.sequence, length);
+    if (length > 0 && payload != session->reply->payload)
+        memcpy(session->reply->payload, payload, length);
 }
 
 int answer_done(struct session *session, int rc)

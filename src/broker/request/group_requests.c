@@ -119,7 +119,7 @@ static int administer(struct session *session, const struct wire_group *request,
 static int list_groups(struct session *session, struct topic *topic, struct error_text *text)
 {
     const struct wire_group_list *request = (const void *)session->request.payload;
-    struct wire_groups *groups = (struct wire_groups *)(void *)session->reply.payload;
+    struct wire_groups *groups = (struct wire_groups *)(void *)session->reply->payload;
     char after[WIRE_GROUP_BYTES];
     snprintf(after, sizeof after, "%.*s", WIRE_GROUP_BYTES - 1, request->after);
     *groups = (struct wire_groups){0};

@@ -1,5 +1,8 @@
 #include "broker/request/handles.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "broker/group.h"
 #include "broker/group_members.h"
 #include "broker/later.h"
@@ -7,18 +10,36 @@
 #include "broker/stream/intake.h"
 #include "broker/stream/outlet.h"
 
+/* The first of those that are new. */
+static struct handle *add_handles(struct session *session, struct error_text *text)
+{
+    unsigned before = session->handle_count, count = before == 0 ? 2 : before * 2;
+    struct handle *handles = realloc(session->handles, count * sizeof *handles);
+    if (handles == NULL) {
+        error_set(text, HERMES_ENOMEM, "%u publishers and subscribers", count);
+        return NULL;
+    }
+    memset(handles + before, 0, (count - before) * sizeof *handles);
+    session->handles = handles;
+    session->handle_count = count;
+    return handles + before;
+}
+
 struct handle *handles_free(struct session *session, struct error_text *text)
 {
-    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+    for (unsigned i = 0; i < session->handle_count; i++)
         if (session->handles[i].id == 0)
             return &session->handles[i];
-    error_set(text, HERMES_ELIMIT, "a session has %d publishers and subscribers", SESSION_HANDLES_MAX);
-    return NULL;
+    if (session->handle_count == SESSION_HANDLES_MAX) {
+        error_set(text, HERMES_ELIMIT, "a session has %d publishers and subscribers", SESSION_HANDLES_MAX);
+        return NULL;
+    }
+    return add_handles(session, text);
 }
 
 struct handle *handles_find(struct session *session, uint32_t id)
 {
-    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+    for (unsigned i = 0; i < session->handle_count; i++)
         if (id != 0 && session->handles[i].id == id)
             return &session->handles[i];
     return NULL;
@@ -83,13 +104,12 @@ int handles_drop(struct session *session, struct handle *handle, enum handle_end
         sequencer_leave_ring(handle->ring, end != HANDLE_SESSION_OVER);
         break;
     case HANDLE_OUTLET:
-        topic->subscribers--;
-        outlet_close(handle->outlet);
-        break;
     case HANDLE_SUBSCRIBER:
         if (handle->group != NULL && !later_may_use(session, &topic->affairs))
             return later_turn(session, topic, &topic->affairs);
         topic->subscribers--;
+        if (handle->kind == HANDLE_OUTLET)
+            outlet_close(handle->outlet);
         if (handle->group != NULL && end == HANDLE_FORGOTTEN)
             group_undo_join(session->broker, handle);
         else if (handle->group != NULL)
@@ -106,7 +126,7 @@ void handles_leave(struct session *session)
 {
     if (session->later.waits)
         return; /* comes again */
-    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+    for (unsigned i = 0; i < session->handle_count; i++)
         if (session->handles[i].id != 0 &&
             handles_drop(session, &session->handles[i], HANDLE_SESSION_OVER) == LATER)
             return;
@@ -117,7 +137,7 @@ void handles_leave(struct session *session)
 void handles_let_go(struct topic *topic)
 {
     for (struct session *session = topic->broker->sessions; session != NULL; session = session->next)
-        for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++)
+        for (unsigned i = 0; i < session->handle_count; i++)
             if (session->handles[i].id != 0 && session->handles[i].topic == topic) {
                 if (session->handles[i].kind == HANDLE_OUTLET)
                     outlet_orphan(session->handles[i].outlet, HERMES_ECLOSED, "the topic was deleted");

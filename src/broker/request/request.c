@@ -10,6 +10,7 @@
 #include "broker/request/answer.h"
 #include "broker/request/group_requests.h"
 #include "broker/request/handles.h"
+#include "broker/request/member_requests.h"
 #include "broker/request/outlet_requests.h"
 #include "broker/request/publisher_requests.h"
 #include "broker/request/subscriber_requests.h"
@@ -88,7 +89,7 @@ static int close_handle(struct session *session, const struct wire_handle *reque
 /* Requests are answered in their order: what that one was to open is open by now, or never will be. */
 static int forget(struct session *session, const struct wire_forget *request)
 {
-    for (unsigned i = 0; i < SESSION_HANDLES_MAX; i++) {
+    for (unsigned i = 0; i < session->handle_count; i++) {
         struct handle *handle = &session->handles[i];
         if (handle->id != 0 && handle->correlation == request->correlation)
             return answer_done(session, handles_drop(session, handle, HANDLE_FORGOTTEN));
@@ -134,6 +135,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return publisher_requests_open_intake(session, payload, text);
     case WIRE_OUTLET_OPEN:
         return outlet_requests_open(session, payload, text);
+    case WIRE_MEMBER_OPEN:
+        return member_requests_open(session, payload, text);
     case WIRE_SUBSCRIBER_OPEN:
         return subscriber_requests_open(session, payload, text);
     case WIRE_WINDOW_OPEN:

@@ -9,6 +9,19 @@
 #include "broker/request/handles.h"
 #include "broker/topics.h"
 
+int subscriber_requests_add_reader(struct topic *topic, const struct wire_subscriber_open *request,
+                                   struct handle *handle, struct wire_subscriber *opened,
+                                   struct error_text *text)
+{
+    if (handle->group != NULL && handle->group->kept.mask != 0)
+        return error_say(text, HERMES_EINVALID, "publishers do not wait for members of a group");
+    int rc = topic_add_reader(topic, request->resume_reader_line, request->resume_reader,
+                              &opened->reader_line, &opened->reader, text);
+    if (rc == 0)
+        handle->reader = opened->reader_line + 1;
+    return rc;
+}
+
 /* Its line is in a page that all who are waited for may write: they could hold each other's publishers up. */
 static int add_reader(struct session *session, struct topic *topic,
                       const struct wire_subscriber_open *request, struct handle *handle,
@@ -17,16 +30,9 @@ static int add_reader(struct session *session, struct topic *topic,
     if (!broker_trusts(session->broker, session->uid))
         return error_say(text, HERMES_EACCESS, "publishers of topic '%s' wait for the broker's user alone",
                          topic->name);
-    if (handle->group != NULL && handle->group->kept.mask != 0)
-        return error_say(text, HERMES_EINVALID, "publishers do not wait for members of a group");
-    int rc = topic_add_reader(topic, request->resume_reader_line, request->resume_reader,
-                              &opened->reader_line, &opened->reader, text);
-    if (rc < 0)
-        return rc;
-    if ((rc = session_attach(session, topic->readers_fd, text)) < 0)
+    int rc = subscriber_requests_add_reader(topic, request, handle, opened, text);
+    if (rc == 0 && (rc = session_attach(session, topic->readers_fd, text)) < 0)
         readers_remove(topic->readers, opened->reader_line);
-    else
-        handle->reader = opened->reader_line + 1;
     return rc;
 }
 
@@ -35,15 +41,21 @@ static int make_group_for(struct session *session, struct topic *topic, struct e
     return group_create_for(session, topic, (const void *)session->request.payload, text);
 }
 
-static int join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
-                struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
+int subscriber_requests_join(struct session *session, struct topic *topic,
+                             const struct wire_subscriber_open *request, struct handle *handle,
+                             struct wire_subscriber *opened, struct error_text *text)
 {
     int rc;
     if (later_result(session, make_group_for, &rc, text) && rc < 0)
         return rc;
     rc = group_join(session, topic, request, handle, opened, text);
-    if (rc == HERMES_ENOTFOUND)
-        return later_work(session, topic, &topic->affairs, make_group_for, NULL);
+    return rc == HERMES_ENOTFOUND ? later_work(session, topic, &topic->affairs, make_group_for, NULL) : rc;
+}
+
+static int join(struct session *session, struct topic *topic, const struct wire_subscriber_open *request,
+                struct handle *handle, struct wire_subscriber *opened, struct error_text *text)
+{
+    int rc = subscriber_requests_join(session, topic, request, handle, opened, text);
     if (rc == 0 && (rc = session_attach(session, handle->group->fd, text)) < 0)
         group_undo_join(session->broker, handle);
     return rc;

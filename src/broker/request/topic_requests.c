@@ -22,7 +22,7 @@ static void describe_unserved(struct topic *topic, struct wire_topic_info *info)
 static int list(struct session *session, const struct wire_list *request, struct topic *first,
                 void (*describe)(struct topic *topic, struct wire_topic_info *info))
 {
-    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
+    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply->payload;
     char after[WIRE_TOPIC_BYTES];
     snprintf(after, sizeof after, "%.*s", WIRE_TOPIC_BYTES - 1, request->after);
     *topics = (struct wire_topics){0};
@@ -57,7 +57,7 @@ int topic_requests_describe(struct session *session, const struct wire_topic *re
     int rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc != 0)
         return rc;
-    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply.payload;
+    struct wire_topics *topics = (struct wire_topics *)(void *)session->reply->payload;
     *topics = (struct wire_topics){.head.count = 1};
     topic_describe(topic, &topics->topics[0]);
     answer(session, WIRE_TOPICS, topics, sizeof *topics + sizeof(struct wire_topic_info));

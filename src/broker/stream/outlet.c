@@ -7,6 +7,8 @@
 #include "broker/stream/stretch.h"
 #include "log/frames.h"
 
+enum { STRETCHES_AT_A_TIME = 8 };
+
 static void set_awaits(struct outlet *outlet, bool awaits)
 {
     if (outlet->awaits == awaits)
@@ -16,6 +18,37 @@ static void set_awaits(struct outlet *outlet, bool awaits)
         outlet->topic->streamed.awaiting++;
     else
         outlet->topic->streamed.awaiting--;
+}
+
+/* ---- who waits for it ---- */
+
+/* What it has still to be sent is not overwritten, but for what it gets from the store. */
+static void stand_at(struct outlet *outlet, uint64_t position)
+{
+    const struct topic *topic = outlet->topic;
+    if (outlet->reader != 0 && !outlet->ended)
+        readers_moved(topic->readers, outlet->reader - 1, position, topic->broker->membarrier);
+}
+
+static void tell_publishers(struct outlet *outlet)
+{
+    /* Acquire pairs with the persister's release: those bytes are in the files. */
+    bool is_behind =
+        outlet->cold &&
+        outlet->position < atomic_load_explicit(&outlet->topic->log.status->persisted, memory_order_acquire);
+    stand_at(outlet, is_behind ? READERS_NOBODY : outlet->position);
+}
+
+void outlet_hold_back(struct outlet *outlet, unsigned line)
+{
+    const struct topic *topic = outlet->topic;
+    outlet->reader = line + 1;
+    outlet->cold = !window_still_there(topic->log.window, outlet->position);
+    if (outlet->cold && topic->durability != DURABILITY_MEMORY)
+        stand_at(outlet, READERS_NOBODY);
+    else
+        stand_at(outlet,
+                 outlet->cold ? window_oldest(topic->log.window, stretch_log_end(topic)) : outlet->position);
 }
 
 /* ---- its end ---- */
@@ -43,6 +76,7 @@ static void go(struct outlet *outlet)
         return; /* comes again */
     }
     segment_release(&outlet->history.segment);
+    delegate_free(outlet->member);
     free(outlet);
     topic_release(topic);
 }
@@ -51,6 +85,7 @@ static void end(struct outlet *outlet, int code, uint64_t position, const char *
 {
     if (outlet->ended)
         return;
+    stand_at(outlet, READERS_NOBODY);
     outlet->ended = true;
     outlet->end = (struct wire_end){.code = code, .position = position};
     snprintf(outlet->end.text, sizeof outlet->end.text, "%.*s", (int)sizeof outlet->end.text - 1, text);
@@ -81,6 +116,7 @@ void outlet_close(struct outlet *outlet)
     *at = outlet->next;
     leave_topic(outlet);
     outlet->stream = NULL;
+    outlet->reader = 0; /* its line goes with its handle */
     go(outlet);
 }
 
@@ -101,6 +137,8 @@ static void take_off(struct outlet *outlet, struct run *run, const uint8_t *byte
     hermes_header_t first;
     memcpy(&first, bytes, sizeof first); /* every frame names the next message */
     *run = (struct run){bytes, count, outlet->position, first.sequence};
+    if (outlet->member != NULL)
+        delegate_end_gap(outlet->member, outlet->position, first.sequence);
     outlet->too_little = 0;
     outlet->flying = true;
     outlet->flying_bytes = count;
@@ -127,27 +165,41 @@ static int send_stretch(struct outlet *outlet, struct stretch *stretch, struct r
     if (end == outlet->position)
         return rc < 0 ? rc : HERMES_EBUSY;
     outlet->stretch = stretch;
+    outlet->cold = false;
     take_off(outlet, run, stretch->bytes + (outlet->position - stretch->from), end - outlet->position,
              sequence);
     return HERMES_OK;
 }
 
 /* HERMES_EAGAIN: nothing more is there, or it cannot be looked at now; HERMES_EGONE: not in the window. */
-static int send_from_window(struct outlet *outlet, struct run *run)
+static int look_in_window(struct outlet *outlet, uint64_t position, struct stretch **stretch)
 {
     struct topic *topic = outlet->topic;
-    struct stretch *stretch;
     if (queue_is_busy(&topic->turns)) { /* the window may be replaced just now */
         topic->streamed.stirred = true;
         return HERMES_EAGAIN;
     }
     uint64_t log_end = stretch_log_end(topic);
-    if (outlet->position >= log_end)
-        return HERMES_EAGAIN;
-    int rc = stretch_take(topic, outlet->position, log_end, &stretch);
+    return position >= log_end ? HERMES_EAGAIN : stretch_take(topic, position, log_end, stretch);
+}
+
+static int send_from_window(struct outlet *outlet, struct run *run)
+{
+    struct stretch *stretch;
+    int rc = look_in_window(outlet, outlet->position, &stretch);
     if (rc == 0 && (rc = send_stretch(outlet, stretch, run)) < 0)
         stretch_give_back(stretch);
     return rc;
+}
+
+/* What lies before that position is gone, for that reason. */
+static void pass_over(struct outlet *outlet, uint64_t position, int why)
+{
+    if (outlet->member != NULL)
+        delegate_begin_gap(outlet->member, outlet->position, outlet->sequence, why);
+    outlet->position = position;
+    outlet->sequence = 0;
+    tell_publishers(outlet);
 }
 
 /* What was overwritten in a memory topic is gone: on with the oldest that is left. */
@@ -157,8 +209,7 @@ static int skip_overwritten(struct outlet *outlet)
     uint64_t oldest = window_oldest(topic->log.window, stretch_log_end(topic));
     if (oldest <= outlet->position)
         return HERMES_EAGAIN;
-    outlet->position = oldest;
-    outlet->sequence = 0;
+    pass_over(outlet, oldest, HERMES_EGONE);
     return HERMES_OK;
 }
 
@@ -168,9 +219,29 @@ static bool send_from_history(struct outlet *outlet, struct run *run)
     struct history *history = &outlet->history;
     uint64_t count = history->end - history->position;
     outlet->stretch = NULL;
+    outlet->cold = true;
     take_off(outlet, run, history_bytes(history), count, history->next_sequence);
     history->end = history->position; /* once */
     return true;
+}
+
+/* Members pass over what is damaged, as they do on this host: where their group stands it is in the way. */
+static bool skips_damage(const struct outlet *outlet)
+{
+    return outlet->member != NULL && outlet->history.end > outlet->history.position;
+}
+
+/* What was looked for is gone, up to history->end: retention was faster, or it is damaged. */
+static void skip(struct outlet *outlet)
+{
+    struct history *history = &outlet->history;
+    struct delegate *member = outlet->member;
+    if (outlet_claims(outlet) && member->pending && member->pending_at == history->position)
+        delegate_write_off(member, history->result);
+    else if (history->position == outlet->position && history->end > outlet->position)
+        pass_over(outlet, history->end, history->result);
+    history->result = HERMES_OK;
+    history->end = history->position;
 }
 
 static void looked(struct history *history)
@@ -180,16 +251,13 @@ static void looked(struct history *history)
         go(outlet);
         return;
     }
-    if (history->result == HERMES_EGONE) { /* retention was faster: what is between is gone */
-        outlet->position = history->end > outlet->position ? history->end : outlet->position;
-        outlet->sequence = 0;
-        history->result = HERMES_OK;
-        history->end = history->position;
-    } else if (history->result == HERMES_EBUSY) {
+    bool is_over = history->result < 0 && history->result != HERMES_EAGAIN && history->result != HERMES_EBUSY;
+    if (history->result == HERMES_EBUSY)
         outlet->too_little = history->most;
-    } else if (history->result < 0 && history->result != HERMES_EAGAIN) {
+    else if (is_over && (history->result == HERMES_EGONE || skips_damage(outlet)))
+        skip(outlet);
+    else if (is_over)
         end(outlet, history->result, history->end, history->text.bytes);
-    }
     stream_ready(outlet->stream);
 }
 
@@ -199,17 +267,147 @@ static bool has_history(const struct outlet *outlet)
            outlet->history.end > outlet->position;
 }
 
-static bool ask_history(struct outlet *outlet)
+static void ask_history(struct outlet *outlet, uint64_t position, uint64_t sequence)
 {
     if (outlet->topic->deleting) {
         outlet->topic->streamed.stirred = true;
         set_awaits(outlet, true);
-        return false;
+        return;
     }
+    stand_at(outlet, READERS_NOBODY);
     outlet->history.done = looked;
     outlet->history.topic = outlet->topic;
-    history_look(&outlet->history, outlet->position, outlet->sequence, outlet->credit, outlet->whose);
-    return false;
+    history_look(&outlet->history, position, sequence, outlet->credit, outlet->whose);
+}
+
+/* ---- what a member of a group is given of them ---- */
+
+/* Frames that stand somewhere. */
+struct found {
+    struct frames frames;
+    struct stretch *stretch; /* NULL: in history's segment */
+};
+
+/* As look_in_window(). */
+static int find(struct outlet *outlet, uint64_t position, uint64_t sequence, struct found *found)
+{
+    const struct history *history = &outlet->history;
+    found->stretch = NULL;
+    found->frames = (struct frames){.position = position, .sequence = sequence};
+    if (history_is_mapped(history) && position >= history->position && position < history->end) {
+        found->frames.data = history_bytes(history);
+        found->frames.base = history->position;
+        found->frames.end = history->end;
+        return HERMES_OK;
+    }
+    int rc = look_in_window(outlet, position, &found->stretch);
+    if (rc == 0) {
+        found->frames.data = found->stretch->bytes;
+        found->frames.base = found->stretch->from;
+        found->frames.end = found->stretch->to;
+    }
+    return rc;
+}
+
+/* One that came again. HERMES_E...: not yet. */
+static int take_one_again(struct outlet *outlet)
+{
+    struct delegate *member = outlet->member;
+    struct found found;
+    int rc = find(outlet, member->pending_at, 0, &found);
+    if (rc == 0) {
+        rc = delegate_take_again(member, &found.frames, outlet->credit);
+        stretch_give_back(found.stretch);
+    } else if (rc == HERMES_EGONE && outlet->topic->durability != DURABILITY_MEMORY) {
+        ask_history(outlet, member->pending_at, 0);
+    } else if (rc == HERMES_EAGAIN) {
+        set_awaits(outlet, true);
+    } else {
+        delegate_write_off(member, rc);
+        rc = HERMES_OK;
+    }
+    return rc;
+}
+
+/* Those from where it stands that nobody had. HERMES_E...: no more now. */
+static int take_some_new(struct outlet *outlet)
+{
+    struct delegate *member = outlet->member;
+    struct found found;
+    uint64_t start = delegate_start(member);
+    if (outlet->position < start) { /* others were faster */
+        outlet->position = start;
+        outlet->sequence = 0;
+    }
+    int rc = find(outlet, outlet->position, outlet->sequence, &found);
+    if (rc == HERMES_EGONE && outlet->topic->durability == DURABILITY_MEMORY &&
+        (rc = skip_overwritten(outlet)) == 0)
+        return HERMES_OK;
+    if (rc == HERMES_EGONE)
+        ask_history(outlet, outlet->position, outlet->sequence);
+    if (rc == HERMES_EAGAIN)
+        set_awaits(outlet, true);
+    if (rc < 0)
+        return rc;
+    rc = delegate_take_new(member, &found.frames, found.stretch == NULL, outlet->credit);
+    outlet->position = found.frames.position;
+    outlet->sequence = found.frames.sequence;
+    stretch_give_back(found.stretch);
+    if (found.stretch != NULL && history_is_mapped(&outlet->history)) /* it has caught up */
+        history_let_go(&outlet->history, outlet->whose);
+    return rc;
+}
+
+static bool is_an_end(int rc)
+{
+    return rc < 0 && rc != HERMES_EAGAIN && rc != HERMES_EBUSY && rc != HERMES_EGONE;
+}
+
+/* What came again is first. Of what others have much may be passed over at a time, but not all there is. */
+static bool next_of_group(struct outlet *outlet, struct run *run)
+{
+    struct delegate *member = outlet->member;
+    const uint8_t *bytes = NULL;
+    int rc = delegate_begin(member);
+    while (rc == 0 && delegate_wants_again(member))
+        rc = take_one_again(outlet);
+    for (int i = 0; rc == 0 && !outlet->history.working && i < STRETCHES_AT_A_TIME; i++)
+        rc = take_some_new(outlet);
+    if (rc == 0)
+        stream_ready(outlet->stream);
+    uint64_t used = member->gifts == NULL ? 0 : member->gifts->bytes;
+    size_t count = member->gifts == NULL ? 0 : delegate_give(member, &bytes);
+    if (count == 0)
+        return is_an_end(rc) ? fail(outlet, rc, NULL) : false;
+    *run = (struct run){bytes, count, outlet->position, outlet->sequence};
+    outlet->too_little = 0;
+    outlet->flying = true;
+    outlet->flying_bytes = 0; /* it stands behind them already */
+    outlet->flying_sequence = outlet->sequence;
+    outlet->credit -= used;
+    return true;
+}
+
+bool outlet_claims(const struct outlet *outlet)
+{
+    return outlet->member != NULL && !delegate_is_durable(outlet->member);
+}
+
+void outlet_hear(struct outlet *outlet)
+{
+    int rc = delegate_state(outlet->member);
+    if (rc == HERMES_EEXPIRED)
+        end(outlet, rc, outlet->position, "its group was set to another position, or its line is another's");
+    else if (rc == HERMES_ECLOSED)
+        end(outlet, rc, outlet->position, "its group was deleted");
+    else if (rc == HERMES_OK)
+        stream_ready(outlet->stream);
+}
+
+int outlet_settle(struct outlet *outlet, enum wire_type type, const struct wire_ack *ack)
+{
+    return delegate_settle(outlet->member, type, ack,
+                           outlet->position + (outlet->flying ? outlet->flying_bytes : 0));
 }
 
 bool outlet_next(struct outlet *outlet, struct run *run)
@@ -219,14 +417,20 @@ bool outlet_next(struct outlet *outlet, struct run *run)
         outlet->credit < HERMES_FRAME_ALIGNMENT)
         return false;
     set_awaits(outlet, false);
+    if (outlet->member != NULL && delegate_state(outlet->member) != HERMES_OK)
+        return false; /* its party will hear */
+    if (outlet_claims(outlet))
+        return next_of_group(outlet, run);
     if (has_history(outlet))
         return send_from_history(outlet, run);
     do
         rc = send_from_window(outlet, run);
     while (rc == HERMES_EGONE && outlet->topic->durability == DURABILITY_MEMORY &&
            (rc = skip_overwritten(outlet)) == 0);
-    if (rc == HERMES_EGONE)
-        return ask_history(outlet);
+    if (rc == HERMES_EGONE) {
+        ask_history(outlet, outlet->position, outlet->sequence);
+        return false;
+    }
     if (rc == HERMES_EAGAIN)
         set_awaits(outlet, true);
     else if (rc < 0 && rc != HERMES_EBUSY)
@@ -240,9 +444,12 @@ void outlet_sent(struct outlet *outlet)
 {
     stretch_give_back(outlet->stretch);
     outlet->stretch = NULL;
+    if (outlet->member != NULL)
+        delegate_given(outlet->member);
     outlet->flying = false;
     outlet->position += outlet->flying_bytes;
     outlet->sequence = outlet->flying_sequence;
+    tell_publishers(outlet);
     if (outlet->stream == NULL)
         go(outlet);
 }
@@ -260,7 +467,7 @@ int outlet_give_credit(struct outlet *outlet, uint64_t bytes)
 }
 
 int outlet_open(struct stream *stream, struct topic *topic, const struct wire_outlet *opened, uint64_t credit,
-                struct outlet **out)
+                struct delegate *member, struct outlet **out)
 {
     struct outlet *outlet = calloc(1, sizeof *outlet);
     if (outlet == NULL)
@@ -272,6 +479,7 @@ int outlet_open(struct stream *stream, struct topic *topic, const struct wire_ou
     outlet->position = opened->position;
     outlet->sequence = opened->sequence;
     outlet->credit = credit;
+    outlet->member = member;
     outlet->next = stream->outlets;
     stream->outlets = outlet;
     outlet->next_of_topic = topic->streamed.outlets;

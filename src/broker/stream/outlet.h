@@ -1,11 +1,12 @@
 /*
  * An outlet: a subscriber at the other end of a connection. It is a cursor in the log and a credit, and
  * nothing is kept for it: its next frames are copied from the window (stretch.h), or sent from a segment
- * (history.h).
+ * (history.h). That of a group's member gets those of them that the member claims (delegate.h).
  */
 #ifndef BROKER_STREAM_OUTLET_H
 #define BROKER_STREAM_OUTLET_H
 
+#include "broker/stream/delegate.h"
 #include "broker/stream/history.h"
 #include "broker/stream/stream.h"
 
@@ -24,7 +25,10 @@ struct outlet {
     bool awaits;                            /* all that was there is sent, and there is credit for more */
     bool flying;                            /* its frames are being sent */
     uint64_t flying_bytes, flying_sequence; /* what of it is, and the sequence behind that */
-    struct stretch *stretch;                /* where from; NULL: from history's segment */
+    struct stretch *stretch;                /* where from; NULL: from history's segment, or a copy */
+    struct delegate *member;                /* NULL: of no group */
+    unsigned reader; /* 1 + its line in the readers page; 0: publishers do not wait for it */
+    bool cold;       /* it was last sent what is in the store */
     struct history history;
     bool ended;  /* nothing more comes, for this reason: */
     bool told;   /* and that was said */
@@ -32,16 +36,28 @@ struct outlet {
     struct wire_end end;
 };
 
-/* Frames to be sent. */
+/* To be sent: frames, or a member's gifts. */
 struct run {
     const uint8_t *bytes;
     uint64_t count;
     uint64_t position, sequence;
 };
 
-/* From there on. HERMES_ENOMEM. */
+/* From there on. HERMES_ENOMEM. The member is the outlet's from then on. */
 int outlet_open(struct stream *stream, struct topic *topic, const struct wire_outlet *opened, uint64_t credit,
-                struct outlet **outlet);
+                struct delegate *member, struct outlet **outlet);
+
+/* Publishers wait for it, by that line of the readers page, until it is closed. The window is known. */
+void outlet_hold_back(struct outlet *outlet, unsigned line);
+
+/* A member of a group: its frames are not all that there are. */
+bool outlet_claims(const struct outlet *outlet);
+
+/* There is news of a member's group. */
+void outlet_hear(struct outlet *outlet);
+
+/* Of a member. HERMES_EAGAIN: not before it has been told of those before. */
+int outlet_settle(struct outlet *outlet, enum wire_type type, const struct wire_ack *ack);
 
 /* The handle is closed, or the session over: nothing more is sent. */
 void outlet_close(struct outlet *outlet);

@@ -5,6 +5,8 @@
  *     stream     a connection's streams, and who may send next
  *     stretch    frames copied out of a window      \ where an outlet's next
  *     history    frames of segments, on a worker    /  bytes come from
+ *     party      the members of a group that are on other hosts: its page
+ *     delegate   what one of them claims, is given, and acknowledges
  *     outlet     a subscriber on another host: a cursor in the log
  *     intake     a publisher on another host: it fills a ring
  *     flow       what of it goes out next, and what comes in
@@ -29,10 +31,13 @@ struct stream {
     struct outlet *flying; /* whose frames are being sent */
     struct {
         hermes_header_t header;
-        struct wire_log log;
+        union {
+            struct wire_log log;
+            struct wire_given given;
+        };
     } head;
-    size_t noticed; /* bytes of: */
-    _Alignas(8) uint8_t notices[STREAM_NOTICE_BYTES];
+    size_t noticed;   /* bytes of: */
+    uint8_t *notices; /* STREAM_NOTICE_BYTES, while they are sent; else NULL */
 };
 
 /* The session's, made if it has none yet. NULL: no memory. */

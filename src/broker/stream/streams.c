@@ -31,6 +31,28 @@ static bool look_at_outlets(struct topic *topic)
     return true;
 }
 
+static void look_at_parties(struct topic *topic)
+{
+    for (struct party *party = topic->streamed.parties; party != NULL; party = party->next) {
+        if (!party_has_news(party))
+            continue;
+        party_hear(party);
+        for (struct outlet *outlet = topic->streamed.outlets, *next; outlet != NULL; outlet = next) {
+            next = outlet->next_of_topic;
+            if (outlet->member != NULL && outlet->member->party == party)
+                outlet_hear(outlet);
+        }
+    }
+}
+
+static bool has_heard_all(const struct topic *topic)
+{
+    const struct party *party = topic->streamed.parties;
+    while (party != NULL && !party_has_news(party))
+        party = party->next;
+    return party == NULL;
+}
+
 static bool look_at_intakes(struct topic *topic)
 {
     bool found = false;
@@ -53,7 +75,9 @@ static struct stream *next_stream(struct broker *broker)
 uint64_t streams_turn(struct broker *broker)
 {
     uint64_t moved = 0;
-    for (struct topic *topic = broker->streamed; topic != NULL; topic = topic->streamed.next) {
+    for (struct topic *topic = broker->streamed, *next; topic != NULL; topic = next) {
+        next = topic->streamed.next; /* what ends may have been its last */
+        look_at_parties(topic);
         look_at_outlets(topic);
         look_at_intakes(topic);
     }
@@ -77,7 +101,9 @@ static int add_words(struct bells *bells, const struct topic *topic)
     for (const struct intake *intake = topic->streamed.intakes; intake != NULL;
          intake = intake->next_of_topic)
         awaits_durable |= intake_awaits_durable(intake);
-    if (topic->streamed.awaiting > 0 && !queue_is_busy(&topic->turns)) {
+    for (struct party *party = topic->streamed.parties; party != NULL && rc == 0; party = party->next)
+        rc = bells_add(bells, (struct futex_word){&party->page->notice, party->heard});
+    if (rc == 0 && topic->streamed.awaiting > 0 && !queue_is_busy(&topic->turns)) {
         /* Acquire pairs with the release in window_ring(). */
         uint32_t bell = atomic_load_explicit(&log->window->bell, memory_order_acquire);
         rc = bells_add(bells, (struct futex_word){&log->window->bell, bell});
@@ -101,7 +127,7 @@ static bool is_something_there(struct broker *broker)
 {
     bool found = !rounds_is_empty(&broker->streams);
     for (struct topic *topic = broker->streamed; topic != NULL && !found; topic = topic->streamed.next)
-        found = has_more(topic) || look_at_intakes(topic);
+        found = has_more(topic) || !has_heard_all(topic) || look_at_intakes(topic);
     return found;
 }
 
