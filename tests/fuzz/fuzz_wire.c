@@ -107,9 +107,13 @@ static const uint8_t types[] = {
     WIRE_UNSERVED_LIST,
     WIRE_OUTLET_OPEN,
     WIRE_INTAKE_OPEN,
+    WIRE_MEMBER_OPEN,
     WIRE_BROKER_DESCRIBE,
     WIRE_CREDIT,
     WIRE_PUBLISH,
+    WIRE_ACK,
+    WIRE_NACK,
+    WIRE_RENEW,
     WIRE_LOG,
     WIRE_END,
 };
@@ -120,13 +124,22 @@ static uint64_t some_handle(uint8_t which)
     return broker->next_handle + 1 + which % 4;
 }
 
+static void frame_member(struct wire_member_open *request, uint8_t which)
+{
+    snprintf(request->subscriber.group, sizeof request->subscriber.group, "%c", 'g' + which % 2);
+    request->subscriber.durable = which & 1;
+    request->subscriber.from = WIRE_FROM_FIRST;
+    request->credit = (uint64_t)which << 6;
+}
+
 /*
  * Messages are framed here: type, handle, length of what follows, payload; so the fuzzer finds requests
- * instead of spending its time on the magic. An odd first byte sends the rest as it is.
+ * instead of spending its time on the magic. An odd first byte sends the rest as it is; another bit of it
+ * leaves the greeting out.
  */
 static void frame(const uint8_t *data, size_t size, struct out *out)
 {
-    static uint8_t payload[WIRE_REQUEST_MAX];
+    _Alignas(8) static uint8_t payload[WIRE_REQUEST_MAX];
     struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
     uint64_t sequence = 0;
     if (size > 0 && (data[0] & 1)) {
@@ -134,13 +147,16 @@ static void frame(const uint8_t *data, size_t size, struct out *out)
         memcpy(out->bytes, data + 1, out->used);
         return;
     }
-    bool fits = put(out, WIRE_HELLO, 1, &hello, sizeof hello);
+    bool fits = (size > 0 && (data[0] & 2)) || put(out, WIRE_HELLO, 1, &hello, sizeof hello);
     for (size_t at = 1; fits && at + 3 <= size;) {
         uint8_t type = types[data[at] % sizeof types];
         uint64_t handle = some_handle(data[at + 1]);
         size_t given = data[at + 2] < size - at - 3 ? data[at + 2] : size - at - 3;
         const uint8_t *from = data + at + 3;
-        int wanted = type == WIRE_CREDIT ? (int)sizeof(struct wire_credit) : wire_request_bytes(type);
+        bool acks = type == WIRE_ACK || type == WIRE_NACK || type == WIRE_RENEW;
+        int wanted = type == WIRE_CREDIT ? (int)sizeof(struct wire_credit)
+                     : acks              ? (int)sizeof(struct wire_ack) * (1 + data[at + 1] % 3)
+                                         : wire_request_bytes(type);
         size_t length = wanted < 0 ? 0 : (size_t)wanted;
         at += 3 + given;
         if (type == WIRE_PUBLISH) {
@@ -151,6 +167,8 @@ static void frame(const uint8_t *data, size_t size, struct out *out)
         memcpy(payload, from, given < length ? given : length);
         if (given > 0 && length > WIRE_TOPIC_BYTES) /* a topic that there is */
             snprintf((char *)payload, WIRE_TOPIC_BYTES, "%c", 'a' + from[0] % 3);
+        if (given > 0 && type == WIRE_MEMBER_OPEN) /* a group, with some credit */
+            frame_member((struct wire_member_open *)(void *)payload, from[0]);
         fits = put(out, type, handle, payload, length);
     }
 }
