@@ -42,8 +42,14 @@ static void flows_have_their_length(void **state)
     assert_int_equal(wire_flow_check(&h), HERMES_ETOOLARGE);
     h.length = HERMES_FRAME_ALIGNMENT - 1;
     assert_int_equal(wire_flow_check(&h), HERMES_EMALFORMED);
+    for (unsigned type = WIRE_ACK; type <= WIRE_RENEW; type++) {
+        wire_header(&h, (enum wire_type)type, 7, 3 * sizeof(struct wire_ack));
+        assert_int_equal(wire_flow_check(&h), 0);
+        h.length--;
+        assert_int_equal(wire_flow_check(&h), HERMES_EMALFORMED);
+    }
     for (unsigned type = 0; type < 256; type++) /* what the broker sends is nothing that it takes */
-        if (type != WIRE_CREDIT && type != WIRE_PUBLISH) {
+        if (!wire_flows((uint8_t)type)) {
             wire_header(&h, (enum wire_type)type, 7, 0);
             assert_int_equal(wire_flow_check(&h), HERMES_EPROTOCOL);
             assert_true(wire_request_bytes((uint8_t)type) >= 0 || !wire_passes_descriptors((uint8_t)type));
