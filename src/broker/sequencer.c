@@ -229,6 +229,23 @@ static bool has_more(const struct ring *ring)
                memory_order_relaxed) != 0;
 }
 
+/* Persister or readers are behind: producers wait at their own gates. That readers are is said for them. */
+static int wait_for_room(struct topic *topic)
+{
+    uint64_t wanted;
+    topic->blocked = true;
+    if (window_waits_for_readers(&topic->log.writer, &wanted))
+        readers_say_wait(topic->log.writer.readers, wanted);
+    return POLL_EMPTY;
+}
+
+static void go_on(struct topic *topic)
+{
+    topic->blocked = false;
+    if (topic->readers != NULL)
+        readers_forget_wait(topic->readers);
+}
+
 /* One frame from the ring to the log. POLL_EMPTY: none, or no room in the log; else a window_poll(). */
 static int take_frame(struct ring *ring)
 {
@@ -242,9 +259,10 @@ static int take_frame(struct ring *ring)
         if (header.sequence != ring->sequence)
             return HERMES_EMALFORMED;
         uint8_t *frame = window_reserve(writer, bytes, &rc);
-        ring->topic->blocked = frame == NULL;
         if (frame == NULL)
-            return POLL_EMPTY; /* persister or readers are behind: the producer waits at its own gate */
+            return wait_for_room(ring->topic);
+        if (ring->topic->blocked)
+            go_on(ring->topic);
         window_payload_in(frame, bytes, ring->data + (ring->position & ring->mask) + HERMES_HEADER_BYTES,
                           header.length);
         hermes_message_restamp(&header, writer->sequence, header.timestamp);
@@ -362,6 +380,8 @@ static void remove_ring(struct ring *ring)
     topic->ring_ends[ring->index] = ++topic->last_ring_end;
     topic->rings[ring->index] = NULL;
     topic->ring_count--;
+    if (topic->ring_count == 0 && topic->blocked)
+        go_on(topic);
     topic->rings_left -= ring->left;
     ring->broker->rings--;
     topic_release(topic);

@@ -255,7 +255,7 @@ void topic_close_readers(struct topic *topic, bool keep)
         unlink(path);
     map_release(&topic->readers_map);
     close(topic->readers_fd);
-    topic->readers = NULL;
+    topic->readers = topic->log.readers = NULL;
 }
 
 /* Made, or taken up with the log: publisher and subscribers may have lived through a crash of ours. */
@@ -426,6 +426,8 @@ int topic_begin(struct topic *topic, struct error_text *text)
         return error_set(text, rc, "topic '%s'", topic->name);
     }
     topic->log.readers = topic->readers;
+    if (topic->readers != NULL && !log_has_writer(&topic->log))
+        readers_forget_wait(topic->readers); /* a broker's that was killed */
     topic->log.persister_bell = topic->persisting.bell;
     topic_apply(topic);
     note_recovery(topic);

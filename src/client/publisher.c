@@ -99,26 +99,19 @@ static int settle_commit(struct hermes_publisher *p, int rc, uint64_t messages, 
 
 /* Where the slowest reader has to be before it is worth going on: room for the largest message, or an eighth
  * of the window. */
-static uint64_t readers_wanted(const struct window_writer *writer)
+static bool waits_for_readers(const struct hermes_publisher *p, uint64_t *wanted)
 {
-    uint64_t capacity = writer->mask + 1, room = capacity / 8;
-    room = room > 2 * FRAME_MAX_BYTES ? room : 2 * FRAME_MAX_BYTES;
-    return writer->position + room > capacity ? writer->position + room - capacity : 0;
-}
-
-static bool waits_for_readers(const struct hermes_publisher *p)
-{
-    return !p->unsettled && p->writer.readers != NULL &&
-           readers_slowest(p->writer.readers) < readers_wanted(&p->writer);
+    return !p->unsettled && window_waits_for_readers(&p->writer, wanted);
 }
 
 /* The time is up. */
 static int no_room(struct hermes_publisher *p)
 {
     struct error_text *text = &p->client->error, why = *text;
+    uint64_t wanted;
     p->refused++;
     publisher_tell(p);
-    if (waits_for_readers(p))
+    if (waits_for_readers(p, &wanted))
         return error_say(text, HERMES_EAGAIN, "topic '%s': a subscriber that is waited for is behind",
                          p->topic);
     if (!channel_is_up(&p->client->channel))
@@ -167,11 +160,11 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
     if (atomic_load_explicit(&p->status->full, memory_order_relaxed) != 0 &&
         atomic_load_explicit(&p->status->full_waits, memory_order_relaxed) == 0)
         return no_disk(p);
-    uint64_t left = clock_left_ns(patience->until_ns);
+    uint64_t left = clock_left_ns(patience->until_ns), wanted;
     if (left > 0)
         count_wait(p, patience);
-    if (left > 0 && waits_for_readers(p))
-        readers_wait(p->writer.readers, readers_wanted(&p->writer), left < look_ns ? left : look_ns);
+    if (left > 0 && waits_for_readers(p, &wanted))
+        readers_wait(p->writer.readers, wanted, left < look_ns ? left : look_ns);
     else if (!patience_wait(patience))
         return no_room(p);
     return HERMES_OK;

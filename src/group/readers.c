@@ -49,17 +49,28 @@ uint64_t readers_slowest(const struct readers *readers)
     return slowest;
 }
 
+/* Relaxed: whoever sleeps over it has barrier_remote() behind it. */
+void readers_say_wait(struct readers *readers, uint64_t wanted)
+{
+    atomic_store_explicit(&readers->wanted, wanted, memory_order_relaxed);
+}
+
+void readers_forget_wait(struct readers *readers)
+{
+    readers_say_wait(readers, READERS_NOBODY);
+}
+
 void readers_wait(struct readers *readers, uint64_t wanted, uint64_t timeout_ns)
 {
     /* Acquire pairs with the release in readers_wake(). */
     uint32_t room = atomic_load_explicit(&readers->room, memory_order_acquire);
-    atomic_store_explicit(&readers->wanted, wanted, memory_order_relaxed);
+    readers_say_wait(readers, wanted);
     /* Pairs with barrier_publisher() in readers_moved(): one of us sees the other. */
     if (!barrier_remote() && timeout_ns > BARRIER_LOOK_NS)
         timeout_ns = BARRIER_LOOK_NS;
     if (readers_slowest(readers) < wanted)
         (void)futex_wait(&readers->room, room, timeout_ns);
-    atomic_store_explicit(&readers->wanted, READERS_NOBODY, memory_order_relaxed);
+    readers_forget_wait(readers);
 }
 
 void readers_wake(struct readers *readers)

@@ -70,6 +70,11 @@ void readers_remove(struct readers *readers, unsigned line);
 /* The writer's: what the slowest reads next; READERS_NOBODY. */
 uint64_t readers_slowest(const struct readers *readers);
 
+/* A writer that does not sleep here says that it waits for the slowest to be at wanted; and that it waits no
+ * more: itself, or the owner for one that died over it. */
+void readers_say_wait(struct readers *readers, uint64_t wanted);
+void readers_forget_wait(struct readers *readers);
+
 /* Sleeps until the slowest is at wanted, or for timeout_ns. */
 void readers_wait(struct readers *readers, uint64_t wanted, uint64_t timeout_ns);
 

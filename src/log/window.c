@@ -145,6 +145,14 @@ int window_make_room(struct window_writer *writer, uint64_t end)
     return HERMES_OK;
 }
 
+bool window_waits_for_readers(const struct window_writer *writer, uint64_t *wanted)
+{
+    uint64_t capacity = writer->mask + 1, room = capacity / 8;
+    room = room > 2 * FRAME_MAX_BYTES ? room : 2 * FRAME_MAX_BYTES;
+    *wanted = writer->position + room > capacity ? writer->position + room - capacity : 0;
+    return writer->readers != NULL && readers_slowest(writer->readers) < *wanted;
+}
+
 /* Fills the rest of the lap; with a checksum always, for a flipped bit could make a message of it. The frame
  * at the end of a window is at most FRAME_MAX_BYTES - 64 long, so that its length fits a header. */
 int window_pad(struct window_writer *writer)

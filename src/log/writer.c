@@ -67,6 +67,8 @@ void log_end(struct log *log, enum epoch_end why)
     record.end_sequence = log->end.sequence;
     status_note_epoch(status, &record);
     atomic_store(&status->writer, WRITER_NOBODY);
+    if (log->readers != NULL) /* who died over its wait cannot take it back */
+        readers_forget_wait(log->readers);
     log->ended = true;
     ring_bell(log->window);
     log_unlock(log);

@@ -196,16 +196,50 @@ class Stat(Case):
 
     def test_it_says_whom_a_publisher_waits_for(self):
         b = self.broker
-        b.run("topic", "create", "t", "--push-back", "--window", "256K", "--segment", "1M")
-        subscriber = self.subscribe("t", "--push-back", "--format", "raw")
-        publisher = b.popen("pub", "t", "--count", "1000000", "--size", "100", stdout=subprocess.DEVNULL)
-        self.wait_for(lambda: f"waits for hermes, process {subscriber.pid}" in b.run("stat").stdout.decode(),
-                      "a publisher that waits")
+        subscriber, publisher = self.flood()
         publisher.send_signal(signal.SIGSTOP)  # as it stands
         document = self.stat()
         self.assertGreater(self.pid_row("subscribers", subscriber, document)["lag_at_most_bytes"], 65536)
         self.assertGreaterEqual(self.pid_row("publishers", publisher, document)["waits"], 1)
         publisher.send_signal(signal.SIGCONT)
+
+    def flood(self, *kind, topic="t"):
+        """A push-back topic, a subscriber that takes nothing after a while, and a publisher that waits for it."""
+        b = self.broker
+        b.run("topic", "create", topic, "--push-back", "--window", "256K", "--segment", "1M", *kind)
+        subscriber = self.subscribe(topic, "--push-back", "--format", "raw")
+        publisher = b.popen("pub", topic, "--count", "300000", "--size", "100", stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: f"waits for hermes, process {subscriber.pid}" in b.run("stat").stdout.decode(),
+                      "a publisher that waits")
+        return subscriber, publisher
+
+    def nobody_waits(self, topic="t"):
+        self.wait_for(lambda: self.find("topics", topic)["waits_until_bytes"] is None, "nobody that waits")
+
+    def test_a_publisher_that_died_over_its_wait_waits_no_longer(self):
+        _, publisher = self.flood()
+        publisher.kill()  # it hardly ever does anything else
+        publisher.wait(60)
+        self.nobody_waits()
+        self.assertNotIn("waits", self.broker.run("stat").stdout.decode())
+
+    def test_publishers_of_a_shared_topic_wait_until_the_subscriber_goes(self):
+        subscriber, publisher = self.flood("--shared", "--durability", "memory")
+        self.assertIsNone(publisher.poll())
+        subscriber.kill()
+        self.assertEqual(publisher.wait(60), 0)
+        self.nobody_waits()
+
+    def test_what_a_killed_broker_waited_for_its_successor_waits_for_no_more(self):
+        b = self.broker
+        children = [*self.flood(topic="direct"), *self.flood("--shared", topic="shared")]
+        b.kill()
+        for child in children:
+            child.kill()
+            child.wait(60)
+        b.start()
+        self.nobody_waits("shared")
+        self.nobody_waits("direct")  # once its publisher may come back no more
 
     # ---- what becomes of the broker ----
 
@@ -383,11 +417,6 @@ class Stat(Case):
         result = self.broker.run("stat", "nosuch", check=False)
         self.assertEqual((result.returncode, result.stdout), (1, b""))
         self.assertEqual(self.broker.run("stat", "--watch=0", check=False).returncode, 64)
-
-    def test_tables_fit_eighty_columns(self):
-        self.broker.run("topic", "create", "a-topic-with-a-name-that-is-rather-long-" + "x" * 60, "--shared")
-        for line in self.broker.run("stat").stdout.decode().splitlines():
-            self.assertLessEqual(len(line), 80, line)
 
     def watch(self, rows=24, columns=80):
         """hermes stat --watch on a terminal of that size."""
