@@ -57,6 +57,14 @@ __attribute__((format(printf, 3, 4))) static void tell(struct check *check, enum
 static void mend(struct check *check, const char *command)
 {
     snprintf(check->remedy, sizeof check->remedy, "%s", command);
+    check->is_command = true;
+}
+
+/* What no command does by itself. */
+static void advise(struct check *check, const char *sentence)
+{
+    mend(check, sentence);
+    check->is_command = false;
 }
 
 /* ---- memory and limits ---- */
@@ -110,7 +118,7 @@ static void check_descriptors(const char *root, struct check *check)
     describe_limit(limit.rlim_max, hard);
     tell(check, limit.rlim_max < 4096 ? CHECK_NOTE : CHECK_GOOD, "RLIMIT_NOFILE %s, at most %s", soft, hard);
     if (check->state == CHECK_NOTE)
-        mend(check, "LimitNOFILE=65536 in hermesd's unit, or ulimit -Hn 65536 as root before it starts");
+        advise(check, "LimitNOFILE=65536 in hermesd's unit, or ulimit -Hn 65536 as root before it starts");
 }
 
 static void check_locked(const char *root, struct check *check)
@@ -127,8 +135,8 @@ static void check_locked(const char *root, struct check *check)
     tell(check, limit.rlim_cur < 64 << 10 ? CHECK_NOTE : CHECK_GOOD, "RLIMIT_MEMLOCK %s%s", bytes,
          limit.rlim_cur == RLIM_INFINITY ? "" : " bytes");
     if (check->state == CHECK_NOTE)
-        mend(check,
-             "LimitMEMLOCK=infinity in hermesd's unit, or ulimit -l unlimited as root before it starts");
+        advise(check,
+               "LimitMEMLOCK=infinity in hermesd's unit, or ulimit -l unlimited as root before it starts");
 }
 
 /* ---- the kernel ---- */
@@ -150,7 +158,7 @@ static void check_kernel(const char *root, struct check *check)
                           : CHECK_GOOD,
          "Linux %.64s on %.32s", name.release, name.machine);
     if (check->state != CHECK_GOOD)
-        mend(check, "apt-get install linux-image-amd64 on Debian 12 or newer, and start that");
+        advise(check, "apt-get install linux-image-amd64 on Debian 12 or newer, and start that");
 }
 
 /* A ring of its own, closed at once: nothing but trying says whether a filter lets it through. */
@@ -172,8 +180,9 @@ static void check_io_uring(const char *root, struct check *check)
         disabled[0] != '0')
         mend(check, "sysctl -w kernel.io_uring_disabled=0");
     else
-        mend(check,
-             "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile");
+        advise(
+            check,
+            "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile");
 }
 
 static void check_membarrier(const char *root, struct check *check)
@@ -189,7 +198,7 @@ static void check_membarrier(const char *root, struct check *check)
         return;
     }
     tell(check, CHECK_NOTE, "membarrier is refused: %s", there < 0 ? strerror(errno) : "not of that kind");
-    mend(check, "allow membarrier in the container's seccomp profile");
+    advise(check, "allow membarrier in the container's seccomp profile");
 }
 
 /* ---- the machine ---- */
@@ -232,9 +241,9 @@ static void check_clock(const char *root, struct check *check)
     (void)read_line(root, "/sys/devices/system/clocksource/clocksource0/available_clocksource", there,
                     sizeof there);
     if (has_source && !is_fast && strstr(there, "tsc") != NULL)
-        mend(check, "echo tsc >/sys/devices/system/clocksource/clocksource0/current_clocksource");
+        mend(check, "cd /sys/devices/system/clocksource/clocksource0 && echo tsc >current_clocksource");
     else if (has_source && !is_fast)
-        mend(check, "tsc=reliable on the kernel's command line, where you know that it is");
+        advise(check, "tsc=reliable on the kernel's command line, where you know that it is");
 }
 
 static void check_governor(const char *root, struct check *check)

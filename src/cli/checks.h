@@ -3,6 +3,7 @@
 #ifndef CLI_CHECKS_H
 #define CLI_CHECKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum check_state { CHECK_GOOD, CHECK_NOTE, CHECK_BAD, CHECK_UNKNOWN };
@@ -12,7 +13,8 @@ struct check {
     enum check_state state;
     char found[192];
     const char *meaning; /* a sentence */
-    char remedy[224];    /* the command; "": there is nothing to mend */
+    char remedy[224];    /* "": there is nothing to mend */
+    bool is_command;     /* the remedy is, "    (when another one)" behind it or not; else a sentence */
 };
 
 /* The name of a check, from 0 on; NULL: there are no more. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/terminal.h"
 #include "hermes/letter.h"
 
 static const uint64_t wait_ns = 10000000000, slice_ns = 250000000, busy_ns = 3000000000,
@@ -96,7 +97,7 @@ static void print_line(const struct walk *w, const hermes_message_t *message, co
     time_t seconds = (time_t)(letter->buried_ns / 1000000000u);
     struct tm tm;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
-    printf("%-24s %12" PRIu64 " %s.%03uZ %10u %8u%s%s\n", w->what->topic, letter->sequence, when,
+    printf("%12" PRIu64 "  %s.%03uZ %11u %7u%s%s\n", letter->sequence, when,
            (unsigned)(letter->buried_ns / 1000000 % 1000), letter->deliveries, letter->payload_bytes,
            is_cut(message, letter) ? "  cut" : "", message->position < w->put_back_to ? "  put back" : "");
 }
@@ -173,6 +174,13 @@ static int open_publisher(struct walk *w)
 
 /* ---- one after the other ---- */
 
+static void show_share(uint64_t letters, uint64_t percent)
+{
+    char line[80];
+    snprintf(line, sizeof line, "%" PRIu64 " letters, %" PRIu64 "%% of the topic read", letters, percent);
+    terminal_show(line);
+}
+
 static void show_progress(struct walk *w, const hermes_message_t *message, bool last)
 {
     uint64_t now = w->progress_at == UINT64_MAX ? 0 : cli_now_ns();
@@ -183,10 +191,9 @@ static void show_progress(struct walk *w, const hermes_message_t *message, bool 
     uint64_t read =
         message->position > w->letters.first_position ? message->position - w->letters.first_position : 0;
     if (last)
-        fputs("\r\033[K", stderr);
+        terminal_show("");
     else
-        fprintf(stderr, "\r%" PRIu64 " letters, %u%% of the topic read", w->found,
-                (unsigned)(all == 0 ? 100 : 100 * (read < all ? read : all) / all));
+        show_share(w->found, all == 0 ? 100 : 100 * (read < all ? read : all) / all);
 }
 
 /* Read once more, after the broker was stopped: nothing is left to do but to remember it. */
@@ -335,7 +342,7 @@ static int list_or_put_back(struct walk *w)
     if ((rc = open_subscriber(w)) < 0)
         return rc;
     if (!w->what->requeue && !w->what->json)
-        printf("%-24s %12s %-24s %10s %8s\n", "TOPIC", "SEQUENCE", "DIED", "DELIVERIES", "BYTES");
+        printf("%12s  %-24s %11s %7s\n", "SEQUENCE", "DIED", "DELIVERIES", "BYTES");
     bool watched = isatty(STDERR_FILENO) && (w->what->requeue || !isatty(STDOUT_FILENO));
     w->progress_at = watched ? 0 : UINT64_MAX;
     walk(w);

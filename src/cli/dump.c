@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/terminal.h"
 #include "log/frames.h"
 #include "log/segment.h"
 
@@ -16,7 +17,10 @@ static const char documentation[] =
     "checksum.\v"
     "What has a / or names an existing file is a file; anything else is a topic, read from its first message "
     "to the one that was its last when it began. "
-    "A damaged frame counts as failed." CLI_EXIT_CODES;
+    "A damaged frame counts as failed."
+    "\n\nExamples:\n"
+    "  hermes dump orders\n"
+    "  hermes dump 00000000000000000000.log" CLI_EXIT_CODES;
 
 struct arguments {
     const char *what;
@@ -45,12 +49,12 @@ static const char *type_name(uint8_t type)
 
 static void print_columns(void)
 {
-    printf("%-20s %-9s %12s %20s %8s %8s\n", "POSITION", "TYPE", "SEQUENCE", "TIMESTAMP", "LENGTH", "CRC");
+    printf("%-20s %-9s %12s %19s %6s %8s\n", "POSITION", "TYPE", "SEQUENCE", "TIMESTAMP", "LENGTH", "CRC");
 }
 
 static void print_frame(uint64_t position, const hermes_header_t *header, int error)
 {
-    printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %08x%s%s\n", position,
+    printf("%-20" PRIu64 " %-9s %12" PRIu64 " %19" PRIu64 " %6u %08x%s%s\n", position,
            type_name(header->type), header->sequence, header->timestamp, header->length, header->crc,
            error < 0 ? "  DAMAGED: " : "", error < 0 ? hermes_strerror(error) : "");
 }
@@ -80,6 +84,17 @@ static int dump_frames(const struct segment *segment)
     return damaged == 0 ? EXIT_GOOD : EXIT_FAILED;
 }
 
+static void print_segment(const struct segment *segment)
+{
+    const struct segment_header *h = &segment->header;
+    char line[256];
+    snprintf(line, sizeof line,
+             "segment base %" PRIu64 " first_sequence %" PRIu64 " size %" PRIu64 " epoch %u topic %016" PRIx64
+             " created %" PRIu64,
+             h->base, h->first_sequence, h->size, h->epoch, h->topic_id, h->created);
+    terminal_print_wrapped(line, 0, terminal_columns(STDOUT_FILENO));
+}
+
 static int dump_file(const char *path)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY |
@@ -92,10 +107,7 @@ static int dump_file(const char *path)
     close(fd);
     if (rc < 0)
         return cli_fail(path, rc, text.bytes);
-    printf("segment base %" PRIu64 " first_sequence %" PRIu64 " size %" PRIu64 " epoch %u topic %016" PRIx64
-           " created %" PRIu64 "\n",
-           segment.header.base, segment.header.first_sequence, segment.header.size, segment.header.epoch,
-           segment.header.topic_id, segment.header.created);
+    print_segment(&segment);
     int code = dump_frames(&segment);
     segment_release(&segment);
     return code;
@@ -119,7 +131,7 @@ static int dump_topic(const char *topic)
            (rc = cli_next(subscriber, &message)) != 0) {
         if (rc > 0) {
             messages++;
-            printf("%-20" PRIu64 " %-9s %12" PRIu64 " %20" PRIu64 " %8u %8s\n", message.position, "DATA",
+            printf("%-20" PRIu64 " %-9s %12" PRIu64 " %19" PRIu64 " %6u %8s\n", message.position, "DATA",
                    message.sequence, message.timestamp, message.length,
                    message.flags & HERMES_FLAG_CRC ? "ok" : "none");
         } else if (cli_is_damage(rc)) {

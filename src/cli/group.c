@@ -11,16 +11,21 @@
 static const char documentation[] =
     "Create, list, describe, reset, alter and delete consumer groups and durable subscriptions, and see "
     "what a group gave up.\v"
-    "create TOPIC NAME  make a group; hermes sub --group NAME makes one as well, with the defaults\n"
+    "create TOPIC NAME  make a group; hermes sub --group NAME makes one as well,\n"
+    "                   with the defaults\n"
     "list [TOPIC]       all groups and durable subscriptions, of a topic or of all\n"
-    "info TOPIC NAME    everything about one: where it stands, what is in flight, what came again\n"
-    "reset TOPIC NAME   set it to --from; what its members hold counts no more; refused while messages "
-    "before that are dead and cannot be put into the dead-letter topic\n"
+    "info TOPIC NAME    everything about one: where it stands, what is in flight,\n"
+    "                   what came again\n"
+    "reset TOPIC NAME   set it to --from; what its members hold counts no more;\n"
+    "                   refused while messages before that are dead and cannot be\n"
+    "                   put into the dead-letter topic\n"
     "alter TOPIC NAME   change --lease or --max-deliveries, while the group is used\n"
-    "delete TOPIC NAME  refused while it has members, those among them that may come back after a crash of "
-    "the broker, and while dead messages cannot be put into the dead-letter topic\n"
-    "dead TOPIC NAME    what the group gave up, from its dead-letter topic: the sequence that a message had "
-    "in TOPIC, when it died, how often it was given out\n\n"
+    "delete TOPIC NAME  refused while it has members, those among them that may\n"
+    "                   come back after a crash of the broker, and while dead\n"
+    "                   messages cannot be put into the dead-letter topic\n"
+    "dead TOPIC NAME    what the group gave up, from its dead-letter topic: the\n"
+    "                   sequence that a message had in TOPIC, when it died, how\n"
+    "                   often it was given out\n\n"
     "dead --requeue publishes those messages in TOPIC again, the payload as it was. All groups and "
     "subscribers of TOPIC get them, with new sequences and time stamps, behind what is there. How far it "
     "came is remembered in the dead-letter topic, by a durable subscription named requeue.NAME.HASH: a "
@@ -29,7 +34,14 @@ static const char documentation[] =
     "that is killed makes the next one repeat one letter at most; a power cut, those of the last tenth of a "
     "second before it. --sequence picks some messages, put back already or not, and changes nothing of what "
     "is remembered. A letter that was cut, because the message was longer than 65,216 bytes, is told and "
-    "passed over, and the exit code is 1." CLI_EXIT_CODES;
+    "passed over, and the exit code is 1."
+    "\n\nExamples:\n"
+    "  hermes group create orders billing --dead-letter orders.dead -m 5\n"
+    "  hermes group list\n"
+    "  hermes group info orders billing\n"
+    "  hermes group reset orders billing --from time:-1h\n"
+    "  hermes group dead orders billing --requeue\n"
+    "  hermes group delete orders billing" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"from", 'f', "WHERE", 0,
@@ -191,17 +203,25 @@ static void print_json(const hermes_topic_info_t *topic, const hermes_group_info
     puts("}");
 }
 
+static void print_lost(uint64_t lost)
+{
+    char text[160];
+    snprintf(
+        text, sizeof text,
+        "%llu messages: overwritten, removed or damaged before anybody got them, or before they came again",
+        (unsigned long long)lost);
+    int label = printf("lost         ");
+    terminal_print_wrapped(text, (unsigned)label, terminal_columns(STDOUT_FILENO));
+}
+
 static void print_info(const hermes_topic_info_t *topic, const hermes_group_info_t *g)
 {
-    printf("name         %s, %s of topic %s\nowner        user %u\nmembers      %u\n"
+    printf("name         %s\nkind         %s of topic %s\nowner        user %u\nmembers      %u\n"
            "position     %llu, behind message %llu\nbehind       %llu messages\n",
            g->name, g->durable ? "durable subscription" : "group", topic->name, g->uid, g->members,
            (unsigned long long)g->position, (unsigned long long)g->last_sequence, behind(topic, g));
     if (g->lost > 0)
-        printf(
-            "lost         %llu messages: overwritten, removed or damaged before anybody got them, or before "
-            "they came again\n",
-            (unsigned long long)g->lost);
+        print_lost(g->lost);
     if (g->durable)
         return;
     printf("done         up to position %llu\nin flight    %llu messages, within %llu bytes\n"

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/parse.h"
 #include "cli/stat.h"
+#include "cli/terminal.h"
 #include "counters/find.h"
 
 static const char documentation[] =
@@ -16,6 +17,10 @@ static const char documentation[] =
     "killed is shown as well. A lag is how many bytes a reader has still to read, or a group to finish, at "
     "most; K, M, G are powers of ten. docs/reference/counters.md says what each number is, and who writes "
     "it.\n"
+    "\nExamples:\n"
+    "  hermes stat\n"
+    "  hermes stat 'orders*' --watch\n"
+    "  hermes stat --json\n\n"
     "Exit codes: 0 shown; 1 no broker keeps counters here, or no topic matches; 64 wrong usage.";
 
 enum { KEY_DATA = 256 };
@@ -120,8 +125,6 @@ static bool finds_topic(const struct stat_frame *frame)
 
 /* ---- showing ---- */
 
-enum { PLAIN_WIDTH = 80 };
-
 /* A screen of its own, so that what was there is there again at the end. */
 static void enter_screen(void)
 {
@@ -141,9 +144,9 @@ static void print_frame(const struct stat_frame *frame, const struct arguments *
         stat_print_json(frame);
         return;
     }
-    if (isatty(STDOUT_FILENO))
+    int width = (int)terminal_columns(STDOUT_FILENO);
+    if (on_screen)
         (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-    int width = size.ws_col > 0 ? size.ws_col : PLAIN_WIDTH;
     if (on_screen)
         fputs("\033[H", stdout);
     stat_print_table(frame, width, on_screen ? size.ws_row : 0, on_screen);

@@ -30,8 +30,8 @@ double stat_rate(const struct stat_frame *frame, const struct view_row *row, con
 /* All of it as one JSON document, on one line. */
 void stat_print_json(const struct stat_frame *frame);
 
-/* As tables. width: of the terminal; rows: at most so many lines, 0: all; clear: each line ends what stood
- * there before. */
+/* As tables. width: of the terminal, 0: there is none; rows: at most so many lines, 0: all; clear: each line
+ * ends what stood there before. */
 void stat_print_table(const struct stat_frame *frame, int width, int rows, bool clear);
 
 #endif

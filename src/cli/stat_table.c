@@ -9,14 +9,15 @@
 /* What is left of the terminal. */
 struct page {
     const struct stat_frame *frame;
-    int width;
-    int rows; /* INT32_MAX: as many as there are */
+    int width;   /* 0: there is no terminal, and lines are as long as they are */
+    int longest; /* name that there is */
+    int rows;    /* INT32_MAX: as many as there are */
     bool clear;
 };
 
 /* ---- words ---- */
 
-enum { NUMBER_BYTES = 24, LINE_BYTES = 512 };
+enum { NUMBER_BYTES = 24, NAME_BYTES = COUNTERS_LABEL_WORDS * 8 + 1, LINE_BYTES = 512 };
 
 /* Four digits at most, and K, M, G, T: powers of ten. */
 static const char *human(double value, char text[NUMBER_BYTES])
@@ -73,7 +74,7 @@ static bool put_line(struct page *page, const char *line)
     if (page->rows <= 0)
         return false;
     page->rows--;
-    int length = (int)strnlen(line, (size_t)page->width);
+    int length = (int)strnlen(line, page->width > 0 ? (size_t)page->width : LINE_BYTES);
     while (length > 0 && line[length - 1] == ' ')
         length--;
     printf("%.*s%s", length, line, page->clear ? "\033[K" : "");
@@ -99,21 +100,25 @@ static const struct view_row *loop_of(const struct stat_frame *frame)
     return NULL;
 }
 
-/* What is not as it should be is said, the rest not. */
-static void put_loop(const struct stat_frame *frame, const struct view_row *loop, char line[LINE_BYTES])
+static void add_loop(const struct stat_frame *frame, const struct view_row *loop, char line[LINE_BYTES])
 {
-    uint64_t lost = view_number(frame->view, loop, "notes_lost");
-    uint64_t missing = atomic_load_explicit(&frame->view->header->missing, memory_order_relaxed);
     size_t used = strlen(line);
-    used += (size_t)snprintf(line + used, LINE_BYTES - used,
-                             "  sessions %" PRIu64 "  longest turn %.3f ms (own %.3f)",
-                             view_number(frame->view, loop, "sessions"),
-                             (double)view_number(frame->view, loop, "longest_turn_ns") / 1e6,
-                             (double)view_number(frame->view, loop, "longest_own_turn_ns") / 1e6);
-    if (lost > 0)
-        used += (size_t)snprintf(line + used, LINE_BYTES - used, "  notes lost %" PRIu64, lost);
-    if (missing > 0)
-        snprintf(line + used, LINE_BYTES - used, "  not counted %" PRIu64, missing);
+    snprintf(line + used, LINE_BYTES - used, "  sessions %" PRIu64 "  longest turn %.3f ms (own %.3f)",
+             view_number(frame->view, loop, "sessions"),
+             (double)view_number(frame->view, loop, "longest_turn_ns") / 1e6,
+             (double)view_number(frame->view, loop, "longest_own_turn_ns") / 1e6);
+}
+
+/* What is not as it should be is said, the rest not. */
+static void put_losses(struct page *page, const struct view_row *loop)
+{
+    const struct view *view = page->frame->view;
+    uint64_t lost = loop == NULL ? 0 : view_number(view, loop, "notes_lost");
+    uint64_t missing = atomic_load_explicit(&view->header->missing, memory_order_relaxed);
+    char line[LINE_BYTES];
+    snprintf(line, sizeof line, "  notes lost %" PRIu64 "  entries not counted %" PRIu64, lost, missing);
+    if (lost > 0 || missing > 0)
+        put_line(page, line);
 }
 
 static void put_broker(struct page *page)
@@ -133,8 +138,9 @@ static void put_broker(struct page *page)
         snprintf(line, sizeof line, "hermesd %" PRIu32 "  up %s", header->pid,
                  duration(frame->now->taken_ns - header->began_ns, age));
     if (loop != NULL && frame->is_alive)
-        put_loop(frame, loop, line);
+        add_loop(frame, loop, line);
     put_line(page, line);
+    put_losses(page, loop);
 }
 
 /* ---- tables ---- */
@@ -203,10 +209,16 @@ static double busy(const struct stat_frame *frame, const struct view_row *row)
     return stat_rate(frame, row, "head_position_bytes");
 }
 
+/* No wider than names are, and on a terminal than what the other columns leave. */
+static int name_width(const struct page *page, int left)
+{
+    int width = page->width == 0 || left > page->longest ? page->longest : left;
+    return width < 12 ? 12 : width;
+}
+
 static int topic_name_width(const struct page *page)
 {
-    int width = page->width - (page->frame->before != NULL ? 66 : 50);
-    return width < 12 ? 12 : width > 64 ? 64 : width;
+    return name_width(page, page->width - (page->frame->before != NULL ? 66 : 50));
 }
 
 static void count_handles(const struct stat_frame *frame, const struct view_row *topic, unsigned *publishers,
@@ -264,7 +276,7 @@ static const char *state_of(const struct stat_frame *frame, const struct view_ro
 static void put_awaited(struct page *page, const struct view_row *topic)
 {
     const struct view_row *awaited = slowest(page->frame, topic);
-    char line[LINE_BYTES], name[128];
+    char line[LINE_BYTES], name[NAME_BYTES];
     if (awaited == NULL || !is_waited_in(page->frame, topic))
         return;
     int width = (int)strlen(awaited->entry.label);
@@ -288,8 +300,8 @@ static const char *unstored(const struct stat_frame *frame, const struct view_ro
 static void put_topic(struct page *page, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
-    char line[LINE_BYTES], name[128], a[NUMBER_BYTES], b[NUMBER_BYTES], c[NUMBER_BYTES], d[NUMBER_BYTES],
-        e[NUMBER_BYTES];
+    char line[LINE_BYTES], name[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES], c[NUMBER_BYTES],
+        d[NUMBER_BYTES], e[NUMBER_BYTES];
     unsigned publishers, subscribers;
     uint64_t next;
     put_name(name, row->entry.label, topic_name_width(page));
@@ -310,7 +322,7 @@ static void put_topic(struct page *page, const struct view_row *row)
 
 static void put_topics(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[128];
+    char heading[LINE_BYTES], name[NAME_BYTES];
     size_t count;
     struct keyed *rows = select_rows(page->frame, 1u << COUNTERS_TOPIC, busy, &count);
     put_name(name, "TOPIC", topic_name_width(page));
@@ -330,8 +342,7 @@ static double behind(const struct stat_frame *frame, const struct view_row *row)
 
 static int reader_name_width(const struct page *page)
 {
-    int width = (page->width - 47) / 2;
-    return width < 12 ? 12 : width > 48 ? 48 : width;
+    return name_width(page, (page->width - 47) / 2);
 }
 
 static const char *kind_of(const struct stat_frame *frame, const struct view_row *row)
@@ -347,8 +358,8 @@ static void put_reader(struct page *page, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
     const struct view_row *topic = stat_topic_of(frame, row);
-    char line[LINE_BYTES], name[64], of[64], a[NUMBER_BYTES], b[NUMBER_BYTES], c[NUMBER_BYTES],
-        d[NUMBER_BYTES], pid[NUMBER_BYTES] = "-";
+    char line[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES],
+        c[NUMBER_BYTES], d[NUMBER_BYTES], pid[NUMBER_BYTES] = "-";
     uint64_t lag;
     int width = reader_name_width(page);
     put_name(name, row->entry.label, width);
@@ -366,7 +377,7 @@ static void put_reader(struct page *page, const struct view_row *row)
 
 static void put_readers(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[64], of[64];
+    char heading[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES];
     size_t count;
     struct keyed *rows =
         select_rows(page->frame, 1u << COUNTERS_SUBSCRIBER | 1u << COUNTERS_GROUP, behind, &count);
@@ -390,7 +401,8 @@ static void put_publisher(struct page *page, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
     const struct view_row *topic = stat_topic_of(frame, row);
-    char line[LINE_BYTES], name[64], of[64], a[NUMBER_BYTES], b[NUMBER_BYTES], c[NUMBER_BYTES];
+    char line[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES],
+        c[NUMBER_BYTES];
     int width = reader_name_width(page);
     put_name(name, row->entry.label, width);
     put_name(of, topic == NULL ? "" : topic->entry.label, width);
@@ -403,7 +415,7 @@ static void put_publisher(struct page *page, const struct view_row *row)
 
 static void put_publishers(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[64], of[64];
+    char heading[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES];
     size_t count;
     struct keyed *rows = select_rows(page->frame, 1u << COUNTERS_PUBLISHER, held_up, &count);
     put_name(name, "PUBLISHER", reader_name_width(page));
@@ -414,10 +426,22 @@ static void put_publishers(struct page *page, int room)
     free(rows);
 }
 
+static int longest_name(const struct stat_frame *frame)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < frame->now->count; i++) {
+        const struct view_row *row = &frame->now->rows[i];
+        size_t length = strlen(row->entry.label);
+        if (row->entry.kind != COUNTERS_SESSION && length > longest)
+            longest = length;
+    }
+    return (int)longest;
+}
+
 void stat_print_table(const struct stat_frame *frame, int width, int rows, bool clear)
 {
-    struct page page = {frame, width < LINE_BYTES ? width : LINE_BYTES - 1, rows > 0 ? rows : INT32_MAX,
-                        clear};
+    struct page page = {frame, width < LINE_BYTES ? width : LINE_BYTES - 1, longest_name(frame),
+                        rows > 0 ? rows : INT32_MAX, clear};
     put_broker(&page);
     put_topics(&page, rows > 0 ? page.rows / 2 : INT32_MAX);
     put_readers(&page, rows > 0 ? page.rows * 2 / 3 : INT32_MAX);

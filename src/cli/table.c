@@ -71,8 +71,8 @@ static void measure(const struct table *table, unsigned widths[TABLE_COLUMNS])
     }
 }
 
-/* One column less for the widest text, until it fits or no text is left that could give one. */
-static void fit(const struct table *table, unsigned widths[TABLE_COLUMNS], unsigned most)
+/* One column less for the widest text, until it fits or no text is left that could give one: false. */
+static bool fit(const struct table *table, unsigned widths[TABLE_COLUMNS], unsigned most)
 {
     for (;;) {
         unsigned widest = table->columns, sum = (table->columns - 1) * GAP;
@@ -83,12 +83,20 @@ static void fit(const struct table *table, unsigned widths[TABLE_COLUMNS], unsig
                 widest = i;
         }
         if (sum <= most || widest == table->columns)
-            return;
+            return sum <= most;
         widths[widest]--;
     }
 }
 
 /* ---- writing ---- */
+
+static void write_text(FILE *file, const char *text, unsigned width, bool is_last)
+{
+    if (strlen(text) > width)
+        fprintf(file, "%.*s\u2026", (int)width - 1, text);
+    else
+        fprintf(file, "%-*s", is_last ? 0 : (int)width, text);
+}
 
 static void write_cell(const struct table *table, FILE *file, unsigned column, const char *text,
                        unsigned width)
@@ -96,26 +104,52 @@ static void write_cell(const struct table *table, FILE *file, unsigned column, c
     bool is_last = column == table->columns - 1;
     if (is_number(table, column))
         fprintf(file, "%*s", (int)width, text);
-    else if (strlen(text) > width)
-        fprintf(file, "%.*s\u2026", (int)width - 1, text);
     else
-        fprintf(file, "%-*s", is_last ? 0 : (int)width, text);
+        write_text(file, text, width, is_last);
     fputs(is_last ? "\n" : "  ", file);
+}
+
+static void write_rows(const struct table *table, FILE *file, const unsigned widths[TABLE_COLUMNS])
+{
+    unsigned column = 0;
+    for (unsigned i = 0; i < table->columns; i++)
+        write_cell(table, file, i, heading_of(table, i), widths[i]);
+    for (size_t at = 0; at < table->used; at += strlen(table->cells + at) + 1) {
+        write_cell(table, file, column, table->cells + at, widths[column]);
+        column = (column + 1) % table->columns;
+    }
+}
+
+static void write_blocks(const struct table *table, FILE *file, unsigned columns)
+{
+    unsigned label = 0, column = 0;
+    for (unsigned i = 0; i < table->columns; i++) {
+        unsigned length = (unsigned)strlen(heading_of(table, i));
+        label = length > label ? length : label;
+    }
+    unsigned width = columns > label + GAP + NARROWEST ? columns - label - GAP : NARROWEST;
+    for (size_t at = 0; at < table->used; at += strlen(table->cells + at) + 1) {
+        if (column == 0 && at > 0)
+            fputc('\n', file);
+        fprintf(file, "%-*s", (int)(label + GAP), heading_of(table, column));
+        if (is_number(table, column))
+            fputs(table->cells + at, file);
+        else
+            write_text(file, table->cells + at, width, true);
+        fputc('\n', file);
+        column = (column + 1) % table->columns;
+    }
 }
 
 bool table_end(struct table *table, FILE *file, unsigned columns)
 {
-    unsigned widths[TABLE_COLUMNS], column = 0;
+    unsigned widths[TABLE_COLUMNS];
     if (!table->failed) {
         measure(table, widths);
-        if (columns > 0)
-            fit(table, widths, columns);
-        for (unsigned i = 0; i < table->columns; i++)
-            write_cell(table, file, i, heading_of(table, i), widths[i]);
-        for (size_t at = 0; at < table->used; at += strlen(table->cells + at) + 1) {
-            write_cell(table, file, column, table->cells + at, widths[column]);
-            column = (column + 1) % table->columns;
-        }
+        if (columns == 0 || fit(table, widths, columns))
+            write_rows(table, file, widths);
+        else
+            write_blocks(table, file, columns);
     }
     free(table->cells);
     table->cells = NULL;

@@ -8,8 +8,9 @@
  *     ok = table_end(&table, stdout);
  *
  * A heading that begins with # is of numbers, which stand to the right; so does its heading, without the #.
- * On a terminal that is too narrow the longest texts are cut, an ellipsis in place of the rest; elsewhere
- * nothing is.
+ * On a terminal that is too narrow the longest texts are cut, an ellipsis in place of the rest. Where that is
+ * not enough, each row is a block of lines, one for each cell, so that no line ever wraps and no number is
+ * cut (as psql's \x auto has it). Where there is no terminal lines are as long as they are.
  */
 #ifndef CLI_TABLE_H
 #define CLI_TABLE_H

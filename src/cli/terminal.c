@@ -1,9 +1,12 @@
 #include "cli/terminal.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "cli/cli.h"
 
 unsigned terminal_columns(int fd)
 {
@@ -13,11 +16,33 @@ unsigned terminal_columns(int fd)
     return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/* Standard error as it is; stderr, until it is guarded. */
+static FILE *errors;
+
+static ssize_t write_visibly(void *cookie, const char *bytes, size_t length)
+{
+    cli_print_visible(cookie, bytes, length);
+    return fflush(cookie) == 0 ? (ssize_t)length : 0;
+}
+
+void terminal_guard_errors(void)
+{
+    FILE *bare = fdopen(STDERR_FILENO, "w");
+    FILE *guarded =
+        bare == NULL ? NULL : fopencookie(bare, "w", (cookie_io_functions_t){.write = write_visibly});
+    if (guarded == NULL || setvbuf(guarded, NULL, _IONBF, 0) != 0)
+        return;
+    errors = bare;
+    stderr = guarded; /* glibc: a variable like any other (info libc, Standard Streams) */
+}
+
 void terminal_show(const char *line)
 {
     /* Not the last column: some terminals go on to the next line once that is written. */
     unsigned columns = terminal_columns(STDERR_FILENO);
-    fprintf(stderr, "\r%.*s\033[K", columns > 1 ? (int)columns - 1 : 0, line);
+    FILE *to = errors != NULL ? errors : stderr;
+    fprintf(to, "\r%.*s\033[K", columns > 1 ? (int)columns - 1 : 0, line);
+    fflush(to);
 }
 
 void terminal_end_line(void)
@@ -25,13 +50,15 @@ void terminal_end_line(void)
     fputc('\n', stderr);
 }
 
-void terminal_print_wrapped(const char *text, unsigned indentation, unsigned columns)
+/* end: of a line that goes on. */
+static void print_wrapped(const char *text, unsigned indentation, unsigned columns, const char *end)
 {
-    unsigned used = indentation;
+    unsigned used = indentation, reserved = (unsigned)strlen(end);
     for (const char *space = ""; *text != 0; space = " ") {
         unsigned length = (unsigned)strcspn(text, " ");
-        if (columns > 0 && *space != 0 && used + 1 + length > columns) {
-            printf("\n%*s", (int)indentation, "");
+        bool is_last = text[length] == 0;
+        if (columns > 0 && *space != 0 && used + 1 + length + (is_last ? 0 : reserved) > columns) {
+            printf("%s\n%*s", end, (int)indentation, "");
             used = indentation;
             space = "";
         }
@@ -41,4 +68,14 @@ void terminal_print_wrapped(const char *text, unsigned indentation, unsigned col
         text += strspn(text, " ");
     }
     putchar('\n');
+}
+
+void terminal_print_wrapped(const char *text, unsigned indentation, unsigned columns)
+{
+    print_wrapped(text, indentation, columns, "");
+}
+
+void terminal_print_command(const char *command, unsigned indentation, unsigned columns)
+{
+    print_wrapped(command, indentation, columns, " \\");
 }

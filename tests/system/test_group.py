@@ -258,7 +258,7 @@ class Group(Case):
         info = self.info()
         self.assertEqual((info["kind"], info["behind"], info["in_flight"], info["last_sequence"]), ("group", 5, 0, 5))
         text = b.run("group", "info", "t", "g").stdout.decode()
-        for part in ("g, group of topic t", "behind       5 messages", "at most 2, then to topic letters"):
+        for part in ("name         g\nkind         group of topic t\n", "behind       5 messages", "at most 2, then to topic letters"):
             self.assertIn(part, text)
         self.assertIn(b"letters", b.run("topic", "list").stdout)
         b.run("group", "alter", "t", "g", "--lease", "5s", "--max-deliveries", "0")

@@ -35,8 +35,16 @@ static void a_narrow_terminal_cuts_texts_and_never_numbers(void **state)
     (void)state;
     assert_string_equal(written(30, name),
                         "NAME             COUNT  KIND\na-name-that-\u2026  1234567  shared\n");
-    assert_string_equal(written(5, name), "NAME        COUNT  KIND\na-name-\u2026  1234567  shared\n");
+    assert_string_equal(written(25, name), "NAME        COUNT  KIND\na-name-\u2026  1234567  shared\n");
     assert_non_null(strstr(written(0, name), name)); /* no terminal: as it is */
+}
+
+static void where_a_row_fits_no_line_each_cell_has_its_own(void **state)
+{
+    static const char name[] = "a-name-that-is-rather-long";
+    (void)state;
+    assert_string_equal(written(24, name), "NAME   a-name-that-is-r\u2026\nCOUNT  1234567\nKIND   shared\n");
+    assert_string_equal(written(5, name), "NAME   a-name-\u2026\nCOUNT  1234567\nKIND   shared\n");
 }
 
 static void a_table_may_be_empty_or_large(void **state)
@@ -63,6 +71,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_as_wide_as_what_is_in_them),
         cmocka_unit_test(a_narrow_terminal_cuts_texts_and_never_numbers),
+        cmocka_unit_test(where_a_row_fits_no_line_each_cell_has_its_own),
         cmocka_unit_test(a_table_may_be_empty_or_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
