@@ -34,7 +34,10 @@ static const char documentation[] =
     "change of a "
     "stock's best bid or ask. Without it a generated book is used. --rate R paces it at R quotes a second "
     "(default 10000), --rate feed at the feed's own times, --rate max not at all. Failed is "
-    "what was not delivered exactly once and in order." CLI_EXIT_CODES;
+    "what was not delivered exactly once and in order."
+    "\n\nExamples:\n"
+    "  hermes demo --count 10000 --rate max\n"
+    "  hermes demo quotes.csv --rate feed" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"rate", 'r', "R|feed|max", 0, "Quotes a second (10000)", 0},

@@ -18,7 +18,11 @@ static const char documentation[] =
     "USER0 (147), times in nanoseconds. Ends with what was there at the start. --since and --until ask for "
     "each "
     "message's own time, wherever it stands: all of the topic from the first one as late as --since is "
-    "looked at." CLI_EXIT_CODES;
+    "looked at."
+    "\n\nExamples:\n"
+    "  hermes export orders >orders.csv\n"
+    "  hermes export orders --format json --since -1h\n"
+    "  hermes export orders --format pcapng --output orders.pcapng" CLI_EXIT_CODES;
 
 enum format { FORMAT_CSV, FORMAT_JSON, FORMAT_PCAPNG };
 

@@ -9,7 +9,10 @@ static const char documentation[] =
     "longest turn: the longest time that its event loop was busy with one thing, since it began, so that "
     "everybody else had to wait; of its own: the same, less what other processes had of the processor "
     "meanwhile; blocked: turns in which the loop slept. Notes lost: lines that its standard error did not "
-    "take." CLI_EXIT_CODES;
+    "take."
+    "\n\nExamples:\n"
+    "  hermes info\n"
+    "  hermes info --json" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 0},

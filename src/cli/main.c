@@ -6,23 +6,24 @@
 #include "base/standard.h"
 #include "cli/cli.h"
 #include "cli/suggest.h"
+#include "cli/terminal.h"
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *summary;
 } commands[] = {
-    {"bench", cli_bench, "measure rings, codec, log, store and topics beside the bare cache line"},
-    {"demo", cli_demo, "a market feed through a trading bot, a risk engine, analytics and an executor"},
+    {"bench", cli_bench, "measure rings, codec, log, store and topics on this machine"},
+    {"demo", cli_demo, "a market feed through a bot, a risk engine, analytics, an executor"},
     {"doctor", cli_doctor, "look at what this machine gives and withholds; changes nothing"},
-    {"dump", cli_dump, "print the headers of a segment file or a topic, and check every checksum"},
+    {"dump", cli_dump, "print the headers of a segment file or a topic, check checksums"},
     {"export", cli_export, "write a stored topic as CSV, JSON lines or pcapng"},
-    {"group", cli_group, "create, list, describe, reset and delete consumer groups; what they gave up"},
-    {"info", cli_info, "describe the broker: since when, for whom, how long its longest turn was"},
+    {"group", cli_group, "create, list, describe, reset, delete consumer groups; dead letters"},
+    {"info", cli_info, "describe the broker: since when, for whom, its longest turn"},
     {"ping", cli_ping, "is the broker up, which one, and how full is its shared memory"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
-    {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, another topic) with its own timing"},
-    {"stat", cli_stat, "rates, lags and who is waited for, of a broker that runs or was killed"},
+    {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, a topic) with its own timing"},
+    {"stat", cli_stat, "rates, lags, who is waited for, of a broker that runs or was killed"},
     {"sub", cli_sub, "print the messages of a topic"},
     {"topic", cli_topic, "create, list, describe, alter, purge and delete topics"},
     {"verify", cli_verify, "check everything that is stored, of a topic or of all"},
@@ -39,8 +40,9 @@ static void usage(FILE *file)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("  version    print the version (-V, --version)\n\n"
-          "hermes help COMMAND tells more. All but bench, demo, doctor, stat and dump of a file talk to a\n"
-          "running hermesd, found through HERMES_HOME or in the default place.\n"
+          "hermes help COMMAND tells more, with examples. All but bench, demo, doctor,\n"
+          "stat and dump of a file talk to a running hermesd, found through HERMES_HOME\n"
+          "or in the default place.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
 }
@@ -67,6 +69,8 @@ static int refuse(const char *name)
     suggest_begin(&suggestion, name);
     for (int i = 0; i < COMMANDS; i++)
         suggest_look_at(&suggestion, commands[i].name);
+    suggest_look_at(&suggestion, "help");
+    suggest_look_at(&suggestion, "version");
     fprintf(stderr, "hermes: no command '%s'; ", name);
     if (suggestion.name[0] != 0)
         fprintf(stderr, "did you mean %s? ", suggestion.name);
@@ -79,6 +83,22 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
+static bool is_help(const char *word)
+{
+    return is_one_of(word, "help", "--help", "-h") || strcmp(word, "-?") == 0;
+}
+
+static bool is_version(const char *word)
+{
+    return is_one_of(word, "version", "--version", "-V");
+}
+
+static int version(void)
+{
+    puts(argp_program_version);
+    return cli_finish(EXIT_GOOD);
+}
+
 /* hermes help, hermes help sub */
 static int help(const char *name)
 {
@@ -87,7 +107,9 @@ static int help(const char *name)
     int index = name != NULL ? find(name) : -1;
     if (index >= 0)
         return run(index, 2, arguments);
-    if (name != NULL)
+    if (name != NULL && is_version(name))
+        return version();
+    if (name != NULL && !is_help(name))
         return refuse(name);
     usage(stdout);
     return cli_finish(EXIT_GOOD);
@@ -103,18 +125,17 @@ static void finish_help(void)
 int main(int argc, char **argv)
 {
     standard_take_free_numbers();
+    terminal_guard_errors();
     argp_err_exit_status = EXIT_USAGE;
     atexit(finish_help);
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (is_one_of(argv[1], "help", "--help", "-h"))
+    if (is_help(argv[1]))
         return help(argc > 2 ? argv[2] : NULL);
-    if (is_one_of(argv[1], "version", "--version", "-V")) {
-        puts(argp_program_version);
-        return cli_finish(EXIT_GOOD);
-    }
+    if (is_version(argv[1]))
+        return version();
     int index = find(argv[1]);
     return index >= 0 ? run(index, argc - 1, argv + 1) : refuse(argv[1]);
 }

@@ -104,8 +104,37 @@ static void refuse_unknown_options(const struct argp_option *options, int argc, 
     }
 }
 
+/* argp's and ours, of one command. */
+struct command {
+    const struct argp *argp;
+    void *input;
+};
+
+/* Nothing that a command takes may be empty: "$NAME" of a name that is not set is not taken for something
+ * else. */
+static void refuse_empty(const struct argp_option *options, int key, struct argp_state *state)
+{
+    const struct argp_option *option = key == ARGP_KEY_ARG ? NULL : find(options, NULL, 0, key);
+    if (option != NULL)
+        argp_error(state, "--%s '': it is empty", option->name);
+    if (key == ARGP_KEY_ARG)
+        argp_error(state, "an argument is empty ('')");
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    const struct command *command = state->input;
+    if (value != NULL && value[0] == 0)
+        refuse_empty(command->argp->options, key, state);
+    state->input = command->input;
+    return command->argp->parser(key, value, state);
+}
+
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
     refuse_unknown_options(argp->options, argc, argv);
-    argp_parse(argp, argc, argv, 0, NULL, input);
+    struct command command = {argp, input};
+    struct argp checked = *argp;
+    checked.parser = parse;
+    argp_parse(&checked, argc, argv, 0, NULL, &command);
 }

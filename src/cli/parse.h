@@ -4,8 +4,8 @@
 
 #include <argp.h>
 
-/* argp_parse(), and of a long option that there is not, the one that may be meant. Exits as argp_error()
- * does. */
+/* argp_parse(), and of a long option that there is not, the one that may be meant; arguments that are empty
+ * are refused. Exits as argp_error() does. */
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 
 #endif

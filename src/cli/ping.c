@@ -18,7 +18,10 @@ static const char documentation[] =
     "has left; and how long an answer took. With --count or --interval again and again, until Ctrl-C without "
     "--count. What was not answered counts as failed. A broker that is started at this moment "
     "is waited for, "
-    "one second." CLI_EXIT_CODES;
+    "one second."
+    "\n\nExamples:\n"
+    "  hermes ping\n"
+    "  hermes ping --count 3 --interval 0.1" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"count", 'n', "N", 0, "Ask N times (1)", 0},

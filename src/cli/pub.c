@@ -25,6 +25,11 @@ static const char documentation[] =
     "with --keep-times \"timestamp\", in nanoseconds since 1970, is the message's time. Other members and "
     "empty lines are "
     "passed over. A line that is wrong ends it, and what stands before it is in the topic.\n\n"
+    "Examples:\n"
+    "  echo hello | hermes pub orders\n"
+    "  hermes pub orders --file lines.txt --durable\n"
+    "  hermes pub orders --count 1000 --size 200 --rate 5000\n"
+    "  hermes sub orders --from first --timeout 0 --json | hermes pub copy --json\n\n"
     "Exit codes: 0 all is in; 1 not all could be read, or is in; 64 wrong usage.";
 
 static const struct argp_option options[] = {

@@ -28,7 +28,11 @@ static const char documentation[] =
     "each "
     "message's own, in the order of the topic; damage is told and passed over, exit 1. --keep-times gives "
     "the "
-    "messages the time stamps that they have in S; else they get those of now." CLI_EXIT_CODES;
+    "messages the time stamps that they have in S; else they get those of now."
+    "\n\nExamples:\n"
+    "  hermes replay quotes.csv --topic quotes\n"
+    "  hermes replay feed.itch.gz --topic itch --speed max\n"
+    "  hermes replay --from-topic orders --topic copy --since -1h --speed 10" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"topic", 't', "T", 0, "Publish to topic T (required)", 0},

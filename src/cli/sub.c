@@ -25,6 +25,12 @@ static const char documentation[] =
     "Lines on a terminal have control characters and what is no UTF-8 as \\xNN. "
     "Runs until --count messages, --timeout seconds without one, or Ctrl-C; ends as soon as nobody reads its "
     "output any more, too. Waits for a broker that goes away, and says so on standard error.\n\n"
+    "Examples:\n"
+    "  hermes sub orders\n"
+    "  hermes sub orders --last 10 --timeout 0\n"
+    "  hermes sub orders --from time:-5m --count 1\n"
+    "  hermes sub orders --from first --timeout 0 --format '%o %D %s\\n'\n"
+    "  hermes sub orders --group billing --from first --count 2\n\n"
     "Exit codes: 0 done; 1 failed, or messages were lost or damaged; 64 wrong usage.";
 
 static const struct argp_option options[] = {

@@ -12,16 +12,26 @@
 
 static const char documentation[] =
     "Create, list, describe, alter, purge and delete topics.\v"
-    "create NAME   make a topic: exclusive (one publisher at a time) and async unless told otherwise\n"
+    "create NAME   make a topic: exclusive (one publisher at a time) and async\n"
+    "              unless told otherwise\n"
     "list          all topics, one a line\n"
     "info NAME     everything about one topic\n"
-    "alter NAME    change retention or what a full disk does, while the topic is used\n"
-    "purge NAME    drop all messages that are in it, for good, while it is used; positions and sequences go "
-    "on. Who was to "
-    "read them is told, and goes on with the next that is published; groups keep their place, and count them "
-    "as lost. Disk "
-    "space comes back in whole segments\n"
-    "delete NAME   the topic and all it stored; refused while it has a publisher" CLI_EXIT_CODES;
+    "alter NAME    change retention or what a full disk does, while the topic is\n"
+    "              used\n"
+    "purge NAME    drop all messages that are in it, for good, while it is used;\n"
+    "              positions and sequences go on. Who was to read them is told, and\n"
+    "              goes on with the next that is published; groups keep their\n"
+    "              place, and count them as lost. Disk space comes back in whole\n"
+    "              segments\n"
+    "delete NAME   the topic and all it stored; refused while it has a publisher"
+    "\n\nExamples:\n"
+    "  hermes topic create orders\n"
+    "  hermes topic create quotes --shared --durability memory --window 16M\n"
+    "  hermes topic list\n"
+    "  hermes topic info orders --json\n"
+    "  hermes topic alter orders --keep-age 7d\n"
+    "  hermes topic purge orders\n"
+    "  hermes topic delete quotes" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"shared", 's', NULL, 0, "Any number of publishers, in one order", 0},

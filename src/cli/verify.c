@@ -9,7 +9,10 @@
 static const char documentation[] = "Check everything that is stored: every header, checksum and sequence.\v"
                                     "Without TOPIC, all topics. Damaged ranges are told by their positions "
                                     "in the log, topics that are not served by their names; both count as "
-                                    "failed. The topic may be in use." CLI_EXIT_CODES;
+                                    "failed. The topic may be in use."
+                                    "\n\nExamples:\n"
+                                    "  hermes verify\n"
+                                    "  hermes verify orders --json" CLI_EXIT_CODES;
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "One JSON object for each topic", 0},

@@ -77,7 +77,7 @@ class Cli(Case):
         cases = [
             (["topic", "create", "a/b"], 1, b"not a legal name"),
             (["topic", "create", "a" * 300], 1, b"not a legal name"),
-            (["topic", "create", ""], 1, b"not a legal name"),
+            (["topic", "create", ""], 64, b"an argument is empty"),
             (["topic", "create", "t"], 1, b"exists"),
             (["topic", "create", "w", "--window", "100000"], 1, b"power of two"),
             (["topic", "create", "w", "--window", "4M", "--segment", "5M"], 1, b"multiple"),

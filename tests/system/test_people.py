@@ -15,7 +15,7 @@ import time
 from hermes_test import BIN, Case, main
 
 
-def on_a_terminal(command, columns, environment):
+def on_a_terminal(command, columns, environment, codes=(0,)):
     """What it writes to a terminal of so many columns, line by line; what a carriage return overwrites, too."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -28,7 +28,7 @@ def on_a_terminal(command, columns, environment):
     except OSError:  # EIO: the other side is closed
         pass
     os.close(master)
-    assert process.wait(300) == 0, output.decode()
+    assert process.wait(300) in codes, output.decode()
     return [re.sub("\033\\[K", "", line) for line in re.split("[\r\n]+", output.decode())]
 
 
@@ -77,9 +77,8 @@ class People(Case):
             self.assertEqual(row["remedy"] != "", row["state"] in ("note", "bad"), row)
         self.assertEqual(result.returncode, int(any(row["state"] == "bad" for row in rows.values())))
         text = self.hermes("doctor").stdout.decode()
-        for name in rows:
-            self.assertIn(name, text)
-        self.assertEqual([line for line in text.splitlines() if len(line) > 80 and not re.match(" +mend:|[a-zA-Z]", line)], [])
+        for name, row in rows.items():
+            self.assertRegex(text, rf"(?m)^\w+ +{name} +\S.*\n +{re.escape(row['meaning'])}$")
 
     # ---- from where ----
 
@@ -214,6 +213,8 @@ class People(Case):
         for arguments, code, said in ((["tpoic", "list"], 64, b"did you mean topic?"),
                                       (["publish", "t"], 64, b"did you mean pub?"),
                                       (["help", "sbu"], 64, b"did you mean sub?"),
+                                      (["hlep"], 64, b"did you mean help?"),
+                                      (["--verison"], 64, b"did you mean version?"),
                                       (["topic", "lsit"], 64, b"did you mean list?"),
                                       (["sub", "greetings", "--frmo", "first"], 64, b"did you mean --from?"),
                                       (["bench", "--jsno"], 64, b"did you mean --json?"),
@@ -250,6 +251,34 @@ class People(Case):
         broker = subprocess.run([os.path.join(BIN, "hermesd"), "-V"], capture_output=True, check=True).stdout
         self.assertEqual(broker, version.replace(b"hermes", b"hermesd"))
 
+    def test_help_of_help_and_of_the_version_is_what_they_are(self):
+        b = self.broker
+        for word in ("--version", "-V", "version"):
+            self.assertEqual(b.run("help", word).stdout, b.run("--version").stdout)
+        self.assertEqual(b.run("help", "help").stdout, b.run("--help").stdout)
+
+    def test_what_is_empty_is_refused_by_its_name(self):
+        for command, option in ((["pub", "t"], "count"), (["pub", "t"], "rate"), (["pub", "t"], "file"), (["replay", "f"], "topic"),
+                                (["sub", "t"], "timeout"), (["sub", "t"], "group"), (["sub", "t"], "from"), (["stat"], "data"),
+                                (["demo"], "rate"), (["topic", "create", "t"], "window"), (["export", "t"], "output")):
+            for given in ([f"--{option}", ""], [f"--{option}="]):
+                result = self.hermes(*command, *given)
+                self.assertEqual((result.returncode, result.stdout), (64, b""), given)
+                self.assertIn(f"--{option} '': it is empty".encode(), result.stderr)
+        for command in (["sub", ""], ["topic", "info", ""], ["group", "info", "t", ""], ["replay", "", "--topic", "t"]):
+            result = self.hermes(*command)
+            self.assertEqual((result.returncode, result.stdout), (64, b""), command)
+            self.assertIn(b"an argument is empty", result.stderr)
+
+    def test_names_do_nothing_to_a_terminal_that_errors_are_shown_on(self):
+        name = "\x1b[2J\x7f\u009b2J\u00e4"
+        for command in ([name], ["help", name], ["sub", name], ["topic", name], ["topic", "info", name], ["sub", "t", "--" + name],
+                        ["sub", "t", "--count", name], ["pub", "t", "--file", name], ["stat", "--data", name], ["ping", name]):
+            result = self.hermes(*command)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(b"\\x1b[2J\\x7f\\xc2\\x9b2J\xc3\xa4", result.stderr, command)
+            self.assertNotRegex(result.stderr, b"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+
     def test_help_of_a_command_is_that_commands_help(self):
         self.assertEqual(self.broker.run("help", "sub").stdout, self.broker.run("sub", "--help").stdout)
         self.assertIn(b"--from", self.broker.run("help", "sub").stdout)
@@ -276,19 +305,28 @@ class People(Case):
         self.assertEqual(told[0], "ready\n")
         self.assertRegex(told[-1], r"^report topic=market.quotes received=0 lost=0 repeated=0 reordered=0 p50=0 p99=0 p999=0 max=0$")
 
-    def test_tables_fit_the_terminal(self):
+    def test_what_a_command_shows_fits_the_terminal(self):
         b = self.broker
         for name in ("a", "b" * 100):
             b.run("topic", "create", name)
-            b.run("group", "create", name, "g" * 60)
-        for columns in (80, 200):
-            for table in (["topic", "list"], ["group", "list"]):
-                lines = on_a_terminal([os.path.join(BIN, "hermes"), *table], columns, b.environment)
-                self.assertLessEqual(max(map(len, lines)), columns)
-        cut = on_a_terminal([os.path.join(BIN, "hermes"), "topic", "list"], 120, b.environment)[2]
+            b.run("group", "create", name, "g" * 60, "--dead-letter", name[0] + ".dead")
+        b.run("pub", "a", "--durable", data=b"x")
+        listed = re.findall(r"^  (\w+) ", b.run("help").stdout.decode(), re.M)
+        pages = [["--help"], *([name, "--help"] for name in listed)]
+        shown = [["topic", "list"], ["topic", "info", "a"], ["group", "list"], ["group", "info", "a", "g" * 60], ["stat"], ["ping"],
+                 ["info"], ["doctor"], ["verify", "a"], ["dump", "a"], ["dump", b.segments("a")[0]], ["group", "dead", "a", "g" * 60]]
+        for columns, commands in ((40, shown[:1] + shown[2:3]), (80, shown + pages), (200, shown)):
+            for command in commands:
+                lines = on_a_terminal([os.path.join(BIN, "hermes"), *command], columns, b.environment, codes=(0, 1))
+                self.assertGreater(len(lines), 1, command)
+                self.assertEqual([line for line in lines if len(line) > columns], [], command)
+        cut = on_a_terminal([os.path.join(BIN, "hermes"), "topic", "list"], 120, b.environment)
+        cut = next(line for line in cut if line.startswith("bb"))
         self.assertEqual(len(cut), 120)
         self.assertRegex(cut, "^b{60,99}\u2026  exclusive")
-        self.assertIn("b" * 100, b.run("topic", "list").stdout.decode())  # whole where there is no terminal
+        for whole in (["topic", "list"], ["stat"]):  # where there is no terminal
+            self.assertIn("b" * 100 + " ", b.run(*whole).stdout.decode())
+        self.assertIn("g" * 60 + " " + " " * 40 + "b" * 100, b.run("stat").stdout.decode())
 
     def test_the_demos_lines_fit_the_terminal(self):
         command = [os.path.join(BIN, "hermes"), "demo", "--count", "3000", "--rate", "10000"]

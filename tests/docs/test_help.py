@@ -1,0 +1,91 @@
+"""Every example of every command's --help, typed as it stands: with a broker, topics and files that it speaks of."""
+import gzip
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
+from hermes_test import BIN, Case, main  # noqa: E402
+
+
+def itch_orders(count):
+    """Orders to buy, each with its length."""
+    for i in range(count):
+        body = struct.pack(">cHH6sQcI8sI", b"A", 1, 0, (34_200_000_000_000 + i).to_bytes(6, "big"), i + 1, b"B", 100, b"HRMS    ", 10000)
+        yield struct.pack(">H", len(body)) + body
+
+
+class Help(Case):
+    def commands(self):
+        return re.findall(r"^  (\w+) ", self.broker.run("--help").stdout.decode(), re.M)
+
+    def examples(self, command):
+        text = self.broker.run(command, "--help").stdout.decode()
+        found = re.search(r"^Examples:\n((?:  .*\n)+)", text, re.M)
+        return [line.strip() for line in found[1].splitlines()] if found else []
+
+    def prepare(self, command):
+        """Files for all; topics for all but those that make them."""
+        b = self.broker
+        self.files = os.path.join(b.home, "files")
+        os.mkdir(self.files)
+        with open(self.files + "/lines.txt", "w") as file:
+            file.write("one\ntwo\n")
+        with open(self.files + "/quotes.csv", "w") as file:
+            file.write("time,ask_price,ask_size,bid_price,bid_size\n")
+            file.writelines(f"34200.{i:03},1002000,5,1001000,7\n" for i in range(9))
+        with gzip.open(self.files + "/feed.itch.gz", "wb") as file:
+            file.writelines(itch_orders(3))
+        if command == "topic":
+            return
+        for topic in ("orders", "copy", "quotes", "itch"):
+            b.run("topic", "create", topic)
+        b.run("pub", "orders", "--durable", data=b"first\nsecond\nthird\n")
+        shutil.copy(b.segments("orders")[0], self.files)
+
+    def start(self, line):
+        child = subprocess.Popen(["bash", "-o", "pipefail", "-c", line], cwd=self.files, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, env=dict(self.broker.environment, PATH=os.path.abspath(BIN) + ":" + os.environ["PATH"]))
+        self.broker.children.append(child)
+        return child
+
+    def type_what_goes_on(self, line):
+        child = self.start("exec " + line)
+        if " sub " in line:
+            self.wait_for(lambda: self.broker.info("orders")["subscribers"] == 1, "a subscriber")
+            self.broker.run("pub", "orders", data=b"fourth\n")
+        self.assertTrue(os.read(child.stdout.fileno(), 65536))
+        child.send_signal(signal.SIGINT)
+        out, errors = child.communicate(timeout=60)
+        self.assertEqual((child.returncode, errors), (0, b""), line)
+
+    def type(self, line):
+        if line == "hermes sub orders" or "--watch" in line:
+            self.type_what_goes_on(line)
+            return
+        child = self.start(line)
+        _, errors = child.communicate(timeout=60)
+        self.assertIn(child.returncode, (0, 1) if "doctor" in line else (0,), line + ": " + errors.decode())
+        self.assertNotIn(b"hermes: ", errors, line)
+
+    def test_every_example_works_as_it_stands(self):
+        typed = 0
+        for command in self.commands():
+            if command == "version" or not self.examples(command):
+                continue
+            with self.subTest(command=command):
+                self.prepare(command)
+                for line in self.examples(command):
+                    self.assertLessEqual(len(line), 76)
+                    self.type(line)
+                    typed += 1
+            self.broker.close()
+            self.setUp()
+        self.assertGreater(typed, 30)
+
+
+main()
