@@ -1,9 +1,14 @@
 """./run on a machine that has nothing yet: what the package manager says goes into a log, and the demo runs without PyPI and
 the Rust crate registry. The programs it calls are played by scripts."""
+import fcntl
 import os
+import pty
+import re
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 from hermes_test import SOURCE, main
@@ -32,6 +37,27 @@ class FrontDoor(unittest.TestCase):
         environment = dict(os.environ, PATH=self.root + "/bin:" + os.environ["PATH"])
         return subprocess.run([self.root + "/run", *arguments], env=environment, capture_output=True, text=True, timeout=60)
 
+    def on_a_terminal(self, columns, *arguments):
+        """What it writes to a terminal; the package manager ends once its line is shown."""
+        self.script("bin/apt-get", f"seq -s ' ' 1000; until [ -e {self.root}/shown ]; do :; done")
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = dict(os.environ, PATH=self.root + "/bin:" + os.environ["PATH"])
+        child = subprocess.Popen([self.root + "/run", *arguments], env=environment, stdin=terminal, stdout=terminal, stderr=terminal,
+                                 start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(terminal)
+        output = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                output += chunk
+                if b"1 2 3" in output or b"cut:" in output:
+                    open(self.root + "/shown", "w").close()
+        except OSError:  # EIO: the other side is closed
+            pass
+        os.close(controller)
+        self.assertEqual(child.wait(60), 0, output)
+        return output.decode()
+
     def log(self, name):
         with open(os.path.join(self.root, "build", name)) as file:
             return file.read().splitlines()
@@ -42,6 +68,14 @@ class FrontDoor(unittest.TestCase):
         self.assertIn("installing from Debian: gcc", result.stdout)
         self.assertLess(len(result.stdout.splitlines()), 10)
         self.assertEqual(len(self.log("apt-install.log")), 300)
+
+    def test_the_last_line_of_a_log_fits_a_terminal_also_one_that_does_not_know_its_width(self):
+        for columns, width in ((0, 79), (40, 39), (200, 199)):
+            with self.subTest(columns=columns):
+                output = self.on_a_terminal(columns, "build")
+                shown = [line for line in re.split("[\r\n]+|\033\\[K", output) if line.startswith("1 2 3")]
+                self.assertEqual({len(line) for line in shown}, {width}, output)
+                os.unlink(self.root + "/shown")
 
     def test_an_installation_that_fails_shows_the_end_of_its_log(self):
         self.script("bin/apt-get", '[ "$1" = update ] || { seq 100; echo "E: no such package" >&2; exit 100; }')
