@@ -409,6 +409,8 @@ static void check_line(const char *root, struct check *check)
         return;
     if (!find_two(&allowed, &first, &other_cpu)) {
         tell(check, CHECK_NOTE, "one processor alone: publisher and subscriber take turns on it");
+        advise(check,
+               "allow a second one: taskset -c 0,1 PROGRAM, CPUAffinity= in a unit, docker run --cpus=2");
         return;
     }
     pin_to(first);

@@ -160,10 +160,9 @@ struct cli_from cli_from(struct argp_state *state, const char *option, const cha
         if (value[4] < '0' || value[4] > '9' || *end != 0 || errno != 0)
             argp_error(state, "%s %s: seq: wants a number, of 64 bits at most", option, value);
     } else if (strncmp(value, "time:", 5) == 0) {
-        char name[32];
-        snprintf(name, sizeof name, "%s time:", option);
         from.kind = CLI_FROM_TIME;
-        from.value = cli_time(state, name, value + 5);
+        if (when_time(value + 5, clock_realtime_ns(), &from.value) < 0)
+            argp_error(state, "%s %s: not a time (time:T, T being " WHEN_TIME ")", option, value);
     } else if (strcmp(value, "end") != 0) {
         argp_error(state, "%s %s: it is first, end, last, seq:N or time:T", option, value);
     }

@@ -432,7 +432,7 @@ static int longest_name(const struct stat_frame *frame)
     for (size_t i = 0; i < frame->now->count; i++) {
         const struct view_row *row = &frame->now->rows[i];
         size_t length = strlen(row->entry.label);
-        if (row->entry.kind != COUNTERS_SESSION && length > longest)
+        if (is_shown(frame, row, ~(1u << COUNTERS_SESSION)) && length > longest)
             longest = length;
     }
     return (int)longest;

@@ -15,7 +15,9 @@
 #include "hermes/hermes.h"
 #include "hermes/message.h"
 
-#define TEMPLATE_LETTERS "%s payload, %S length, %t topic, %o sequence, %p position, %T and %D time, %%"
+#define TEMPLATE_FIELDS "%s payload, %S length, %t topic, %o sequence, %p position"
+#define TEMPLATE_TIMES "%T and %D time, %%"
+#define TEMPLATE_LETTERS TEMPLATE_FIELDS ", " TEMPLATE_TIMES
 
 /* Is it a template, rather than the name of a format? */
 bool template_is(const char *format);
