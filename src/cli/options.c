@@ -162,7 +162,7 @@ struct cli_from cli_from(struct argp_state *state, const char *option, const cha
     } else if (strncmp(value, "time:", 5) == 0) {
         from.kind = CLI_FROM_TIME;
         if (when_time(value + 5, clock_realtime_ns(), &from.value) < 0)
-            argp_error(state, "%s %s: not a time (time:T, T being " WHEN_TIME ")", option, value);
+            argp_error(state, "%s %s: not a time (" WHEN_TIME ")", option, value);
     } else if (strcmp(value, "end") != 0) {
         argp_error(state, "%s %s: it is first, end, last, seq:N or time:T", option, value);
     }
