@@ -595,8 +595,9 @@ HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);
  * may be earlier again. One that lies far in the future is found for every time up to its own; who wants
  * others asks for a sequence or a position.
  * Cost in the store: a request to the broker and a walk over at most 64 KiB of headers, 50 to 90 us, however
- * much is stored. But once retention has removed a message whose time stamp lies in the future, seeks to
- * times below that read all that is stored in front of what they look for. */
+ * much is stored; in the window, a walk over the headers in front of it. But once retention has removed a
+ * message whose time stamp lies in the future, seeks to times below that go over the headers of all that is
+ * stored in front of what they look for. */
 HERMES_API int hermes_seek_sequence(hermes_subscriber_t *subscriber, uint64_t sequence);
 HERMES_API int hermes_seek_time(hermes_subscriber_t *subscriber, uint64_t timestamp_ns);
 /*
@@ -614,11 +615,13 @@ HERMES_API void hermes_subscriber_set_spin(hermes_subscriber_t *subscriber, uint
 
 typedef struct hermes_subscriber_counters {
     size_t size;       /* sizeof(hermes_subscriber_counters_t), set by the caller */
-    uint64_t position; /* of the next message */
+    uint64_t position; /* of the next message, or of what fills up the log in front of it; behind the last
+                          message, where the next one, or what was sought, is not there yet. To it one may
+                          seek. Of a member: of what it looks at next, and another may have */
     uint64_t lost;     /* overwritten (memory topics) or removed by retention before they were read. Who began
-                          at the end or at a time and was overtaken before its first message is told
-                          (HERMES_EGONE), but how many these were is not known, and not counted. Of
-                          a member: what it found gone, for its group */
+                          at the end, or sought what was not there yet, and was overtaken before its first
+                          message is told (HERMES_EGONE), but how many these were is not known, and not
+                          counted. Of a member: what it found gone, for its group */
     uint64_t corrupt;  /* frames that were damaged */
     uint64_t awaits_broker; /* 1: hermes_poll() had nothing because the broker has not answered yet; 0:
                                there is nothing */

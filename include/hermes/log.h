@@ -207,6 +207,8 @@ HERMES_API int hermes_log_reader_seek_time(hermes_log_reader_t *reader, uint64_t
  * multiple of 64; HERMES_ENOTFOUND: behind the end, or within a message; HERMES_EGONE: older than what is
  * kept. */
 HERMES_API int hermes_log_reader_seek_position(hermes_log_reader_t *reader, uint64_t position);
+/* Of the next message, or of what fills the log up in front of it; behind the last message, where it is not
+ * there yet, or the seek was to one that is not. */
 HERMES_API uint64_t hermes_log_reader_position(const hermes_log_reader_t *reader);
 
 HERMES_API void hermes_log_reader_close(hermes_log_reader_t *reader);

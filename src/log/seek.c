@@ -92,6 +92,13 @@ static struct frames frames_from(const struct reader *reader, uint64_t position,
     return frames;
 }
 
+static bool segment_has(const struct reader *reader, uint64_t position)
+{
+    const struct segment *segment = &reader->segment;
+    return segment->data != NULL && position >= segment->header.base &&
+           position - segment->header.base < segment->header.size;
+}
+
 /* A whole frame at that position? */
 static bool frame_at(const struct reader *reader, uint64_t position, struct frame *frame)
 {
@@ -130,27 +137,77 @@ static uint64_t find_stretch(const struct reader *reader, enum store_key key, ui
     return base + low * stretch;
 }
 
-/*
- * From the place on, in the segment that is mapped, to the message itself: from header to header, payloads
- * are not touched. Where something is not as it should be the walk ends early, and the reader, who skips what
- * it does not want, finds out and says so.
- */
-static void walk_to(struct reader *reader, enum store_key key, uint64_t value,
-                    const struct store_place *place)
+/* From header to header; payloads are not touched. false: to the end of the stretch. */
+static bool walk(struct frames *frames, enum store_key key, uint64_t value)
 {
+    struct frames before;
+    struct frame frame;
+    int rc;
+    do {
+        before = *frames;
+        rc = frames_next(frames, &frame);
+    } while (rc == 1 && (frame.header.type != HERMES_TYPE_DATA || comes_before(&frame.header, key, value)));
+    *frames = before;
+    return rc != 0;
+}
+
+/*
+ * From the place on, in the segment that is mapped, to the message itself; in later ones, should it not be in
+ * that. Where something is not as it should be the walk ends early, and the reader, who skips what it does
+ * not want, finds out and says so.
+ */
+static int walk_in_store(struct reader *reader, enum store_key key, uint64_t value, struct store_place *place)
+{
+    const uint64_t end = persisted(reader);
     uint64_t start = is_indexed(reader, place) ? place->position : find_stretch(reader, key, value);
     if (start < first_stored(reader)) /* the segment may hold messages that were purged, or nothing else */
         start = first_stored(reader);
-    struct frames frames = frames_from(reader, start, FRAME_HEADERS), before;
-    struct frame frame;
+    struct frames frames = frames_from(reader, start, FRAME_HEADERS);
     if (start == reader->segment.header.base)
         frames.sequence = reader->segment.header.first_sequence;
-    do
-        before = frames;
-    while (frames_next(&frames, &frame) == 1 &&
-           (frame.header.type != HERMES_TYPE_DATA || comes_before(&frame.header, key, value)));
-    go_to(reader, before.position, before.sequence);
+    while (!walk(&frames, key, value) && frames.position < end) {
+        struct frames before = frames;
+        int rc = reader_open_segment(reader, STORE_BY_POSITION, frames.position, place);
+        if (rc == HERMES_EINTERRUPTED)
+            return rc;
+        if (rc < 0 || !segment_has(reader, frames.position))
+            break;
+        frames = frames_from(reader, before.position, FRAME_HEADERS);
+        frames.sequence = before.sequence;
+    }
+    go_to(reader, frames.position, frames.sequence);
     reader->in_store = true;
+    return HERMES_OK;
+}
+
+/* Where a walk through the window ends at the latest: a stranger may have filled it. */
+static uint64_t walk_end(const struct reader *reader)
+{
+    uint64_t end = reader_end(reader), lap = reader->position + reader->mask + 1;
+    return end < lap ? end : lap;
+}
+
+/* The same from where the reader stands, through what is in the window. */
+static void walk_in_window(struct reader *reader, enum store_key key, uint64_t value)
+{
+    uint64_t position = reader->position, sequence = reader->sequence, bytes;
+    const uint64_t end = walk_end(reader);
+    hermes_header_t header;
+    while (position < end) {
+        int rc = window_poll(reader->data, reader->mask, position, &header, &bytes);
+        if (rc <= 0 || (rc == POLL_DATA && sequence != 0 && header.sequence != sequence))
+            break;
+        sequence = header.sequence; /* of the next message, whatever the frame is */
+        if (rc == POLL_DATA && !comes_before(&header, key, value))
+            break;
+        position += bytes;
+        sequence += rc == POLL_DATA;
+    }
+    if (!window_still_there(reader->window, reader->position))
+        return;
+    reader->in_store = reader->in_store && position == reader->position;
+    reader_hop(reader, position, sequence);
+    reader->past_seal = (uint32_t)status_load_seal(reader->status) >= reader->epoch; /* as at the end */
 }
 
 static int seek_in_store(struct reader *reader, enum store_key key, uint64_t value)
@@ -161,29 +218,29 @@ static int seek_in_store(struct reader *reader, enum store_key key, uint64_t val
     int rc = catch_up(reader);
     if (rc == 0)
         rc = reader_open_segment(reader, key, value, &place);
-    if (rc == 0)
-        walk_to(reader, key, value, &place);
-    return rc;
+    return rc == 0 ? walk_in_store(reader, key, value, &place) : rc;
+}
+
+/* The reader stands at the message then, if it is there; if not, what comes before it is skipped. */
+static int seek_to(struct reader *reader, enum store_key key, uint64_t value)
+{
+    int rc = seek_in_store(reader, key, value);
+    if (rc < 0)
+        return rc;
+    walk_in_window(reader, key, value);
+    *(key == STORE_BY_SEQUENCE ? &reader->skip_below_sequence : &reader->skip_below_time) = value;
+    reader->detour = reader->skipping = true;
+    return HERMES_OK;
 }
 
 int reader_seek_sequence(struct reader *reader, uint64_t sequence)
 {
-    int rc = seek_in_store(reader, STORE_BY_SEQUENCE, sequence);
-    if (rc < 0)
-        return rc;
-    reader->skip_below_sequence = sequence;
-    reader->detour = reader->skipping = true;
-    return HERMES_OK;
+    return seek_to(reader, STORE_BY_SEQUENCE, sequence);
 }
 
 int reader_seek_time(struct reader *reader, uint64_t timestamp)
 {
-    int rc = seek_in_store(reader, STORE_BY_TIME, timestamp);
-    if (rc < 0)
-        return rc;
-    reader->skip_below_time = timestamp;
-    reader->detour = reader->skipping = true;
-    return HERMES_OK;
+    return seek_to(reader, STORE_BY_TIME, timestamp);
 }
 
 /* ---- by position ---- */
@@ -302,13 +359,6 @@ static bool is_that(const hermes_header_t *header, const struct reader_wanted *w
 {
     return header->type == HERMES_TYPE_DATA && header->sequence == wanted->sequence &&
            header->length == wanted->length;
-}
-
-static bool segment_has(const struct reader *reader, uint64_t position)
-{
-    const struct segment *segment = &reader->segment;
-    return segment->data != NULL && position >= segment->header.base &&
-           position - segment->header.base < segment->header.size;
 }
 
 static int look_in_segment(const struct reader *reader, const struct reader_wanted *wanted)

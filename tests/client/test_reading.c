@@ -280,6 +280,60 @@ static void test_who_seeks_without_a_broker_seeks_in_what_the_last_one_left(void
     assert_int_equal(number_of(&message), 1);
 }
 
+enum { SPREAD = 3000 }; /* messages of 1,000 bytes: over segments, and several times the window */
+
+static void publish_spread(struct fixture *f)
+{
+    static const uint8_t payload[1000];
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (uint64_t i = 1; i <= SPREAD; i++)
+        assert_int_equal(hermes_publish_at(publisher, i * 10, payload, sizeof payload, NULL), 0);
+    hermes_publisher_close(publisher);
+}
+
+static uint64_t position_of(const hermes_subscriber_t *subscriber)
+{
+    hermes_subscriber_counters_t told = {.size = sizeof told};
+    assert_int_equal(hermes_subscriber_describe(subscriber, &told), 0);
+    return told.position;
+}
+
+static int seek_by(hermes_subscriber_t *subscriber, bool by_time, uint64_t sequence)
+{
+    return by_time ? hermes_seek_time(subscriber, sequence * 10 - 5)
+                   : hermes_seek_sequence(subscriber, sequence);
+}
+
+static void test_who_sought_stands_where_the_next_message_does(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    for (int kind = 0; kind < 4; kind++) {
+        bool by_time = kind % 2, stored = kind / 2;
+        hermes_topic_options_t options = {
+            .size = sizeof options, .window_bytes = 256 * 1024, .segment_bytes = 1024 * 1024};
+        options.durability = stored ? HERMES_DURABILITY_ASYNC : HERMES_DURABILITY_MEMORY;
+        assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+        publish_spread(f);
+        hermes_subscriber_t *subscriber = subscriber_of(f->client, PLAIN);
+        for (uint64_t sequence = stored ? 1 : SPREAD - 100; sequence <= SPREAD; sequence += 7) {
+            assert_int_equal(seek_by(subscriber, by_time, sequence), 0);
+            uint64_t position = position_of(subscriber);
+            assert_int_equal(hermes_wait(subscriber, &message, HERMES_FOREVER), 1);
+            assert_int_equal(message.sequence, sequence);
+            assert_int_equal(message.position, position);
+        }
+        /* What is not there yet will be behind the last. */
+        assert_int_equal(seek_by(subscriber, by_time, SPREAD + 1), 0);
+        hermes_topic_info_t topic = {.size = sizeof topic};
+        assert_int_equal(hermes_topic_describe(f->client, "t", &topic), 0);
+        assert_int_equal(position_of(subscriber), topic.committed_position);
+        hermes_subscriber_close(subscriber);
+        delete_topic(f, "t");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +343,7 @@ int main(void)
         TEST(test_what_was_removed_after_a_stop_is_told_and_reading_goes_on),
         TEST(test_who_seeks_after_a_stop_finds_what_the_next_broker_has),
         TEST(test_who_seeks_without_a_broker_seeks_in_what_the_last_one_left),
+        TEST(test_who_sought_stands_where_the_next_message_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

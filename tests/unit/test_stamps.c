@@ -152,12 +152,15 @@ static void seeks_are_right(const char *path, uint64_t *seed)
             i % 2 == 0 ? 1 + test_random(seed) % 1400000 : times[1 + test_random(seed) % MESSAGES];
         uint64_t wanted = first_since(time);
         assert_int_equal(hermes_log_reader_seek_time(reader, time), 0);
+        uint64_t position = hermes_log_reader_position(reader);
         int rc = hermes_log_reader_poll(reader, &message);
         if (wanted > MESSAGES) {
             assert_true(rc == 0 || rc == HERMES_ECLOSED);
+            assert_int_equal(position, hermes_log_reader_position(reader));
             continue;
         }
         assert_int_equal(rc, 1);
+        assert_int_equal(message.position, position);
         assert_int_equal(message.sequence, wanted);
         assert_int_equal(message.timestamp, times[wanted]);
         if (wanted < MESSAGES) { /* and on with the next, also where that is earlier */
