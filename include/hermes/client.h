@@ -644,8 +644,8 @@ HERMES_API void hermes_subscriber_close(hermes_subscriber_t *subscriber);
  *     but where so much is in flight that a look at it takes the broker long (docs/reference/limits.md)
  *     what was given out max_deliveries times without an ack goes to the dead-letter topic: the broker puts
  *     it there, in an envelope that says whence it comes (hermes/letter.h), whether there are members or not.
- *     That counts from the moment a member takes a message, though it, or the broker, ends before it is told,
- *     or reading the message takes longer than the lease
+ *     That counts from the moment a member takes a message, or has read one that comes again, though it, or
+ *     the broker, ends before it is told
  *
  * Messages are given out in order; one that comes again, before those that nobody had yet. Members are
  * processes of one user: the one who made the group (and root). A group survives its members, and the broker.

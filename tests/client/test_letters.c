@@ -546,6 +546,23 @@ static void test_a_lower_limit_buries_what_waits(void **state)
     await_nothing_in_flight(f);
 }
 
+static void test_who_has_a_message_when_the_limit_is_lowered_may_acknowledge_it(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 1);
+    make_group(f, 0, 0, "letters");
+    hermes_subscriber_t *member = join(f->client);
+    for (int given = 1; given <= 3; given++)
+        (void)kill_next(member, 1);
+    hermes_message_t message = expect(member, 1);
+    hermes_group_options_t limit = {.size = sizeof limit, .max_deliveries = 2};
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_DELIVERIES, &limit), 0);
+    assert_int_equal(hermes_renew(member, &message), 0);
+    assert_int_equal(hermes_ack(member, &message), 0);
+    assert_int_equal(describe(f, "risk").dead, 0);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +584,7 @@ int main(void)
         TEST(test_an_orderly_stop_repeats_no_letter),
         TEST(test_a_group_that_is_refused_leaves_no_topic_behind),
         TEST(test_a_lower_limit_buries_what_waits),
+        TEST(test_who_has_a_message_when_the_limit_is_lowered_may_acknowledge_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
