@@ -65,7 +65,7 @@ static int make_directory(const struct broker *broker, const struct topic *topic
 static uint32_t slots_for(uint64_t span_bytes)
 {
     uint64_t slots = GROUP_SLOTS_MIN;
-    while (slots < span_bytes / 64 && slots < GROUP_SLOTS_MAX)
+    while (slots * 64 < span_bytes && slots < GROUP_SLOTS_MAX)
         slots *= 2;
     return (uint32_t)slots;
 }

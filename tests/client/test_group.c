@@ -125,6 +125,57 @@ static void test_what_is_wrong_with_a_position_is_said_once(void **state)
     }
 }
 
+static void test_a_span_is_a_power_of_two(void **state)
+{
+    struct fixture *f = *state;
+    enum { KIB = 1024, MIB = 1024 * 1024 };
+    const struct {
+        uint64_t asked, given;
+    } spans[] = {{0, 4 * MIB},   {1, 256 * KIB},         {256 * KIB, 256 * KIB}, {256 * KIB + 1, 512 * KIB},
+                 {MIB - 1, MIB}, {1ull << 40, 256 * MIB}};
+    make_topic(f, "t", false);
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        hermes_group_options_t options = {.size = sizeof options, .span_bytes = spans[i].asked};
+        assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
+        hermes_group_info_t info = describe(f, "risk");
+        assert_int_equal(info.span_bytes, spans[i].given);
+        assert_int_equal(info.lease_ns, 30000000000);
+        assert_int_equal(info.max_deliveries, 0);
+        assert_string_equal(info.dead_letter, "");
+        assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+    }
+}
+
+/* Their names in order, and the last one's place is free again. */
+static void test_a_topic_has_256_groups_and_lists_them_by_name(void **state)
+{
+    struct fixture *f = *state;
+    enum { MOST = 256, PAGE = 100 };
+    hermes_group_options_t options = {.size = sizeof options, .span_bytes = 256 * 1024};
+    hermes_group_info_t infos[PAGE] = {{.size = sizeof infos[0]}};
+    char name[16] = "";
+    make_topic(f, "t", false);
+    for (int i = 0; i < MOST; i++) {
+        snprintf(name, sizeof name, "g%03d", i * 7 % MOST);
+        options.durable = i % 2 == 1;
+        options.span_bytes = options.durable ? 0 : 256 * 1024;
+        assert_int_equal(hermes_group_create(f->client, "t", name, &options), 0);
+    }
+    assert_int_equal(hermes_group_create(f->client, "t", "more", NULL), HERMES_ELIMIT);
+    name[0] = 0;
+    for (int listed = 0, count; listed < MOST; listed += count) {
+        count = hermes_group_list(f->client, "t", name, infos, PAGE);
+        assert_int_equal(count, MOST - listed < PAGE ? MOST - listed : PAGE);
+        for (int i = 0; i < count; i++) {
+            snprintf(name, sizeof name, "g%03d", listed + i);
+            assert_string_equal(infos[i].name, name);
+        }
+    }
+    assert_int_equal(hermes_group_list(f->client, "t", name, infos, PAGE), 0);
+    assert_int_equal(hermes_group_delete(f->client, "t", name), 0);
+    assert_int_equal(hermes_group_create(f->client, "t", "more", NULL), 0);
+}
+
 /* ---- sharing ---- */
 
 static void test_members_share(void **state)
@@ -502,6 +553,8 @@ int main(void)
         TEST(test_refuses),
         TEST(test_a_durable_subscription_is_refused_what_only_groups_have),
         TEST(test_what_is_wrong_with_a_position_is_said_once),
+        TEST(test_a_span_is_a_power_of_two),
+        TEST(test_a_topic_has_256_groups_and_lists_them_by_name),
         TEST(test_members_share),
         TEST(test_a_disconnected_member_leaves_its_messages),
         TEST(test_nack_goes_to_who_sleeps),
