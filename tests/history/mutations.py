@@ -36,9 +36,9 @@ MUTATIONS = [
     Mutation("an ack does not look at the page's end", "src/group/group.c",
              "return group_is_open(page) ? HERMES_OK : HERMES_EEXPIRED;", "return page != NULL ? HERMES_OK : HERMES_EEXPIRED;",
              ("what-a-member-held-over-a-reset-counts-no-more",)),
-    Mutation("a record is restored without the limit", "src/group/group.c",
-             "uint64_t word = given_up(page, position, group_word(position, deliveries, 0, 0, GROUP_CLAIMED));",
-             "uint64_t word = group_word(position, deliveries, 0, 0, GROUP_AVAILABLE);",
+    Mutation("a record does not say how often a message was given out", "src/group/group.c",
+             "given_up(page, position, group_word(position, deliveries, 0, 0, GROUP_CLAIMED));",
+             "given_up(page, position, group_word(position, 1, 0, 0, GROUP_CLAIMED));",
              ("nobody-gets-a-message-more-often-than-the-limit",)),
     Mutation("an ack of a place does not greet", "src/client/durable.c",
              "    subscriber_greet_if_due(s);\n    if (message->claim == 0)", "    if (message->claim == 0)",
@@ -47,22 +47,24 @@ MUTATIONS = [
              "(void)member_start(s);", ";", ("who-acks-first-behind-a-reset-and-a-death-skips-nothing",)),
     Mutation("a renewal is none", "src/group/group.c", "word | GROUP_RENEWED)); /* pairs", "word)); /* pairs",
              ("four-renewals-between-two-looks-count",)),
-    Mutation("a lease is short", "src/broker/keeper.c", "look->now - since >= group->settings.lease_ns &&",
-             "look->now - since >= group->settings.lease_ns / 2 &&", ("four-renewals-between-two-looks-count",)),
+    Mutation("a lease is short", "src/broker/leases.c", "look->now >= since + group->settings.lease_ns &&",
+             "look->now >= since + group->settings.lease_ns / 2 &&", ("four-renewals-between-two-looks-count",)),
     Mutation("what comes again is no delivery", "src/group/group.c", "deliveries < GROUP_DELIVERIES_MAX ? deliveries + 1 :",
              "deliveries < GROUP_DELIVERIES_MAX ? deliveries :",
              ("what-reaches-the-limit-is-a-letter",)),
     Mutation("a durable subscription goes back", "src/client/durable.c", "    raise(&m->page->floor, end);\n    }",
              "    }\n    atomic_store(&m->page->floor, end);", ("an-ack-of-what-is-done-changes-nothing",)),
     Mutation("an ack of a place before its reset counts", "src/client/durable.c",
-             "if (message->claim != m->claim || !member_is_current(m))", "if (message->claim == 0)",
+             "if (message->claim != m->claim || !member_is_current(m) ||\n        subscriber_is_orphan(s))", "if (message->claim == 0)",
              ("what-was-given-before-a-reset-cannot-be-acked",)),
     Mutation("who finds a gap counts another's too", "src/group/group.c", "uint64_t gone = last - (counted > after ? counted : after);",
              "uint64_t gone = last;", ("what-was-removed-is-counted-once-for-all-members",)),
     Mutation("a gap is counted by who is given the next message", "src/group/group.c",
              "atomic_fetch_add_explicit(&page->lost, gone, memory_order_relaxed);", "", ("a-gap-is-counted-when-it-is-found",)),
-    Mutation("letters are thrown away", "src/broker/letters.c", "if (letters->post == NULL || letters->settings",
-             "if (true || letters->settings", ("what-reaches-the-limit-is-a-letter",)),
+    Mutation("letters are thrown away", "src/broker/letters.c", "    int rc = write_all(letters, page, mask);",
+             "    letters->delivered = letters->count;\n"
+             "    int rc = put_away(letters, page, mask) ? HERMES_OK : write_all(letters, page, mask);",
+             ("what-reaches-the-limit-is-a-letter",)),
     Mutation("a letter says another sequence", "src/broker/letters.c", ".sequence = message->sequence,",
              ".sequence = message->sequence + 1,", ("what-reaches-the-limit-is-a-letter",)),
     Mutation("what is pending is not looked at again", "src/client/claims.c", "if (group_hand_out(&m->group, position, &claim) < 0) {",
@@ -73,12 +75,16 @@ MUTATIONS = [
 ]
 
 
+def applies(folder, mutation):
+    """What is to be changed stands there, once."""
+    with open(os.path.join(folder, mutation.file)) as file:
+        return file.read().count(mutation.old) == 1
+
+
 def edit(path, old, new):
-    """Returns what stood there; None: old does not stand there once."""
+    """Returns what stood there."""
     with open(path) as file:
         text = file.read()
-    if text.count(old) != 1:
-        return None
     with open(path, "w") as file:
         file.write(text.replace(old, new))
     return text
@@ -111,10 +117,10 @@ def finds(folder, schedule):
 def try_one(folder, mutation):
     """Is it found?"""
     path = os.path.join(folder, mutation.file)
-    before = edit(path, mutation.old, mutation.new)
-    if before is None:
+    if not applies(folder, mutation):
         print(f"DOES NOT APPLY  {mutation.name}")
         return False
+    before = edit(path, mutation.old, mutation.new)
     found = [text for schedule in mutation.schedules if (text := finds(folder, schedule))] if build(folder) else None
     restore(path, before)
     how = "DOES NOT BUILD " if found is None else "found          " if found else "NOT FOUND      "

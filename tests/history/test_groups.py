@@ -11,6 +11,7 @@ from groups import Judge
 from judge import judge_codes
 from letters import Letter
 from logs import judge_log
+from mutations import MUTATIONS, SOURCE, applies
 from trial import Content
 
 MS = 1000000
@@ -310,6 +311,12 @@ class Calls(unittest.TestCase):
         call.told["queued_ns"] = "0"
         self.assertEqual(judge_bounds(histories, [(100 * MS, f"{A} is halted"), (600 * MS, f"{A} goes on")]), [])
         self.assertEqual(judge_bounds(histories, [(100 * MS, "broker is halted"), (600 * MS, "broker goes on")]), [])
+
+
+class Mutations(unittest.TestCase):
+    def test_what_they_break_stands_where_they_say(self):
+        """Who moves it takes them along: else they break nothing, and show nothing of the checker."""
+        self.assertEqual([mutation.name for mutation in MUTATIONS if not applies(SOURCE, mutation)], [])
 
 
 class Logs(unittest.TestCase):
