@@ -6,12 +6,21 @@
  * broker's loop serves as a whole. Three kinds of members, each explored by itself: at least once, at most
  * once, and the holder of a durable subscription (of two messages). Checked in each state:
  *
- *     what was told is true   what was acked with 0 is given to nobody again, unless a reset asked for it;
- * what is told not to count does not, unless a record was written in that moment one's own whatever an ack,
- * nack or renewal changes is the claim that it speaks of at most once            is given out once, unless a
- * reset asks for it the limit               nothing is given out more often than it says leases no claim that
- * was made or renewed within a lease ends by time durable                 the floor is above nothing that was
- * not acked, and never goes back nobody is stuck         from each state, the message can be done
+ *     what was told is true
+ *         what was acked with 0 is given to nobody again, unless a reset asked for it; what is told not to
+ *         count does not, unless a record was written in that moment
+ *     one's own
+ *         whatever an ack, nack or renewal changes is the claim that it speaks of
+ *     at most once
+ *         is given out once, unless a reset asks for it
+ *     the limit
+ *         nothing is given out more often than it says
+ *     leases
+ *         no claim that was made or renewed within a lease ends by time
+ *     durable
+ *         the floor is above nothing that was not acked, and never goes back
+ *     nobody is stuck
+ *         from each state, the message can be done
  *
  * Time is the keeper's looks: a lease is what lies between two of them, and looks are as many as you like.
  * What comes again is claimed first, and handed out by a later poll: between the two all may happen that may
