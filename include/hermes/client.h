@@ -523,7 +523,8 @@ HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *me
  * Where the broker was asked for what comes next the descriptor becomes readable soon after its answer (after
  * at most twice the time that took, 10 ms more at most), and up to a hundred times a second while there is
  * none. The first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost:
- * two wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all.
+ * two wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all:
+ * a loop may be busy with other things, and nobody else is to wait for it.
  */
 HERMES_API int hermes_subscriber_fd(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_subscriber_arm(hermes_subscriber_t *subscriber);
