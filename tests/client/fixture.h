@@ -21,7 +21,7 @@ static inline void start_broker_denied(struct fixture *f, const char *denied)
 {
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
-    f->broker = fork();
+    f->broker = test_fork();
     if (f->broker == 0) {
         dup2(pipes[1], STDOUT_FILENO);
         close(pipes[0]);

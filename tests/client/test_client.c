@@ -442,7 +442,7 @@ static void test_forgets_after_fork(void **state)
     hermes_disconnect(mine.client);
 
     /* A parent that dies is noticed, though its child lives. */
-    pid_t parent = fork();
+    pid_t parent = test_fork();
     if (parent == 0) {
         struct everything its;
         open_everything(&its);

@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
 
 /* The next broker does not keep the place of a publisher that was there before a crash: a deletion need not
  * wait until that is over. */
@@ -132,7 +131,6 @@ static int wait_elsewhere(enum waiting waiting, int in, int out)
     hermes_publisher_options_t options = {
         .size = sizeof options, .flags = HERMES_PUBLISH_NO_WAIT, .wait_ns = patience_ns};
     char byte = 0;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (hermes_connect(NULL, &client) < 0 || hermes_publisher_open(client, "t", &options, &publisher) < 0 ||
         write(out, &byte, 1) != 1 || read(in, &byte, 1) != 1)
         return 100;
@@ -164,7 +162,7 @@ static struct waiter begin_waiting(enum waiting waiting)
     int in[2], out[2];
     assert_int_equal(pipe(in), 0);
     assert_int_equal(pipe(out), 0);
-    struct waiter waiter = {.process = fork(), .to = in[1], .from = out[0]};
+    struct waiter waiter = {.process = test_fork(), .to = in[1], .from = out[0]};
     if (waiter.process == 0) {
         close(in[1]);
         close(out[0]);

@@ -451,7 +451,7 @@ static int holder_that_was_killed(bool forgets)
     char byte;
     assert_int_equal(pipe(ready), 0);
     assert_int_equal(pipe(until), 0);
-    pid_t holder = fork();
+    pid_t holder = test_fork();
     if (holder == 0) {
         close(until[1]);
         hold_and_fork(ready[1], until[0], forgets);

@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 
 #include "base/wait.h"
 #include "client/subscriber.h"
@@ -76,11 +75,9 @@ static struct crowd *start_crowd_that_waits(bool by_descriptor)
     assert_ptr_not_equal(crowd, MAP_FAILED);
     crowd->by_descriptor = by_descriptor;
     for (unsigned i = 0; i < CROWD; i++) {
-        pid_t member = fork();
-        if (member == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
+        pid_t member = test_fork();
+        if (member == 0)
             live_as_member(crowd);
-        }
         crowd->member[i] = member;
     }
     await_count(&crowd->joined, CROWD);

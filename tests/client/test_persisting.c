@@ -167,7 +167,7 @@ static void what_a_publisher_without_a_session_was_told_is_stored(void **state)
 
 static void publish_while_the_broker_stands(struct fixture *f)
 {
-    pid_t publisher = fork();
+    pid_t publisher = test_fork();
     if (publisher == 0) {
         hermes_client_t *client;
         hermes_publisher_t *p;

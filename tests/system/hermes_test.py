@@ -1,4 +1,5 @@
 """A broker of the test's own, and what every system test needs. Standard library alone."""
+import contextlib
 import glob
 import json
 import os
@@ -28,7 +29,11 @@ class Broker:
         if config:
             with open(os.path.join(self.home, "hermes.conf"), "w") as file:
                 file.write(config)
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()  # nobody else knows of it yet
+            raise
 
     def start(self, *before, stderr=None):
         """before: a command and its options that run the broker, such as prlimit."""
@@ -65,15 +70,16 @@ class Broker:
         return f"/dev/shm/hermes-{os.getuid()}-{value:016x}"
 
     def close(self):
-        for child in self.children:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-            for stream in (child.stdin, child.stdout, child.stderr):
-                if stream is not None:
-                    stream.close()
-        if self.process.poll() is None:
-            self.kill()
+        """Whatever a test that failed left: nobody stays, for who has our standard error keeps our caller waiting."""
+        processes = [p for p in (*self.children, self.process) if p is not None]
+        for process in processes:
+            process.kill()  # which does nothing to one that was waited for
+        for process in processes:
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(OSError, ValueError):  # it would still write what the process did not read
+                    if stream is not None:
+                        stream.close()
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.rmtree(self.shm(), ignore_errors=True)
@@ -99,10 +105,10 @@ class Broker:
 
 
 def is_connected(process):
-    """Whether it has a connection to a broker."""
+    """Whether it has a connection to a broker; the standard descriptors are ours."""
     def is_socket(fd):
         try:
-            return os.readlink(fd).startswith("socket:")
+            return int(os.path.basename(fd)) > 2 and os.readlink(fd).startswith("socket:")
         except FileNotFoundError:  # closed meanwhile
             return False
     return any(map(is_socket, glob.glob(f"/proc/{process.pid}/fd/*")))

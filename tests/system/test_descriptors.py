@@ -63,6 +63,7 @@ class Descriptors(Case):
         self.assertEqual(b.stop(), (0, []))
         process = subprocess.Popen(["bash", "-c", "exec hermesd <&- >&- 2>&-"],
                                    env=dict(b.environment, PATH=BIN + ":" + os.environ["PATH"]))
+        b.children.append(process)
         while self.shell("hermes topic list").returncode != 0:
             self.assertIsNone(process.poll())
         self.assertEqual(os.path.getsize(os.path.join(b.home, "data/lock")), 0)

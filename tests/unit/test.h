@@ -3,6 +3,7 @@
 #define TESTS_UNIT_TEST_H
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +26,16 @@ static inline uint64_t test_random(uint64_t *state)
     *state ^= *state >> 7;
     *state ^= *state << 17;
     return *state;
+}
+
+/* A process that does not outlive the test, however that ends: it has our output, and who runs us waits until
+ * nobody has it any more. */
+static inline pid_t test_fork(void)
+{
+    pid_t parent = getpid(), child = fork();
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+        _exit(127);
+    return child;
 }
 
 #define TEST_DIRECTORY(variable)                                                                             \

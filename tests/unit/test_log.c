@@ -262,7 +262,7 @@ static void killed_writer_loses_nothing(void **state)
     for (unsigned round = 0; round < rounds; round++) {
         int fds[2];
         assert_int_equal(pipe(fds), 0);
-        pid_t pid = fork();
+        pid_t pid = test_fork();
         if (pid == 0) {
             hermes_log_t *log;
             if (hermes_log_open(path, &small, &log) < 0)
@@ -521,7 +521,7 @@ static void readers_wait_for_a_writer_that_died(void **state)
     (void)state;
     TEST_DIRECTORY(path);
     hermes_message_t message;
-    pid_t pid = fork();
+    pid_t pid = test_fork();
     if (pid == 0) {
         append_until(open_log(path), 10);
         _exit(0);
@@ -544,7 +544,7 @@ static void readers_wait_for_a_writer_that_died(void **state)
 /* A writer that appended up to `last` and was killed. */
 static void die_after(const char *path, const hermes_log_options_t *options, uint64_t last)
 {
-    pid_t pid = fork();
+    pid_t pid = test_fork();
     if (pid == 0) {
         hermes_log_t *log;
         if (hermes_log_open(path, options, &log) < 0)

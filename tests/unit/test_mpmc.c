@@ -284,7 +284,7 @@ static void test_processes_are_killed(void **state)
     for (unsigned round = 0; round < rounds; round++) {
         pid_t children[2 * SIDES];
         for (unsigned i = 0; i < 2 * SIDES; i++)
-            if ((children[i] = fork()) == 0) {
+            if ((children[i] = test_fork()) == 0) {
                 if (i < SIDES)
                     produce_forever(&ring, shared, i);
                 consume_forever(&ring, shared);

@@ -122,7 +122,7 @@ static void a_killed_embedded_log_is_swept_when_its_directory_is_gone(void **sta
     struct error_text text;
     char shm[SHM_PATH_BYTES];
     TEST_DIRECTORY(home);
-    pid_t writer = fork();
+    pid_t writer = test_fork();
     if (writer == 0) {
         hermes_log_t *log;
         if (hermes_log_open(home, NULL, &log) == 0)

@@ -252,7 +252,7 @@ static void two_processes(void **state)
     (void)state;
     ring_t *ring = mmap(NULL, sizeof *ring, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(ring != MAP_FAILED);
-    pid_t child = fork();
+    pid_t child = test_fork();
     if (child == 0) {
         produce(ring);
         _exit(0);

@@ -196,7 +196,7 @@ static void cut_under_a_mapping(void **state)
 
     /* Anybody else's SIGBUS is theirs. */
     uint8_t *mine = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
-    pid_t child = fork();
+    pid_t child = test_fork();
     if (child == 0) {
         signal(SIGBUS, SIG_DFL); /* cmocka's own */
         if (segment_map(s->fd, &other, &text) == 0 && ftruncate(fd, 0) == 0)
