@@ -67,12 +67,12 @@ static void test_who_renews_keeps_what_it_holds_over_a_crash(void **state)
 {
     struct fixture *f = *state;
     make_topic(f, "t", false);
-    make_group(f, 300000000, 0, NULL);
+    make_group(f, 1000000000, 0, NULL); /* long beside the steps in which it is renewed */
     publish(f, "t", 1, 3);
     hermes_subscriber_t *a = join(f->client);
     hermes_message_t held = expect(a, 1);
     restart(f, SIGKILL);
-    renew_for(a, &held, 24); /* four leases */
+    renew_for(a, &held, 60); /* three leases */
     assert_int_equal(hermes_ack(a, &held), 0);
     assert_int_equal(describe(f, "risk").members, 1);
     assert_int_equal(describe(f, "risk").redelivered, 0);
@@ -202,9 +202,7 @@ static void test_a_claim_that_waited_for_a_broker_is_looked_at_again(void **stat
     make_topic(f, "t", false);
     make_group(f, 1000000000, 0, NULL);
     publish(f, "t", 1, 30000); /* two segments */
-    setenv("HERMES_REQUEST_TIMEOUT_MS", "50", 1);
     hermes_client_t *other = another();
-    unsetenv("HERMES_REQUEST_TIMEOUT_MS");
     hermes_subscriber_t *a = join(other), *b = join(f->client);
     hermes_message_t first = expect(b, 1), message;
     for (uint64_t i = 2; i <= 30000; i++) {
@@ -213,6 +211,7 @@ static void test_a_claim_that_waited_for_a_broker_is_looked_at_again(void **stat
         if (i % 100 == 0)
             assert_int_equal(hermes_renew(b, &first), 0);
     }
+    other->request_timeout_ns = 50000000;
     kill(f->broker, SIGSTOP);
     assert_int_equal(hermes_nack(b, &first), 0);
     int rc = hermes_poll(a, &message);
@@ -290,7 +289,7 @@ static void test_a_late_ack_of_a_dead_message_is_expired(void **state)
         assert_int_equal(hermes_ack(a, &message), HERMES_EEXPIRED);
         expect(a, 2);
         hermes_subscriber_close(a);
-        assert_int_equal(hermes_group_delete(f->client, "t", "risk"), 0);
+        delete_group(f);
     }
 }
 
