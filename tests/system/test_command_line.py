@@ -226,6 +226,7 @@ class Ends(Case):
         read, write = os.pipe()
         child = subprocess.Popen(["bash", "-c", f"trap '' PIPE; exec {BIN}/hermes sub t"], env=b.environment, stdout=write,
                                  stderr=subprocess.PIPE)
+        b.children.append(child)
         os.close(write)
         os.close(read)
         self.assertEqual(child.communicate(timeout=60)[1], b"hermes: standard output: Broken pipe\n")
@@ -245,6 +246,7 @@ class Ends(Case):
             self.assertEqual(child.stdout.readline(), b"again\n")
             child.terminate()
             self.assertEqual(child.communicate(timeout=60)[1], b"")
+            self.wait_for(lambda: b.info("t")["subscribers"] == 0, "it has gone")
 
     def test_a_group_that_was_not_there_is_said_to_be_new(self):
         b = self.broker

@@ -19,7 +19,7 @@ class Places(unittest.TestCase):
 
     def refused(self, uid, program, *arguments, **environment):
         result = subprocess.run([os.path.abspath(os.path.join(BIN, program)), *arguments], user=uid, group=uid, extra_groups=[],
-                                env={"XDG_RUNTIME_DIR": self.runtime, **environment}, capture_output=True, timeout=20, cwd="/")
+                                env={"XDG_RUNTIME_DIR": self.runtime, **environment}, capture_output=True, timeout=60, cwd="/")
         self.assertEqual(result.returncode, 1)
         return result.stderr
 
