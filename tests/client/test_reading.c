@@ -82,6 +82,35 @@ static void test_an_error_behind_messages_is_told_by_the_next_call(void **state)
     }
 }
 
+/* The members take turns; who comes to it is told, and the other goes on behind it. */
+static void test_damage_is_told_to_one_member_and_counted_once(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    make_topic(f, "t", false);
+    publish_counters(f, COUNT);
+    stop_broker(f, SIGTERM);
+    damage(f, DAMAGED);
+    start_broker(f);
+    hermes_subscriber_t *members[] = {subscriber_of(f->client, MEMBER), subscriber_of(f->client, MEMBER)};
+    unsigned told = 0;
+    for (uint64_t number = 1, turn = 0; number <= COUNT; turn++) {
+        int rc = hermes_wait(members[turn % 2], &message, HERMES_FOREVER);
+        if (rc == HERMES_ECHECKSUM) {
+            assert_int_equal(number, DAMAGED);
+            told++;
+        } else {
+            assert_int_equal(rc, 1);
+            assert_int_equal(message.sequence, number);
+        }
+        number++;
+    }
+    hermes_group_info_t info = {.size = sizeof info};
+    assert_int_equal(hermes_group_describe(f->client, "t", "g", &info), 0);
+    assert_int_equal(told, 1);
+    assert_int_equal(info.lost, 1);
+}
+
 static void test_what_a_seek_passes_over_is_not_lost(void **state)
 {
     struct fixture *f = *state;
@@ -339,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_an_error_behind_messages_is_told_by_the_next_call),
+        TEST(test_damage_is_told_to_one_member_and_counted_once),
         TEST(test_what_a_seek_passes_over_is_not_lost),
         TEST(test_what_was_removed_after_a_stop_is_told_and_reading_goes_on),
         TEST(test_who_seeks_after_a_stop_finds_what_the_next_broker_has),
