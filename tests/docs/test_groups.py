@@ -339,7 +339,7 @@ class Groups(Case):
         rows = self.buried(2)
         self.assertEqual([(r["sequence"], r["deliveries"], r["reason"], r["payload"].rstrip(" .")) for r in rows],
                          [(1, 1, "deliveries", "1"), (2, 1, "deliveries", "2")])
-        self.assertEqual([line.split()[1] for line in self.dead().stdout.splitlines()], [b"SEQUENCE", b"1", b"2"])
+        self.assertEqual([line.split()[0] for line in self.dead().stdout.splitlines()], [b"SEQUENCE", b"1", b"2"])
         self.assertEqual(self.sub("--group", "g", "--timeout", "0"), list(range(3, 11)))
         self.broker.run("group", "create", "t", "other")
         self.assertIn(b"all its groups and subscribers get them, not g alone", self.dead("--requeue").stdout)
