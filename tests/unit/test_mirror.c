@@ -1,0 +1,194 @@
+/* The parts of a mirror, each by itself; tests/mirror has them together. */
+#include "test.h"
+
+#include "mirror/backoff.h"
+#include "mirror/cookie.h"
+#include "mirror/gaps.h"
+#include "mirror/naks.h"
+#include "mirror/pacer.h"
+#include "mirror/random.h"
+#include "mirror/repairs.h"
+
+static struct gaps gaps;
+
+static void note(uint64_t begin, uint64_t end)
+{
+    struct gap gap = {.begin = begin, .end = end};
+    assert_true(gaps_append(&gaps, &gap));
+}
+
+/* What gaps say, beside a map of which units are missing. */
+static void gaps_agree_with_a_map(void **state)
+{
+    (void)state;
+    enum { UNITS = 4000 };
+    static bool missing[UNITS];
+    uint64_t random = 1;
+    gaps.first = GAPS_MAX - 10; /* around the ring's end */
+    gaps.count = 0;
+    for (uint64_t at = 0; at + 20 < UNITS;) {
+        uint64_t begin = at + random_below(&random, 10), end = begin + 1 + random_below(&random, 9);
+        note(begin, end);
+        memset(missing + begin, true, end - begin);
+        at = end;
+    }
+    for (int i = 0; i < 4000; i++) {
+        uint64_t begin = random_below(&random, UNITS), end = begin + random_below(&random, 30);
+        int64_t wanted = 0;
+        end = end > UNITS ? UNITS : end;
+        for (uint64_t at = begin; at < end; at++) {
+            wanted += missing[at];
+            missing[at] = false;
+        }
+        assert_int_equal(gaps_close(&gaps, begin, end), wanted);
+        uint32_t next = gaps_find(&gaps, begin);
+        uint64_t first = begin;
+        while (first < UNITS && !missing[first])
+            first++;
+        if (next == gaps.count)
+            assert_int_equal(first, UNITS);
+        else
+            assert_int_equal(gaps_at(&gaps, next)->begin, first);
+    }
+}
+
+static void a_split_without_room_changes_nothing(void **state)
+{
+    (void)state;
+    gaps.first = gaps.count = 0;
+    for (uint64_t i = 0; i < GAPS_MAX; i++)
+        note(10 * i, 10 * i + 5);
+    assert_false(gaps_append(&gaps, &(struct gap){.begin = 1u << 20, .end = 1u << 21}));
+    assert_int_equal(gaps_close(&gaps, 21, 23), -1);
+    assert_int_equal(gaps_at(&gaps, 2)->end, 25);
+    assert_int_equal(gaps_close(&gaps, 20, 25), 5);
+    assert_int_equal(gaps_close(&gaps, 31, 33), 2);
+}
+
+static void siphash_is_siphash(void **state)
+{
+    (void)state;
+    uint8_t key[COOKIE_KEY_BYTES], text[15];
+    for (uint8_t i = 0; i < 16; i++)
+        key[i] = i;
+    for (uint8_t i = 0; i < 15; i++)
+        text[i] = i;
+    assert_true(cookie_siphash(key, text, 15) == 0xa129ca6149be45e5u); /* the paper's appendix A */
+    assert_true(cookie_siphash(key, text, 0) == 0x726fdb47dd0e0e31u);  /* the authors' vectors */
+}
+
+static void a_cookie_is_for_one_address_and_a_while(void **state)
+{
+    (void)state;
+    const uint8_t key[COOKIE_KEY_BYTES] = {1};
+    struct mirror_address here = {{1}}, there = {{2}};
+    uint64_t now = 100 * (uint64_t)COOKIE_LASTS_NS, cookie = cookie_make(key, &here, 7, now);
+    assert_true(cookie_is_good(key, &here, 7, now, cookie));
+    assert_true(cookie_is_good(key, &here, 7, now + COOKIE_LASTS_NS, cookie));
+    assert_false(cookie_is_good(key, &here, 7, now + 2 * (uint64_t)COOKIE_LASTS_NS, cookie));
+    assert_false(cookie_is_good(key, &there, 7, now, cookie));
+    assert_false(cookie_is_good(key, &here, 8, now, cookie));
+    assert_false(cookie_is_good(key, &here, 7, now, 0));
+}
+
+/* Of many the first asks early, and few do before it can be heard. */
+static void few_ask_before_they_can_hear(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 2000, CROWD = 50 };
+    uint64_t random = 3, early = 0;
+    const uint64_t most = 4000;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t wait[CROWD], first = most;
+        for (int i = 0; i < CROWD; i++) {
+            wait[i] = backoff_ns(random_next(&random), most, CROWD);
+            assert_true(wait[i] <= most);
+            first = wait[i] < first ? wait[i] : first;
+        }
+        for (int i = 0; i < CROWD; i++)
+            early += wait[i] <= first + most / 8;
+    }
+    assert_true(early < 3 * ROUNDS);
+    assert_int_equal(backoff_ns(0, most, CROWD), 0);
+    assert_true(backoff_ns(UINT64_MAX, most, CROWD) >= most - 1);
+    assert_true(backoff_ns(UINT64_MAX, most, UINT32_MAX) <= most);
+}
+
+static struct repairs repairs;
+
+static void what_is_on_its_way_is_known_to_the_slot(void **state)
+{
+    (void)state;
+    repairs_sent(&repairs, 1984, 128, 0, 20); /* across two cells */
+    assert_true(repairs_on_their_way(&repairs, 1984, 0, 19));
+    assert_true(repairs_on_their_way(&repairs, 2048, 0, 19));
+    assert_false(
+        repairs_on_their_way(&repairs, 1984, 0, 20)); /* heard of it, or of later ones: it was lost */
+    assert_false(repairs_on_their_way(&repairs, 2112, 0, 1));
+    assert_false(repairs_on_their_way(&repairs, 1984, 5, 1)); /* it went to another */
+    repairs_sent(&repairs, 1920, 64, 0, 30);
+    assert_true(repairs_on_their_way(&repairs, 1984, 0, 10));
+    assert_false(repairs_on_their_way(&repairs, 1984, 0, 25));
+    repairs_sent(&repairs, 1920, 64, 0, 30 + (1ull << 32)); /* long after */
+    assert_false(repairs_on_their_way(&repairs, 1984, 0, 10));
+}
+
+static void a_pacer_keeps_its_rate(void **state)
+{
+    (void)state;
+    struct pacer pacer = {0, 1000000, 3000};
+    uint64_t now = 1000000000, sent = 0;
+    for (; now < 2000000000; now += 1000)
+        while (pacer_ready_ns(&pacer) <= now) {
+            pacer_take(&pacer, now, 1000);
+            sent += 1000;
+        }
+    assert_in_range(sent, 1000000, 1000000 + 4000);
+}
+
+static void datagrams_that_are_late_make_it_wait(void **state)
+{
+    (void)state;
+    struct naks naks = {.due_ns = UINT64_MAX, .rtt = {100000, 0}};
+    struct gap gap = {.begin = 0, .end = 64, .number = 10, .noticed_ns = 1000};
+    assert_int_equal(naks_first_due(&naks, 1000), 1000);
+    naks_closing(&naks, &gap, 9, 1000 + 4000);
+    assert_int_equal(naks_first_due(&naks, 2000), 2000 + 5000);
+    naks_closing(&naks, &gap, 9, 1000 + 90000000); /* no longer than a round trip */
+    assert_int_equal(naks.reorder_ns, 100000);
+    for (int i = 0; i < 200; i++)
+        naks_closing(&naks, &gap, 11, 2000);
+    assert_true(naks.reorder_ns < 1000);
+}
+
+static void one_nak_asks_for_many_and_goes_on(void **state)
+{
+    (void)state;
+    struct datagram_range ranges[DATAGRAM_RANGES_MAX];
+    struct naks naks = {.due_ns = UINT64_MAX, .rtt = {100000, 0}};
+    gaps.first = gaps.count = 0;
+    for (uint64_t i = 0; i < 100; i++)
+        note(128 * i, 128 * i + 64);
+    naks_noticed(&naks, &gaps);
+    assert_int_equal(naks_collect(&naks, &gaps, 5, ranges), DATAGRAM_RANGES_MAX);
+    assert_true(naks.due_ns <= 5);
+    assert_int_equal(naks_collect(&naks, &gaps, 5, ranges), 100 - DATAGRAM_RANGES_MAX);
+    assert_int_equal(ranges[0].position, 128 * DATAGRAM_RANGES_MAX);
+    assert_in_range(naks.due_ns, 100000, 110000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gaps_agree_with_a_map),
+        cmocka_unit_test(a_split_without_room_changes_nothing),
+        cmocka_unit_test(siphash_is_siphash),
+        cmocka_unit_test(a_cookie_is_for_one_address_and_a_while),
+        cmocka_unit_test(few_ask_before_they_can_hear),
+        cmocka_unit_test(what_is_on_its_way_is_known_to_the_slot),
+        cmocka_unit_test(a_pacer_keeps_its_rate),
+        cmocka_unit_test(datagrams_that_are_late_make_it_wait),
+        cmocka_unit_test(one_nak_asks_for_many_and_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
