@@ -1,0 +1,40 @@
+/*
+ * Parts of a world, for one another: world_log.c (the log, and what sinks get of it), world_sends.c (what is
+ * sent, and what must hold of that), world.c (what happens).
+ */
+#ifndef TESTS_MIRROR_WORLD_PARTS_H
+#define TESTS_MIRROR_WORLD_PARTS_H
+
+#include "mirror/world.h"
+
+enum { SENDER = RECEIVERS_MAX, TOPIC = 77 };
+
+void world_breaks(struct world *w, const char *what);
+void world_check(struct world *w, bool holds, const char *what);
+
+/* Kinds: S the sender, R a receiver, G the group, X somebody. */
+struct mirror_address world_address(char kind, uint32_t index, uint32_t start);
+
+/* The source. */
+bool world_log_bytes(void *context, uint64_t position, uint32_t length, uint8_t *to, uint64_t *first);
+uint64_t world_log_epoch_end(void *context, uint32_t epoch);
+
+/* A sink that compares; context: the host. */
+extern const struct mirror_sink world_sink;
+
+/* Is what the host has the sender's log? */
+bool world_differs(const struct host *host);
+void world_check_copy(struct host *host);
+
+/* Starts it, or starts it again with what it has. */
+void world_start_receiver(struct host *host);
+void world_wake_host(struct host *host, uint64_t at_ns);
+
+/* Sends all that there is to be sent now. */
+void world_pump_sender(struct world *w);
+void world_pump_host(struct host *host);
+
+void world_sender_sends(struct world *w, const struct mirror_packet *packet);
+struct flight world_flight(const struct mirror_packet *packet, const struct mirror_address *from);
+
+#endif
