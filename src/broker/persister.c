@@ -116,9 +116,10 @@ static int sync_store(struct persisting *persisting)
 static int confirm(struct persisting *persisting, uint64_t now_ns, bool trouble)
 {
     struct log *log = persisting->log;
-    /* Who is rung while it is parked may have been told to keep less, and will not look again soon. Relaxed:
-     * as in look(). */
-    bool tick = trouble || atomic_load_explicit(&persisting->parked, memory_order_relaxed) ||
+    /* Acquire pairs with the release in persister_ring(). This look may be the last for long. */
+    bool altered = atomic_exchange_explicit(&persisting->altered, false, memory_order_acquire);
+    /* Who is parked looks seldom, and each time at what is to be kept. Relaxed: as in look(). */
+    bool tick = trouble || altered || atomic_load_explicit(&persisting->parked, memory_order_relaxed) ||
                 now_ns - persisting->ticked_ns >= persisting->persister->interval_ns;
     if (log->failed || !(tick || is_sync(persisting)))
         return HERMES_OK;
@@ -203,6 +204,8 @@ int persister_add(struct persister *persister, struct persisting *persisting, st
 
 void persister_ring(struct persisting *persisting)
 {
+    /* Release pairs with the acquire in confirm(): what is to be kept was written before. */
+    atomic_store_explicit(&persisting->altered, true, memory_order_release);
     workers_ring(persisting->persister->workers, &persisting->task);
 }
 

@@ -28,7 +28,7 @@ void persister_stop(struct persister *persister);
 int persister_prepare(struct persisting *persisting);
 /* What the log holds is looked at at once. Of a log that was taken out: it is back. */
 int persister_add(struct persister *persister, struct persisting *persisting, struct log *log);
-/* Any thread. Looks at the log soon: what is to be kept of it was altered. */
+/* Any thread. Looks soon at what is to be kept of the log, which was altered. */
 void persister_ring(struct persisting *persisting);
 /* When its task is out for good: lets go of its bell. */
 void persister_release(struct persisting *persisting);

@@ -30,8 +30,9 @@ struct persisting {
     uint64_t ticked_ns; /* of the last look that was due by time; these, as the rest, are the task's */
     uint64_t busy_ns;   /* when anything was found to be done */
     struct watch *watch;
-    unsigned slot;       /* there, while it is parked; under the watch's lock */
-    _Atomic bool parked; /* raised by the task, lowered under the watch's lock */
+    unsigned slot;        /* there, while it is parked; under the watch's lock */
+    _Atomic bool parked;  /* raised by the task, lowered under the watch's lock */
+    _Atomic bool altered; /* what is to be kept: raised by persister_ring(), lowered by the task */
 };
 
 #endif
