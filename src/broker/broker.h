@@ -8,6 +8,8 @@
  *     letters    groups' dead messages, read and posted to the loop
  *     keeper     groups' leases and records, a task for each group
  *     principal  who may hold how much
+ *     security   certificates, tokens and rules, as they were read
+ *     secure     TLS beneath a session
  *     broker     this
  *     session    a connected client: reads a request, has it answered, sends the reply
  *     topic      a topic: its definition, its log, who publishes to it, who subscribes
@@ -42,6 +44,7 @@
 #include "counters/book.h"
 #include "io/poller.h"
 
+struct security;
 struct session;
 struct topic;
 
@@ -62,6 +65,7 @@ struct broker {
     struct persister persister;
     struct scrubber scrubber;
     struct principals principals;
+    struct security *security; /* another after each SIGHUP */
     struct post post;
     struct counters_book book;
     struct counters_entry *counters; /* of the loop */

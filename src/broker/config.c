@@ -106,6 +106,11 @@ static bool set_backend(struct parse *parse, const char *value)
     return expect(parse, backend >= 0, "auto, io_uring or epoll");
 }
 
+bool config_is_secure(const char *url)
+{
+    return strncmp(url, "tls://", 6) == 0;
+}
+
 /* Several: separated by commas, or each in a line of its own. */
 static bool add_listen(struct parse *parse, const char *value)
 {
@@ -116,8 +121,9 @@ static bool add_listen(struct parse *parse, const char *value)
         if (length == 0)
             return true;
         if (config->listen_count == TCP_LISTEN_MAX || length >= TCP_URL_BYTES ||
-            strncmp(value, "tcp://", 6) != 0)
-            return expect(parse, false, "tcp://HOST:PORT, up to %d of them", TCP_LISTEN_MAX);
+            (strncmp(value, "tcp://", 6) != 0 && !config_is_secure(value)))
+            return expect(parse, false, "tcp://HOST:PORT or tls://HOST:PORT, up to %d of them",
+                          TCP_LISTEN_MAX);
         snprintf(config->listen[config->listen_count++], TCP_URL_BYTES, "%.*s", (int)length, value);
         value += length;
     }
@@ -127,6 +133,19 @@ static bool set_bool(struct parse *parse, const char *value, bool *is)
 {
     *is = strcmp(value, "true") == 0;
     return expect(parse, *is || strcmp(value, "false") == 0, "true or false");
+}
+
+static bool set_named_path(struct parse *parse, const char *value, char to[PATH_BYTES], bool *named)
+{
+    *named = true;
+    return set_path(parse, value, to);
+}
+
+static bool set_clients(struct parse *parse, const char *value)
+{
+    bool required = strcmp(value, "required") == 0;
+    parse->config->clients = required ? TLS_CLIENTS_REQUIRED : TLS_CLIENTS_OPTIONAL;
+    return expect(parse, required || strcmp(value, "optional") == 0, "optional or required");
 }
 
 static bool set_wait(struct parse *parse, const char *value)
@@ -202,6 +221,20 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
         return add_listen(parse, value);
     if (SETTING("net", "insecure"))
         return set_bool(parse, value, &c->insecure);
+    if (SETTING("tls", "certificate"))
+        return set_path(parse, value, c->certificate);
+    if (SETTING("tls", "key"))
+        return set_path(parse, value, c->key);
+    if (SETTING("tls", "client_ca"))
+        return set_path(parse, value, c->client_ca);
+    if (SETTING("tls", "clients"))
+        return set_clients(parse, value);
+    if (SETTING("auth", "tokens"))
+        return set_named_path(parse, value, c->tokens, &c->tokens_named);
+    if (SETTING("auth", "rules"))
+        return set_named_path(parse, value, c->rules, &c->rules_named);
+    if (SETTING("auth", "required"))
+        return set_bool(parse, value, &c->must_authenticate);
     if (SETTING("limits", "silent_per_address"))
         return set_number(parse, value, 1, 60000, &c->silent_per_address);
     if (SETTING("store", "sync_interval_ms"))
@@ -247,6 +280,18 @@ static void set_limits(struct config *config)
         config->sessions_reserved = config->sessions_max / 4;
 }
 
+/* Beside the configuration, where `hermes cert` and `hermes auth` put it. */
+static int set_places(struct config *config, struct error_text *text)
+{
+    const struct location *location = &config->location;
+    int rc = location_beside(location, "certs/server.crt", config->certificate, text);
+    if (rc == 0)
+        rc = location_beside(location, "certs/server.key", config->key, text);
+    if (rc == 0)
+        rc = location_beside(location, "tokens", config->tokens, text);
+    return rc < 0 ? rc : location_beside(location, "rules", config->rules, text);
+}
+
 int config_load(struct config *config, const char *path, struct error_text *text)
 {
     *config = (struct config){
@@ -261,6 +306,7 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .sessions_reserved = 32,
         .greet_ms = 5000,
         .silent_per_address = 16,
+        .clients = TLS_CLIENTS_OPTIONAL,
         .most = {[HOLDS_SILENT] = 64, [HOLDS_RINGS] = 1024, [HOLDS_GROUPS] = 1024},
         .topics_max = 4096,
         .workers = 8,
@@ -269,6 +315,8 @@ int config_load(struct config *config, const char *path, struct error_text *text
         .ring_bytes = WINDOW_MIN_BYTES,
     };
     int rc = location_find(&config->location, text);
+    if (rc == 0)
+        rc = set_places(config, text);
     if (rc < 0)
         return rc;
     bool named = path != NULL;
@@ -283,6 +331,10 @@ int config_load(struct config *config, const char *path, struct error_text *text
     if (line != 0 && parse.error == 0)
         return error_say(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
     set_limits(config);
+    if (parse.error == 0 && config->clients == TLS_CLIENTS_REQUIRED && config->client_ca[0] == 0)
+        return error_say(
+            text, HERMES_EINVALID,
+            "%s: [tls] clients = required, but [tls] client_ca does not say who vouches for them", path);
     if (parse.error == 0 && config->segment_bytes % config->window_bytes != 0)
         return error_say(text, HERMES_EINVALID,
                          "%s: a segment of %" PRIu64 " bytes is no multiple of a window of %" PRIu64, path,

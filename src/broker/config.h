@@ -8,6 +8,7 @@
 #include "io/location.h"
 #include "io/poller.h"
 #include "io/tcp.h"
+#include "io/tls.h"
 
 enum { CONFIG_SPIN_US = 50 }; /* the default */
 
@@ -31,12 +32,21 @@ struct config {
     uint64_t ring_bytes;
     char listen[TCP_LISTEN_MAX][TCP_URL_BYTES]; /* beside the Unix socket */
     unsigned listen_count;
-    bool insecure;               /* also where others than this host reach it */
-    uint32_t silent_per_address; /* TCP connections that have not said hello */
+    bool insecure; /* also where others than this host reach it */
+    char certificate[PATH_BYTES], key[PATH_BYTES];
+    char client_ca[PATH_BYTES]; /* "": clients are not asked for certificates */
+    enum tls_clients clients;   /* else: */
+    char tokens[PATH_BYTES], rules[PATH_BYTES];
+    bool tokens_named, rules_named; /* and so they must be there */
+    bool must_authenticate;         /* who is not on this host, or comes by TCP all the same */
+    uint32_t silent_per_address;    /* TCP connections that have not said hello */
 };
 
 /* path NULL: the default file, which may be missing; a file that was named must exist. */
 int config_load(struct config *config, const char *path, struct error_text *text);
+
+/* Does such an address begin with tls://? */
+bool config_is_secure(const char *url);
 
 /* "64K", "4MiB", "1G", "65536": bytes. HERMES_EINVALID. */
 int config_parse_size(const char *value, uint64_t *bytes);

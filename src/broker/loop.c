@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "base/note.h"
 #include "broker/delivery.h"
 #include "broker/group_start.h"
+#include "broker/request/access.h"
 #include "broker/request/handles.h"
 #include "broker/request/request.h"
 #include "broker/sequencer.h"
@@ -209,16 +209,42 @@ static void refuse_descriptors(int fd)
 }
 
 /* Who is on the way in is nobody yet: without a key to the door, others stay outside the house. */
-static int check_address(const struct config *config, const struct tcp_address *address, const char *url,
-                         struct error_text *text)
+static int check_address(const struct config *config, const struct tcp_address *address,
+                         struct remote_listener *remote, const char *url, struct error_text *text)
 {
-    if (tcp_is_loopback(address) || config->insecure)
+    bool reached = !tcp_is_loopback(address) && !config->insecure;
+    remote->must_authenticate = reached || config->must_authenticate;
+    if (!reached || remote->secure)
         return HERMES_OK;
-    return error_say(
-        text, HERMES_EACCESS,
-        "%s can be reached from other hosts, and this version has neither TLS nor authentication: "
-        "whoever gets there may read and write all topics. [net] insecure = true allows it",
-        url);
+    return error_say(text, HERMES_EACCESS,
+                     "%s can be reached from other hosts, where whoever listens could read all that is said: "
+                     "tls://... is for that. [net] insecure = true allows it",
+                     url);
+}
+
+static bool is_open_to_nobody(const struct broker *broker, const struct remote_listener *remote)
+{
+    return remote->must_authenticate && broker->security->tokens.count == 0 &&
+           !(remote->secure && broker->config.client_ca[0] != 0);
+}
+
+static int bind_one(struct loop *loop, const char *url, struct remote_listener *remote,
+                    struct error_text *text)
+{
+    struct tcp_address address;
+    char plain[TCP_URL_BYTES];
+    remote->secure = config_is_secure(url);
+    snprintf(plain, sizeof plain, "tcp%s", url + 3);
+    int rc = tcp_parse(plain, &address, text);
+    if (rc == 0)
+        rc = check_address(&loop->broker.config, &address, remote, url, text);
+    if (rc == 0)
+        rc = tcp_bind(&address, url, &remote->fd, text);
+    if (rc == 0 && is_open_to_nobody(&loop->broker, remote))
+        note("%s serves those alone who say who they are, and nobody can: 'hermes auth token create NAME', "
+             "then SIGHUP; or [tls] client_ca",
+             url);
+    return rc;
 }
 
 static int bind_remote(struct loop *loop, struct error_text *text)
@@ -226,26 +252,21 @@ static int bind_remote(struct loop *loop, struct error_text *text)
     const struct config *config = &loop->broker.config;
     int rc = HERMES_OK;
     for (unsigned i = 0; rc == 0 && i < config->listen_count; i++) {
-        struct tcp_address address;
-        struct remote_listener *remote = &loop->remote[i];
-        rc = tcp_parse(config->listen[i], &address, text);
-        if (rc == 0)
-            rc = check_address(config, &address, config->listen[i], text);
-        if (rc == 0)
-            rc = tcp_bind(&address, config->listen[i], &remote->fd, text);
-        if (rc == 0)
-            loop->remote_count++;
+        rc = bind_one(loop, config->listen[i], &loop->remote[i], text);
+        loop->remote_count += rc == 0;
     }
     return rc;
 }
 
 static void accepted_remote(struct listener *listener, int fd)
 {
-    struct loop *loop = ((struct remote_listener *)(void *)listener)->loop;
-    if (loop->broker.stopping)
+    const struct remote_listener *remote = (struct remote_listener *)(void *)listener;
+    struct broker *broker = &remote->loop->broker;
+    if (broker->stopping)
         close(fd);
     else
-        session_accept_remote(&loop->broker, fd);
+        session_accept_remote(broker, fd, remote->secure ? broker->security->tls : NULL,
+                              remote->must_authenticate);
 }
 
 static void not_accepted(struct listener *listener, int error);
@@ -300,11 +321,60 @@ static void not_accepted(struct listener *listener, int error)
         note("a connection could not be accepted: %s", strerror(error));
 }
 
+/* ---- certificates, tokens and rules, again ---- */
+
+static void read_again(struct job *job)
+{
+    struct reading *reading = (struct reading *)(void *)job;
+    reading->result = security_read(&reading->loop->broker.config, &reading->security, &reading->text);
+}
+
+static void begin_reading(struct loop *loop);
+
+/* What is not as it should be changes nothing. */
+static void have_read(struct job *job)
+{
+    struct reading *reading = (struct reading *)(void *)job;
+    struct broker *broker = &reading->loop->broker;
+    reading->busy = false;
+    if (reading->result < 0) {
+        note("certificates, tokens and rules stay as they were: %s", reading->text.bytes);
+    } else {
+        security_free(broker->security);
+        broker->security = reading->security;
+        note("certificates, tokens and rules were read again: %u tokens, %u rules",
+             broker->security->tokens.count, broker->security->rules.count);
+        access_review(broker);
+    }
+    if (reading->again)
+        begin_reading(reading->loop);
+}
+
+static void begin_reading(struct loop *loop)
+{
+    struct reading *reading = &loop->reading;
+    reading->again = reading->busy;
+    if (reading->busy || loop->broker.stopping)
+        return;
+    reading->busy = true;
+    reading->loop = loop;
+    reading->job = (struct job){.work = read_again, .done = have_read};
+    workers_submit(&loop->broker.workers, NULL, &reading->job);
+}
+
+/* From the kernel SIGHUP says that the terminal is gone; from somebody, that there is something to be read.
+ */
 static void signalled(struct poller_op *op, int result)
 {
     struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, signal_op));
-    if (result > 0)
+    if (result <= 0)
+        return;
+    if (loop->signal.ssi_signo != SIGHUP || loop->signal.ssi_code == SI_KERNEL)
         loop->broker.stopping = true;
+    else
+        begin_reading(loop);
+    if (!loop->broker.stopping)
+        (void)poller_read(loop->broker.poller, op, loop->signal_fd, &loop->signal, sizeof loop->signal);
 }
 
 /* Without them the broker serves all the same. */
@@ -344,13 +414,15 @@ static void look(struct poller_op *op, int result)
         return;
     shared_memory_look(&loop->broker.shm);
     tell_counters(&loop->broker);
+    access_expire(&loop->broker);
     (void)poller_timer(loop->broker.poller, op, look_again_ns); /* there is room for it: it was one of them */
 }
 
-static sigset_t stop_signals(void)
+static sigset_t heard_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     return set;
@@ -358,7 +430,7 @@ static sigset_t stop_signals(void)
 
 void loop_hold_signals(void)
 {
-    sigset_t set = stop_signals();
+    sigset_t set = heard_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: the write fails, which is enough */
@@ -366,7 +438,7 @@ void loop_hold_signals(void)
 
 static int watch_signals(struct loop *loop, struct error_text *text)
 {
-    sigset_t set = stop_signals();
+    sigset_t set = heard_signals();
     loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     return loop->signal_fd < 0 ? error_set_errno(text, "make", "a signalfd") : HERMES_OK;
 }
@@ -461,8 +533,8 @@ static int open_engine(struct loop *loop, struct error_text *text)
     if (rc == 0)
         rc = poller_open(loop->broker.config.backend, &loop->broker.poller, text);
     if (rc == 0)
-        rc = poller_read(loop->broker.poller, &loop->signal_op, loop->signal_fd, loop->signal_buffer,
-                         sizeof loop->signal_buffer);
+        rc = poller_read(loop->broker.poller, &loop->signal_op, loop->signal_fd, &loop->signal,
+                         sizeof loop->signal);
     if (rc == 0)
         rc = poller_read(loop->broker.poller, &loop->trouble_op, loop->trouble_fd, &loop->trouble_buffer,
                          sizeof loop->trouble_buffer);
@@ -502,6 +574,7 @@ static void release(struct loop *loop)
         close(loop->signal_fd);
     if (loop->trouble_fd >= 0)
         close(loop->trouble_fd);
+    security_free(loop->broker.security);
     if (loop->bound)
         unlink(loop->broker.config.location.socket);
     shm_close_directory(&loop->broker.shm);
@@ -522,6 +595,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
         open_book(&loop->broker);
     if (rc == 0)
         rc = bind_socket(loop, text);
+    if (rc == 0)
+        rc = security_read(config, &loop->broker.security, text);
     if (rc == 0)
         rc = bind_remote(loop, text);
     if (rc == 0)

@@ -131,6 +131,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < loop.remote_count; i++) {
         char url[TCP_URL_BYTES];
         tcp_name(loop.remote[i].fd, url);
+        if (loop.remote[i].secure)
+            memcpy(url, "tls", 3); /* in place of tcp */
         printf("hermesd: listening on %s\n", url);
     }
     fflush(stdout);

@@ -84,6 +84,7 @@ void session_free(struct session *session)
     principal_give_back(&broker->principals, session->uid, HOLDS_SESSIONS, 1);
     book_give_back(&broker->book, session->counters);
     close(session->fd);
+    secure_close(session->secure);
     if (session->flow != NULL)
         session->flow->gone(session);
     if (session->inlet != session->own_inlet)
@@ -111,6 +112,23 @@ static void break_silence(struct session *session)
     poller_cancel(session->broker->poller, &session->greet_op);
 }
 
+int session_become(struct session *session, uid_t uid, struct error_text *text)
+{
+    struct principals *principals = &session->broker->principals;
+    if (uid == session->uid)
+        return HERMES_OK;
+    int rc = principal_take(principals, uid, HOLDS_SESSIONS, 1, text);
+    if (rc == 0 && session->silent && (rc = principal_add(principals, uid, HOLDS_SILENT, 1)) < 0)
+        principal_give_back(principals, uid, HOLDS_SESSIONS, 1);
+    if (rc < 0)
+        return rc;
+    principal_give_back(principals, session->uid, HOLDS_SESSIONS, 1);
+    if (session->silent)
+        principal_give_back(principals, session->uid, HOLDS_SILENT, 1);
+    session->uid = uid;
+    return HERMES_OK;
+}
+
 static void ended(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, end_op));
@@ -128,6 +146,8 @@ void session_end(struct session *session)
         return;
     session->closing = true;
     break_silence(session);
+    if (session->secure != NULL && !session->sending)
+        secure_take_leave(session->secure, session->fd);
     shutdown(session->fd, SHUT_RDWR);
     poller_job(session->broker->poller, &session->end_op);
     poller_post(session->broker->poller, &session->end_op, 0);
@@ -149,8 +169,11 @@ static void push(struct session *session)
         header->cmsg_len = CMSG_LEN(session->fd_count * sizeof(int));
         memcpy(CMSG_DATA(header), session->fds, session->fd_count * sizeof(int));
     }
-    if (poller_send(session->broker->poller, &session->send_op, session->fd, &session->message) < 0)
+    if ((session->secure != NULL && secure_wrap(session->secure, &session->message) < 0) ||
+        poller_send(session->broker->poller, &session->send_op, session->fd, &session->message) < 0) {
+        session->sending = false;
         session_end(session);
+    }
 }
 
 static void add_part(struct session *session, void *message, const hermes_header_t *header)
@@ -176,7 +199,7 @@ size_t session_send(struct session *session)
     }
     for (unsigned i = 0; i < session->part_count; i++)
         bytes += session->parts[i].iov_len;
-    if (bytes > 0) {
+    if (bytes > 0 || (session->secure != NULL && tls_has_outgoing(session->secure->tls))) {
         session->sending = true;
         push(session);
     }
@@ -195,8 +218,15 @@ static bool advance(struct session *session, size_t bytes)
     return true;
 }
 
+/* Closing what has not been read would throw away what we said (RFC 1122, 4.2.2.13). */
+static void end_what_we_say(struct session *session)
+{
+    if (session->secure != NULL)
+        secure_take_leave(session->secure, session->fd);
+    shutdown(session->fd, SHUT_WR);
+}
+
 static void parse(struct session *session);
-static void receive_more(struct session *session);
 
 static void drop_reply(struct session *session)
 {
@@ -208,13 +238,14 @@ static void drop_reply(struct session *session)
 static void sent(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, send_op));
+    size_t bytes = (size_t)result;
     if (result <= 0)
         session_end(session);
     if (session->closing)
         return;
     if (session->sends_reply)
         session_release_fds(session);
-    if (advance(session, (size_t)result)) {
+    if ((session->secure != NULL && !secure_sent(session->secure, &bytes)) || advance(session, bytes)) {
         push(session);
         return;
     }
@@ -225,11 +256,11 @@ static void sent(struct poller_op *op, int result)
         session->flow->sent(session);
     session->sends_reply = false;
     if (session->sends_last_word) {
-        /* Closing what has not been read would throw away what we said (RFC 1122, 4.2.2.13). */
-        shutdown(session->fd, SHUT_WR);
+        end_what_we_say(session);
         return;
     }
-    if (session->replies || session->refused)
+    if (session->replies || session->refused ||
+        (session->secure != NULL && tls_has_outgoing(session->secure->tls)))
         (void)session_send(session);
     if (session->holds) {
         session->holds = false;
@@ -243,7 +274,7 @@ void session_reply(struct session *session)
         return;
     session->answering = false;
     session->replies = true;
-    if (session->greeted)
+    if (session->greeted && !session_is_awaited(session))
         break_silence(session);
     (void)session_send(session);
     if (!session->parsing)
@@ -280,24 +311,73 @@ static void refuse_more(struct session *session, uint64_t correlation, int rc, c
     (void)session_send(session);
 }
 
-static void receive_more(struct session *session)
+void session_refuse(struct session *session, uint64_t correlation, int rc, const struct error_text *text)
+{
+    refuse_more(session, correlation, rc, text);
+}
+
+/* A connection that is none of TLS as it should be, or not of whom we trust: the other end is told why, and
+ * has as long as a greeting may take to read that. */
+static void refuse_connection(struct session *session)
+{
+    struct tls *tls = session->secure->tls;
+    if (tls_state(tls) == TLS_ENDED || session->greeted) {
+        if (tls_state(tls) != TLS_ENDED)
+            note("session of %s: %s", session->peer, tls_error(tls));
+        session_end(session);
+        return;
+    }
+    counters_add(session->broker->counters, LOOP_REFUSED_CONNECTIONS, 1);
+    note("refused a connection of %s: %s", session->peer, tls_error(tls));
+    session->refused = session->sends_last_word = true;
+    if (!session->sending)
+        end_what_we_say(session);
+}
+
+/* What came is decrypted into the inlet, as much as there is room for. How much that is. */
+static size_t decrypt(struct session *session)
+{
+    int64_t count =
+        tls_read(session->secure->tls, session->inlet + session->end, session->inlet_bytes - session->end);
+    if (count < 0) {
+        refuse_connection(session);
+        return 0;
+    }
+    if (tls_has_outgoing(session->secure->tls)) /* the handshake's next step */
+        (void)session_send(session);
+    session->end += (size_t)count;
+    return (size_t)count;
+}
+
+/* true: there is more already, that came encrypted with what was before it. */
+static bool receive_more(struct session *session)
 {
     if (session->receiving || session->closing)
-        return;
+        return false;
     /* What it is full of is not a whole message, or there is much to come. */
     if (session->end - session->begin == session->inlet_bytes &&
         session_widen(session, HERMES_HEADER_BYTES + WIRE_REQUEST_MAX) < 0) {
         session_end(session);
-        return;
+        return false;
     }
     if (session->begin > 0)
         memmove(session->inlet, session->inlet + session->begin, session->end - session->begin);
     session->end -= session->begin;
     session->begin = 0;
+    void *to = session->inlet + session->end;
+    size_t room = session->inlet_bytes - session->end;
+    if (session->secure != NULL) {
+        if (!session->refused && decrypt(session) > 0)
+            return true;
+        to = session->secure->received;
+        room = sizeof session->secure->received;
+    }
+    if (session->closing)
+        return false;
     session->receiving = true;
-    if (poller_receive(session->broker->poller, &session->receive_op, session->fd,
-                       session->inlet + session->end, session->inlet_bytes - session->end) < 0)
+    if (poller_receive(session->broker->poller, &session->receive_op, session->fd, to, room) < 0)
         session_end(session);
+    return false;
 }
 
 int session_widen(struct session *session, size_t bytes)
@@ -399,14 +479,15 @@ static enum step take_message(struct session *session)
 
 static void parse(struct session *session)
 {
-    enum step step = STEP_TAKEN;
+    enum step step;
     session->parsing = true;
-    while (step == STEP_TAKEN && !session->closing && !session->refused && !session->answering)
-        step = take_message(session);
+    do {
+        step = STEP_TAKEN;
+        while (step == STEP_TAKEN && !session->closing && !session->refused && !session->answering)
+            step = take_message(session);
+    } while ((step == STEP_NEEDS_MORE || session->refused) && receive_more(session));
     session->parsing = false;
     session->holds = step == STEP_HOLDS;
-    if (step == STEP_NEEDS_MORE || session->refused)
-        receive_more(session);
 }
 
 static void received(struct poller_op *op, int result)
@@ -417,7 +498,10 @@ static void received(struct poller_op *op, int result)
         session_end(session);
     if (session->closing)
         return;
-    session->end += (size_t)result;
+    if (session->secure == NULL)
+        session->end += (size_t)result;
+    else if (!session->refused)
+        tls_feed(session->secure->tls, session->secure->received, (size_t)result);
     if (session->refused)
         session->begin = session->end;
     parse(session);
@@ -430,8 +514,12 @@ static void said_nothing(struct poller_op *op, int result)
     struct session *session = of(op, offsetof(struct session, greet_op));
     if (result < 0 || session->closing)
         return;
-    note("a connection of %s has not said hello for %u ms ([limits] greet_ms) and is closed", session->peer,
-         session->broker->config.greet_ms);
+    if (session->refused) { /* it was told why, and had as long to read that */
+        session_end(session);
+        return;
+    }
+    note("a connection of %s has not said %s for %u ms ([limits] greet_ms) and is closed", session->peer,
+         session->greeted ? "who it is" : "hello", session->broker->config.greet_ms);
     session_end(session);
 }
 
@@ -495,7 +583,7 @@ static int take_places(struct broker *broker, const struct session *newcomer, st
 }
 
 /* An answer to the hello that the client has sent, or is about to send; and the end. */
-static void refuse(int fd, const char *peer, int rc, const struct error_text *text)
+static void refuse(const struct session *session, int rc, const struct error_text *text)
 {
     struct {
         hermes_header_t header;
@@ -504,9 +592,10 @@ static void refuse(int fd, const char *peer, int rc, const struct error_text *te
     wire_header(&answer.header, WIRE_ERROR, 1, sizeof answer.error);
     snprintf(answer.error.text, sizeof answer.error.text, "%.*s", (int)sizeof answer.error.text - 1,
              text->bytes);
-    (void)send(fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
-    close(fd);
-    note("refused a connection of %s: %s", peer, text->bytes);
+    if (session->secure == NULL) /* hands are not shaken for that */
+        (void)send(session->fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(session->fd);
+    note("refused a connection of %s: %s", session->peer, text->bytes);
 }
 
 static struct session *new_session(struct broker *broker, int fd)
@@ -547,18 +636,23 @@ static int name_remote_peer(struct session *session)
     return tcp_name_peer(session->fd, session->address, session->peer, sizeof session->peer);
 }
 
-static void enter(struct broker *broker, int fd, int (*name_peer)(struct session *session))
+/* context: of TLS; NULL: none. */
+static void enter(struct broker *broker, int fd, int (*name_peer)(struct session *session),
+                  struct tls_context *context, bool must_authenticate)
 {
     struct error_text text;
     struct session *session = new_session(broker, fd);
-    if (session == NULL || name_peer(session) < 0) { /* who is gone already has no name */
+    if (session == NULL || name_peer(session) < 0 || /* who is gone already has no name */
+        (context != NULL && secure_open(context, &session->secure, &text) < 0)) {
         close(fd);
         free(session);
         return;
     }
+    session->must_authenticate = must_authenticate;
     int rc = take_places(broker, session, &text);
     if (rc < 0) {
-        refuse(fd, session->peer, rc, &text);
+        refuse(session, rc, &text);
+        secure_close(session->secure);
         free(session);
         return;
     }
@@ -570,18 +664,18 @@ static void enter(struct broker *broker, int fd, int (*name_peer)(struct session
     if (poller_timer(broker->poller, &session->greet_op, broker->config.greet_ms * 1000000ull) < 0)
         session_end(session);
     else
-        receive_more(session);
+        (void)receive_more(session);
 }
 
 void session_accept(struct broker *broker, int fd)
 {
-    enter(broker, fd, name_local_peer);
+    enter(broker, fd, name_local_peer, NULL, false);
 }
 
-void session_accept_remote(struct broker *broker, int fd)
+void session_accept_remote(struct broker *broker, int fd, struct tls_context *context, bool must_authenticate)
 {
     tcp_tune(fd);
-    enter(broker, fd, name_remote_peer);
+    enter(broker, fd, name_remote_peer, context, must_authenticate);
 }
 
 void session_close_all(struct broker *broker)

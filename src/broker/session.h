@@ -9,7 +9,10 @@
 #ifndef BROKER_SESSION_H
 #define BROKER_SESSION_H
 
+#include "auth/rules.h"
+#include "auth/tokens.h"
 #include "broker/broker.h"
+#include "broker/secure.h"
 #include "wire/wire.h"
 
 enum { SESSION_HANDLES_MAX = 64, SESSION_FLOW_PARTS = 3, SESSION_INLET_BYTES = 256 };
@@ -75,11 +78,18 @@ struct session {
     struct broker *broker;
     struct poller_owner owner;
     int fd;
+    struct secure *secure; /* TLS; NULL: bytes go as they are */
     uid_t uid;
-    pid_t pid;           /* 0: not of this host */
-    bool remote;         /* over TCP: no descriptors can be passed */
-    uint8_t address[16]; /* remote: IPv6, or IPv4 mapped into it */
-    char peer[80];       /* who it is, for notes */
+    pid_t pid;                /* 0: not of this host */
+    bool remote;              /* over TCP: no descriptors can be passed */
+    uint8_t address[16];      /* remote: IPv6, or IPv4 mapped into it */
+    char peer[80];            /* who it is, for notes */
+    char who[RULE_WHO_BYTES]; /* and for rules, once it has greeted: "uid:1000", "cert:...", "token:...",
+                                 "anonymous" */
+    bool must_authenticate, is_known;
+    int64_t ends_s; /* so long, since 1970, it is that one; 0: for ever */
+    bool has_token;
+    uint8_t token[TOKEN_HASH_BYTES];
     char name[64];
     uint64_t id;
     struct counters_entry *counters; /* NULL until it has greeted */
@@ -132,9 +142,10 @@ struct reply {
     uint8_t payload[WIRE_REPLY_MAX];
 };
 
-/* fd is the session's: of a Unix socket, or of TCP. */
+/* fd is the session's: of a Unix socket, or of TCP. There TLS is spoken if context is not NULL. */
 void session_accept(struct broker *broker, int fd);
-void session_accept_remote(struct broker *broker, int fd);
+void session_accept_remote(struct broker *broker, int fd, struct tls_context *context,
+                           bool must_authenticate);
 
 /* Sends session->reply and session->fds. */
 void session_reply(struct session *session);
@@ -147,6 +158,19 @@ int session_widen(struct session *session, size_t bytes);
 
 /* Ends the session at the next turn. */
 void session_end(struct session *session);
+
+/* Tells it why, in answer to that request (0: to none), and nothing more is heard of it; it ends when it
+ * hangs up, or has had its time for that. */
+void session_refuse(struct session *session, uint64_t correlation, int rc, const struct error_text *text);
+
+/* It is known to be somebody: what it takes counts as that one's. HERMES_ELIMIT: who has enough sessions. */
+int session_become(struct session *session, uid_t uid, struct error_text *text);
+
+/* Has it still to say who it is, before it may ask for anything? */
+static inline bool session_is_awaited(const struct session *session)
+{
+    return session->must_authenticate && !session->is_known;
+}
 
 /* From broker->leave(), or after it: everything is given back. */
 void session_free(struct session *session);

@@ -16,7 +16,9 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
 #define CLI_EXIT_CODES "\n\nExit codes: 0 done; 1 failed, with a message; 64 wrong usage."
 
+int cli_auth(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_cert(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);

@@ -13,7 +13,9 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *summary;
 } commands[] = {
+    {"auth", cli_auth, "tokens for other hosts, and rules: who may do what"},
     {"bench", cli_bench, "measure rings, codec, log, store and topics on this machine"},
+    {"cert", cli_cert, "make a private authority and certificates for TLS"},
     {"demo", cli_demo, "a market feed through a bot, a risk engine, analytics, an executor"},
     {"doctor", cli_doctor, "look at what this machine gives and withholds; changes nothing"},
     {"dump", cli_dump, "print the headers of a segment file or a topic, check checksums"},

@@ -36,6 +36,9 @@ static const struct counters_column columns[] = {
     ENTRY(COUNTERS_LOOP, GAUGE, "sessions", "count", LOOP_SESSIONS),
     ENTRY(COUNTERS_LOOP, GAUGE, "topics", "count", LOOP_TOPICS),
     ENTRY(COUNTERS_LOOP, COUNTER, "notes_lost", "count", LOOP_NOTES_LOST),
+    ENTRY(COUNTERS_LOOP, COUNTER, "refused_connections", "count", LOOP_REFUSED_CONNECTIONS),
+    ENTRY(COUNTERS_LOOP, COUNTER, "refused_tokens", "count", LOOP_REFUSED_TOKENS),
+    ENTRY(COUNTERS_LOOP, COUNTER, "refused_requests", "count", LOOP_REFUSED_REQUESTS),
 
     ENTRY(COUNTERS_TOPIC, GAUGE, "is_shared", "flag", TOPIC_SHARED),
     ENTRY(COUNTERS_TOPIC, GAUGE, "durability", "enum", TOPIC_DURABILITY),

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,4 +85,15 @@ int location_find(struct location *location, struct error_text *text)
     if (rc == 0)
         snprintf(location->config, sizeof location->config, "%s", directory);
     return rc;
+}
+
+int location_beside(const struct location *location, const char *name, char path[PATH_BYTES],
+                    struct error_text *text)
+{
+    char directory[PATH_BYTES];
+    snprintf(directory, sizeof directory, "%s", location->config);
+    char *slash = strrchr(directory, '/');
+    if (slash != NULL)
+        *slash = 0;
+    return put(path, directory, name, text);
 }

@@ -19,4 +19,8 @@ struct location {
 /* HERMES_EACCESS: /tmp/hermes-<uid>, which is needed as there is nothing better, is another user's. */
 int location_find(struct location *location, struct error_text *text);
 
+/* A file beside the configuration. HERMES_ETOOLARGE. */
+int location_beside(const struct location *location, const char *name, char path[PATH_BYTES],
+                    struct error_text *text);
+
 #endif

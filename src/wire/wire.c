@@ -29,6 +29,8 @@ int wire_request_bytes(uint8_t type)
     switch (type) {
     case WIRE_HELLO:
         return sizeof(struct wire_hello);
+    case WIRE_AUTHENTICATE:
+        return sizeof(struct wire_authenticate);
     case WIRE_TOPIC_CREATE:
         return sizeof(struct wire_topic_create);
     case WIRE_TOPIC_ALTER:

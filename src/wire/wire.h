@@ -64,6 +64,7 @@ enum wire_type {
     WIRE_FORGET = 45,           /* wire_forget -> WIRE_OK */
     WIRE_UNSERVED_LIST = 46,    /* wire_list -> WIRE_TOPICS: name and id, the rest 0 */
     WIRE_TOPIC_PURGE = 47,      /* wire_topic -> WIRE_OK */
+    WIRE_AUTHENTICATE = 48,     /* wire_authenticate -> WIRE_OK */
 
     /* Streams: a topic's frames through the connection itself. */
     WIRE_OUTLET_OPEN = 64, /* wire_outlet_open -> WIRE_OUTLET */
@@ -87,7 +88,10 @@ enum wire_type {
 };
 
 /* What a broker says of the connection in its welcome. */
-enum wire_capability { WIRE_PASSES_DESCRIPTORS = 1 };
+enum wire_capability {
+    WIRE_PASSES_DESCRIPTORS = 1,
+    WIRE_AWAITS_TOKEN = 2, /* before AUTHENTICATE it answers nothing else */
+};
 
 struct wire_hello {
     uint16_t protocol;
@@ -103,6 +107,10 @@ struct wire_welcome {
     uint32_t topics_max;
     uint32_t publishers_max; /* of one shared topic */
     uint32_t pid;
+};
+
+struct wire_authenticate {
+    char token[64]; /* zero-filled */
 };
 
 struct wire_broker {
@@ -485,6 +493,7 @@ _Static_assert(sizeof(struct wire_refusal) == 24, "refusal");
 _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_broker) == 224, "broker");
+_Static_assert(sizeof(struct wire_authenticate) == 64, "authenticate");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");

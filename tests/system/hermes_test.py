@@ -19,7 +19,7 @@ LONG = "HERMES_TEST_LONG" in os.environ
 class Broker:
     """hermesd on a fresh HERMES_HOME; killed and removed at the end."""
 
-    def __init__(self, config="", backend="auto"):
+    def __init__(self, config="", backend="auto", starts=True):
         self.home = tempfile.mkdtemp(prefix="hermes-test-")
         self.environment = dict(os.environ, HERMES_HOME=self.home)
         self.backend = backend
@@ -29,6 +29,8 @@ class Broker:
         if config:
             with open(os.path.join(self.home, "hermes.conf"), "w") as file:
                 file.write(config)
+        if not starts:
+            return
         try:
             self.start()
         except BaseException:

@@ -7,7 +7,7 @@ import zlib
 MAGIC = 0x4D524548
 HEADER = struct.Struct("<IBBHQQII")  # magic, version, type, flags, sequence, timestamp, length, crc
 PAD, DATA = 0, 1
-HELLO, WELCOME, ERROR, OK, TOPIC_CREATE, TOPIC_DELETE, CLOSE, PING = 16, 17, 18, 19, 20, 21, 28, 33
+HELLO, WELCOME, ERROR, OK, TOPIC_CREATE, TOPIC_DELETE, CLOSE, PING, AUTHENTICATE = 16, 17, 18, 19, 20, 21, 28, 33, 48
 OUTLET_OPEN, OUTLET, INTAKE_OPEN, INTAKE, LOG, CREDIT, PUBLISH, CONFIRM, END = range(64, 73)
 MEMBER_OPEN, MEMBER, GIVEN, ACK, NACK, RENEW, SETTLED = range(73, 80)
 GROUP_CREATE, GROUP_ALTER, GROUP_DELETE = 36, 37, 38
@@ -63,19 +63,34 @@ def name(text):
 class Client:
     """One connection. What comes is read by receive() alone; flows that come while a reply is awaited are kept."""
 
-    def __init__(self, address, greet=True, timeout=60):
+    def __init__(self, address, greet=True, timeout=60, tls=None, host="localhost", token=None):
+        """tls: an ssl.SSLContext, which knows whom to trust. token: who it is."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family)
-        self.socket.settimeout(timeout)
-        self.socket.connect(address)
-        if family != socket.AF_UNIX:  # small messages behind each other wait for nobody
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.correlation = 0
         self.pending = collections.deque()
         self.capabilities = None
+        try:
+            self.connect(address, greet, timeout, tls, host, token)
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, address, greet, timeout, tls, host, token):
+        self.socket.settimeout(timeout)
+        self.socket.connect(address)
+        if self.socket.family != socket.AF_UNIX:  # small messages behind each other wait for nobody
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         if greet:
             welcome = self.ask(HELLO, struct.pack("<H6x64s", 2, b"stream_client"), WELCOME)
             self.capabilities = struct.unpack_from("<H", welcome, 2)[0]
+        if token is not None:
+            self.show(token)
+
+    def show(self, token):
+        self.ask(AUTHENTICATE, token.encode().ljust(64, b"\0"))
 
     def close(self):
         self.socket.close()
@@ -114,7 +129,7 @@ class Client:
             elif kind == ERROR:
                 raise Error(struct.unpack_from("<i", payload)[0], payload[4:].rstrip(b"\0").decode())
             elif sequence == correlation:
-                assert kind == expected, kind
+                assert expected in (None, kind), kind
                 return payload
 
     def ask(self, kind, payload=b"", expected=OK):

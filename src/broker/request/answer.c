@@ -25,6 +25,16 @@ int answer_check_name(const char name[WIRE_TOPIC_BYTES], struct error_text *text
     return rc < 0 ? error_set(text, rc, "topic name") : HERMES_OK;
 }
 
+int answer_no_topic(const char *name, struct error_text *text)
+{
+    return error_say(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name);
+}
+
+int answer_deleted(struct error_text *text)
+{
+    return error_say(text, HERMES_ECLOSED, "that topic was deleted");
+}
+
 int answer_find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES], struct topic **topic,
                       struct error_text *text)
 {
@@ -37,7 +47,5 @@ int answer_find_topic(struct session *session, const char name[WIRE_TOPIC_BYTES]
     if (*topic == NULL && topics_is_unserved(session->broker, name))
         return error_say(text, HERMES_EIO,
                          "topic '%s' is on the disk, but is not served: see the broker's notes", name);
-    return *topic == NULL || (*topic)->deleting
-               ? error_say(text, HERMES_ENOTFOUND, "no topic '%s' (hermes topic create %s)", name, name)
-               : HERMES_OK;
+    return *topic == NULL || (*topic)->deleting ? answer_no_topic(name, text) : HERMES_OK;
 }

@@ -329,6 +329,6 @@ int publisher_requests_find_epoch(struct session *session, const struct wire_epo
     if (later_result(session, find_epoch, &rc, text))
         return rc;
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
-    return topic == NULL || topic->deleting ? error_say(text, HERMES_ECLOSED, "that topic was deleted")
+    return topic == NULL || topic->deleting ? answer_deleted(text)
                                             : later_work(session, topic, &topic->reading, find_epoch, NULL);
 }

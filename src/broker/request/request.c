@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/note.h"
 #include "broker/later.h"
+#include "broker/request/access.h"
 #include "broker/request/answer.h"
 #include "broker/request/group_requests.h"
 #include "broker/request/handles.h"
@@ -33,20 +34,23 @@ static int hello(struct session *session, const struct wire_hello *request, stru
     if (request->protocol != WIRE_PROTOCOL)
         return error_say(text, HERMES_EVERSION, "this program speaks protocol %d, this broker %d",
                          request->protocol, WIRE_PROTOCOL);
+    int rc = access_greet(session, text);
+    if (rc < 0)
+        return rc;
     snprintf(session->name, sizeof session->name, "%.*s", (int)sizeof request->name - 1, request->name);
     if (!session->greeted)
         begin_counting(session);
     session->greeted = true;
     struct wire_welcome welcome = {
         .protocol = WIRE_PROTOCOL,
-        .capabilities = session->remote ? 0 : WIRE_PASSES_DESCRIPTORS,
+        .capabilities = (uint16_t)((session->remote ? 0 : WIRE_PASSES_DESCRIPTORS) |
+                                   (session_is_awaited(session) ? WIRE_AWAITS_TOKEN : 0)),
         .instance = session->broker->instance,
         .payload_max = HERMES_PAYLOAD_MAX,
         .topics_max = session->broker->config.topics_max,
         .publishers_max = STATUS_RINGS,
         .pid = (uint32_t)getpid(),
     };
-    int rc = HERMES_OK;
     if (broker_trusts(session->broker, session->uid) && session->broker->book.told_fd >= 0)
         rc = session_attach(session, session->broker->book.told_fd, text);
     if (rc == 0)
@@ -54,9 +58,21 @@ static int hello(struct session *session, const struct wire_hello *request, stru
     return rc;
 }
 
+/* Who guesses ends the session with each guess. */
+static int authenticate(struct session *session, const struct wire_authenticate *request,
+                        struct error_text *text)
+{
+    int rc = access_present(session, request, text);
+    if (rc < 0)
+        session_refuse(session, session->request.header.sequence, rc, text);
+    return answer_done(session, rc);
+}
+
 static int describe_broker(struct session *session)
 {
     const struct broker *broker = session->broker;
+    struct access_sight sight;
+    access_look(session, &sight);
     struct turn_figures turns = poller_turns(broker->poller);
     struct wire_broker info = {
         .instance = broker->instance,
@@ -64,7 +80,7 @@ static int describe_broker(struct session *session)
         .uid = (uint32_t)broker->uid,
         .membarrier = broker->membarrier,
         .sessions = broker->session_count,
-        .topics = broker->topic_count,
+        .topics = sight.all ? broker->topic_count : 0,
         .uptime_ns = clock_monotonic_ns() - broker->began_ns,
         .longest_turn_ns = turns.longest_ns,
         .longest_own_ns = turns.longest_own_ns,
@@ -110,9 +126,14 @@ static int dispatch(struct session *session, struct error_text *text)
             "request of type %d: over TCP no descriptors are passed, but OUTLET_OPEN and INTAKE_OPEN "
             "carry messages",
             type);
+    int rc = access_check(session, text);
+    if (rc < 0)
+        return rc;
     switch (type) {
     case WIRE_HELLO:
         return hello(session, payload, text);
+    case WIRE_AUTHENTICATE:
+        return authenticate(session, payload, text);
     case WIRE_TOPIC_CREATE:
         return topic_requests_create(session, payload, text);
     case WIRE_TOPIC_ALTER:
@@ -174,6 +195,8 @@ void request_answer(struct session *session)
     if (rc == LATER)
         return;
     later_forget(session);
+    if (session->refused) /* which is the answer */
+        return;
     if (rc < 0) {
         session_release_fds(session);
         struct wire_error error = {.code = rc};

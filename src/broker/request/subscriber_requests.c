@@ -106,7 +106,7 @@ int subscriber_requests_window(struct session *session, const struct wire_window
 {
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
     if (topic == NULL || topic->deleting)
-        return error_say(text, HERMES_ECLOSED, "that topic was deleted");
+        return answer_deleted(text);
     int fd;
     int rc = log_window_reader_fd(&topic->log, request->epoch, &fd);
     if (rc == HERMES_EAGAIN)
@@ -140,7 +140,7 @@ int subscriber_requests_segment(struct session *session, const struct wire_segme
         return rc;
     struct topic *topic = topic_by_id(session->broker, request->topic_id);
     if (topic == NULL || topic->deleting)
-        return error_say(text, HERMES_ECLOSED, "that topic was deleted");
+        return answer_deleted(text);
     if (topic->durability == DURABILITY_MEMORY || request->key > STORE_BY_TIME)
         return error_say(text, HERMES_EINVALID, "topic '%s' has no store, or key %" PRIu32 " is unknown",
                          topic->name, request->key);

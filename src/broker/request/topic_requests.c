@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/later.h"
+#include "broker/request/access.h"
 #include "broker/request/answer.h"
 #include "broker/topics.h"
 
@@ -24,10 +25,13 @@ static int list(struct session *session, const struct wire_list *request, struct
 {
     struct wire_topics *topics = (struct wire_topics *)(void *)session->reply->payload;
     char after[WIRE_TOPIC_BYTES];
+    struct access_sight sight;
+    access_look(session, &sight);
     snprintf(after, sizeof after, "%.*s", WIRE_TOPIC_BYTES - 1, request->after);
     *topics = (struct wire_topics){0};
     for (struct topic *topic = first; topic != NULL; topic = topic->next) {
-        if (strcmp(topic->name, after) <= 0 || topic->opening || topic->deleting)
+        if (strcmp(topic->name, after) <= 0 || topic->opening || topic->deleting ||
+            !access_sees(&sight, topic->name))
             continue;
         if (topics->head.count == TOPICS_A_REPLY) {
             topics->head.more = 1;

@@ -1,0 +1,353 @@
+/* hermes auth token create|list|revoke, check, reload */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/place.h"
+#include "auth/rules.h"
+#include "auth/tokens.h"
+#include "cli/cli.h"
+#include "cli/parse.h"
+#include "cli/suggest.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+
+static const char documentation[] =
+    "Tokens, by which clients on other hosts say who they are, and rules, which say who may do what.\v"
+    "token create NAME       make a token, and print its secret: once, for only its SHA-256 is kept\n"
+    "token list              all tokens, one a line\n"
+    "token revoke NAME       let nobody in by it any more\n"
+    "check WHO WHAT TOPIC    may they? WHO is user:NAME, uid:NUMBER, cert:NAME, token:NAME or anonymous, "
+    "WHAT "
+    "is publish, "
+    "subscribe, create or administer. Prints which rule says so; exit code 1: they may not\n"
+    "reload                  have the broker read tokens, rules and certificates again, as SIGHUP does; "
+    "until "
+    "then it goes by "
+    "what it has read. Who may not stay is put out\n"
+    "\nRules are lines `allow WHO RIGHT,RIGHT... TOPIC` in the file rules beside hermes.conf, * for any "
+    "characters in names. "
+    "Without any rule all may do everything; with one, nobody may do what no rule allows, but for root and "
+    "the "
+    "broker's own user "
+    "on its host." CLI_EXIT_CODES;
+
+enum { OPTION_EXPIRES = 1, OPTION_TOKENS, OPTION_RULES };
+
+static const struct argp_option options[] = {
+    {"expires", OPTION_EXPIRES, "TIME", 0,
+     "token create: it is over after so long (30d), or then (2027-01-01)", 0},
+    {"tokens", OPTION_TOKENS, "FILE", 0, "The file of tokens, if [auth] tokens names another", 0},
+    {"rules", OPTION_RULES, "FILE", 0, "The file of rules, if [auth] rules names another", 0},
+    {"json", 'j', NULL, 0, "As JSON", 0},
+    {0},
+};
+
+enum action { CREATE, LIST, REVOKE, CHECK, RELOAD };
+
+struct arguments {
+    enum action action;
+    bool has_token, has_action, json;
+    const char *words[3];
+    unsigned count;
+    int64_t ends_s; /* 0: never */
+    const char *tokens, *rules;
+};
+
+/* ---- what was typed ---- */
+
+/* Which of the names, the last of which is NULL, word is. */
+static int choose(struct argp_state *state, const char *word, const char *const names[])
+{
+    struct suggestion suggestion;
+    suggest_begin(&suggestion, word);
+    for (int i = 0; names[i] != NULL; i++) {
+        if (strcmp(word, names[i]) == 0)
+            return i;
+        suggest_look_at(&suggestion, names[i]);
+    }
+    if (suggestion.name[0] != 0)
+        argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
+    argp_error(state, "no action '%s': token create, token list, token revoke, check or reload", word);
+    return 0;
+}
+
+static void take_word(struct argp_state *state, struct arguments *a, const char *word)
+{
+    static const char *const actions[] = {"token", "check", "reload", NULL};
+    static const char *const of_tokens[] = {"create", "list", "revoke", NULL}; /* as enum action */
+    if (!a->has_token && !a->has_action) {
+        int chosen = choose(state, word, actions);
+        a->has_token = chosen == 0;
+        a->has_action = chosen != 0;
+        a->action = chosen == 1 ? CHECK : RELOAD;
+    } else if (!a->has_action) {
+        a->has_action = true;
+        a->action = (enum action)choose(state, word, of_tokens);
+    } else if (a->count < 3) {
+        a->words[a->count++] = word;
+    } else {
+        argp_usage(state);
+    }
+}
+
+static void check_words(struct argp_state *state, const struct arguments *a)
+{
+    static const unsigned wanted[] = {[CREATE] = 1, [LIST] = 0, [REVOKE] = 1, [CHECK] = 3, [RELOAD] = 0};
+    if (!a->has_action || a->count != wanted[a->action])
+        argp_usage(state);
+    if (a->ends_s != 0 && a->action != CREATE)
+        argp_error(state, "--expires is of token create");
+    if (a->rules != NULL && a->action != CHECK)
+        argp_error(state, "--rules is of check");
+    if (a->tokens != NULL && !a->has_token)
+        argp_error(state, "--tokens is of token create, list and revoke");
+    if (a->action != CHECK)
+        return;
+    struct suggestion suggestion;
+    suggest_begin(&suggestion, a->words[1]);
+    static const char *const rights[] = {"publish", "subscribe", "create", "administer"};
+    for (unsigned i = 0; i < 4; i++)
+        suggest_look_at(&suggestion, rights[i]);
+    if (rules_right(a->words[1]) == 0 && suggestion.name[0] != 0)
+        argp_error(state, "no right '%s'; did you mean %s?", a->words[1], suggestion.name);
+    if (rules_right(a->words[1]) == 0)
+        argp_error(state, "no right '%s': publish, subscribe, create or administer", a->words[1]);
+}
+
+/* "30d" is how long, anything else when. */
+static int64_t expiry(struct argp_state *state, const char *value)
+{
+    size_t digits = strspn(value, "0123456789");
+    bool is_duration = digits > 0 && value[digits] != 0 && strchr("smhdw", value[digits]) != NULL;
+    if (!is_duration)
+        return (int64_t)(cli_time(state, "--expires", value) / 1000000000u);
+    return (int64_t)time(NULL) + (int64_t)(cli_duration(state, "--expires", value) / 1000000000u);
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case OPTION_EXPIRES:
+        a->ends_s = expiry(state, value);
+        return 0;
+    case OPTION_TOKENS:
+        a->tokens = value;
+        return 0;
+    case OPTION_RULES:
+        a->rules = value;
+        return 0;
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        take_word(state, a, value);
+        return 0;
+    case ARGP_KEY_END:
+        check_words(state, a);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- tokens ---- */
+
+static const char *time_of(int64_t when_s, char words[32])
+{
+    time_t when = (time_t)when_s;
+    struct tm tm;
+    strftime(words, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &tm));
+    return when_s == 0 ? "never" : words;
+}
+
+static void print_time_json(const char *name, int64_t when_s)
+{
+    char words[32];
+    if (when_s == 0)
+        printf(",\"%s\":null", name);
+    else
+        printf(",\"%s\":\"%s\"", name, time_of(when_s, words));
+}
+
+static int create_token(const struct arguments *a, const char *path)
+{
+    char secret[TOKEN_SECRET_BYTES], words[32];
+    struct error_text text;
+    if (a->ends_s != 0 && a->ends_s <= (int64_t)time(NULL))
+        return cli_fail(NULL, HERMES_EINVALID, "--expires is over already");
+    int rc = tokens_create(path, a->words[0], a->ends_s, secret, &text);
+    if (rc < 0)
+        return cli_fail(NULL, rc, text.bytes);
+    if (a->json) {
+        printf("{\"name\":\"%s\",\"token\":\"%s\"", a->words[0], secret);
+        print_time_json("expires", a->ends_s);
+        puts("}");
+        return EXIT_GOOD;
+    }
+    puts(secret);
+    fprintf(stderr,
+            "hermes: that is the secret of token:%s, shown this once; expires: %s. The broker knows it after "
+            "'hermes auth reload'\n",
+            a->words[0], time_of(a->ends_s, words));
+    return EXIT_GOOD;
+}
+
+static void add_row(struct table *table, const struct token *token)
+{
+    char words[32];
+    table_text(table, token->name);
+    table_text(table, time_of(token->made_s, words));
+    table_text(table, time_of(token->ends_s, words));
+    table_text(table, token_is_over(token, (int64_t)time(NULL)) ? "over" : "valid");
+}
+
+static void print_json(const struct token *token)
+{
+    printf("{\"name\":\"%s\"", token->name);
+    print_time_json("created", token->made_s);
+    print_time_json("expires", token->ends_s);
+    printf(",\"valid\":%s}\n", token_is_over(token, (int64_t)time(NULL)) ? "false" : "true");
+}
+
+static int list_tokens(const struct arguments *a, const char *path)
+{
+    static const char *const headings[] = {"TOKEN", "CREATED", "EXPIRES", "STATE", NULL};
+    struct error_text text;
+    struct tokens tokens = {0};
+    struct table table;
+    int rc = tokens_read(&tokens, path, &text);
+    if (rc < 0 && rc != HERMES_ENOTFOUND)
+        return cli_fail(NULL, rc, text.bytes);
+    table_begin(&table, headings);
+    for (unsigned i = 0; i < tokens.count; i++)
+        if (a->json)
+            print_json(&tokens.all[i]);
+        else
+            add_row(&table, &tokens.all[i]);
+    tokens_free(&tokens);
+    if (!a->json && !table_end(&table, stdout, terminal_columns(STDOUT_FILENO)))
+        return cli_fail(NULL, HERMES_ENOMEM, NULL);
+    return EXIT_GOOD;
+}
+
+/* Which name may be meant. */
+static void suggest_token(const char *path, const char *name)
+{
+    struct error_text ignored;
+    struct tokens tokens;
+    struct suggestion suggestion;
+    if (tokens_read(&tokens, path, &ignored) < 0)
+        return;
+    suggest_begin(&suggestion, name);
+    for (unsigned i = 0; i < tokens.count; i++)
+        suggest_look_at(&suggestion, tokens.all[i].name);
+    if (suggestion.name[0] != 0)
+        fprintf(stderr, "hermes: did you mean token '%s'?\n", suggestion.name);
+    tokens_free(&tokens);
+}
+
+static int revoke_token(const struct arguments *a, const char *path)
+{
+    struct error_text text;
+    int rc = tokens_revoke(path, a->words[0], &text);
+    if (rc < 0) {
+        cli_fail(NULL, rc, text.bytes);
+        if (rc == HERMES_ENOTFOUND)
+            suggest_token(path, a->words[0]);
+        return EXIT_FAILED;
+    }
+    fprintf(stderr, "hermes: token '%s' is revoked; the broker knows it after 'hermes auth reload'\n",
+            a->words[0]);
+    return EXIT_GOOD;
+}
+
+/* ---- rules ---- */
+
+static void print_answer(const struct arguments *a, const char *who, const struct rule *rule,
+                         const char *path, bool no_rules)
+{
+    bool allowed = rule != NULL || no_rules;
+    if (a->json) {
+        printf("{\"who\":");
+        cli_print_json_string(stdout, who, strlen(who));
+        printf(",\"what\":\"%s\",\"topic\":\"%s\",\"allowed\":%s,\"line\":", a->words[1], a->words[2],
+               allowed ? "true" : "false");
+        printf(rule != NULL ? "%u}\n" : "null}\n", rule != NULL ? rule->line : 0);
+    } else if (rule != NULL) {
+        printf("allowed: %s, line %u: topics %s of %s\n", path, rule->line, rule->topic, rule->who);
+    } else {
+        puts(no_rules ? "allowed: there are no rules" : "denied: no rule allows it");
+    }
+}
+
+static int check(const struct arguments *a, const char *path)
+{
+    char who[RULE_WHO_BYTES];
+    struct error_text text;
+    struct rules rules = {0};
+    int rc = rules_name(a->words[0], who, &text);
+    if (rc == 0 && hermes_topic_name_check(a->words[2]) < 0)
+        rc = error_set(&text, HERMES_ENAME, "topic '%.100s'", a->words[2]);
+    bool is_there = a->rules != NULL || access(path, F_OK) == 0;
+    if (rc == 0 && is_there)
+        rc = rules_read(&rules, path, &text);
+    if (rc < 0)
+        return cli_fail(NULL, rc, text.bytes);
+    const struct rule *rule = rules_find(&rules, who, a->words[2], rules_right(a->words[1]));
+    bool allowed = rule != NULL || rules.count == 0;
+    print_answer(a, who, rule, path, rules.count == 0);
+    rules_free(&rules);
+    return allowed ? EXIT_GOOD : EXIT_FAILED;
+}
+
+static int reload(void)
+{
+    hermes_client_t *client = cli_connect();
+    hermes_broker_info_t info = {.size = sizeof info};
+    int rc = hermes_broker_describe(client, &info);
+    if (rc < 0)
+        cli_fail("reload", rc, hermes_last_error(client));
+    hermes_disconnect(client);
+    if (rc < 0)
+        return EXIT_FAILED;
+    if (kill((pid_t)info.pid, SIGHUP) != 0)
+        return cli_fail("reload", 0, strerror(errno));
+    return EXIT_GOOD;
+}
+
+int cli_auth(int argc, char **argv)
+{
+    struct arguments a = {.action = LIST};
+    const struct argp argp = {
+        options,
+        parse,
+        "token create NAME\ntoken list\ntoken revoke NAME\ncheck WHO WHAT TOPIC\nreload",
+        documentation,
+        NULL,
+        NULL,
+        NULL};
+    char path[PATH_BYTES];
+    struct error_text text;
+    cli_parse(&argp, argc, argv, &a);
+    const char *named = a.action == CHECK ? a.rules : a.tokens;
+    int rc = named != NULL ? place_absolute(named, path, &text)
+                           : place_of(a.action == CHECK ? "rules" : "tokens", path, &text);
+    if (rc < 0)
+        return cli_fail(NULL, rc, text.bytes);
+    switch (a.action) {
+    case CREATE:
+        return create_token(&a, path);
+    case LIST:
+        return list_tokens(&a, path);
+    case REVOKE:
+        return revoke_token(&a, path);
+    case CHECK:
+        return check(&a, path);
+    default:
+        return reload();
+    }
+}
