@@ -5,13 +5,14 @@ import os
 import random
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 import time
 
 import stream_client as s
-from hermes_test import BIN, LONG, Case, main
+from hermes_test import BIN, LONG, Broker, Case, main
 
 ROUNDS = 20 if LONG else 1
 EPROTOCOL, EMALFORMED, ECHECKSUM, ETOOLARGE, EAGAIN, EGONE, ECLOSED, EBUSY, ENOTSUP, ENOTFOUND, EINVALID, \
@@ -590,7 +591,7 @@ class Streams(Case):
     def test_who_asks_and_never_reads(self):
         client = self.tcp()
         client.socket.setblocking(False)
-        with self.assertRaises(BlockingIOError):
+        with self.assertRaises((BlockingIOError, ssl.SSLWantWriteError)):
             while True:
                 client.socket.send(s.HEADER.pack(s.MAGIC, 1, 22, 0, 1, 0, 128, 0) + bytes(128))
         self.tcp().ask(s.PING)
@@ -693,6 +694,24 @@ class Streams(Case):
 class StreamsEpoll(Streams):
     broker_backend = "epoll"
     test_more_topics_than_a_thread_can_sleep_on = None  # once is enough: it makes 140 topics
+
+
+class StreamsTls(Streams):
+    """What goes over TCP above goes over TLS."""
+    broker_config = Streams.broker_config.replace("tcp://", "tls://")
+    test_more_topics_than_a_thread_can_sleep_on = None
+
+    def setUp(self):
+        self.clients = []
+        self.broker = Broker(self.broker_config, starts=False)
+        self.addCleanup(self.broker.close)
+        self.broker.run("cert", "server")
+        self.context = ssl.create_default_context(cafile=os.path.join(self.broker.home, "certs", "ca.crt"))
+        self.broker.start()
+        self.learn_port()
+
+    def tcp(self, **options):
+        return super().tcp(tls=self.context, **options)
 
 
 class Listening(Case):
