@@ -329,6 +329,21 @@ static void read_again(struct job *job)
     reading->result = security_read(&reading->loop->broker.config, &reading->security, &reading->text);
 }
 
+static void review_more(struct poller_op *op, int result)
+{
+    struct loop *loop = (struct loop *)(void *)((char *)op - offsetof(struct loop, review_op));
+    if (result >= 0 && access_review(&loop->broker))
+        (void)poller_timer(loop->broker.poller, op, 0); /* there is room for it: it was one of them */
+}
+
+/* One that is under way begins anew by itself. */
+static void begin_review(struct loop *loop)
+{
+    if (!loop->review_op.under_way && poller_timer(loop->broker.poller, &loop->review_op, 0) < 0)
+        while (access_review(&loop->broker))
+            ;
+}
+
 static void begin_reading(struct loop *loop);
 
 /* What is not as it should be changes nothing. */
@@ -340,11 +355,12 @@ static void have_read(struct job *job)
     if (reading->result < 0) {
         note("certificates, tokens and rules stay as they were: %s", reading->text.bytes);
     } else {
+        reading->security->generation = broker->security->generation + 1;
         security_free(broker->security);
         broker->security = reading->security;
         note("certificates, tokens and rules were read again: %u tokens, %u rules",
              broker->security->tokens.count, broker->security->rules.count);
-        access_review(broker);
+        begin_review(reading->loop);
     }
     if (reading->again)
         begin_reading(reading->loop);
@@ -522,6 +538,7 @@ static void prepare(struct loop *loop, const struct config *config)
     loop->workers_op.done = completed;
     loop->post_op.done = posted;
     loop->look_op.done = look;
+    loop->review_op.done = review_more;
 }
 
 /* What does not depend on topics, and can fail. */
@@ -597,6 +614,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
         rc = bind_socket(loop, text);
     if (rc == 0)
         rc = security_read(config, &loop->broker.security, text);
+    if (rc == 0)
+        loop->broker.security->generation = 1;
     if (rc == 0)
         rc = bind_remote(loop, text);
     if (rc == 0)

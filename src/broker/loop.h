@@ -24,7 +24,7 @@ struct loop {
         bool must_authenticate; /* and nobody is served whom we do not know */
     } remote[TCP_LISTEN_MAX];
     unsigned remote_count;
-    struct poller_op signal_op, trouble_op, workers_op, post_op, look_op;
+    struct poller_op signal_op, trouble_op, workers_op, post_op, look_op, review_op;
     uint64_t trouble_buffer, workers_buffer, post_buffer;
     struct signalfd_siginfo signal;
     struct reading {    /* of certificates, tokens and rules */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct principal {
@@ -72,18 +73,28 @@ int principal_add(struct principals *principals, uid_t uid, enum holding what, u
     return rc;
 }
 
+/* Numbers from 2^31 on stand for names (broker/request/access.c). */
+static const char *describe(uid_t uid, char words[32])
+{
+    if (uid >> 31 != 0)
+        return uid == (uid_t)-1 ? "who does not say who it is" : "this client";
+    snprintf(words, 32, "user %u", (unsigned)uid);
+    return words;
+}
+
 int principal_take(struct principals *principals, uid_t uid, enum holding what, uint64_t amount,
                    struct error_text *text)
 {
     int rc = HERMES_OK;
+    char words[32];
     pthread_mutex_lock(&principals->lock);
     uint64_t most = principals->most[what], held = holds(principals, uid, what);
     if (amount > most || held > most - amount)
         rc = error_set(text, HERMES_ELIMIT,
-                       "user %u has %" PRIu64 " %s and may have %" PRIu64 " ([limits] %s in hermes.conf)",
-                       (unsigned)uid, held, names[what].what, most, names[what].setting);
+                       "%s has %" PRIu64 " %s and may have %" PRIu64 " ([limits] %s in hermes.conf)",
+                       describe(uid, words), held, names[what].what, most, names[what].setting);
     else if ((rc = add(principals, uid, what, amount)) < 0)
-        error_set(text, rc, "user %u", (unsigned)uid);
+        error_set(text, rc, "%s", describe(uid, words));
     pthread_mutex_unlock(&principals->lock);
     return rc;
 }

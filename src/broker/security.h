@@ -11,6 +11,7 @@ struct security {
     struct tls_context *tls; /* NULL: nothing of TLS is configured */
     struct tokens tokens;
     struct rules rules;
+    unsigned generation; /* which reading that is, from 1 on */
 };
 
 /* On any thread. Files that were not named may be missing. On success it is the caller's, to free. */

@@ -87,7 +87,8 @@ struct session {
     char who[RULE_WHO_BYTES]; /* and for rules, once it has greeted: "uid:1000", "cert:...", "token:...",
                                  "anonymous" */
     bool must_authenticate, is_known;
-    int64_t ends_s; /* so long, since 1970, it is that one; 0: for ever */
+    int64_t ends_s;    /* so long, since 1970, it is that one; 0: for ever */
+    unsigned reviewed; /* security->generation by which it may stay */
     bool has_token;
     uint8_t token[TOKEN_HASH_BYTES];
     char name[64];

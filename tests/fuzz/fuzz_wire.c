@@ -109,6 +109,7 @@ static const uint8_t types[] = {
     WIRE_INTAKE_OPEN,
     WIRE_MEMBER_OPEN,
     WIRE_BROKER_DESCRIBE,
+    WIRE_AUTHENTICATE,
     WIRE_CREDIT,
     WIRE_PUBLISH,
     WIRE_ACK,

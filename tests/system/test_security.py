@@ -1,15 +1,19 @@
 """TLS, certificates, tokens and rules: a client of Python's own ssl module against a broker with certificates of `hermes cert`,
 on both event loops."""
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import ssl
 import struct
+import subprocess
+import termios
 
 import stream_client as s
-from hermes_test import Broker, Case, main
+from hermes_test import BIN, Broker, Case, main
 
 EACCESS, ENOTFOUND, EPROTOCOL, ECLOSED, ENOTSUP, EEXISTS = -5, -6, -20, -23, -22, -7
 TOPIC_LIST, TOPIC_DESCRIBE, TOPIC_ALTER, TOPIC_PURGE, EPOCH_FIND, UNSERVED_LIST = 22, 23, 34, 47, 41, 46
@@ -263,8 +267,24 @@ class Tunnel(Tls):
         self.clients[-1].ask(s.PING)
 
 
+    def test_a_terminal_that_hangs_up_stops_it_and_kill_hup_does_not(self):
+        self.reload()
+        self.tls().ask(s.PING)
+        self.assertEqual(self.broker.stop(), (0, []))
+        master, slave = pty.openpty()
+        broker = subprocess.Popen([os.path.join(BIN, "hermesd")], env=self.broker.environment, stdin=slave, stdout=subprocess.PIPE,
+                                  stderr=self.broker.log, start_new_session=True,
+                                  preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.assertIn(b"serving", broker.stdout.readline())
+        os.close(master)
+        self.assertEqual(broker.wait(60), 0)
+        broker.stdout.close()
+
+
 class TunnelEpoll(Tunnel):
     broker_backend = "epoll"
+    test_a_terminal_that_hangs_up_stops_it_and_kill_hup_does_not = None
 
 
 class Certificates(Tls):

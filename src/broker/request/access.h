@@ -30,8 +30,9 @@ struct access_sight {
 void access_look(const struct session *session, struct access_sight *sight);
 bool access_sees(const struct access_sight *sight, const char *topic);
 
-/* Certificates, tokens and rules are others now: who may not stay goes. */
-void access_review(struct broker *broker);
+/* Certificates, tokens and rules are others now: who may not stay goes. Looks at some sessions; true: there
+ * are more. */
+bool access_review(struct broker *broker);
 /* Time has passed: whose certificate or token is over goes. */
 void access_expire(struct broker *broker);
 
