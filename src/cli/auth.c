@@ -15,24 +15,29 @@
 #include "cli/terminal.h"
 
 static const char documentation[] =
-    "Tokens, by which clients on other hosts say who they are, and rules, which say who may do what.\v"
-    "token create NAME       make a token, and print its secret: once, for only its SHA-256 is kept\n"
-    "token list              all tokens, one a line\n"
-    "token revoke NAME       let nobody in by it any more\n"
-    "check WHO WHAT TOPIC    may they? WHO is user:NAME, uid:NUMBER, cert:NAME, token:NAME or anonymous, "
-    "WHAT "
-    "is publish, "
-    "subscribe, create or administer. Prints which rule says so; exit code 1: they may not\n"
-    "reload                  have the broker read tokens, rules and certificates again, as SIGHUP does; "
-    "until "
-    "then it goes by "
-    "what it has read. Who may not stay is put out\n"
-    "\nRules are lines `allow WHO RIGHT,RIGHT... TOPIC` in the file rules beside hermes.conf, * for any "
-    "characters in names. "
-    "Without any rule all may do everything; with one, nobody may do what no rule allows, but for root and "
-    "the "
-    "broker's own user "
-    "on its host." CLI_EXIT_CODES;
+    "Tokens, by which clients on other hosts say who they are, and rules, which say "
+    "who may do what.\v"
+    "token create NAME      make a token, and print its secret: once, for only its\n"
+    "                       SHA-256 is kept\n"
+    "token list             all tokens, one a line\n"
+    "token revoke NAME      let nobody in by it any more\n"
+    "check WHO WHAT TOPIC   may they? WHO is user:NAME, uid:NUMBER, cert:NAME,\n"
+    "                       token:NAME or anonymous; WHAT is publish, subscribe,\n"
+    "                       create or administer. Prints which rule says so; exit\n"
+    "                       code 1: they may not\n"
+    "reload                 have the broker read tokens, rules and certificates\n"
+    "                       again, as SIGHUP does; until then it goes by what it\n"
+    "                       has read. Who may not stay is put out\n\n"
+    "Rules are lines: allow WHO RIGHT,RIGHT... TOPIC, in the file rules beside\n"
+    "hermes.conf, with * for any characters in names. Without any rule all may do\n"
+    "everything; with one, nobody may do what no rule allows, but for root and the\n"
+    "broker's own user on its host."
+    "\n\nExamples:\n"
+    "  hermes auth token create desk-3 --expires 90d\n"
+    "  hermes auth token list --json\n"
+    "  hermes auth token revoke desk-3\n"
+    "  hermes auth check token:desk-3 publish orders\n"
+    "  hermes auth reload" CLI_EXIT_CODES;
 
 enum { OPTION_EXPIRES = 1, OPTION_TOKENS, OPTION_RULES };
 
@@ -190,7 +195,7 @@ static int create_token(const struct arguments *a, const char *path)
     }
     puts(secret);
     fprintf(stderr,
-            "hermes: that is the secret of token:%s, shown this once; expires: %s. The broker knows it after "
+            "That is the secret of token:%s, shown this once; expires: %s. The broker knows it after "
             "'hermes auth reload'\n",
             a->words[0], time_of(a->ends_s, words));
     return EXIT_GOOD;
@@ -260,8 +265,7 @@ static int revoke_token(const struct arguments *a, const char *path)
             suggest_token(path, a->words[0]);
         return EXIT_FAILED;
     }
-    fprintf(stderr, "hermes: token '%s' is revoked; the broker knows it after 'hermes auth reload'\n",
-            a->words[0]);
+    fprintf(stderr, "Token '%s' is revoked; the broker knows it after 'hermes auth reload'\n", a->words[0]);
     return EXIT_GOOD;
 }
 

@@ -12,16 +12,24 @@
 
 static const char documentation[] =
     "Make a private authority, and certificates for TLS that it signs.\v"
-    "authority          the authority alone: ca.crt, for all who are to trust it, and ca.key, for nobody\n"
-    "server [HOST...]   server.crt and server.key, for hermesd, by the names and addresses under which it is "
-    "reached (localhost, 127.0.0.1, ::1 and this host's name); with an authority, if there is none\n"
-    "client NAME        NAME.crt and NAME.key, for a client, whom rules call cert:NAME\n"
-    "\nFor a first try:\n\n"
+    "authority          the authority alone: ca.crt, for all who are to trust it,\n"
+    "                   and ca.key, for nobody\n"
+    "server [HOST...]   server.crt and server.key, for hermesd, by the names and\n"
+    "                   addresses under which it is reached (localhost, 127.0.0.1,\n"
+    "                   ::1 and this host's name); with an authority, if there is\n"
+    "                   none\n"
+    "client NAME        NAME.crt and NAME.key, for a client, whom rules call\n"
+    "                   cert:NAME\n\n"
+    "Files are PEM, in certs beside hermes.conf, keys ECDSA P-256 with mode 0600.\n"
+    "hermesd listens with them where hermes.conf says listen = tls://HOST:PORT in\n"
+    "its section [net], and reads new ones after hermes auth reload. Whoever has an\n"
+    "authority already needs none of this: [tls] certificate, key and client_ca\n"
+    "name any files."
+    "\n\nExamples:\n"
     "  hermes cert server\n"
-    "  printf '[net]\\nlisten = tls://127.0.0.1:7000\\n' >> hermes.conf   # then start hermesd\n"
-    "\nFiles are PEM, keys ECDSA P-256 with mode 0600. hermesd reads new ones at SIGHUP. Whoever has an "
-    "authority already needs none of this: [tls] certificate, key and client_ca name any "
-    "files." CLI_EXIT_CODES;
+    "  hermes cert server broker.example.org 10.0.0.5 --force\n"
+    "  hermes cert client risk-engine --days 90\n"
+    "  hermes cert client analytics --json" CLI_EXIT_CODES;
 
 enum { OPTION_DIR = 1, OPTION_DAYS, OPTION_UNTIL };
 

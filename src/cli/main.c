@@ -42,9 +42,9 @@ static void usage(FILE *file)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("  version    print the version (-V, --version)\n\n"
-          "hermes help COMMAND tells more, with examples. All but bench, demo, doctor,\n"
-          "stat and dump of a file talk to a running hermesd, found through HERMES_HOME\n"
-          "or in the default place.\n"
+          "hermes help COMMAND tells more, with examples. All but auth, bench, cert, demo,\n"
+          "doctor, stat and dump of a file talk to a running hermesd, found through\n"
+          "HERMES_HOME or in the default place.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
 }
