@@ -102,6 +102,26 @@ int map_create_memfd(const char *name, size_t size, struct map *map, int *fd)
     return rc;
 }
 
+int map_create_twice(size_t size, struct map *map)
+{
+    int fd = memfd_create("hermes-ring", MFD_CLOEXEC);
+    if (fd < 0)
+        return error_from_errno(errno);
+    uint8_t *address = MAP_FAILED;
+    bool made = ftruncate(fd, (off_t)size) == 0 &&
+                (address = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED;
+    for (int i = 0; made && i < 2; i++)
+        made = mmap(address + (size_t)i * size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+                    0) != MAP_FAILED;
+    int rc = made ? HERMES_OK : error_from_errno(errno);
+    if (!made && address != MAP_FAILED)
+        munmap(address, 2 * size);
+    close(fd);
+    if (made)
+        *map = (struct map){address, 2 * size};
+    return rc;
+}
+
 int map_seal_future_writes(int fd)
 {
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)

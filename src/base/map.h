@@ -32,6 +32,10 @@ int map_create(const char *path, size_t size, struct map *map, int *fd);
 /* An anonymous file, sealed against growing and shrinking, mapped read-write. */
 int map_create_memfd(const char *name, size_t size, struct map *map, int *fd);
 
+/* Memory of this process that is there twice in a row: what stands at an offset stands size bytes further on,
+ * too, so that nothing in a ring has to be in two pieces. size: of one, a multiple of the page's. */
+int map_create_twice(size_t size, struct map *map);
+
 /* After this nobody can map fd writable any more; mappings that exist keep their rights. */
 int map_seal_future_writes(int fd);
 

@@ -38,13 +38,16 @@ __attribute__((visibility("default"))) const char *argp_program_version = "herme
 
 static void usage(FILE *file)
 {
-    fputs("Usage: hermes COMMAND [OPTION...]\n\nMoves messages between programs on this host.\n\n", file);
+    fputs("Usage: hermes [--url URL] COMMAND [OPTION...]\n\nMoves messages between programs, on this host and over "
+          "a network.\n\n",
+          file);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("  version    print the version (-V, --version)\n\n"
           "hermes help COMMAND tells more, with examples. All but auth, bench, cert, demo,\n"
-          "doctor, stat and dump of a file talk to a running hermesd, found through\n"
-          "HERMES_HOME or in the default place.\n"
+          "doctor, stat and dump of a file talk to a running hermesd: at --url (shm:,\n"
+          "unix:PATH, tcp://HOST:PORT; several with commas are tried in turn), or where\n"
+          "HERMES_URL says, else through HERMES_HOME or in the default place.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
 }
@@ -124,12 +127,40 @@ static void finish_help(void)
         _exit(cli_finish(EXIT_GOOD));
 }
 
+/* Takes --url out of the arguments, wherever it stands before a "--": what it names is in the environment
+ * then, as if it had been there. Returns how many arguments are left; -1: the URL is missing. */
+static int take_url(int argc, char **argv)
+{
+    static const char option[] = "--url";
+    const size_t length = sizeof option - 1;
+    int kept = 1, i = 1;
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *url = NULL;
+        if (strncmp(argv[i], option, length) == 0 && argv[i][length] == '=')
+            url = argv[i] + length + 1;
+        else if (strcmp(argv[i], option) == 0 && (url = argv[++i]) == NULL)
+            return -1;
+        if (url != NULL)
+            setenv("HERMES_URL", url, 1);
+        else
+            argv[kept++] = argv[i];
+    }
+    while (i < argc)
+        argv[kept++] = argv[i++];
+    argv[kept] = NULL;
+    return kept;
+}
+
 int main(int argc, char **argv)
 {
     standard_take_free_numbers();
     terminal_guard_errors();
     argp_err_exit_status = EXIT_USAGE;
     atexit(finish_help);
+    if ((argc = take_url(argc, argv)) < 0) {
+        fputs("hermes: --url wants a URL: shm:, unix:PATH or tcp://HOST:PORT\n", stderr);
+        return EXIT_USAGE;
+    }
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;

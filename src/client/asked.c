@@ -16,6 +16,10 @@ static enum wire_type answer_to(enum wire_type asked)
         return WIRE_SUBSCRIBER;
     case WIRE_SEGMENT_OPEN:
         return WIRE_PLACE;
+    case WIRE_OUTLET_OPEN:
+        return WIRE_OUTLET;
+    case WIRE_INTAKE_OPEN:
+        return WIRE_INTAKE;
     default:
         return WIRE_OK;
     }
@@ -32,6 +36,10 @@ static uint32_t answer_bytes(enum wire_type asked)
         return sizeof(struct wire_subscriber);
     case WIRE_SEGMENT_OPEN:
         return sizeof(struct wire_place);
+    case WIRE_OUTLET_OPEN:
+        return sizeof(struct wire_outlet);
+    case WIRE_INTAKE_OPEN:
+        return sizeof(struct wire_intake);
     default:
         return 0;
     }
@@ -102,7 +110,8 @@ bool asked_take(struct asked *asked, struct channel *channel)
 
 void asked_forget(struct hermes_client *client, struct asked *asked)
 {
-    if (asked->type == WIRE_PUBLISHER_OPEN || asked->type == WIRE_SUBSCRIBER_OPEN)
+    if (asked->type == WIRE_PUBLISHER_OPEN || asked->type == WIRE_SUBSCRIBER_OPEN ||
+        asked->type == WIRE_OUTLET_OPEN || asked->type == WIRE_INTAKE_OPEN)
         client_forget(client, asked->correlation);
     asked_drop(asked);
 }

@@ -16,6 +16,8 @@ struct asked {
         struct wire_epoch epoch;
         struct wire_subscriber subscriber;
         struct wire_place place;
+        struct wire_outlet outlet;
+        struct wire_intake intake;
     } answer;
     int fds[WIRE_FDS_MAX]; /* that came with it */
 };

@@ -336,6 +336,22 @@ static int start(struct hermes_subscriber *s, uint32_t from)
     return rc;
 }
 
+/* Through the connection. */
+static int open_inflow(struct hermes_subscriber *s, const hermes_subscriber_options_t *options)
+{
+    if (s->member != NULL || s->push_back)
+        return client_miss_memory(s->client, s->push_back ? "subscribers that publishers wait for"
+                                                          : "groups and durable subscriptions");
+    s->plain = false;
+    return inflow_open(s->client, s->topic, options->from, &s->reader, s->until_ns, &s->inflow);
+}
+
+static int open_in_memory(struct hermes_subscriber *s, const hermes_subscriber_options_t *options)
+{
+    int rc = attach(s);
+    return rc < 0 ? rc : start(s, options->from);
+}
+
 int hermes_subscriber_open(hermes_client_t *client, const char *topic,
                            const hermes_subscriber_options_t *given, hermes_subscriber_t **out)
 {
@@ -353,12 +369,12 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
         return rc;
     s->until_ns = clock_deadline_ns(client->request_timeout_ns);
     if (rc == 0)
-        rc = attach(s);
-    if (rc == 0)
-        rc = start(s, options.from);
+        rc = client_streams(client) ? open_inflow(s, &options) : open_in_memory(s, &options);
     s->until_ns = 0;
     if (rc < 0) {
         struct error_text why = client->error;
+        if (s->inflow != NULL)
+            inflow_close(s->inflow);
         subscriber_close_handle(s, 0);
         subscriber_free(s);
         client->error = why;
@@ -515,6 +531,7 @@ void subscriber_free(struct hermes_subscriber *s)
         at = &(*at)->next;
     *at = s->next;
     notifier_forget(s->notifier);
+    inflow_free(s->inflow);
     reader_close(&s->reader);
     asked_drop(&s->part);
     asked_drop(&s->opening);
@@ -547,6 +564,8 @@ uint64_t subscriber_goodbye_until(void)
 
 void subscriber_close(struct hermes_subscriber *s, uint64_t known_ns, uint64_t until_ns)
 {
+    if (s->inflow != NULL)
+        inflow_close(s->inflow);
     if (s->member != NULL && s->handle != 0)
         become_known(s, known_ns < until_ns ? known_ns : until_ns);
     asked_forget(s->client, &s->opening);

@@ -7,20 +7,44 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "io/plain.h"
 
-static const uint64_t retry_ns = 10000000u;
+static const uint64_t retry_ns = 10000000u, longest_retry_ns = 1000000000u;
+/* So long a broker over a network may take to say welcome, where nobody waits for it by name. */
+static const uint64_t longest_greeting_ns = 3000000000u;
+
+/* The place whose turn it is; *turn: of its addresses. */
+static struct place *place_of(struct hermes_client *client, unsigned *turn)
+{
+    *turn = client->turn / client->places.count;
+    return &client->places.at[client->turn % client->places.count];
+}
+
+/* On its way there. What can be done without waiting is done, and until then what cannot. */
+static int connect_to(struct hermes_client *client, uint64_t until_ns)
+{
+    unsigned turn;
+    int fd;
+    struct channel *channel = &client->channel;
+    struct place *place = place_of(client, &turn);
+    if (place->path != NULL)
+        return channel_connect(channel, place->path, until_ns, &client->error);
+    int rc = place_connect(place, turn, &fd, &client->error);
+    return rc < 0 ? rc : channel_connect_over(channel, plain_new(fd), &client->error);
+}
 
 int client_greet(struct hermes_client *client, uint64_t until_ns)
 {
     struct channel *channel = &client->channel;
-    int rc = channel_connect(channel, client->socket, until_ns, &client->error);
+    client->instance = 0;
+    client->last_attempt_ns = clock_monotonic_ns();
+    int rc = connect_to(client, until_ns);
     if (rc < 0)
         return rc;
     struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
     snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
     rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
     client->hello = channel->correlation;
-    client->instance = 0;
     if (rc < 0)
         channel_close(channel);
     return rc;
@@ -37,10 +61,19 @@ int client_take_welcome(struct hermes_client *client, struct error_text *text)
     }
     memcpy(&welcome, channel->reply, sizeof welcome);
     client->instance = welcome.instance;
+    client->pause_ns = 0;
     if (client->told_fd >= 0)
         close(client->told_fd);
     client->told_fd = channel_take_fd(channel, 0);
     return HERMES_OK;
+}
+
+static int no_broker(struct hermes_client *client)
+{
+    unsigned turn;
+    const struct place *place = place_of(client, &turn);
+    return error_say(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
+                     place->path != NULL ? place->path : place->url);
 }
 
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns)
@@ -49,28 +82,104 @@ int client_await_welcome(struct hermes_client *client, uint64_t until_ns)
     if (rc == 0)
         return client_take_welcome(client, &client->error);
     channel_close(&client->channel);
-    return rc;
+    return rc == HERMES_EDISCONNECTED && client_streams(client) ? no_broker(client) : rc;
+}
+
+/* ---- going there again ---- */
+
+/* Up to so much, and at least half of it: those who lost the same broker do not all come at once. */
+static uint64_t jitter(uint64_t most_ns)
+{
+    uint64_t random = clock_monotonic_ns() * 0x9E3779B97F4A7C15u ^ (uint64_t)getpid() * 0xD1B54A32D192ED03u;
+    return most_ns / 2 + (random >> 32) % (most_ns / 2 + 1);
+}
+
+/* The one before this came to nothing. */
+static void note_failure(struct hermes_client *client)
+{
+    client->turn++;
+    client->pause_ns = client->pause_ns * 2 < longest_retry_ns ? client->pause_ns * 2 : longest_retry_ns;
+    client->pause_ns = client->pause_ns > retry_ns ? client->pause_ns : retry_ns;
+}
+
+/* A connection of which nothing was heard for so long is given up. */
+static bool hangs(const struct hermes_client *client)
+{
+    return client_streams(client) && client->instance == 0 &&
+           clock_monotonic_ns() - client->last_attempt_ns > longest_greeting_ns;
+}
+
+uint64_t client_next_attempt(const struct hermes_client *client)
+{
+    uint64_t passed_ns = clock_monotonic_ns() - client->last_attempt_ns;
+    uint64_t pause_ns = client->channel.fd < 0  ? client->attempt_pause_ns
+                        : client->instance == 0 ? longest_greeting_ns
+                                                : UINT64_MAX;
+    return passed_ns < pause_ns ? pause_ns - passed_ns : 0;
 }
 
 int client_ensure(struct hermes_client *client)
 {
+    if (hangs(client))
+        channel_close(&client->channel);
     if (channel_is_up(&client->channel))
         return HERMES_OK;
-    uint64_t now = clock_monotonic_ns();
-    if (now - client->last_attempt_ns < retry_ns)
-        return error_say(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
-                         client->socket);
-    client->last_attempt_ns = now;
+    if (clock_monotonic_ns() - client->last_attempt_ns < client->attempt_pause_ns)
+        return no_broker(client);
+    if (client_streams(client) && client->instance == 0)
+        note_failure(client);
+    client->attempt_pause_ns = client->pause_ns == 0 ? retry_ns : jitter(client->pause_ns);
     return client_greet(client, 0) < 0 ? HERMES_EDISCONNECTED : HERMES_OK;
+}
+
+/* One address after the other. */
+static int try_place(struct hermes_client *client, unsigned index, uint64_t until_ns)
+{
+    struct places *places = &client->places;
+    struct place *place = &places->at[index];
+    int rc = place_look_up(place, &client->error);
+    unsigned count = place->count > 0 ? place->count : 1;
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
+        uint64_t left = clock_left_ns(until_ns);
+        uint64_t part_ns = left == UINT64_MAX ? until_ns : clock_deadline_ns(left / (count - i));
+        client->turn = index + i * places->count;
+        rc = client_greet(client, part_ns);
+        rc = rc < 0 ? rc : client_await_welcome(client, part_ns);
+        if (rc == 0 || rc == HERMES_EINTERRUPTED || i + 1 == count)
+            return rc;
+        rc = HERMES_OK;
+    }
+    return rc;
+}
+
+int client_connect(struct hermes_client *client, uint64_t until_ns)
+{
+    int rc = HERMES_OK;
+    for (unsigned i = 0, count = client->places.count; i < count; i++) {
+        uint64_t left = clock_left_ns(until_ns);
+        rc = try_place(client, i, left == UINT64_MAX ? until_ns : clock_deadline_ns(left / (count - i)));
+        if (rc == 0 || rc == HERMES_EINTERRUPTED)
+            return rc;
+    }
+    return rc;
 }
 
 /* Asked for outright: at once, not at most every so often. */
 static int ensure_now(struct hermes_client *client, uint64_t until_ns)
 {
-    if (channel_is_up(&client->channel))
+    bool is_up = channel_is_up(&client->channel);
+    if (is_up && (client->instance != 0 || !client_streams(client)))
         return HERMES_OK;
-    int rc = client_greet(client, until_ns);
-    return rc < 0 ? rc : client_await_welcome(client, until_ns);
+    if (is_up && client_await_welcome(client, until_ns) == 0)
+        return HERMES_OK;
+    return client_connect(client, until_ns);
+}
+
+int client_miss_memory(struct hermes_client *client, const char *what)
+{
+    unsigned turn;
+    return error_say(&client->error, HERMES_ENOTSUP, "%s: not through the connection to %s, yet", what,
+                     place_of(client, &turn)->url);
 }
 
 /* May be asked a second time when it is not known whether the first was heard: changes nothing but what ends
@@ -89,6 +198,8 @@ static bool is_repeatable(enum wire_type type)
     case WIRE_GROUP_ALTER:
     case WIRE_GROUP_LIST:
     case WIRE_PING:
+    case WIRE_OUTLET_OPEN:
+    case WIRE_INTAKE_OPEN:
         return true;
     default:
         return false;
@@ -98,7 +209,8 @@ static bool is_repeatable(enum wire_type type)
 /* Does it give this session something that another may want? */
 static bool opens(enum wire_type type)
 {
-    return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN;
+    return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN || type == WIRE_OUTLET_OPEN ||
+           type == WIRE_INTAKE_OPEN;
 }
 
 /* The answer may still come. */

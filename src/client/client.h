@@ -5,14 +5,18 @@
 #include "base/path.h"
 #include "hermes/client.h"
 #include "io/channel.h"
+#include "io/places.h"
 #include "log/reader.h"
 
 struct hermes_client {
     struct channel channel;
-    char socket[PATH_BYTES];
+    struct places places;
+    unsigned turn; /* which of them is tried, and which of its addresses */
     struct hermes_publisher *publishers;
     struct hermes_subscriber *subscribers;
     uint64_t last_attempt_ns;
+    uint64_t pause_ns;           /* longer with each attempt that finds nobody; 0: the last one did */
+    uint64_t attempt_pause_ns;   /* from the last attempt to the next one */
     uint64_t request_timeout_ns; /* how long the broker may take to answer */
     uint64_t hello;              /* the number of the request that greeted it */
     uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
@@ -34,6 +38,10 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
                          uint32_t length, enum wire_type expected, uint32_t expected_bytes,
                          uint64_t until_ns);
 
+/* Connects and waits for the welcome: to one place after the other, each of which has its part of the time.
+ */
+int client_connect(struct hermes_client *client, uint64_t until_ns);
+
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
@@ -48,8 +56,20 @@ int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t 
  * nothing. */
 void client_forget(struct hermes_client *client, uint64_t correlation);
 
+/* Do messages go through the connection? Else through shared memory. */
+static inline bool client_streams(const struct hermes_client *client)
+{
+    return client->places.streams;
+}
+
+/* What needs shared memory cannot be had: HERMES_ENOTSUP, and why. */
+int client_miss_memory(struct hermes_client *client, const char *what);
+
+/* When client_ensure() will try again, or see to one that hangs: how long until then. */
+uint64_t client_next_attempt(const struct hermes_client *client);
+
 /* Is there a session? Connects again if the broker went away, without waiting. HERMES_EDISCONNECTED: nobody
- * is there (tried at most every 10 ms). */
+ * is there (tried at most every 10 ms; over a network less and less often, down to once a second). */
 int client_ensure(struct hermes_client *client);
 
 /* A topic name into a wire field. HERMES_ENAME. */

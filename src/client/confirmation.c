@@ -47,6 +47,8 @@ int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_c
     struct error_text *text = &p->client->error;
     struct patience patience = patience_until(until_ns);
     for (;;) {
+        if (p->outflow != NULL)
+            (void)publisher_settle(p, until_ns);
         if (sequence == UINT64_MAX && all_are_in(p))
             sequence = p->confirmed[HERMES_COMMITTED];
         uint32_t bell = atomic_load_explicit(&p->status->durable_bell, memory_order_acquire);
@@ -60,12 +62,14 @@ int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_c
             return publisher_tell_over(p);
         if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_FAILED)
             return error_set(text, HERMES_EIO, "the store of topic '%s' failed", p->topic);
-        if (!publisher_is_settled(p) || !channel_is_up(&p->client->channel))
+        if (p->outflow == NULL && (!publisher_is_settled(p) || !channel_is_up(&p->client->channel)))
             (void)publisher_settle(p, until_ns);
         if (p->over != 0 && !may_become)
             continue;
         uint64_t left = clock_left_ns(until_ns);
-        if (confirmation == HERMES_DURABLE && left > 0) {
+        if (p->outflow != NULL && left > 0) {
+            outflow_sleep(p->outflow, left);
+        } else if (confirmation == HERMES_DURABLE && left > 0) {
             if (futex_wait(&p->status->durable_bell, bell, left < look_ns ? left : look_ns) ==
                     HERMES_ETIMEOUT &&
                 p->attached.bell.address != NULL)
@@ -107,6 +111,8 @@ int hermes_publisher_wait_for(hermes_publisher_t *p, uint64_t sequence, enum her
 static uint64_t durable_of_ring(struct hermes_publisher *p, const struct standing *standing, uint64_t durable)
 {
     uint64_t sequence = p->confirmed[HERMES_DURABLE];
+    if (p->outflow != NULL)
+        return durable; /* the broker says it in this publisher's own count */
     if (durable >= standing->log_position)
         sequence = standing->sequence - 1;
     else if (durable >= p->awaited_position)
@@ -123,6 +129,8 @@ uint64_t hermes_publisher_confirmed(hermes_publisher_t *p, enum hermes_confirmat
     if (!is_known(confirmation) ||
         (confirmation == HERMES_DURABLE && p->durability == HERMES_DURABILITY_MEMORY))
         return 0;
+    if (p->outflow != NULL)
+        (void)publisher_settle(p, 0);
     uint64_t *confirmed = p->confirmed;
     /* Before the standing: what is durable by now is not a successor's. Acquire pairs with log_sync(). */
     uint64_t durable = atomic_load_explicit(&p->status->durable, memory_order_acquire);

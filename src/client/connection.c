@@ -8,7 +8,6 @@
 #include "client/publisher.h"
 #include "client/subscriber.h"
 #include "io/interrupt.h"
-#include "io/location.h"
 
 static const uint64_t default_request_timeout_ns = 10000000000u;
 
@@ -26,11 +25,25 @@ static void take_late(void *context, struct channel *channel)
         return;
     }
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
-        if (asked_take(&p->asked, channel))
+        if (asked_take(&p->asked, channel) || (p->outflow != NULL && outflow_take_reply(p->outflow, channel)))
             return;
     for (struct hermes_subscriber *s = client->subscribers; s != NULL; s = s->next)
-        if (asked_take(&s->part, channel) || asked_take(&s->opening, channel))
+        if (asked_take(&s->part, channel) || asked_take(&s->opening, channel) ||
+            (s->inflow != NULL && inflow_take_reply(s->inflow, channel)))
             return;
+}
+
+/* A message of a flow, by its handle. What comes for one that was closed is passed over. */
+static int take_flow(void *context, const hermes_header_t *header, const uint8_t *payload)
+{
+    struct hermes_client *client = context;
+    for (struct hermes_subscriber *s = client->subscribers; s != NULL; s = s->next)
+        if (s->inflow != NULL && inflow_is_for(s->inflow, header))
+            return inflow_take(s->inflow, header, payload);
+    for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
+        if (p->outflow != NULL && outflow_is_for(p->outflow, header))
+            return outflow_take(p->outflow, header, payload);
+    return HERMES_OK;
 }
 
 /* For who wants to see what becomes of requests that nobody answers without waiting for long. */
@@ -41,17 +54,6 @@ static uint64_t request_timeout_ns(void)
     return value > 0 && value < 3600000 ? value * 1000000 : default_request_timeout_ns;
 }
 
-/* The path in a URL; NULL: it is of another kind. */
-static const char *socket_of(const char *url)
-{
-    static const char unix_scheme[] = "unix:";
-    if (strncmp(url, unix_scheme, sizeof unix_scheme - 1) == 0) {
-        url += sizeof unix_scheme - 1;
-        return strncmp(url, "//", 2) == 0 ? url + 2 : url;
-    }
-    return strstr(url, "://") == NULL ? url : NULL;
-}
-
 int hermes_connect(const char *url, hermes_client_t **out)
 {
     *out = NULL;
@@ -60,28 +62,14 @@ int hermes_connect(const char *url, hermes_client_t **out)
         return HERMES_ENOMEM;
     client->channel.fd = client->told_fd = -1;
     client->channel.late = take_late;
+    client->channel.flow = take_flow;
     client->channel.context = client;
     client->request_timeout_ns = request_timeout_ns();
-    int rc = HERMES_OK;
-    if (url != NULL) {
-        const char *socket = socket_of(url);
-        int used = snprintf(client->socket, sizeof client->socket, "%s", socket == NULL ? "" : socket);
-        if (socket == NULL)
-            rc = error_say(&client->error, HERMES_ENOTSUP, "'%.200s': only unix:PATH is known", url);
-        else if (used < 0 || (size_t)used >= sizeof client->socket)
-            rc = error_set(&client->error, HERMES_ETOOLARGE, "path of the socket");
-    } else {
-        struct location location;
-        rc = location_find(&location, &client->error);
-        if (rc == 0)
-            snprintf(client->socket, sizeof client->socket, "%s", location.socket);
-    }
+    int rc = places_parse(url, &client->places, &client->error);
+    client->channel.streams = client_streams(client);
     barrier_register();
-    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
     if (rc == 0)
-        rc = client_greet(client, until_ns);
-    if (rc == 0)
-        rc = client_await_welcome(client, until_ns);
+        rc = client_connect(client, clock_deadline_ns(client->request_timeout_ns));
     if (rc < 0) {
         connect_error = client->error;
         free(client);

@@ -306,14 +306,17 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     struct hermes_publisher *p = new_publisher(client, request.topic, &options);
     if (p == NULL)
         return error_set(&client->error, HERMES_ENOMEM, "a publisher");
-    rc = open_first(p, &request);
+    rc = client_streams(client) ? publisher_open_outflow(p) : open_first(p, &request);
     if (rc < 0) {
+        if (p->outflow != NULL)
+            (void)outflow_close(p->outflow, 0);
         asked_forget(p->client, &p->asked);
         publisher_decline(p);
         publisher_free(p);
         return rc;
     }
-    publisher_install(p);
+    if (p->outflow == NULL)
+        publisher_install(p);
     *out = p;
     return HERMES_OK;
 }
@@ -329,6 +332,7 @@ void publisher_free(struct hermes_publisher *p)
     release(&p->attached);
     release(&p->fresh);
     map_release(&p->told_map);
+    outflow_free(p->outflow);
     asked_drop(&p->asked);
     free(p->backlog);
     free(p);
@@ -367,6 +371,8 @@ static void say_what_becomes(struct hermes_publisher *p, uint64_t missing, int g
     uint64_t kept = publisher_has_window(p) ? missing - p->backlog_count : 0;
     if (p->over != 0)
         (void)publisher_tell_over(p);
+    else if (p->outflow != NULL)
+        publisher_say_unconfirmed(p, missing);
     else if (kept > 0 && p->kind == WIRE_DIRECT)
         (void)error_say(text, HERMES_EDISCONNECTED,
                         "topic '%s': whether the last %" PRIu64
@@ -397,8 +403,9 @@ int64_t publisher_close(struct hermes_publisher *p, uint64_t start_ns)
     uint64_t missing = await_all(p, until_ns);
     /* Answered soon, unless the broker does not run at the moment. One that was killed may look alive for
      * some milliseconds, but it answers nothing. */
+    uint64_t goodbye_ns = p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns);
     int goodbye =
-        publisher_close_handle(p, p->wait_ns == 0 ? 0 : clock_deadline_ns(p->client->request_timeout_ns));
+        p->outflow != NULL ? outflow_close(p->outflow, goodbye_ns) : publisher_close_handle(p, goodbye_ns);
     if (missing > 0)
         say_what_becomes(p, missing, goodbye);
     asked_forget(p->client, &p->asked);

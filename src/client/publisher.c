@@ -65,6 +65,8 @@ static int greet(struct hermes_publisher *p, uint64_t until_ns)
 static int settle_commit(struct hermes_publisher *p, int rc, uint64_t messages, uint64_t until_ns,
                          uint64_t *sequence)
 {
+    if (p->outflow != NULL)
+        return publisher_hand_over(p, until_ns, sequence);
     *sequence = p->writer.sequence - 1;
     if (rc == 0) {
         rc = greet(p, until_ns);
@@ -163,7 +165,10 @@ static int make_way(struct hermes_publisher *p, int rc, struct patience *patienc
     uint64_t left = clock_left_ns(patience->until_ns), wanted;
     if (left > 0)
         count_wait(p, patience);
-    if (left > 0 && waits_for_readers(p, &wanted))
+    if (p->outflow != NULL && left > 0) {
+        if (!outflow_take_news(p->outflow))
+            outflow_sleep(p->outflow, left);
+    } else if (left > 0 && waits_for_readers(p, &wanted))
         readers_wait(p->writer.readers, wanted, left < look_ns ? left : look_ns);
     else if (!patience_wait(patience))
         return no_room(p);

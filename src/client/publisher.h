@@ -11,6 +11,7 @@
 #define CLIENT_PUBLISHER_H
 
 #include "client/asked.h"
+#include "client/outflow.h"
 #include "log/publish.h"
 
 /* What the broker shares with one publisher. */
@@ -43,6 +44,7 @@ struct hermes_publisher {
     size_t batch_step; /* messages of a batch between two looks at the seal */
     struct attachment attached;
     const struct status *status;
+    struct outflow *outflow;        /* its messages go through the connection; NULL: through shared memory */
     const struct status_ring *ring; /* its line in the status page; NULL: it writes the window itself */
     uint64_t ring_id;
     struct asked asked;
@@ -151,7 +153,28 @@ int publisher_claim_is_open(struct hermes_publisher *p);
 int publisher_await(struct hermes_publisher *p, uint64_t sequence, enum hermes_confirmation confirmation,
                     uint64_t until_ns);
 
+/* ---- outgoing.c ----
+ *
+ * What is done otherwise where messages go through the connection.
+ */
+
+/* Opens the topic, and installs what the publisher writes to. */
+int publisher_open_outflow(struct hermes_publisher *p);
+
+/* After a commit: it has gone, or is kept and goes with the next call (*sequence is its number either way).
+ * HERMES_EDISCONNECTED: no broker came back by then; HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED. */
+int publisher_hand_over(struct hermes_publisher *p, uint64_t until_ns, uint64_t *sequence);
+
+/* publisher_settle(), without sentences. */
+int publisher_settle_outflow(struct hermes_publisher *p, uint64_t until_ns);
+
+/* What becomes of messages that the broker has not confirmed when the publisher is closed. */
+void publisher_say_unconfirmed(struct hermes_publisher *p, uint64_t missing);
+
 /* ---- reconnect.c ---- */
+
+/* Nothing goes out any more. What is not in is counted, and told by this call or by the next. */
+int publisher_end(struct hermes_publisher *p, int code, bool is_uncertain);
 
 /*
  * Goes as far towards a window that takes messages, and an empty backlog, as it can; waits for the broker's

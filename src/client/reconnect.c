@@ -46,8 +46,7 @@ static void drop_backlog(struct hermes_publisher *p)
     p->backlog_bytes = p->backlog_sent = p->backlog_count = 0;
 }
 
-/* Nothing goes out any more. What is not in is counted, and told by this call or by the next. */
-static int end(struct hermes_publisher *p, int code, bool is_uncertain)
+int publisher_end(struct hermes_publisher *p, int code, bool is_uncertain)
 {
     p->over = code;
     p->is_uncertain = is_uncertain;
@@ -90,7 +89,7 @@ static int collect_backlog(struct hermes_publisher *p, const struct standing *st
     }
     if (count != expected) { /* somebody wrote into our window */
         free(backlog);
-        return end(p, HERMES_EFENCED, false);
+        return publisher_end(p, HERMES_EFENCED, false);
     }
     if (left > 0)
         memcpy(backlog + used, p->backlog + p->backlog_sent, left);
@@ -107,9 +106,9 @@ static int give_up(struct hermes_publisher *p, const struct standing *standing)
 {
     uint64_t sequence = standing->sequence < p->writer.sequence ? standing->sequence : p->writer.sequence;
     if (p->ring != NULL && atomic_load_explicit(&p->ring->refused, memory_order_relaxed) != 0)
-        return end(p, HERMES_EMALFORMED, false);
-    int rc =
-        sequence < p->first_sequence ? end(p, HERMES_EFENCED, true) : collect_backlog(p, standing, sequence);
+        return publisher_end(p, HERMES_EMALFORMED, false);
+    int rc = sequence < p->first_sequence ? publisher_end(p, HERMES_EFENCED, true)
+                                          : collect_backlog(p, standing, sequence);
     if (rc == 0)
         give_up_window(p, sequence);
     return rc;
@@ -144,7 +143,7 @@ static int send_backlog(struct hermes_publisher *p)
 static int not_yet(struct hermes_publisher *p, int rc)
 {
     if (rc == HERMES_ENOTFOUND) /* the broker knows all topics that are on its disk */
-        return end(p, HERMES_ECLOSED, false);
+        return publisher_end(p, HERMES_ECLOSED, false);
     return rc < 0 ? HERMES_EDISCONNECTED : rc;
 }
 
@@ -165,7 +164,7 @@ static int install(struct hermes_publisher *p)
     bool deleted = p->opened.topic_id != p->topic_id;
     if (deleted || !follows(p)) {
         publisher_decline(p);
-        return end(p, deleted ? HERMES_ECLOSED : HERMES_EFENCED, false);
+        return publisher_end(p, deleted ? HERMES_ECLOSED : HERMES_EFENCED, false);
     }
     if (p->opened.kind == WIRE_DIRECT && p->opened.sequence < p->end_sequence) { /* anew */
         memset(p->confirmed, 0, sizeof p->confirmed);
@@ -213,7 +212,7 @@ static int resume_window(struct hermes_publisher *p, uint64_t until_ns)
     struct standing standing = publisher_standing(p);
     if (standing.state == STANDING_OPEN) {
         publisher_decline(p);
-        return end(p, HERMES_EFENCED, true);
+        return publisher_end(p, HERMES_EFENCED, true);
     }
     return HERMES_EDISCONNECTED;
 }
@@ -233,7 +232,7 @@ static int ask_for_record(struct hermes_publisher *p, struct standing *standing,
     struct wire_epoch record = {.end = EPOCH_OPEN};
     int rc = publisher_request_epoch(p, &record, until_ns);
     if (rc == HERMES_ENOTFOUND)
-        return p->doubtful == 0 ? give_up(p, standing) : end(p, HERMES_EFENCED, true);
+        return p->doubtful == 0 ? give_up(p, standing) : publisher_end(p, HERMES_EFENCED, true);
     if (rc < 0 || record.end == EPOCH_OPEN)
         return HERMES_EDISCONNECTED;
     if (record.end_position < p->writer.position) {
@@ -263,15 +262,18 @@ static int look_at_window(struct hermes_publisher *p, uint64_t until_ns)
         break;
     }
     p->unsettled = true;
-    return p->kind == WIRE_RING ? end(p, HERMES_EFENCED, true) : ask_for_record(p, &standing, until_ns);
+    return p->kind == WIRE_RING ? publisher_end(p, HERMES_EFENCED, true)
+                                : ask_for_record(p, &standing, until_ns);
 }
 
 int publisher_settle(struct hermes_publisher *p, uint64_t until_ns)
 {
     if (p->over != 0)
         return p->over;
+    if (p->outflow != NULL)
+        return publisher_settle_outflow(p, until_ns);
     if (atomic_load_explicit(&p->status->state, memory_order_acquire) == STATE_DELETED)
-        return end(p, HERMES_ECLOSED, false);
+        return publisher_end(p, HERMES_ECLOSED, false);
     int rc = HERMES_OK;
     if (publisher_has_window(p))
         rc = look_at_window(p, until_ns);

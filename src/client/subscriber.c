@@ -18,7 +18,7 @@ void subscriber_tell_publishers(struct hermes_subscriber *s)
 
 bool subscriber_is_plain(const struct hermes_subscriber *s)
 {
-    return !s->push_back && s->member == NULL;
+    return !s->push_back && s->member == NULL && s->inflow == NULL;
 }
 
 /* ---- reading ---- */
@@ -50,6 +50,8 @@ static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *messa
 {
     if (s->late != 0)
         return tell_late(s);
+    if (s->inflow != NULL)
+        return inflow_poll(s->inflow, message);
     if (s->push_back)
         subscriber_greet_if_due(s); /* or we are waited for no longer */
     int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
@@ -118,11 +120,32 @@ static int wait_for(struct hermes_subscriber *s, hermes_message_t *message, int 
     return rc;
 }
 
+/* The same where messages come through the connection. */
+static int wait_for_inflow(struct hermes_subscriber *s, hermes_message_t *message, uint64_t timeout_ns)
+{
+    uint64_t start = clock_monotonic_ns(), waited = 0;
+    for (; waited < timeout_ns; waited = clock_monotonic_ns() - start) {
+        bool is_interrupted = false;
+        if (waited < s->spin_ns && inflow_is_attached(s->inflow))
+            cpu_relax();
+        else
+            is_interrupted = inflow_sleep(s->inflow, timeout_ns - waited) == HERMES_EINTERRUPTED;
+        int rc = hermes_poll(s, message);
+        if (rc != 0 || is_interrupted)
+            return rc != 0 ? rc : HERMES_EINTERRUPTED;
+    }
+    if (inflow_is_attached(s->inflow))
+        return 0;
+    return error_say(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back", s->topic);
+}
+
 int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)
 {
     int rc = hermes_poll(s, message);
     if ((rc != 0 && rc != HERMES_EDISCONNECTED) || timeout_ns == 0)
         return rc;
+    if (s->inflow != NULL)
+        return wait_for_inflow(s, message, timeout_ns);
     rc = wait_for(s, message, rc, timeout_ns);
     member_hand_on(s->member, rc == HERMES_EINTERRUPTED ? 0 : rc);
     return rc;
@@ -130,6 +153,8 @@ int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t time
 
 int hermes_subscriber_fd(hermes_subscriber_t *s)
 {
+    if (s->inflow != NULL)
+        return inflow_fd(s->inflow);
     if (s->notifier == NULL) {
         int rc = notifier_start(&s->notifier);
         if (rc < 0)
@@ -140,6 +165,8 @@ int hermes_subscriber_fd(hermes_subscriber_t *s)
 
 int hermes_subscriber_arm(hermes_subscriber_t *s)
 {
+    if (s->inflow != NULL)
+        return s->late != 0 ? 1 : inflow_arm(s->inflow);
     int rc = hermes_subscriber_fd(s);
     if (rc < 0)
         return rc;
@@ -233,34 +260,53 @@ static int sought(struct hermes_subscriber *s, int rc)
     return rc;
 }
 
+static int seek_reader(struct reader *reader, enum wire_outlet_from from, uint64_t value)
+{
+    switch (from) {
+    case WIRE_OUTLET_FIRST:
+        return reader_seek_first(reader);
+    case WIRE_OUTLET_POSITION:
+        return reader_seek_position(reader, value);
+    case WIRE_OUTLET_SEQUENCE:
+        return reader_seek_sequence(reader, value);
+    case WIRE_OUTLET_TIME:
+        return reader_seek_time(reader, value);
+    default:
+        return reader_seek_end(reader);
+    }
+}
+
+static int seek(struct hermes_subscriber *s, enum wire_outlet_from from, uint64_t value)
+{
+    if (s->inflow != NULL)
+        return inflow_seek(s->inflow, from, value, clock_deadline_ns(s->client->request_timeout_ns));
+    int rc = begin_seek(s);
+    return rc < 0 ? rc : sought(s, seek_reader(&s->reader, from, value));
+}
+
 int hermes_seek_first(hermes_subscriber_t *s)
 {
-    int rc = begin_seek(s);
-    return rc < 0 ? rc : sought(s, reader_seek_first(&s->reader));
+    return seek(s, WIRE_OUTLET_FIRST, 0);
 }
 
 int hermes_seek_end(hermes_subscriber_t *s)
 {
-    int rc = begin_seek(s);
-    return rc < 0 ? rc : sought(s, reader_seek_end(&s->reader));
+    return seek(s, WIRE_OUTLET_END, 0);
 }
 
 int hermes_seek_sequence(hermes_subscriber_t *s, uint64_t sequence)
 {
-    int rc = begin_seek(s);
-    return rc < 0 ? rc : sought(s, reader_seek_sequence(&s->reader, sequence));
+    return seek(s, WIRE_OUTLET_SEQUENCE, sequence);
 }
 
 int hermes_seek_time(hermes_subscriber_t *s, uint64_t timestamp_ns)
 {
-    int rc = begin_seek(s);
-    return rc < 0 ? rc : sought(s, reader_seek_time(&s->reader, timestamp_ns));
+    return seek(s, WIRE_OUTLET_TIME, timestamp_ns);
 }
 
 int hermes_seek_position(hermes_subscriber_t *s, uint64_t position)
 {
-    int rc = begin_seek(s);
-    return rc < 0 ? rc : sought(s, reader_seek_position(&s->reader, position));
+    return seek(s, WIRE_OUTLET_POSITION, position);
 }
 
 void hermes_subscriber_set_verify(hermes_subscriber_t *s, int on)
@@ -275,9 +321,10 @@ void hermes_subscriber_set_spin(hermes_subscriber_t *s, uint64_t spin_ns)
 
 int hermes_subscriber_describe(const hermes_subscriber_t *s, hermes_subscriber_counters_t *counters)
 {
+    bool awaits = s->inflow != NULL ? inflow_awaits_broker(s->inflow) : awaits_answer(s);
     hermes_subscriber_counters_t told = {.position = s->reader.position,
                                          .lost = s->reader.lost,
                                          .corrupt = s->reader.corrupt,
-                                         .awaits_broker = awaits_answer(s)};
+                                         .awaits_broker = awaits};
     return abi_give(counters, &told, sizeof told);
 }

@@ -8,6 +8,7 @@
 #define CLIENT_SUBSCRIBER_H
 
 #include "client/asked.h"
+#include "client/inflow.h"
 #include "group/group.h"
 #include "io/notifier.h"
 
@@ -48,7 +49,8 @@ struct member {
 struct hermes_subscriber {
     struct reader reader;
     struct member *member; /* NULL: alone */
-    bool plain;            /* neither a member nor waited for, and nothing is late */
+    struct inflow *inflow; /* its messages come through the connection; NULL: through shared memory */
+    bool plain;            /* neither a member nor waited for, in shared memory, and nothing is late */
     int late;              /* an error that hermes_poll_many() came to behind messages; 0: none */
     struct error_text late_text;
     bool push_back;

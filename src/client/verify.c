@@ -56,6 +56,8 @@ int hermes_topic_verify(hermes_client_t *client, const char *topic, hermes_damag
     if (info.durability == HERMES_DURABILITY_MEMORY)
         return error_say(&client->error, HERMES_ENOTSUP,
                          "topic '%s' is kept in memory alone: nothing of it is stored", topic);
+    if (client_streams(client)) /* segments are files that the broker would pass */
+        return client_miss_memory(client, "verifying what is stored");
     if (info.window_bytes == 0 || info.segment_bytes == 0)
         return error_set(&client->error, HERMES_EPROTOCOL, "sizes of topic '%s'", topic);
     uint8_t *buffer = malloc(info.window_bytes);

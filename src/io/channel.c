@@ -14,6 +14,10 @@
 
 #include "io/interrupt.h"
 #include "io/peer.h"
+#include "io/plain.h"
+
+/* Messages that are taken in one go, however fast they come: then the clock is looked at. */
+enum { MESSAGES_A_LOOK = 64 };
 
 int channel_address(const char *path, struct sockaddr_un *address, int *directory, struct error_text *text)
 {
@@ -48,6 +52,15 @@ static int check_interrupt(struct channel *channel)
     return answer == 0 ? HERMES_OK : HERMES_EINTERRUPTED;
 }
 
+/* Who waits for what comes has what is still to go go meanwhile. */
+static short events_for(const struct channel *channel, short events)
+{
+    if (!channel->streams)
+        return events;
+    return events == POLLIN ? channel_events(channel)
+                            : channel->conduit.carrier->kind->wants(channel->conduit.carrier, events);
+}
+
 /* Until the socket is ready. HERMES_ETIMEOUT, HERMES_EINTERRUPTED. */
 static int await_ready(struct channel *channel, short events, uint64_t until_ns)
 {
@@ -57,7 +70,7 @@ static int await_ready(struct channel *channel, short events, uint64_t until_ns)
             return HERMES_EINTERRUPTED;
         slice = left < slice ? left : slice;
         uint64_t milliseconds = slice / 1000000u + (slice % 1000000u != 0);
-        struct pollfd ready = {.fd = channel->fd, .events = events};
+        struct pollfd ready = {.fd = channel->fd, .events = events_for(channel, events)};
         channel->sleeps += left > 0;
         int count = poll(&ready, 1, (int)milliseconds);
         if (count > 0)
@@ -90,13 +103,29 @@ static int no_broker(struct error_text *text, const char *path)
     return error_say(text, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)", path);
 }
 
-int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text)
+static void begin(struct channel *channel)
 {
     channel->fd = -1;
     channel->fd_count = 0;
     channel->fds_lost = false;
     channel->received = 0;
     channel->connected = channel->correlation;
+}
+
+int channel_connect_over(struct channel *channel, struct carrier *carrier, struct error_text *text)
+{
+    begin(channel);
+    int rc = carrier == NULL ? HERMES_ENOMEM : conduit_open(&channel->conduit, carrier);
+    if (rc < 0)
+        return error_set(text, rc, "a connection");
+    channel->streams = true;
+    channel->fd = carrier->fd;
+    return HERMES_OK;
+}
+
+int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text)
+{
+    begin(channel);
     struct sockaddr_un address;
     int directory;
     int rc = channel_address(path, &address, &directory, text);
@@ -120,6 +149,8 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
         close(directory);
     if (rc < 0 && fd >= 0)
         close(fd);
+    else if (rc == 0 && channel->streams)
+        rc = channel_connect_over(channel, plain_new(fd), text);
     else
         channel->fd = fd;
     return rc;
@@ -189,9 +220,58 @@ static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_
     return HERMES_OK;
 }
 
+static bool is_flow(uint8_t type)
+{
+    return type == WIRE_LOG || type == WIRE_CONFIRM || type == WIRE_END;
+}
+
+/* 1: a reply; 0: nothing, or what was none. */
+static int take_streamed(struct channel *channel, bool *any, struct error_text *text)
+{
+    const uint8_t *payload;
+    int rc = conduit_next(&channel->conduit, &channel->header, &payload);
+    *any = rc > 0;
+    if (rc > 0 && is_flow(channel->header.type)) {
+        rc = channel->flow == NULL ? HERMES_EPROTOCOL
+                                   : channel->flow(channel->context, &channel->header, payload);
+    } else if (rc > 0 && channel->header.length > WIRE_REPLY_MAX) {
+        rc = HERMES_ETOOLARGE;
+    } else if (rc > 0) {
+        memcpy(channel->reply, payload, channel->header.length);
+        /* Whom it has no place for it refuses before it is asked anything: the answer to the hello. */
+        if (channel->header.type == WIRE_ERROR && channel->header.sequence == 0)
+            channel->header.sequence = channel->connected + 1;
+    }
+    if (rc == HERMES_EDISCONNECTED)
+        return lost(channel, text);
+    if (rc >= 0)
+        return rc;
+    channel_close(channel);
+    return error_say(text, rc, "what the broker sends cannot be understood: %s", hermes_strerror(rc));
+}
+
+/* The next reply where bytes alone come. */
+static int receive_streamed(struct channel *channel, uint64_t until_ns, struct error_text *text)
+{
+    bool any;
+    for (unsigned i = 1;; i++) {
+        int rc = take_streamed(channel, &any, text);
+        if (rc != 0)
+            return rc < 0 ? rc : HERMES_OK;
+        if (conduit_flush(&channel->conduit) < 0)
+            any = true; /* what it said before it hung up says why */
+        if (!any && (rc = await_ready(channel, POLLIN, until_ns)) < 0)
+            return gave_up(rc, text, "the broker gave no answer");
+        if (i % MESSAGES_A_LOOK == 0 && clock_left_ns(until_ns) == 0)
+            return gave_up(HERMES_ETIMEOUT, text, "the broker gave no answer");
+    }
+}
+
 /* The next reply, whichever it is. Part of one stays until the rest comes. */
 static int receive_next(struct channel *channel, uint64_t until_ns, struct error_text *text)
 {
+    if (channel->streams)
+        return receive_streamed(channel, until_ns, text);
     if (channel->received == 0)
         drop_fds(channel);
     int rc = receive_up_to(channel, sizeof channel->header, until_ns, text);
@@ -222,11 +302,39 @@ static int hung_up(struct channel *channel, struct error_text *text)
     return rc < 0 && rc != HERMES_ETIMEOUT && rc != HERMES_EINTERRUPTED ? rc : lost(channel, text);
 }
 
+static int send_streamed(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                         uint64_t until_ns, struct error_text *text)
+{
+    hermes_header_t header;
+    wire_header(&header, type, channel->correlation + 1, length);
+    const struct iovec parts[] = {{&header, sizeof header}, {(void *)(uintptr_t)payload, length}};
+    int rc;
+    while ((rc = conduit_send(&channel->conduit, parts, length > 0 ? 2 : 1)) == HERMES_EAGAIN)
+        if ((rc = await_ready(channel, POLLOUT, until_ns)) < 0)
+            return gave_up(rc, text, "the broker takes no requests");
+    if (rc < 0)
+        return hung_up(channel, text);
+    channel->correlation++;
+    return HERMES_OK;
+}
+
+int channel_send_flow(struct channel *channel, enum wire_type type, uint64_t handle, const struct iovec *part)
+{
+    if (channel->fd < 0)
+        return HERMES_EDISCONNECTED;
+    hermes_header_t header;
+    wire_header(&header, type, handle, (uint32_t)part->iov_len);
+    const struct iovec parts[] = {{&header, sizeof header}, *part};
+    return conduit_send(&channel->conduit, parts, 2);
+}
+
 int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
                  uint64_t until_ns, struct error_text *text)
 {
     if (channel->fd < 0)
         return error_say(text, HERMES_EDISCONNECTED, "there is no connection to the broker");
+    if (channel->streams)
+        return send_streamed(channel, type, payload, length, until_ns, text);
     uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
     hermes_header_t header;
     wire_header(&header, type, channel->correlation + 1, length);
@@ -248,9 +356,14 @@ int channel_send(struct channel *channel, enum wire_type type, const void *paylo
     return HERMES_OK;
 }
 
+short channel_events(const struct channel *channel)
+{
+    return channel->streams && channel->fd >= 0 ? conduit_events(&channel->conduit) : POLLIN;
+}
+
 int channel_sleep(struct channel *channel, uint64_t timeout_ns)
 {
-    struct pollfd ready = {.fd = channel->fd, .events = POLLIN};
+    struct pollfd ready = {.fd = channel->fd, .events = channel_events(channel)};
     struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
     return ppoll(&ready, 1, &timeout, NULL) < 0 && errno == EINTR ? HERMES_EINTERRUPTED : HERMES_OK;
 }
@@ -312,7 +425,7 @@ bool channel_is_up(struct channel *channel)
 {
     struct error_text ignored;
     int rc = HERMES_OK;
-    while (rc == 0 && channel->fd >= 0) {
+    for (int i = 0; rc == 0 && channel->fd >= 0 && (!channel->streams || i < MESSAGES_A_LOOK); i++) {
         rc = receive_next(channel, 0, &ignored);
         if (rc == 0)
             show_late(channel);
@@ -323,7 +436,9 @@ bool channel_is_up(struct channel *channel)
 void channel_close(struct channel *channel)
 {
     drop_fds(channel);
-    if (channel->fd >= 0)
+    if (channel->conduit.carrier != NULL)
+        conduit_close(&channel->conduit);
+    else if (channel->fd >= 0)
         close(channel->fd);
     channel->fd = -1;
     channel->received = 0;

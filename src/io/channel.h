@@ -1,5 +1,6 @@
 /*
- * The client's end of the Unix socket: connect, requests and their replies, descriptors beside them.
+ * The client's end of a connection: connect, requests and their replies. On a Unix socket descriptors stand
+ * beside these; where messages go through the connection (streams), flows stand between them.
  *
  * A request that gets no answer in time takes nothing away from the session: the broker answers in order,
  * each reply names its request, and one that nobody waits for any more goes to `late`. So there is one view
@@ -12,10 +13,13 @@
 #include <sys/un.h>
 
 #include "base/error.h"
+#include "io/conduit.h"
 #include "wire/wire.h"
 
 struct channel {
     int fd;
+    bool streams; /* bytes alone come and go, by way of: */
+    struct conduit conduit;
     uint64_t correlation; /* of the last request; never used twice, whatever the connection */
     uint64_t connected;   /* what it was when the connection was made: replies to earlier ones never come */
     size_t received;      /* bytes of the message that is coming in */
@@ -28,6 +32,9 @@ struct channel {
     /* Is shown each reply that was not waited for; what it leaves of the descriptors is closed. It may send,
      * not receive. NULL: nobody. */
     void (*late)(void *context, struct channel *channel);
+    /* Streams: is shown each message of a flow, whose payload is gone when it returns. It neither sends nor
+     * receives. What it returns but HERMES_OK ends the connection. */
+    int (*flow)(void *context, const hermes_header_t *header, const uint8_t *payload);
     void *context;
 };
 
@@ -43,10 +50,20 @@ int channel_address(const char *path, struct sockaddr_un *address, int *director
 /* HERMES_ETIMEOUT: the broker's queue of connections is full. */
 int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text);
 
+/* The same over what carries bytes already, or will soon: it is the channel's, also on failure.
+ * HERMES_ENOMEM.
+ */
+int channel_connect_over(struct channel *channel, struct carrier *carrier, struct error_text *text);
+
 /* Sends a request; channel->correlation is its number then. HERMES_ETIMEOUT: nothing was sent, for the broker
  * takes nothing. HERMES_EDISCONNECTED. */
 int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
                  uint64_t until_ns, struct error_text *text);
+
+/* Streams: sends a message of a flow, all of it or nothing. HERMES_EAGAIN: the broker does not take it now;
+ * HERMES_EDISCONNECTED. */
+int channel_send_flow(struct channel *channel, enum wire_type type, uint64_t handle,
+                      const struct iovec *part);
 
 /* Receives the reply to the request of that number. HERMES_ETIMEOUT: it may still come. */
 int channel_receive(struct channel *channel, uint64_t correlation, uint64_t until_ns,
@@ -62,14 +79,17 @@ int channel_request(struct channel *channel, enum wire_type type, const void *pa
                     enum wire_type expected, uint32_t expected_bytes, uint64_t until_ns,
                     struct error_text *text);
 
-/* Until something comes in, or the connection ends, at most so long. HERMES_EINTERRUPTED: a signal. */
+/* Until something comes in, or what is still to go can go, or the connection ends, at most so long.
+ * HERMES_EINTERRUPTED: a signal. */
 int channel_sleep(struct channel *channel, uint64_t timeout_ns);
+/* For which of these poll(2) is asked, in so many words. */
+short channel_events(const struct channel *channel);
 
 /* The descriptor at index, now the caller's; -1 if there is none. */
 int channel_take_fd(struct channel *channel, unsigned index);
 
-/* Is the broker still there? Replies that have come in meanwhile go to `late`; the last one waited for is
- * gone then, with its descriptors. Costs a system call. */
+/* Is the broker still there? Flows reach who they are for. Replies that have come in meanwhile go to `late`;
+ * the last one waited for is gone then, with its descriptors. Costs a system call. */
 bool channel_is_up(struct channel *channel);
 
 void channel_close(struct channel *channel);

@@ -10,44 +10,115 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/standard.h"
+
 /* A connection on which nothing comes is asked for a sign of life after so many seconds, so often. */
 enum { IDLE_SECONDS = 30, PROBE_SECONDS = 10, PROBES = 3 };
 
-/* HOST and PORT of "tcp://HOST:PORT", brackets taken off. */
-static bool split(const char *url, char host[TCP_URL_BYTES], char port[TCP_URL_BYTES])
+/* What is wrong with the port; NULL: nothing. */
+static const char *check_port(const char *port)
+{
+    size_t digits = strspn(port, "0123456789");
+    if (port[0] == 0)
+        return "the port is missing";
+    if (port[digits] != 0)
+        return "the port is not a number";
+    return digits > 5 || atoi(port) > 65535 ? "the port is more than 65535" : NULL;
+}
+
+/* HOST and PORT of "tcp://HOST:PORT", brackets taken off. What is wrong with it; NULL: nothing. */
+static const char *split(const char *url, char host[TCP_URL_BYTES], char port[TCP_URL_BYTES])
 {
     static const char scheme[] = "tcp://";
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= TCP_URL_BYTES)
-        return false;
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0)
+        return "it does not begin so";
+    if (strlen(url) >= TCP_URL_BYTES)
+        return "it is too long";
     url += sizeof scheme - 1;
     const char *colon = strrchr(url, ':'), *end = colon;
-    if (colon == NULL || colon == url || colon[1] == 0 || strlen(colon + 1) > 5 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return false;
+    if (colon == NULL || (url[0] == '[' && strchr(colon, ']') != NULL))
+        return "the port is missing";
+    if (colon == url)
+        return "the host is missing";
     if (url[0] == '[' && end[-1] == ']') {
         url++;
         end--;
-    } else if (memchr(url, ':', (size_t)(end - url)) != NULL) {
-        return false; /* an IPv6 address without brackets: where it ends is anybody's guess */
+    } else if (memchr(url, ':', (size_t)(end - url)) != NULL) { /* where it ends is anybody's guess */
+        return "an IPv6 address stands in brackets: tcp://[::1]:7000";
     }
     snprintf(host, TCP_URL_BYTES, "%.*s", (int)(end - url), url);
     snprintf(port, TCP_URL_BYTES, "%s", colon + 1);
-    return host[0] != 0;
+    return host[0] == 0 ? "the host is missing" : check_port(port);
+}
+
+/* The list is to be freed. */
+static int look_up(const char *url, int flags, struct addrinfo **found, struct error_text *text)
+{
+    char host[TCP_URL_BYTES], port[TCP_URL_BYTES];
+    struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
+    const char *wrong = split(url, host, port);
+    if (wrong != NULL)
+        return error_say(text, HERMES_EINVALID, "'%.200s' is not tcp://HOST:PORT: %s", url, wrong);
+    int rc = getaddrinfo(host, port, &wanted, found);
+    return rc != 0 ? error_say(text, HERMES_ENOTFOUND, "%s: %s", url, gai_strerror(rc)) : HERMES_OK;
+}
+
+static struct tcp_address address_of(const struct addrinfo *found)
+{
+    struct tcp_address address = {.length = found->ai_addrlen};
+    memcpy(&address.at, found->ai_addr, found->ai_addrlen);
+    return address;
 }
 
 int tcp_parse(const char *url, struct tcp_address *address, struct error_text *text)
 {
-    char host[TCP_URL_BYTES], port[TCP_URL_BYTES];
-    struct addrinfo *found, wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    if (!split(url, host, port) || atoi(port) > 65535)
-        return error_say(text, HERMES_EINVALID, "'%s' is not tcp://HOST:PORT", url);
-    int rc = getaddrinfo(host, port, &wanted, &found);
-    if (rc != 0)
-        return error_say(text, HERMES_ENOTFOUND, "%s: %s", url, gai_strerror(rc));
-    *address = (struct tcp_address){.length = found->ai_addrlen};
-    memcpy(&address->at, found->ai_addr, found->ai_addrlen);
+    struct addrinfo *found;
+    int rc = look_up(url, AI_PASSIVE, &found, text);
+    if (rc < 0)
+        return rc;
+    *address = address_of(found);
     freeaddrinfo(found);
     return HERMES_OK;
+}
+
+int tcp_check(const char *url, struct error_text *text)
+{
+    char host[TCP_URL_BYTES], port[TCP_URL_BYTES];
+    const char *wrong = split(url, host, port);
+    if (wrong == NULL && atoi(port) == 0)
+        wrong = "nobody listens at port 0";
+    return wrong == NULL
+               ? HERMES_OK
+               : error_say(text, HERMES_EINVALID, "'%.200s' is not tcp://HOST:PORT: %s", url, wrong);
+}
+
+int tcp_resolve(const char *url, struct tcp_address *addresses, unsigned most, struct error_text *text)
+{
+    struct addrinfo *all;
+    unsigned count = 0;
+    int rc = look_up(url, 0, &all, text);
+    if (rc < 0)
+        return rc;
+    for (const struct addrinfo *one = all; one != NULL && count < most; one = one->ai_next)
+        addresses[count++] = address_of(one);
+    freeaddrinfo(all);
+    return (int)count;
+}
+
+int tcp_connect(const struct tcp_address *address, const char *url, int *fd, struct error_text *text)
+{
+    /* What somebody prints must not get into it. */
+    *fd = standard_move_above(socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (*fd < 0)
+        return error_set_errno(text, "make", "a TCP socket");
+    tcp_tune(*fd);
+    if (connect(*fd, (const struct sockaddr *)&address->at, address->length) == 0 || errno == EINPROGRESS ||
+        errno == EINTR)
+        return HERMES_OK;
+    (void)error_set_errno(text, "connect to", url);
+    close(*fd);
+    *fd = -1;
+    return HERMES_EDISCONNECTED;
 }
 
 bool tcp_is_loopback(const struct tcp_address *address)
@@ -63,7 +134,7 @@ bool tcp_is_loopback(const struct tcp_address *address)
 int tcp_bind(const struct tcp_address *address, const char *url, int *fd, struct error_text *text)
 {
     const int yes = 1;
-    *fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *fd = standard_move_above(socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (*fd < 0)
         return error_set_errno(text, "make", "a TCP socket");
     /* A broker that starts again takes its port back though connections of before are not forgotten yet. */

@@ -1,5 +1,5 @@
 /*
- * TCP: addresses as tcp://HOST:PORT, sockets that listen there, who is at the other end.
+ * TCP: addresses as tcp://HOST:PORT, sockets that listen there or go there, who is at the other end.
  */
 #ifndef IO_TCP_H
 #define IO_TCP_H
@@ -21,6 +21,15 @@ struct tcp_address {
 /* "tcp://HOST:PORT", HOST a name, an IPv4 address or an IPv6 address in brackets; port 0: the kernel's
  * choice. A name is looked up, which may take long. HERMES_EINVALID, HERMES_ENOTFOUND. */
 int tcp_parse(const char *url, struct tcp_address *address, struct error_text *text);
+
+/* For who goes there. Is it such a URL? Looks nothing up. HERMES_EINVALID. */
+int tcp_check(const char *url, struct error_text *text);
+
+/* Its addresses, the best first, and how many; a name is looked up, which may take long. HERMES_ENOTFOUND. */
+int tcp_resolve(const char *url, struct tcp_address *addresses, unsigned most, struct error_text *text);
+
+/* A socket that is on its way there: what is sent and received says how that ended. HERMES_EDISCONNECTED. */
+int tcp_connect(const struct tcp_address *address, const char *url, int *fd, struct error_text *text);
 
 /* Can this host alone reach it? */
 bool tcp_is_loopback(const struct tcp_address *address);

@@ -4,7 +4,10 @@
 
 #include "../unit/test.h"
 
+#include <arpa/inet.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -14,12 +17,80 @@ struct fixture {
     char home[64];
     pid_t broker;
     hermes_client_t *client;
+    int port_fd; /* keeps the broker's TCP port while there is no broker; 0: it has none */
+    unsigned port;
 };
+
+/* How what hermes_connect(NULL) gives reaches the broker: by "tcp", "unix" (the socket, without shared
+ * memory), or NULL: as usual. */
+static inline const char *transport(void)
+{
+    return getenv("HERMES_TEST_TRANSPORT");
+}
+
+/* A port that a broker may have, now and after each of its starts, and nobody else: bound, never listened on.
+ */
+static inline void reserve_port(struct fixture *f)
+{
+    const int yes = 1;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    f->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(f->port_fd > 0);
+    assert_int_equal(setsockopt(f->port_fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    assert_int_equal(bind(f->port_fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(f->port_fd, (struct sockaddr *)&at, &length), 0);
+    f->port = ntohs(at.sin_port);
+}
+
+/* The broker that is started next listens there, too. */
+static inline void listen_on_tcp(struct fixture *f)
+{
+    char path[128];
+    reserve_port(f);
+    snprintf(path, sizeof path, "%s/hermes.conf", f->home);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "[net]\nlisten = tcp://127.0.0.1:%u\n", f->port);
+    assert_int_equal(fclose(file), 0);
+}
+
+static inline void use_transport(struct fixture *f)
+{
+    char url[128];
+    unsetenv("HERMES_URL");
+    if (transport() == NULL)
+        return;
+    if (strcmp(transport(), "tcp") == 0) {
+        listen_on_tcp(f);
+        snprintf(url, sizeof url, "tcp://127.0.0.1:%u", f->port);
+    } else {
+        snprintf(url, sizeof url, "unix:%s/broker.sock?shm=no", f->home);
+    }
+    setenv("HERMES_URL", url, 1);
+}
+
+/* A broker that was killed may have its port for some milliseconds more: as long as its io_uring lives. */
+static inline void await_port(const struct fixture *f)
+{
+    const int yes = 1;
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)f->port)};
+    for (bool is_free = false; !is_free; sched_yield()) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+        is_free = bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 1) == 0;
+        close(fd);
+    }
+}
 
 /* denied: a system call that it is refused, as in a container (tests/system/deny.c); NULL: none. */
 static inline void start_broker_denied(struct fixture *f, const char *denied)
 {
     int pipes[2];
+    if (f->port_fd > 0)
+        await_port(f);
     assert_int_equal(pipe(pipes), 0);
     f->broker = test_fork();
     if (f->broker == 0) {
@@ -61,6 +132,7 @@ static inline int setup(void **state)
     strcpy(f->home, "/tmp/hermes-test-XXXXXX");
     assert_non_null(mkdtemp(f->home));
     setenv("HERMES_HOME", f->home, 1);
+    use_transport(f);
     start_broker(f);
     assert_int_equal(hermes_connect(NULL, &f->client), 0);
     *state = f;
@@ -73,6 +145,8 @@ static inline int teardown(void **state)
     hermes_disconnect(f->client);
     if (f->broker > 0)
         stop_broker(f, SIGTERM);
+    if (f->port_fd > 0)
+        close(f->port_fd);
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", f->home);
     assert_int_equal(system(command), 0);

@@ -298,8 +298,10 @@ static void test_urls(void **state)
         assert_int_equal(hermes_ping(client), 0);
         hermes_disconnect(client);
     }
-    assert_int_equal(hermes_connect("tcp://localhost:1", &client), HERMES_ENOTSUP);
+    assert_int_equal(hermes_connect("tcp://localhost:1", &client), HERMES_EDISCONNECTED);
     assert_non_null(strstr(hermes_last_error(NULL), "tcp://localhost:1"));
+    assert_int_equal(hermes_connect("http://localhost:1", &client), HERMES_ENOTSUP);
+    assert_non_null(strstr(hermes_last_error(NULL), "http://localhost:1"));
     assert_true(hermes_connect("", &client) < 0);
     assert_true(hermes_connect("unix:", &client) < 0);
 }

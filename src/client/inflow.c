@@ -1,0 +1,589 @@
+#include "client/inflow.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/standard.h"
+#include "log/frames.h"
+
+/* The ring holds what was granted, what is being looked at, and what describes runs. */
+enum { CREDIT_BYTES = 1024 * 1024, RING_BYTES = 2 * CREDIT_BYTES, GIVE_BACK_BYTES = CREDIT_BYTES / 4 };
+/* What describes a run takes as much room in the ring as the smallest frame. */
+enum { RUN_BYTES = HERMES_FRAME_ALIGNMENT };
+#define NO_RUN UINT64_MAX
+
+_Static_assert(sizeof(struct inflow_run) <= RUN_BYTES, "run");
+
+/* A broker that does not serve the topic now is asked again, less and less often. */
+static const uint64_t first_pause_ns = 20000000, longest_pause_ns = 1000000000;
+/* Who sleeps looks again so often, whatever happens: the net under the mechanism. */
+static const uint64_t longest_sleep_ns = 250000000;
+
+/* ---- the ring ---- */
+
+static uint8_t *at(const struct inflow *inflow, uint64_t offset)
+{
+    return (uint8_t *)inflow->ring.address + (offset & (RING_BYTES - 1));
+}
+
+static bool is_empty(const struct inflow *inflow)
+{
+    return inflow->put == inflow->taken;
+}
+
+static struct inflow_run *last_run(struct inflow *inflow)
+{
+    return inflow->last == NO_RUN ? &inflow->run : (struct inflow_run *)(void *)at(inflow, inflow->last);
+}
+
+static void put(struct inflow *inflow, const void *bytes, size_t count)
+{
+    memcpy(at(inflow, inflow->put), bytes, count);
+    inflow->put += count;
+}
+
+/* What was received before is read, or not wanted. */
+static void begin_at(struct inflow *inflow, uint64_t position)
+{
+    inflow->taken = inflow->put;
+    inflow->last = NO_RUN;
+    inflow->run = (struct inflow_run){.end = position};
+}
+
+static int put_log(struct inflow *inflow, const struct wire_log *log, const uint8_t *frames, uint64_t count)
+{
+    struct inflow_run *last = last_run(inflow), next = {log->position + count, log->position, log->sequence};
+    if (log->position % HERMES_FRAME_ALIGNMENT != 0 || count % HERMES_FRAME_ALIGNMENT != 0)
+        return HERMES_EMALFORMED;
+    if (log->position < last->end || next.end < log->position || count > inflow->granted ||
+        inflow->put + RUN_BYTES + count - inflow->released > RING_BYTES)
+        return HERMES_EPROTOCOL;
+    if (log->position == last->end) {
+        last->end = next.end;
+    } else {
+        uint8_t description[RUN_BYTES] = {0};
+        memcpy(description, &next, sizeof next);
+        inflow->last = inflow->put;
+        put(inflow, description, sizeof description);
+    }
+    put(inflow, frames, count);
+    inflow->granted -= count;
+    return HERMES_OK;
+}
+
+/* ---- what comes ---- */
+
+static void ring_bell(struct inflow *inflow)
+{
+    static const struct itimerspec now = {.it_value.tv_nsec = 1};
+    if (inflow->armed)
+        timerfd_settime(inflow->timer, 0, &now, NULL);
+    inflow->armed = false;
+}
+
+int inflow_take(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload)
+{
+    int rc = HERMES_OK;
+    if (inflow->ended)
+        return HERMES_EPROTOCOL;
+    if (header->type == WIRE_LOG) {
+        struct wire_log log;
+        if (header->length < sizeof log)
+            return HERMES_EMALFORMED;
+        memcpy(&log, payload, sizeof log);
+        if (log.end > inflow->log_end)
+            inflow->log_end = log.end;
+        if (header->length > sizeof log)
+            rc = put_log(inflow, &log, payload + sizeof log, header->length - sizeof log);
+    } else {
+        if (header->length < sizeof inflow->end)
+            return HERMES_EMALFORMED;
+        memcpy(&inflow->end, payload, sizeof inflow->end);
+        inflow->end.text[sizeof inflow->end.text - 1] = 0;
+        inflow->ended = true;
+    }
+    ring_bell(inflow);
+    return rc;
+}
+
+/* ---- outlets ---- */
+
+static int tell_deleted(struct inflow *inflow)
+{
+    inflow->deleted = true;
+    return error_say(&inflow->client->error, HERMES_ECLOSED, "topic '%s' was deleted", inflow->topic);
+}
+
+static struct wire_outlet_open request_of(const struct inflow *inflow, enum wire_outlet_from from,
+                                          uint64_t value)
+{
+    struct wire_outlet_open request = {
+        .topic_id = inflow->topic_id, .from = from, .value = value, .credit = CREDIT_BYTES};
+    memcpy(request.topic, inflow->topic, sizeof request.topic);
+    return request;
+}
+
+static void take_up(struct inflow *inflow)
+{
+    const struct wire_outlet *opened = &inflow->opening.answer.outlet;
+    asked_drop(&inflow->opening);
+    inflow->handle = opened->handle;
+    inflow->connection = inflow->client->channel.connected;
+    inflow->topic_id = opened->topic_id;
+    inflow->durability = opened->durability;
+    inflow->granted = CREDIT_BYTES;
+    inflow->ended = false;
+    inflow->ask_pause_ns = 0;
+    begin_at(inflow, opened->position);
+}
+
+static uint64_t sequence_of(const struct wire_outlet *opened)
+{
+    return opened->position == 0 ? 1 : opened->sequence; /* so what is lost from there on is counted */
+}
+
+/* Another outlet in place of one that ended with its connection. Where it begins elsewhere, what lies between
+ * is gone; but a log in memory that ended with its broker begins anew, and so does the reader. */
+static void go_on(struct inflow *inflow)
+{
+    struct reader *reader = inflow->reader;
+    const struct wire_outlet *opened = &inflow->opening.answer.outlet;
+    bool in_memory = opened->durability == HERMES_DURABILITY_MEMORY,
+         here = opened->position == reader->position;
+    bool follows = reader->sequence == 0 || opened->sequence == 0 || opened->sequence == reader->sequence;
+    take_up(inflow);
+    if (here && in_memory && !follows && inflow->asks_from == WIRE_OUTLET_POSITION) {
+        inflow->unwanted = inflow->handle;
+        inflow->handle = 0;
+        inflow->asks_from = WIRE_OUTLET_FIRST;
+        return;
+    }
+    inflow->asks_from = WIRE_OUTLET_POSITION;
+    if (here && follows)
+        return;
+    bool anew = in_memory && (here || opened->position < reader->position);
+    inflow->gone = !anew;
+    if (reader->gap_from == 0 && opened->position > reader->position)
+        reader->gap_from = reader->sequence;
+    if (anew)
+        reader->skip_below_sequence = reader->skip_below_time = reader->gap_from = 0;
+    reader->skipping = reader->skipping && !anew;
+    if (opened->position < reader->position)
+        inflow->log_end = opened->position;
+    reader_hop(reader, opened->position, sequence_of(opened));
+}
+
+bool inflow_take_reply(struct inflow *inflow, struct channel *channel)
+{
+    if (!asked_take(&inflow->opening, channel))
+        return false;
+    if (inflow->opening.error == 0)
+        go_on(inflow);
+    ring_bell(inflow);
+    return true;
+}
+
+bool inflow_is_attached(const struct inflow *inflow)
+{
+    const struct channel *channel = &inflow->client->channel;
+    return inflow->handle != 0 && inflow->connection == channel->connected && channel->fd >= 0;
+}
+
+bool inflow_awaits_broker(const struct inflow *inflow)
+{
+    return !inflow_is_attached(inflow) || inflow->reader->position < inflow->log_end;
+}
+
+static int ask_later(struct inflow *inflow)
+{
+    uint64_t pause_ns = inflow->ask_pause_ns * 2;
+    pause_ns = pause_ns > first_pause_ns ? pause_ns : first_pause_ns;
+    inflow->ask_pause_ns = pause_ns < longest_pause_ns ? pause_ns : longest_pause_ns;
+    inflow->ask_ns = clock_monotonic_ns() + inflow->ask_pause_ns;
+    return HERMES_OK;
+}
+
+/* The broker said no. What is to be told; HERMES_OK: it is asked for something else, or again, later. */
+static int note_refusal(struct inflow *inflow, int rc)
+{
+    bool is_position = inflow->asks_from == WIRE_OUTLET_POSITION;
+    bool in_memory = inflow->durability == HERMES_DURABILITY_MEMORY;
+    if (rc == HERMES_ECLOSED || (rc == HERMES_ENOTFOUND && !is_position))
+        return tell_deleted(inflow);
+    if (is_position && (rc == HERMES_EGONE || (rc == HERMES_ENOTFOUND && in_memory)))
+        inflow->asks_from = WIRE_OUTLET_FIRST;
+    else if (is_position && rc == HERMES_ENOTFOUND) /* the log lost its end, or there is no such topic */
+        inflow->asks_from = WIRE_OUTLET_END;
+    else if (rc == HERMES_EIO || rc == HERMES_EAGAIN || rc == HERMES_EBUSY) /* not served: it may pass */
+        return ask_later(inflow);
+    else {
+        (void)ask_later(inflow);
+        return rc;
+    }
+    return HERMES_OK;
+}
+
+/* Of an outlet that nothing is wanted from any more. */
+static void close_handle(struct inflow *inflow, uint32_t handle)
+{
+    if (inflow->connection == inflow->client->channel.connected)
+        (void)client_close_handle(inflow->client, handle, 0);
+}
+
+/* All that came was read, and there is no outlet for more. */
+static int open_again(struct inflow *inflow)
+{
+    if (inflow->unwanted != 0)
+        close_handle(inflow, inflow->unwanted);
+    inflow->unwanted = inflow->handle = 0;
+    if (inflow->opening.type == 0) {
+        if (clock_monotonic_ns() < inflow->ask_ns)
+            return HERMES_OK;
+        struct wire_outlet_open request = request_of(inflow, inflow->asks_from, inflow->reader->position);
+        if (asked_send(inflow->client, &inflow->opening, WIRE_OUTLET_OPEN, &request, sizeof request) < 0)
+            return HERMES_OK;
+    }
+    int rc = asked_await(inflow->client, &inflow->opening, 0);
+    if (rc == 0)
+        go_on(inflow);
+    return rc == 0 || rc == HERMES_EDISCONNECTED || rc == HERMES_EINTERRUPTED ? HERMES_OK
+                                                                              : note_refusal(inflow, rc);
+}
+
+/* What has come in, and what is due. */
+static int look(struct inflow *inflow)
+{
+    (void)channel_is_up(&inflow->client->channel);
+    if (!is_empty(inflow) || inflow->ended || inflow_is_attached(inflow))
+        return HERMES_OK;
+    return open_again(inflow);
+}
+
+/* ---- reading ---- */
+
+/* Room for more, once it is worth a message. What the caller was given last is his no longer. */
+static void give_back(struct inflow *inflow)
+{
+    uint64_t room = CREDIT_BYTES - inflow->granted, unread = inflow->put - inflow->taken;
+    inflow->released = inflow->taken;
+    room = unread < room ? room - unread : 0;
+    if (room < GIVE_BACK_BYTES || inflow->ended || !inflow_is_attached(inflow))
+        return;
+    struct wire_credit credit = {.bytes = room};
+    if (channel_send_flow(&inflow->client->channel, WIRE_CREDIT, inflow->handle,
+                          &(struct iovec){&credit, sizeof credit}) == 0)
+        inflow->granted += room;
+}
+
+static int tell_gone(struct inflow *inflow)
+{
+    inflow->gone = false;
+    return error_say(&inflow->client->error, HERMES_EGONE,
+                     "older messages were overwritten or removed: going on at position %" PRIu64,
+                     inflow->reader->position);
+}
+
+/* What follows stands elsewhere: what lies between is gone, and it is known how many messages that were, if
+ * it was known which came next. */
+static int begin_run(struct inflow *inflow)
+{
+    struct reader *reader = inflow->reader;
+    uint64_t expected = reader->gap_from != 0 ? reader->gap_from : reader->sequence;
+    memcpy(&inflow->run, at(inflow, inflow->taken), sizeof inflow->run);
+    if (inflow->last == inflow->taken)
+        inflow->last = NO_RUN;
+    inflow->taken += RUN_BYTES;
+    reader->gap_from = 0;
+    if (expected != 0 && inflow->run.sequence > expected)
+        reader->lost += inflow->run.sequence - expected;
+    reader_hop(reader, inflow->run.position, inflow->run.sequence);
+    return expected == inflow->run.sequence ? HERMES_OK : tell_gone(inflow);
+}
+
+/* Goes on behind what is wrong, and says what and where. */
+static int tell_damage(struct inflow *inflow, struct frames *frames, int error)
+{
+    struct reader *reader = inflow->reader;
+    uint64_t from = frames->position;
+    reader->corrupt++;
+    if (error == HERMES_ECORRUPT) { /* a message, but not the next one */
+        reader->sequence = 0;
+        return error_set(&inflow->client->error, error, "sequence jumps at position %" PRIu64, from);
+    }
+    frames_skip_damage(frames);
+    inflow->taken += frames->position - from;
+    reader->position = frames->position;
+    reader->sequence = 0;
+    return error_set(&inflow->client->error, error == HERMES_ENOTFOUND ? HERMES_EMALFORMED : error,
+                     "damaged from position %" PRIu64 " to %" PRIu64, from, reader->position);
+}
+
+/* Messages before the wanted sequence or time pass unseen. */
+static bool is_wanted(struct reader *reader, const hermes_header_t *header)
+{
+    if (!reader->skipping)
+        return true;
+    if (header->sequence < reader->skip_below_sequence || header->timestamp < reader->skip_below_time)
+        return false;
+    reader->skip_below_sequence = reader->skip_below_time = 0;
+    reader->skipping = false;
+    return true;
+}
+
+/* 1: a message; 0: what was to be read of this run is; or what is wrong with it. */
+static int read_run(struct inflow *inflow, hermes_message_t *message)
+{
+    struct reader *reader = inflow->reader;
+    struct frames frames = {.data = at(inflow, inflow->taken),
+                            .base = reader->position,
+                            .end = inflow->run.end,
+                            .position = reader->position,
+                            .sequence = reader->sequence,
+                            .check = reader->verify ? FRAME_CHECKSUMS : FRAME_HEADERS};
+    struct frame frame;
+    int rc;
+    while ((rc = frames_next(&frames, &frame)) > 0) {
+        inflow->taken += frame.bytes;
+        reader->position = frames.position;
+        reader->sequence = frames.sequence;
+        if (frame.header.type != HERMES_TYPE_DATA)
+            continue;
+        if (reader->gap_from != 0 && frame.header.sequence > reader->gap_from)
+            reader->lost += frame.header.sequence - reader->gap_from;
+        reader->gap_from = 0;
+        if (!is_wanted(reader, &frame.header))
+            continue;
+        *message = (hermes_message_t){.position = frame.position,
+                                      .sequence = frame.header.sequence,
+                                      .timestamp = frame.header.timestamp,
+                                      .payload = frame.payload,
+                                      .length = frame.header.length,
+                                      .flags = frame.header.flags};
+        return 1;
+    }
+    return rc < 0 ? tell_damage(inflow, &frames, rc) : 0;
+}
+
+/* All that came before it is read. */
+static int tell_end(struct inflow *inflow)
+{
+    struct reader *reader = inflow->reader;
+    const struct wire_end *end = &inflow->end;
+    int code = end->code < 0 ? end->code : HERMES_EPROTOCOL;
+    inflow->ended = false;
+    if (code == HERMES_ECLOSED) {
+        inflow->handle = 0;
+        return tell_deleted(inflow);
+    }
+    close_handle(inflow, inflow->handle);
+    inflow->handle = 0;
+    if (code != HERMES_ECORRUPT && code != HERMES_EMALFORMED && code != HERMES_ECHECKSUM) {
+        (void)ask_later(inflow);
+    } else if (end->position > reader->position && end->position % HERMES_FRAME_ALIGNMENT == 0) {
+        reader->corrupt++;
+        reader_hop(reader, end->position, 0);
+    }
+    return error_say(&inflow->client->error, code, "%s", end->text);
+}
+
+int inflow_poll(struct inflow *inflow, hermes_message_t *message)
+{
+    give_back(inflow);
+    for (bool looked = false;;) {
+        int rc = HERMES_OK;
+        if (inflow->gone)
+            return tell_gone(inflow);
+        if (inflow->reader->position < inflow->run.end)
+            rc = read_run(inflow, message);
+        if (rc != 0)
+            return rc;
+        if (!is_empty(inflow))
+            rc = begin_run(inflow);
+        else if (inflow->deleted)
+            return tell_deleted(inflow);
+        else if (inflow->ended)
+            return tell_end(inflow);
+        else if (looked)
+            return 0;
+        else {
+            looked = true;
+            rc = look(inflow);
+        }
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* ---- opening, seeking ---- */
+
+/* Who begins in the middle is to know whether more is to come before the first of it has. */
+static void ask_for_end(struct inflow *inflow, uint64_t until_ns)
+{
+    struct wire_topic request;
+    struct wire_topic_info info;
+    memcpy(request.topic, inflow->topic, sizeof request.topic);
+    int rc = client_request_until(inflow->client, WIRE_TOPIC_DESCRIBE, &request, sizeof request, WIRE_TOPICS,
+                                  sizeof(struct wire_list_head) + sizeof info, until_ns);
+    if (rc < 0)
+        return; /* then it is known with the first of them */
+    memcpy(&info, inflow->client->channel.reply + sizeof(struct wire_list_head), sizeof info);
+    if (info.committed_position > inflow->log_end)
+        inflow->log_end = info.committed_position;
+}
+
+/* Waits for it; the former outlet goes. */
+static int open_at(struct inflow *inflow, enum wire_outlet_from from, uint64_t value, uint64_t until_ns)
+{
+    struct wire_outlet_open request = request_of(inflow, from, value);
+    int rc =
+        asked_request(inflow->client, &inflow->opening, WIRE_OUTLET_OPEN, &request, sizeof request, until_ns);
+    if (rc < 0)
+        return rc;
+    const struct wire_outlet *opened = &inflow->opening.answer.outlet;
+    struct reader *reader = inflow->reader;
+    uint32_t former = inflow_is_attached(inflow) ? inflow->handle : 0;
+    take_up(inflow); /* before anything is received again, which may be for it */
+    inflow->asks_from = WIRE_OUTLET_POSITION;
+    inflow->gone = false;
+    reader->gap_from = 0; /* what a seek passes over is not lost */
+    reader->skip_below_sequence = from == WIRE_OUTLET_SEQUENCE ? value : 0;
+    reader->skip_below_time = from == WIRE_OUTLET_TIME ? value : 0;
+    reader->skipping = from == WIRE_OUTLET_SEQUENCE || from == WIRE_OUTLET_TIME;
+    reader_hop(reader, opened->position, sequence_of(opened));
+    inflow->log_end = opened->position;
+    close_handle(inflow, former);
+    if (from != WIRE_OUTLET_END)
+        ask_for_end(inflow, until_ns);
+    return HERMES_OK;
+}
+
+int inflow_seek(struct inflow *inflow, enum wire_outlet_from from, uint64_t value, uint64_t until_ns)
+{
+    if (inflow->deleted)
+        return tell_deleted(inflow);
+    int rc = open_at(inflow, from, value, until_ns);
+    return rc == HERMES_ECLOSED ? tell_deleted(inflow) : rc;
+}
+
+int inflow_open(struct hermes_client *client, const char *topic, uint32_t from, struct reader *reader,
+                uint64_t until_ns, struct inflow **out)
+{
+    struct inflow *inflow = *out = calloc(1, sizeof *inflow);
+    if (inflow == NULL)
+        return error_set(&client->error, HERMES_ENOMEM, "a subscriber");
+    inflow->client = client;
+    inflow->reader = reader;
+    inflow->topic = topic;
+    inflow->events = inflow->timer = -1;
+    inflow->last = NO_RUN;
+    asked_init(&inflow->opening);
+    *reader = (struct reader){.verify = true, .found = READER_NOTHING_FOUND};
+    int rc = map_create_twice(RING_BYTES, &inflow->ring);
+    if (rc < 0)
+        return error_set(&client->error, rc, "room for what comes of topic '%s'", topic);
+    return open_at(inflow, from == HERMES_FROM_FIRST ? WIRE_OUTLET_FIRST : WIRE_OUTLET_END, 0, until_ns);
+}
+
+void inflow_close(struct inflow *inflow)
+{
+    asked_forget(inflow->client, &inflow->opening);
+    if (inflow->unwanted != 0)
+        close_handle(inflow, inflow->unwanted);
+    close_handle(inflow, inflow->handle);
+    inflow->handle = 0;
+}
+
+void inflow_free(struct inflow *inflow)
+{
+    if (inflow == NULL)
+        return;
+    asked_drop(&inflow->opening);
+    map_release(&inflow->ring);
+    if (inflow->events >= 0)
+        close(inflow->events);
+    if (inflow->timer >= 0)
+        close(inflow->timer);
+    free(inflow);
+}
+
+/* ---- waiting ---- */
+
+/* When it is worth looking though nothing comes. */
+static uint64_t next_look(const struct inflow *inflow)
+{
+    uint64_t due_ns = 0, attempt_ns = client_next_attempt(inflow->client);
+    uint64_t pause_ns = clock_left_ns(inflow->ask_ns);
+    if (inflow_is_attached(inflow))
+        due_ns = longest_sleep_ns;
+    else if (pause_ns > 0)
+        due_ns = pause_ns;
+    else if (attempt_ns < UINT64_MAX)
+        due_ns = attempt_ns;
+    else if (inflow->opening.type != 0)
+        due_ns = longest_sleep_ns;
+    return due_ns < longest_sleep_ns ? due_ns : longest_sleep_ns;
+}
+
+int inflow_sleep(struct inflow *inflow, uint64_t timeout_ns)
+{
+    uint64_t most_ns = next_look(inflow);
+    return channel_sleep(&inflow->client->channel, timeout_ns < most_ns ? timeout_ns : most_ns);
+}
+
+static int make_events(struct inflow *inflow)
+{
+    inflow->events = standard_move_above(epoll_create1(EPOLL_CLOEXEC));
+    inflow->timer = standard_move_above(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    struct epoll_event event = {.events = EPOLLIN};
+    if (inflow->events >= 0 && inflow->timer >= 0 &&
+        epoll_ctl(inflow->events, EPOLL_CTL_ADD, inflow->timer, &event) == 0)
+        return HERMES_OK;
+    int rc = error_set_errno(&inflow->client->error, "make", "a descriptor for an event loop");
+    if (inflow->events >= 0)
+        close(inflow->events);
+    if (inflow->timer >= 0)
+        close(inflow->timer);
+    inflow->events = inflow->timer = -1;
+    return rc;
+}
+
+int inflow_fd(struct inflow *inflow)
+{
+    int rc = inflow->events >= 0 ? HERMES_OK : make_events(inflow);
+    return rc < 0 ? rc : inflow->events;
+}
+
+/* The connection may be another than it was, under the same number. */
+static void watch_connection(struct inflow *inflow)
+{
+    const struct channel *channel = &inflow->client->channel;
+    struct epoll_event event = {.events = (uint32_t)channel_events(channel)};
+    if (channel->fd >= 0 && epoll_ctl(inflow->events, EPOLL_CTL_ADD, channel->fd, &event) != 0 &&
+        errno == EEXIST)
+        (void)epoll_ctl(inflow->events, EPOLL_CTL_MOD, channel->fd, &event);
+}
+
+int inflow_arm(struct inflow *inflow)
+{
+    int rc = inflow_fd(inflow);
+    if (rc < 0)
+        return rc;
+    if (!inflow->ended && is_empty(inflow))
+        (void)look(inflow);
+    if (!is_empty(inflow) || inflow->ended || inflow->gone || inflow->deleted ||
+        inflow->reader->position < inflow->run.end)
+        return 1;
+    uint64_t look_ns = next_look(inflow);
+    look_ns = look_ns > 0 ? look_ns : 1;
+    const struct itimerspec next = {
+        .it_value = {(time_t)(look_ns / 1000000000u), (long)(look_ns % 1000000000u)}};
+    timerfd_settime(inflow->timer, 0, &next, NULL);
+    watch_connection(inflow);
+    inflow->armed = true;
+    return 0;
+}

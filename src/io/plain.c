@@ -1,0 +1,51 @@
+#include "io/plain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hermes/error.h"
+
+static int64_t result_of(ssize_t moved)
+{
+    if (moved > 0)
+        return moved;
+    return moved < 0 && (errno == EAGAIN || errno == EINTR) ? HERMES_EAGAIN : HERMES_EDISCONNECTED;
+}
+
+static int64_t plain_read(struct carrier *carrier, void *to, size_t bytes)
+{
+    return result_of(recv(carrier->fd, to, bytes, 0));
+}
+
+static int64_t plain_write(struct carrier *carrier, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
+    return result_of(sendmsg(carrier->fd, &message, MSG_NOSIGNAL));
+}
+
+static short plain_wants(const struct carrier *carrier, short events)
+{
+    (void)carrier;
+    return events;
+}
+
+static void plain_close(struct carrier *carrier)
+{
+    close(carrier->fd);
+    free(carrier);
+}
+
+static const struct carrier_kind plain = {plain_read, plain_write, plain_wants, plain_close};
+
+struct carrier *plain_new(int fd)
+{
+    struct carrier *carrier = malloc(sizeof *carrier);
+    if (carrier == NULL) {
+        close(fd);
+        return NULL;
+    }
+    *carrier = (struct carrier){&plain, fd};
+    return carrier;
+}
