@@ -82,7 +82,7 @@ int client_await_welcome(struct hermes_client *client, uint64_t until_ns)
     if (rc == 0)
         return client_take_welcome(client, &client->error);
     channel_close(&client->channel);
-    return rc == HERMES_EDISCONNECTED && client_streams(client) ? no_broker(client) : rc;
+    return rc;
 }
 
 /* ---- going there again ---- */
@@ -145,9 +145,12 @@ static int try_place(struct hermes_client *client, unsigned index, uint64_t unti
         client->turn = index + i * places->count;
         rc = client_greet(client, part_ns);
         rc = rc < 0 ? rc : client_await_welcome(client, part_ns);
-        if (rc == 0 || rc == HERMES_EINTERRUPTED || i + 1 == count)
+        if (rc == 0 || rc == HERMES_EINTERRUPTED)
             return rc;
-        rc = HERMES_OK;
+        if (rc == HERMES_EDISCONNECTED && client_streams(client))
+            rc = no_broker(client);
+        if (i + 1 < count)
+            rc = HERMES_OK;
     }
     return rc;
 }

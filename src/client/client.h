@@ -22,6 +22,7 @@ struct hermes_client {
     uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
     int told_fd;                 /* what it lets us tell in, log/told.h; -1: nothing */
     uint32_t instance;           /* of the broker at the other end, from its welcome on: before that 0 */
+    void (*tend)(struct hermes_client *client); /* what is due for handles that nobody calls */
     struct error_text error;
 };
 

@@ -33,6 +33,13 @@ static void take_late(void *context, struct channel *channel)
             return;
 }
 
+static void tend(struct hermes_client *client)
+{
+    for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
+        if (p->outflow != NULL)
+            outflow_tend(p->outflow);
+}
+
 /* A message of a flow, by its handle. What comes for one that was closed is passed over. */
 static int take_flow(void *context, const hermes_header_t *header, const uint8_t *payload)
 {
@@ -64,6 +71,7 @@ int hermes_connect(const char *url, hermes_client_t **out)
     client->channel.late = take_late;
     client->channel.flow = take_flow;
     client->channel.context = client;
+    client->tend = tend;
     client->request_timeout_ns = request_timeout_ns();
     int rc = places_parse(url, &client->places, &client->error);
     client->channel.streams = client_streams(client);

@@ -259,6 +259,7 @@ static int open_again(struct inflow *inflow)
 static int look(struct inflow *inflow)
 {
     (void)channel_is_up(&inflow->client->channel);
+    inflow->client->tend(inflow->client);
     if (!is_empty(inflow) || inflow->ended || inflow_is_attached(inflow))
         return HERMES_OK;
     return open_again(inflow);

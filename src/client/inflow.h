@@ -42,7 +42,7 @@ struct inflow {
     struct inflow_run run; /* that is being read */
     uint64_t last;         /* where the description of the last run stands in the ring; NO_RUN: it is `run` */
     uint64_t granted;      /* bytes of frames that may still come */
-    uint64_t log_end; /* where the log ended when the broker last said so */
+    uint64_t log_end;      /* where the log ended when the broker last said so */
 
     bool ended; /* nothing more comes of this outlet, for: */
     struct wire_end end;

@@ -269,6 +269,14 @@ int outflow_settle(struct outflow *outflow, uint64_t until_ns)
     return rc < 0 ? rc : send_all(outflow);
 }
 
+void outflow_tend(struct outflow *outflow)
+{
+    bool has_all =
+        outflow->over != 0 || outflow->writer == NULL || committed(outflow) + 1 >= outflow->writer->sequence;
+    if (!has_all && (!outflow_is_attached(outflow) || outflow->sent_sequence < outflow->writer->sequence))
+        (void)outflow_settle(outflow, 0);
+}
+
 bool outflow_take_news(struct outflow *outflow)
 {
     bool has_news = outflow->has_news;

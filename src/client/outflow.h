@@ -58,6 +58,10 @@ void outflow_sleep(struct outflow *outflow, uint64_t timeout_ns);
 
 bool outflow_is_attached(const struct outflow *outflow);
 
+/* For who looks after the connection while nobody calls the publisher: what was handed over and did not
+ * arrive goes once more. Waits for nothing. */
+void outflow_tend(struct outflow *outflow);
+
 /* ---- for who reads the connection ---- */
 
 /* Is the channel's last reply its? Then it is taken. */
