@@ -269,11 +269,15 @@ int outflow_settle(struct outflow *outflow, uint64_t until_ns)
     return rc < 0 ? rc : send_all(outflow);
 }
 
+bool outflow_is_behind(const struct outflow *outflow)
+{
+    uint64_t next = outflow_is_attached(outflow) ? outflow->sent_sequence : committed(outflow) + 1;
+    return outflow->writer != NULL && next < outflow->writer->sequence;
+}
+
 void outflow_tend(struct outflow *outflow)
 {
-    bool has_all =
-        outflow->over != 0 || outflow->writer == NULL || committed(outflow) + 1 >= outflow->writer->sequence;
-    if (!has_all && (!outflow_is_attached(outflow) || outflow->sent_sequence < outflow->writer->sequence))
+    if (outflow->over == 0 && outflow_is_behind(outflow))
         (void)outflow_settle(outflow, 0);
 }
 

@@ -58,6 +58,9 @@ void outflow_sleep(struct outflow *outflow, uint64_t timeout_ns);
 
 bool outflow_is_attached(const struct outflow *outflow);
 
+/* Has something in the ring still to go, for the first time or once more? */
+bool outflow_is_behind(const struct outflow *outflow);
+
 /* For who looks after the connection while nobody calls the publisher: what was handed over and did not
  * arrive goes once more. Waits for nothing. */
 void outflow_tend(struct outflow *outflow);

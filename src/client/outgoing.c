@@ -50,6 +50,8 @@ int publisher_settle_outflow(struct hermes_publisher *p, uint64_t until_ns)
         return publisher_end(p, outflow->over, outflow->is_uncertain);
     }
     p->writer.owner_changed = false;
+    if (!outflow_is_behind(outflow))
+        rc = HERMES_OK;
     p->unsettled = rc < 0;
     return say_why(p, rc);
 }
