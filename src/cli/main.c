@@ -38,7 +38,8 @@ __attribute__((visibility("default"))) const char *argp_program_version = "herme
 
 static void usage(FILE *file)
 {
-    fputs("Usage: hermes [--url URL] COMMAND [OPTION...]\n\nMoves messages between programs, on this host and over "
+    fputs("Usage: hermes [--url URL] COMMAND [OPTION...]\n\nMoves messages between programs, on this host "
+          "and over "
           "a network.\n\n",
           file);
     for (int i = 0; i < COMMANDS; i++)

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <semaphore.h>
 
-#include "base/crc32.h"
 #include "wire/wire.h"
 
 enum { HANDLE = 7, TOPIC_ID = 9 };
@@ -44,14 +43,8 @@ static size_t put_frame(uint8_t *to, uint64_t sequence, uint32_t length)
 {
     size_t bytes = hermes_frame_bytes(length);
     memset(to, 0, bytes);
-    hermes_header_t header = {.magic = HERMES_MAGIC,
-                              .version = HERMES_VERSION,
-                              .type = HERMES_TYPE_DATA,
-                              .flags = HERMES_FLAG_CRC,
-                              .sequence = sequence,
-                              .timestamp = 1,
-                              .length = length};
-    header.crc = crc32_message(to + sizeof header, length, &header);
+    hermes_header_t header;
+    (void)hermes_message_encode(&header, to + sizeof header, length, sequence, 1);
     memcpy(to, &header, sizeof header);
     return bytes;
 }

@@ -615,6 +615,5 @@ int main(void)
         TCP(test_places_are_tried_in_turn),
         TCP(test_connections_cut_at_random_bytes),
     };
-    cmocka_set_test_filter(getenv("T"));
     return cmocka_run_group_tests_name("streams", tests, NULL, NULL);
 }
