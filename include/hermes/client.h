@@ -1,9 +1,11 @@
 /*
- * hermes/client.h - publish to and subscribe from a broker on this host.
+ * hermes/client.h - publish to and subscribe from a broker, on this host or over a network.
  *
  * A client is a session with a broker. Through it, topics are made and listed, and publishers and
- * subscribers opened. Messages themselves never pass through the session: publishers write to, and
- * subscribers read from, shared memory.
+ * subscribers opened. On the broker's host messages never pass through the session: publishers write to, and
+ * subscribers read from, shared memory. Where there is none (tcp://, unix:PATH?shm=no) they go through the
+ * connection; each call does what is said of it here, and where something differs it says so under "Over a
+ * connection".
  *
  *     hermes_client_t *client;
  *     if (hermes_connect(NULL, &client) < 0) { puts(hermes_last_error(NULL)); ... }
@@ -77,10 +79,22 @@ typedef struct hermes_client hermes_client_t;
 typedef struct hermes_publisher hermes_publisher_t;
 typedef struct hermes_subscriber hermes_subscriber_t;
 
-/* url: unix:PATH (or unix://PATH, or PATH) of the broker's socket; NULL: HERMES_HOME or the default place.
- * HERMES_EDISCONNECTED: nobody listens there. HERMES_ELIMIT: it has no place for another session.
- * HERMES_EVERSION: another protocol. HERMES_ENOTSUP: a URL of another kind. HERMES_ETOOLARGE: the path is too
- * long. */
+/*
+ * url: one of these, or several with commas, which are tried in turn, now and whenever the connection is lost:
+ *
+ *     shm:                             the broker found through HERMES_HOME, or in the default place
+ *     unix:PATH (unix://PATH, PATH, shm:PATH)  the broker with that socket
+ *     unix:PATH?shm=no                 the same, without shared memory
+ *     tcp://HOST:PORT                  a name, an IPv4 address, or an IPv6 address in brackets
+ *
+ * All of them share memory, or none. NULL: HERMES_URL in the environment, else shm:. HERMES_EDISCONNECTED:
+ * nobody listens there, or nobody knows the name. HERMES_ELIMIT: it has no place for another session, or more
+ * than 8 URLs. HERMES_EVERSION: another protocol. HERMES_EINVALID: no URL; HERMES_ENOTSUP: one of another
+ * kind; the sentence says what is wrong with it. HERMES_ETOOLARGE: the path is too long.
+ *
+ * Over a connection a broker that is away is looked for every 10 ms at first, less and less often down to
+ * once a second, by whatever is called; names are looked up by calls that wait for the broker's answer.
+ */
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
 /*
@@ -318,6 +332,14 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * And HERMES_EIO: the topic's store failed, nothing more will be on disk; hermes_publisher_accepted() tells
  * whether this one was taken.
  *
+ * Over a connection what is said of shared topics holds, and the ring is this process' own: 0 means that all
+ * of it was handed to the connection, which is waited for, up to wait_ns. It is kept until the broker has
+ * confirmed it, and goes once more after a connection that broke, exactly once, with the next call of
+ * whatever was opened through this client; it is lost with this process. HERMES_EAGAIN also where the broker's
+ * disk is full, and as long as what was published before has not gone. HERMES_EFENCED also where a broker was
+ * stopped in order while messages were on their way. HERMES_EMALFORMED: the broker found nonsense in what was
+ * sent. Cost: a system call for each publish, or batch.
+ *
  * Cost: about 25 ns, 15 of them checksum and clock.
  */
 HERMES_API int hermes_publish(hermes_publisher_t *publisher, const void *payload, size_t length,
@@ -389,7 +411,8 @@ HERMES_API int hermes_publisher_wait_for(hermes_publisher_t *publisher, uint64_t
 /*
  * Up to which of this publisher's messages is that? As hermes_publish() numbers them; on an exclusive
  * topic also what former publishers sent. A few loads: ask as often as you like. What was confirmed stays
- * confirmed. 0 where there is no such confirmation.
+ * confirmed. 0 where there is no such confirmation. Over a connection: of its own messages alone, and a system
+ * call, for what has come in is looked at.
  */
 HERMES_API uint64_t hermes_publisher_confirmed(hermes_publisher_t *publisher,
                                                enum hermes_confirmation confirmation);
@@ -410,7 +433,8 @@ HERMES_API void hermes_publisher_notify(hermes_publisher_t *publisher, enum herm
  * HERMES_EFENCED, HERMES_ECLOSED or HERMES_EMALFORMED as hermes_publish(). Never waits. */
 HERMES_API int hermes_publisher_poll(hermes_publisher_t *publisher);
 
-/* The sequence in the topic of the last message that is committed, as far as this publisher knows. */
+/* The sequence in the topic of the last message that is committed, as far as this publisher knows. Over a
+ * connection: 0, it is not known. */
 HERMES_API uint64_t hermes_publisher_sequence(const hermes_publisher_t *publisher);
 
 /*
@@ -426,7 +450,8 @@ HERMES_API uint64_t hermes_publisher_accepted(const hermes_publisher_t *publishe
  * all are (but for those that a call has told of: HERMES_EFENCED, HERMES_ECLOSED, HERMES_EMALFORMED), on a
  * sync topic not necessarily on disk yet (hermes_publisher_wait()). hermes_last_error(client) says what
  * becomes of the others: those in a ring are left to the broker, if there is one, and go in when there is
- * room; without a broker they are lost with this publisher. NULL is allowed.
+ * room; without a broker they are lost with this publisher. Over a connection those are left to the broker
+ * that had reached it, which nobody knows any more, and the others lost. NULL is allowed.
  */
 HERMES_API int64_t hermes_publisher_close(hermes_publisher_t *publisher);
 
@@ -476,7 +501,8 @@ typedef struct hermes_subscriber_options {
  * options NULL: alone, from the end. A group or durable subscription that is not there is made, with what
  * hermes_group_create() has for defaults. HERMES_ENOTFOUND: no such topic; HERMES_ENAME; HERMES_EINVALID;
  * HERMES_EBUSY: somebody has the durable subscription; HERMES_EACCESS: the group is another user's;
- * HERMES_ELIMIT: 256 members.
+ * HERMES_ELIMIT: 256 members. Over a connection HERMES_ENOTSUP for groups, durable subscriptions and
+ * HERMES_SUBSCRIBE_PUSH_BACK; a subscriber takes 2 MiB, and the broker sends at most 1 MiB that was not read.
  */
 HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic,
                                       const hermes_subscriber_options_t *options,
@@ -495,6 +521,9 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * no broker is there to open it, or it has not answered for 10 s (HERMES_REQUEST_TIMEOUT_MS). HERMES_EIO:
  * memory, or an answer of the broker, could not be had. Of the members of a group one is told what is gone or
  * damaged, for all. HERMES_EBUSY: another has the durable subscription by now; it is asked for again.
+ * Over a connection it takes what has come in, with one system call where nothing is there, and 0 also while
+ * there is no broker, or while something that is in the topic has not come yet: awaits_broker tells both.
+ * HERMES_EGONE also where the log has lost its end (async, after a power cut).
  * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns. While messages come
  * faster than lines travel between the cores, it stays a little behind, or both would be slowed down: then a
  * call may take 0.5 us, and a message is read at most 1 us later than it could have been. Messages that come
@@ -522,7 +551,8 @@ HERMES_API int hermes_wait(hermes_subscriber_t *subscriber, hermes_message_t *me
  * hermes_subscriber_arm() makes it unreadable. 0: wait for it; 1: look again, there is something already.
  * Where the broker was asked for what comes next the descriptor becomes readable soon after its answer (after
  * at most twice the time that took, 10 ms more at most), and up to a hundred times a second while there is
- * none. The first call starts a thread that sleeps whenever you do. HERMES_ENOTSUP: Linux before 5.16. Cost:
+ * none. The first call starts a thread that sleeps whenever you do; over a connection there is none, and the
+ * descriptor becomes readable four times a second besides. HERMES_ENOTSUP: Linux before 5.16. Cost:
  * two wake-ups instead of hermes_wait()'s one; and of a group's members that wait so each message wakes all:
  * a loop may be busy with other things, and nobody else is to wait for it.
  */

@@ -22,6 +22,7 @@ void bench_broker_start(struct bench_broker *broker)
     program[length] = 'd'; /* hermesd stands beside hermes */
     program[length + 1] = 0;
     setenv("HERMES_HOME", broker->home, 1);
+    unsetenv("HERMES_URL");
     broker->pid = fork();
     if (broker->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -598,7 +598,7 @@ int cli_demo(int argc, char **argv)
         return cli_fail("cannot read /proc/self/exe", 0, strerror(errno));
     if (!check_actors(&demo))
         return EXIT_FAILED;
-    if (mkdtemp(demo.home) == NULL || setenv("HERMES_HOME", demo.home, 1) != 0)
+    if (mkdtemp(demo.home) == NULL || setenv("HERMES_HOME", demo.home, 1) != 0 || unsetenv("HERMES_URL") != 0)
         return cli_fail("cannot make a directory in /tmp", 0, strerror(errno));
 
     int code = EXIT_FAILED;

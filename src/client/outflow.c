@@ -219,14 +219,15 @@ static int open_again(struct outflow *outflow, uint64_t until_ns)
 
 /* ---- what goes ---- */
 
-/* Whole messages from where was sent up to, one behind the other, as many as one PUBLISH and the credit take.
- */
+/* Whole messages from where was sent up to, one behind the other, as many as one PUBLISH and the credit take;
+ * not beyond the end of the ring, which they may fill up to without a PAD. */
 static struct iovec next_run(struct outflow *outflow, uint64_t *sequence)
 {
     const struct window_writer *writer = outflow->writer;
     uint64_t most = outflow->credit < WIRE_FLOW_MAX ? outflow->credit : WIRE_FLOW_MAX;
     outflow->sent = walk(outflow, outflow->sent, outflow->sent_sequence);
-    uint64_t end = outflow->sent;
+    uint64_t end = outflow->sent, lap_end = (end | writer->mask) + 1;
+    most = lap_end - end < most ? lap_end - end : most;
     *sequence = outflow->sent_sequence;
     while (end < writer->position) {
         hermes_header_t header = header_at(outflow, end);

@@ -27,11 +27,12 @@ static char *find_comma(char *url)
 /* Takes "?shm=no" off. */
 static int take_options(char *url, bool *streams, struct error_text *text)
 {
-    char *question = strchr(url, '?');
+    char *question = strstr(url, "?shm="); /* any other belongs to the path */
     if (question == NULL)
         return HERMES_OK;
     if (strcmp(question, "?shm=no") != 0)
-        return error_say(text, HERMES_EINVALID, "'%.200s': all that may stand behind a ? is shm=no", url);
+        return error_say(text, HERMES_EINVALID, "'%.200s': behind ?shm= stands no, or nothing of all that",
+                         url);
     *question = 0;
     *streams = true;
     return HERMES_OK;

@@ -517,7 +517,8 @@ static void publish_through_restarts(struct fixture *f, const char *topic, bool 
         if (round % 3 == 2)
             assert_int_equal(hermes_claim(publisher, 40, &claimed), 0);
         if (round % 2 == 0) {
-            stop_broker(f, round % 4 == 0 ? SIGTERM : SIGKILL);
+            /* Through a connection: what is on its way at an orderly stop is known by nobody. */
+            stop_broker(f, round % 4 == 0 && transport() == NULL ? SIGTERM : SIGKILL);
             start_broker(f);
         }
         if (claimed != NULL) {
@@ -542,7 +543,8 @@ static void publish_through_restarts(struct fixture *f, const char *topic, bool 
         }
     }
     assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, 60000000000u), 0);
-    assert_int_equal(hermes_publisher_sequence(publisher), number);
+    if (transport() == NULL)
+        assert_int_equal(hermes_publisher_sequence(publisher), number);
     expect_counters(subscriber, number);
     assert_int_equal(hermes_seek_first(subscriber), 0);
     expect_counters(subscriber, number);
@@ -578,7 +580,7 @@ static void publish_without_a_broker(struct fixture *f, const char *topic, bool 
         number++;
         rc = hermes_publish(publisher, &number, sizeof number, NULL);
     } while (rc == 0);
-    assert_int_equal(rc, shared ? HERMES_EAGAIN : HERMES_EDISCONNECTED);
+    assert_int_equal(rc, shared && transport() == NULL ? HERMES_EAGAIN : HERMES_EDISCONNECTED);
     assert_non_null(strstr(hermes_last_error(f->client), "no broker"));
     if (rc == HERMES_EAGAIN)
         number--; /* it never got into the ring */

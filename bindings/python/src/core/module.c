@@ -9,9 +9,9 @@ struct state *module_state(PyObject *module)
 static PyMethodDef functions[] = {
     {"connect", (PyCFunction)(void *)client_connect, METH_VARARGS | METH_KEYWORDS,
      "connect(url=None)\n--\n\n"
-     "A session with a broker: a Client. url: 'unix:/path/broker.sock' or the path; None: $HERMES_HOME, else "
-     "the\n"
-     "default place of this user. Raises Disconnected if nobody listens there."},
+     "A session with a broker: a Client. url: 'tcp://HOST:PORT', 'unix:/path/broker.sock' or the path, several\n"
+     "with commas; None: $HERMES_URL, else $HERMES_HOME, else the default place of this user. Raises\n"
+     "Disconnected if nobody listens there."},
     {"_open_log", (PyCFunction)(void *)writer_open, METH_VARARGS | METH_KEYWORDS,
      "_open_log(path, *, window_bytes=0, segment_bytes=0, sync_interval=0.01, checksum=True)\n--\n\n"
      "Opens the log at path for appending; makes it if it is not there. One writer at a time (Busy)."},

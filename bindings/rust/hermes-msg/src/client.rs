@@ -240,7 +240,7 @@ unsafe extern "C" fn note_damage(context: *mut c_void, from: u64, to: u64, error
 }
 
 impl Client {
-    /// A session with the broker of `$HERMES_HOME`, or with this user's.
+    /// A session with the broker of `$HERMES_URL`, of `$HERMES_HOME`, or with this user's.
     ///
     /// # Errors
     /// [`Error::Disconnected`]: nobody listens there.
@@ -248,10 +248,10 @@ impl Client {
         Ok(Client { session: Session::open(None)?, url: None })
     }
 
-    /// A session with the broker at `unix:PATH`.
+    /// A session with the broker at `unix:PATH` or `tcp://HOST:PORT`; several with commas are tried in turn.
     ///
     /// # Errors
-    /// [`Error::Disconnected`]; [`Error::NotSupported`]: a URL of another kind.
+    /// [`Error::Disconnected`]; [`Error::InvalidArgument`]: no URL; [`Error::NotSupported`]: one of another kind.
     pub fn connect_to(url: &str) -> Result<Client> {
         let url = CString::new(url)?;
         Ok(Client { session: Session::open(Some(&url))?, url: Some(url) })
