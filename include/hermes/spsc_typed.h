@@ -86,7 +86,7 @@
     HERMES_SPSC_INLINE_ name##_consumer_t name##_consumer(name##_t *ring)                                    \
     {                                                                                                        \
         uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);                                      \
-        name##_consumer_t consumer = {ring, tail, tail, {0, 0, 0, 0, 0}};                                    \
+        name##_consumer_t consumer = {ring, tail, tail, {0, tail, 0, 0, 0}};                                 \
         return consumer;                                                                                     \
     }                                                                                                        \
                                                                                                              \
@@ -100,7 +100,7 @@
     /* Acquire pairs with the producer's release of head: the slots it covers are written. */                \
     HERMES_SPSC_INLINE_ uint64_t name##_ready_(name##_consumer_t *c)                                         \
     {                                                                                                        \
-        if (HERMES_UNLIKELY_(c->tail >= c->pace.at))                                                         \
+        if (HERMES_UNLIKELY_(c->tail == c->head && c->tail >= c->pace.at))                                   \
             c->pace = hermes_spsc_pace_(c->pace, c->tail);                                                   \
         c->head = __atomic_load_n(&c->ring->head, __ATOMIC_ACQUIRE);                                         \
         return c->head - c->tail;                                                                            \
@@ -170,12 +170,15 @@
         return done;                                                                                         \
     }                                                                                                        \
                                                                                                              \
+    /* Of what is there at one look. */                                                                      \
     HERMES_SPSC_INLINE_ uint64_t name##_pop_many(name##_consumer_t *c, name##_element_t *elements,           \
                                                  uint64_t count)                                             \
     {                                                                                                        \
-        uint64_t done = 0, more;                                                                             \
         const name##_element_t *span;                                                                        \
-        while (done < count && (more = name##_peek(c, count - done, &span)) > 0) {                           \
+        uint64_t done = 0, more = name##_peek(c, count, &span), there = c->head - c->tail;                   \
+        if (count > there)                                                                                   \
+            count = there;                                                                                   \
+        for (; more > 0; more = name##_peek(c, count - done, &span)) {                                       \
             memcpy(elements + done, span, more * sizeof *span);                                              \
             name##_release(c, more);                                                                         \
             done += more;                                                                                    \

@@ -94,7 +94,7 @@ static int attach_consumer(hermes_spsc_consumer_t *c, void *memory, size_t bytes
         return rc;
     c->slots = (uint8_t *)memory + sizeof(hermes_spsc_t);
     c->tail = c->told = __atomic_load_n(&c->ring->tail, __ATOMIC_RELAXED);
-    c->head = c->tail;
+    c->head = c->pace.tail = c->tail;
     return HERMES_OK;
 }
 

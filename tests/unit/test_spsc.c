@@ -239,6 +239,46 @@ static void waiting_that_is_of_no_use_becomes_rare(void **state)
     }
     assert_int_equal(pace.interval, HERMES_SPSC_JUDGE_MOST_);
 }
+
+/* A stream that was dense until now: the next empty look would wait. */
+static hermes_spsc_pace_t waiting(void)
+{
+    return (hermes_spsc_pace_t){.ticks = __builtin_ia32_rdtsc(), .waits = true};
+}
+
+static void who_has_elements_does_not_wait_for_more(void **state)
+{
+    (void)state;
+    static _Alignas(128) char memory[8192];
+    hermes_spsc_producer_t p;
+    hermes_spsc_consumer_t c;
+    uint64_t elements[8] = {0};
+    const void *span;
+    assert_int_equal(hermes_spsc_init(memory, sizeof memory, 8, 64), 0);
+    assert_int_equal(hermes_spsc_producer_attach(&p, memory, sizeof memory), 0);
+    assert_int_equal(hermes_spsc_consumer_attach(&c, memory, sizeof memory), 0);
+    assert_int_equal(hermes_spsc_push_many(&p, elements, 3, 8), 3);
+    assert_int_equal(hermes_spsc_peek(&c, 1, 8, &span), 1);
+    const hermes_spsc_pace_t before = c.pace = waiting();
+    assert_int_equal(hermes_spsc_peek(&c, 8, 8, &span), 3);
+    assert_int_equal(hermes_spsc_pop_many(&c, elements, 8, 8), 3);
+    assert_memory_equal(&c.pace, &before, sizeof before); /* did without it */
+}
+
+/* What others took before it says nothing about how fast elements come. */
+static void a_new_consumer_of_an_old_ring_does_not_wait(void **state)
+{
+    (void)state;
+    static _Alignas(128) char memory[8192];
+    hermes_spsc_consumer_t c;
+    uint64_t element;
+    assert_int_equal(hermes_spsc_init(memory, sizeof memory, 8, 64), 0);
+    hermes_spsc_t *ring = (hermes_spsc_t *)memory;
+    ring->head = ring->tail = UINT64_MAX / HERMES_SPSC_DENSE_;
+    assert_int_equal(hermes_spsc_consumer_attach(&c, memory, sizeof memory), 0);
+    assert_false(hermes_spsc_pop(&c, &element, sizeof element));
+    assert_false(c.pace.waits);
+}
 #endif
 
 static void bad_arguments(void **state)
@@ -279,6 +319,8 @@ int main(void)
         cmocka_unit_test(a_consumer_of_a_dense_stream_looks_less_often),
         cmocka_unit_test(a_lone_element_is_not_waited_for),
         cmocka_unit_test(waiting_that_is_of_no_use_becomes_rare),
+        cmocka_unit_test(who_has_elements_does_not_wait_for_more),
+        cmocka_unit_test(a_new_consumer_of_an_old_ring_does_not_wait),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,6 +299,52 @@ static void lies_do_not_lead_out_of_the_ring(void **state)
     }
 }
 
+#if defined(__x86_64__)
+static void who_has_elements_does_not_wait_for_more(void **state)
+{
+    (void)state;
+    static ring_t ring;
+    ring_producer_t p = ring_producer(&ring);
+    ring_consumer_t c = ring_consumer(&ring);
+    struct element elements[8] = {0};
+    const struct element *view;
+    assert_int_equal(ring_push_many(&p, elements, 3), 3);
+    assert_int_equal(ring_peek(&c, 1, &view), 1);
+    const hermes_spsc_pace_t before = c.pace =
+        (hermes_spsc_pace_t){.ticks = __builtin_ia32_rdtsc(), .waits = true};
+    assert_int_equal(ring_peek(&c, 8, &view), 3);
+    assert_int_equal(ring_pop_many(&c, elements, 8), 3);
+    assert_memory_equal(&c.pace, &before, sizeof before); /* did without it */
+}
+
+/* One that looked until it has all that it may take would keep what it has as long as more comes. */
+static void many_are_popped_after_one_look(void **state)
+{
+    (void)state;
+    static ring_t ring;
+    ring_producer_t p = ring_producer(&ring);
+    ring_consumer_t c = ring_consumer(&ring);
+    struct element elements[8] = {0};
+    assert_int_equal(ring_push_many(&p, elements, 3), 3);
+    c.pace.tail -= UINT64_MAX / HERMES_SPSC_DENSE_; /* a dense stream: each empty look waits */
+    assert_int_equal(ring_pop_many(&c, elements, 8), 3);
+    assert_true(c.pace.waits);
+    assert_int_equal(c.pace.tail, 0); /* where it looked last */
+}
+
+/* What others took before it says nothing about how fast elements come. */
+static void a_new_consumer_of_an_old_ring_does_not_wait(void **state)
+{
+    (void)state;
+    static ring_t ring;
+    ring.head = ring.tail = UINT64_MAX / HERMES_SPSC_DENSE_;
+    ring_consumer_t c = ring_consumer(&ring);
+    struct element e;
+    assert_false(ring_pop(&c, &e));
+    assert_false(c.pace.waits);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +356,11 @@ int main(void)
         cmocka_unit_test(two_threads),
         cmocka_unit_test(two_processes),
         cmocka_unit_test(lies_do_not_lead_out_of_the_ring),
+#if defined(__x86_64__)
+        cmocka_unit_test(who_has_elements_does_not_wait_for_more),
+        cmocka_unit_test(many_are_popped_after_one_look),
+        cmocka_unit_test(a_new_consumer_of_an_old_ring_does_not_wait),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
