@@ -13,7 +13,7 @@
 #include "base/wait.h"
 #include "cli/cli.h"
 
-enum { BENCH_QUANTILES = 41, BENCH_RESULTS = 8192 };
+enum { BENCH_QUANTILES = 41, BENCH_RESULTS = 8192, BENCH_PATH_BYTES = 64 };
 
 /* Where the plot's points are: 1 - 10^(-i/10), from 0 to four nines. */
 static inline double bench_quantile(unsigned i)
@@ -122,12 +122,22 @@ void bench_other_lives(uint64_t looks);
 /* Ends the program with a message if rc is an error. */
 void bench_must(int rc, const char *what, const char *sentence);
 
-void bench_directory(char path[32]);
+/* A directory in TMPDIR, or in /tmp, with what belongs to it in shared memory. It is deleted when this
+ * process says so, or has ended, and its children with it. */
+struct bench_directory {
+    char path[BENCH_PATH_BYTES];
+    int in_use; /* who works in it has this open; not beyond exec(), unless that is cleared */
+    pid_t keeper;
+};
+
+void bench_directory_make(struct bench_directory *directory);
+void bench_directory_delete(struct bench_directory *directory);
 
 /* A broker of the benchmark's own; HERMES_HOME leads to it. */
 struct bench_broker {
-    char home[32];
+    struct bench_directory home;
     pid_t pid;
+    uint64_t start_ns; /* when it was started */
 };
 
 void bench_broker_start(struct bench_broker *broker);

@@ -19,7 +19,6 @@ static uint8_t payload[SIZE];
 
 static void start_to_first_message(struct bench *bench, struct bench_broker *broker)
 {
-    uint64_t start = cli_now_ns();
     bench_broker_start(broker);
     hermes_client_t *client = cli_connect();
     bench_create(client, "idle", HERMES_DURABILITY_ASYNC, 1);
@@ -29,7 +28,7 @@ static void start_to_first_message(struct bench *bench, struct bench_broker *bro
     bench_must(hermes_publish(publisher, payload, SIZE, NULL), "publish", hermes_last_error(client));
     bench_must(hermes_wait(subscriber, &message, HERMES_FOREVER), "wait", hermes_last_error(client));
     struct bench_result *result = bench_add(bench, "broker: start to first message", SIZE);
-    result->ns_per_operation = (double)(cli_now_ns() - start);
+    result->ns_per_operation = (double)(cli_now_ns() - broker->start_ns);
     bench_print(bench, result);
     hermes_disconnect(client);
 }
@@ -102,12 +101,14 @@ static void sequencer_round_trip(void *context, struct histogram *histogram)
     hermes_subscriber_t *subscriber = bench_subscribe(client, "shared", false);
     hermes_publisher_t *publisher = bench_publish_to(client, "shared", HERMES_PUBLISH_NO_CRC);
     hermes_message_t message;
-    for (uint64_t i = 0; i < *rounds; i++) {
+    for (uint64_t i = 0, looks = 1; i < *rounds; i++) {
         uint64_t start = cli_now_ns();
         bench_must(hermes_publish(publisher, payload, SIZE, NULL), "publish", hermes_last_error(client));
         int rc;
-        while ((rc = hermes_poll(subscriber, &message)) == 0)
+        while ((rc = hermes_poll(subscriber, &message)) == 0) {
             cpu_relax();
+            bench_other_lives(looks++);
+        }
         bench_must(rc, "poll", hermes_last_error(client));
         bench_keep(bench_read(message.payload, message.length));
         histogram_record(histogram, cli_now_ns() - start);
@@ -178,8 +179,10 @@ static void send_one_way(struct one_way *way)
 {
     hermes_client_t *client = cli_connect();
     hermes_publisher_t *publisher = bench_publish_to(client, way->topic, HERMES_PUBLISH_NO_CRC);
-    while (atomic_load(way->ready) == 0)
+    for (uint64_t looks = 1; atomic_load(way->ready) == 0; looks++) {
         cpu_relax();
+        bench_other_lives(looks);
+    }
     for (uint64_t i = 0; i < way->count; i++) {
         uint64_t now = cli_now_ns(), due = now + way->pause_ns;
         if (way->spin_ns == 0)

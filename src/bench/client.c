@@ -1,7 +1,6 @@
 /* A broker of the benchmark's own, and clients of it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -16,16 +15,21 @@ void bench_broker_start(struct bench_broker *broker)
     char program[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 2);
     int fds[2];
-    bench_directory(broker->home);
+    bench_directory_make(&broker->home);
     if (length <= 0 || pipe2(fds, O_CLOEXEC) != 0)
         exit(cli_fail("start a broker", 0, strerror(errno)));
     program[length] = 'd'; /* hermesd stands beside hermes */
     program[length + 1] = 0;
-    setenv("HERMES_HOME", broker->home, 1);
+    setenv("HERMES_HOME", broker->home.path, 1);
     unsetenv("HERMES_URL");
+    pid_t parent = getpid();
+    broker->start_ns = cli_now_ns();
     broker->pid = fork();
     if (broker->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent)
+            _exit(1);
+        fcntl(broker->home.in_use, F_SETFD, 0); /* its home stays as long as it runs */
         dup2(fds[1], STDOUT_FILENO);
         bench_pin(-1);
         execl(program, "hermesd", (char *)NULL);
@@ -38,17 +42,11 @@ void bench_broker_start(struct bench_broker *broker)
     close(fds[0]);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(path);
-}
-
 void bench_broker_stop(struct bench_broker *broker)
 {
     kill(broker->pid, SIGTERM);
     waitpid(broker->pid, NULL, 0);
-    nftw(broker->home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    bench_directory_delete(&broker->home);
 }
 
 void bench_create(hermes_client_t *client, const char *topic, uint32_t durability, uint32_t shared)

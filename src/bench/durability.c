@@ -21,7 +21,7 @@ static void sync_group(hermes_client_t *client, hermes_publisher_t *publisher, u
 
 /* What the file system takes for the same: a preallocated file, written from its beginning. */
 struct bare {
-    char path[64];
+    char path[BENCH_PATH_BYTES + 8];
     int fd;
     uint64_t offset, ns;
 };
@@ -29,7 +29,7 @@ struct bare {
 static struct bare open_bare(const struct bench_broker *broker, uint64_t bytes)
 {
     struct bare bare = {.fd = -1};
-    snprintf(bare.path, sizeof bare.path, "%s/bare", broker->home);
+    snprintf(bare.path, sizeof bare.path, "%s/bare", broker->home.path);
     bare.fd = open(bare.path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (bare.fd < 0 || posix_fallocate(bare.fd, 0, (off_t)bytes) != 0)
         exit(cli_fail(bare.path, 0, "cannot be made"));

@@ -70,12 +70,14 @@ void flow_round_trips(void *context, struct histogram *histogram)
     hermes_publisher_t *publisher = bench_publish_to(client, flow->there, flow->flags);
     hermes_message_t message;
     wait_for(flow, 1);
-    for (uint64_t i = 0; i < flow->rounds; i++) {
+    for (uint64_t i = 0, looks = 1; i < flow->rounds; i++) {
         uint64_t start = cli_now_ns();
         bench_must(publish(publisher, flow, payload, flow->size), "publish", hermes_last_error(client));
         int rc;
-        while ((rc = hermes_poll(subscriber, &message)) == 0)
+        while ((rc = hermes_poll(subscriber, &message)) == 0) {
             cpu_relax();
+            bench_other_lives(looks++);
+        }
         bench_must(rc, "poll", hermes_last_error(client));
         bench_keep(bench_read(message.payload, message.length));
         histogram_record(histogram, cli_now_ns() - start);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/path.h"
 #include "bench/bench.h"
 #include "log/recovery.h"
 #include "log/store.h"
@@ -12,7 +11,7 @@
 /* ---- embedded log ---- */
 
 struct log_flow {
-    char path[32];
+    struct bench_directory directory;
     uint64_t count;
     uint32_t size;
     _Atomic uint32_t *ready;
@@ -23,7 +22,8 @@ static void log_produce(void *context)
     struct log_flow *flow = context;
     static uint8_t payload[65536];
     hermes_log_t *log;
-    bench_must(hermes_log_open(flow->path, NULL, &log), flow->path, hermes_log_last_error(NULL));
+    bench_must(hermes_log_open(flow->directory.path, NULL, &log), flow->directory.path,
+               hermes_log_last_error(NULL));
     atomic_store(flow->ready, 1);
     while (atomic_load(flow->ready) != 2)
         cpu_relax();
@@ -39,22 +39,26 @@ static void log_produce(void *context)
 static void measure_log(struct bench_result *result, void *context)
 {
     struct log_flow *flow = context;
-    bench_directory(flow->path);
+    bench_directory_make(&flow->directory);
     atomic_store(flow->ready, 0);
     pid_t child = bench_child(log_produce, flow);
-    while (atomic_load(flow->ready) != 1)
+    for (uint64_t looks = 1; atomic_load(flow->ready) != 1; looks++) {
         cpu_relax();
+        bench_other_lives(looks);
+    }
     hermes_log_reader_t *reader;
     hermes_message_t message;
-    bench_must(hermes_log_reader_open(flow->path, &reader), flow->path, hermes_log_reader_last_error(NULL));
+    bench_must(hermes_log_reader_open(flow->directory.path, &reader), flow->directory.path,
+               hermes_log_reader_last_error(NULL));
     bench_must(hermes_log_reader_seek_first(reader), "seek", hermes_log_reader_last_error(reader));
     uint64_t start = cli_now_ns(), sum = 0;
     atomic_store(flow->ready, 2);
-    for (uint64_t i = 0; i < flow->count;) {
+    for (uint64_t i = 0, looks = 1; i < flow->count;) {
         int rc = hermes_log_reader_poll(reader, &message);
         bench_must(rc, "read", hermes_log_reader_last_error(reader));
         if (rc == 0) {
             cpu_relax();
+            bench_other_lives(looks++);
             continue;
         }
         sum += bench_read(message.payload, message.length);
@@ -66,7 +70,7 @@ static void measure_log(struct bench_result *result, void *context)
     result->bytes_per_second = (double)flow->count * (double)hermes_frame_bytes(flow->size) / seconds;
     bench_join(child);
     hermes_log_reader_close(reader);
-    path_sweep(flow->path, "");
+    bench_directory_delete(&flow->directory);
 }
 
 static void log_throughput(struct bench *bench, uint32_t size)
@@ -89,7 +93,7 @@ void bench_log(struct bench *bench)
 /* What the file system gives for the same: a preallocated file, filled from its beginning, synced. */
 static void write_bare(const char *directory, const void *chunk, size_t bytes, unsigned count)
 {
-    char path[48];
+    char path[BENCH_PATH_BYTES + 8];
     snprintf(path, sizeof path, "%s/bare", directory);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || posix_fallocate(fd, 0, (off_t)(bytes * count)) != 0)
@@ -105,8 +109,9 @@ static void write_bare(const char *directory, const void *chunk, size_t bytes, u
 
 void bench_store(struct bench *bench)
 {
-    char path[32];
-    bench_directory(path);
+    struct bench_directory directory;
+    bench_directory_make(&directory);
+    const char *path = directory.path;
     struct store store;
     struct error_text text;
     enum { CHUNK = 256 * 1024 };
@@ -143,5 +148,5 @@ void bench_store(struct bench *bench)
     result->ns_per_operation = (double)(cli_now_ns() - start) / (double)syncs;
     bench_print(bench, result);
     store_close(&store);
-    path_sweep(path, "");
+    bench_directory_delete(&directory);
 }

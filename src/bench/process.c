@@ -93,10 +93,3 @@ void bench_must(int rc, const char *what, const char *sentence)
     if (rc < 0)
         exit(cli_fail(what, rc, sentence));
 }
-
-void bench_directory(char path[32])
-{
-    snprintf(path, 32, "/tmp/hermes-bench-XXXXXX");
-    if (mkdtemp(path) == NULL)
-        exit(cli_fail("cannot make a directory in /tmp", 0, strerror(errno)));
-}

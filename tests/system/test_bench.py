@@ -3,6 +3,8 @@
 looked at."""
 import json
 import os
+import resource
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -11,8 +13,8 @@ HERMES = os.path.join(os.environ["HERMES_BIN"], "hermes")
 PLACEMENTS = {"close", "near", "between", "far"}
 
 
-def bench(*arguments):
-    return subprocess.run([HERMES, "bench", *arguments], capture_output=True, text=True)
+def bench(*arguments, **more):
+    return subprocess.run([HERMES, "bench", *arguments], capture_output=True, text=True, **more)
 
 
 def document(*arguments):
@@ -106,6 +108,49 @@ class Rate(unittest.TestCase):
     def test_runs(self):
         rows = document("rate", "--rate", "1000", "--runs", "3")["results"]
         self.assertEqual(len(rows), 3)
+
+
+class Ends(unittest.TestCase):
+    """However it ends, it does end, and nothing of it is left. What it prints is closed once that is so."""
+
+    def setUp(self):
+        self.home = tempfile.TemporaryDirectory(prefix="h")
+        self.addCleanup(self.home.cleanup)
+        self.surroundings = dict(os.environ, TMPDIR=self.home.name)
+
+    def assert_empty(self):
+        self.assertEqual(os.listdir(self.home.name), [])
+
+    def test_after_an_error(self):
+        refused = bench("rate", "--arrivals", "/dev/null", env=self.surroundings)
+        self.assertEqual(refused.returncode, 1)
+        self.assert_empty()
+
+    def test_after_a_signal(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            running = subprocess.Popen([HERMES, "bench", "broker", "--scale", "1"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True, env=self.surroundings)
+            self.assertIn("start to first message", running.stdout.readline())
+            self.assertEqual(len(os.listdir(self.home.name)), 1)
+            running.send_signal(number)
+            running.communicate()
+            self.assertEqual(running.returncode, -number)
+            self.assert_empty()
+
+    def test_when_its_other_process_cannot_write(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+        done = bench("log", "--scale", "1", env=self.surroundings, preexec_fn=limit, timeout=100)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_empty()
+
+    def test_on_one_core(self):
+        core = min(os.sched_getaffinity(0))
+        pin = lambda: os.sched_setaffinity(0, {core})
+        for suite in ("ring", "all"):
+            done = bench(suite, "--scale", "1", preexec_fn=pin, timeout=100)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("two cores", done.stderr)
+        self.assertEqual(bench("codec", "--scale", "1", preexec_fn=pin).returncode, 0)
 
 
 if __name__ == "__main__":
