@@ -168,6 +168,27 @@ static void run_again_and_again(struct arguments *a)
     }
 }
 
+/* What was asked for beside the figures: a file that is open before hours are spent on them. */
+static FILE *open_output(const char *path)
+{
+    FILE *file = path == NULL ? NULL : fopen(path, "we");
+    if (path != NULL && file == NULL)
+        exit(cli_fail(path, 0, strerror(errno)));
+    return file;
+}
+
+static int finish_output(const char *path, FILE *file, bool has_latency)
+{
+    if (file == NULL)
+        return EXIT_GOOD;
+    bool is_written = fflush(file) == 0 && ferror(file) == 0;
+    int error = errno;
+    fclose(file);
+    if (!has_latency)
+        return cli_fail(path, 0, "nothing to draw or to write: this suite measures no latency");
+    return is_written ? EXIT_GOOD : cli_fail(path, 0, strerror(error));
+}
+
 int cli_bench(int argc, char **argv)
 {
     static struct arguments a = {.bench.scale = 100, .runs = 1};
@@ -176,20 +197,12 @@ int cli_bench(int argc, char **argv)
     if (!has_cores(&a))
         return cli_fail(
             a.what, 0, "two cores are needed, and this process may run on one; codec and store need no more");
-    if (a.hgrm != NULL && (a.bench.hgrm = fopen(a.hgrm, "w+e")) == NULL)
-        return cli_fail(a.hgrm, 0, strerror(errno));
-    FILE *plot = NULL;
-    if (a.plot != NULL && (plot = fopen(a.plot, "we")) == NULL)
-        return cli_fail(a.plot, 0, strerror(errno));
+    FILE *hgrm = open_output(a.hgrm), *plot = open_output(a.plot);
     bench_pin(0);
     run_again_and_again(&a);
     if (a.bench.json)
         bench_print_document(&a.bench);
-    if (plot != NULL && !bench_plot(&a.bench, plot))
-        return cli_fail(a.plot, 0, "nothing to draw: this suite measures no latency");
-    if (plot != NULL && fclose(plot) != 0)
-        return cli_fail(a.plot, 0, strerror(errno));
-    if (a.bench.hgrm != NULL && fclose(a.bench.hgrm) != 0)
-        return cli_fail(a.hgrm, 0, strerror(errno));
-    return EXIT_GOOD;
+    int drawn = finish_output(a.plot, plot, plot != NULL && bench_plot(&a.bench, plot));
+    int written = finish_output(a.hgrm, hgrm, hgrm != NULL && bench_write_hgrm(hgrm));
+    return drawn != EXIT_GOOD ? drawn : written;
 }

@@ -47,7 +47,6 @@ struct bench_result {
 
 struct bench {
     bool json;
-    FILE *hgrm;
     uint64_t scale;    /* percent of the usual amount of work */
     double per_second; /* of the suite rate; 0, NULL: all of its own */
     const char *arrivals;
@@ -88,11 +87,12 @@ void *bench_shared(size_t bytes);
 pid_t bench_child(void (*body)(void *context), void *context);
 void bench_join(pid_t pid);
 
-/* What the plot needs of a distribution, less the clock's own cost. */
+/* What the plot needs of a distribution, less the clock's own cost; it is the last one then. */
 void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost);
 
-/* Draws all distributions. false: there is none. */
+/* Draws all distributions; writes the last one. false: there is none. */
 bool bench_plot(const struct bench *bench, FILE *file);
+bool bench_write_hgrm(FILE *file);
 
 /* What reading the clock before and after adds to a latency. */
 double bench_clock_cost(void);

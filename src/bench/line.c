@@ -63,14 +63,6 @@ static void measure_latency(struct bench_result *result, void *context)
     bench_take_quantiles(result, &latency->histogram, cost);
 }
 
-static void write_hgrm(FILE *file, const struct histogram *histogram)
-{
-    rewind(file);
-    if (ftruncate(fileno(file), 0) == 0)
-        histogram_write_hgrm(histogram, file);
-    fflush(file);
-}
-
 void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
                    void (*measure)(void *context, struct histogram *histogram), void *context)
 {
@@ -81,14 +73,22 @@ void bench_latency(struct bench *bench, const char *name, uint64_t size_bytes,
     bench_beside_the_line(result, measure_latency, &latency);
     result->ratio_to_line = result->rtt_p50_ns / result->line_rtt_ns;
     bench_print(bench, result);
-    if (bench->hgrm != NULL)
-        write_hgrm(bench->hgrm, &latency.histogram);
 }
+
+static struct histogram last;
 
 void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost)
 {
+    last = *histogram;
     for (unsigned i = 0; i < BENCH_QUANTILES; i++) {
         double ns = (double)histogram_quantile(histogram, bench_quantile(i)) - clock_cost;
         result->quantiles[i] = ns < 1 ? 1 : ns;
     }
+}
+
+bool bench_write_hgrm(FILE *file)
+{
+    if (last.count > 0)
+        histogram_write_hgrm(&last, file);
+    return last.count > 0;
 }

@@ -153,5 +153,22 @@ class Ends(unittest.TestCase):
         self.assertEqual(bench("codec", "--scale", "1", preexec_fn=pin).returncode, 0)
 
 
+class Files(unittest.TestCase):
+    def test_hold_the_last_latency_or_it_is_said_why_not(self):
+        with tempfile.TemporaryDirectory() as home:
+            path = os.path.join(home, "last.hgrm")
+            done = bench("rate", "--rate", "1000", "--scale", "1", "--hgrm", path, "--plot", "/dev/full")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("/dev/full", done.stderr)
+            with open(path) as file:
+                self.assertIn("Percentile", file.read())
+
+    def test_are_for_suites_that_measure_a_latency(self):
+        for option in ("--hgrm", "--plot"):
+            done = bench("codec", "--scale", "1", option, "/dev/null")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("no latency", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
