@@ -49,10 +49,11 @@ struct sender_config {
     uint64_t group_tag; /* SENDER_MIN_GROUP: whose the window is, */
     uint32_t group_min; /* and so many must be there */
     uint32_t receivers_max;
-    uint64_t window_bytes; /* no receiver makes it send more ahead */
-    uint64_t bytes_per_s;  /* 0: as fast as receivers let it */
-    uint64_t burst_bytes;  /* 0: 16 slices */
-    uint64_t silence_ns;   /* who says nothing for so long is gone; 0: 1 s */
+    uint64_t window_bytes;       /* no receiver makes it send more ahead */
+    uint64_t bytes_per_s;        /* 0: as fast as receivers let it */
+    uint64_t burst_bytes;        /* 0: 16 slices */
+    uint64_t repair_bytes_per_s; /* for each receiver, beyond a window; 0: half of bytes_per_s, or 256 MB/s */
+    uint64_t silence_ns;         /* who says nothing for so long is gone; 0: 1 s */
     uint8_t cookie_key[COOKIE_KEY_BYTES];
     uint64_t seed;
 };

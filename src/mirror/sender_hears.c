@@ -123,7 +123,7 @@ static struct listener *seat(struct sender *s, const struct mirror_address *from
     listener->start_position = listener->position = start;
     listener->window_bytes = earlier(d->join.window_bytes, s->config.window_bytes);
     listener->catching_up = start + listener->window_bytes < s->next;
-    listener->budget = (struct pacer){0, s->config.bytes_per_s / 2, s->config.window_bytes};
+    listener->budget = (struct pacer){0, s->config.repair_bytes_per_s, s->config.window_bytes};
     return listener;
 }
 

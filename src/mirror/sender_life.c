@@ -14,6 +14,7 @@ enum {
 
 #define HEARTBEAT_LEAST_NS 50000u
 #define HEARTBEAT_MOST_NS 100000000u
+#define REPAIR_BYTES_PER_S 256000000u
 #define SILENCE_NS 1000000000u
 
 static bool is_good(const struct sender_config *c)
@@ -33,6 +34,8 @@ int sender_open(struct sender **sender, const struct sender_config *config,
     c.slice_bytes = c.slice_bytes == 0 ? DATAGRAM_SLICE_BYTES : c.slice_bytes;
     c.burst_bytes = c.burst_bytes == 0 ? (uint64_t)BURST_SLICES * c.slice_bytes : c.burst_bytes;
     c.silence_ns = c.silence_ns == 0 ? SILENCE_NS : c.silence_ns;
+    if (c.repair_bytes_per_s == 0)
+        c.repair_bytes_per_s = c.bytes_per_s == 0 ? REPAIR_BYTES_PER_S : c.bytes_per_s / 2;
     if (!is_good(&c))
         return HERMES_EINVALID;
     struct sender *s = calloc(1, sizeof *s);

@@ -8,6 +8,7 @@
 #include "mirror/pacer.h"
 #include "mirror/random.h"
 #include "mirror/repairs.h"
+#include "mirror/sender.h"
 
 static struct gaps gaps;
 
@@ -177,6 +178,123 @@ static void one_nak_asks_for_many_and_goes_on(void **state)
     assert_in_range(naks.due_ns, 100000, 110000);
 }
 
+static bool zeros(void *context, uint64_t position, uint32_t length, uint8_t *to, uint64_t *first)
+{
+    (void)context;
+    (void)position;
+    *first = 0;
+    memset(to, 0, length);
+    return true;
+}
+
+static uint64_t no_end(void *context, uint32_t epoch)
+{
+    (void)context;
+    (void)epoch;
+    return UINT64_MAX;
+}
+
+static struct mirror_packet packet;
+static const struct mirror_address somebody = {{7}};
+
+/* What somebody says to the sender; its answer is in packet. */
+static int say(struct sender *sender, enum datagram_type type, uint64_t position,
+               const struct datagram_head *as, const void *body, size_t bytes)
+{
+    _Alignas(8) uint8_t all[DATAGRAM_BYTES_MAX];
+    memcpy(all + DATAGRAM_HEAD_BYTES, body, bytes);
+    uint32_t length = datagram_finish(all, type, position, 1, 1, as->session, as->receiver, (uint32_t)bytes,
+                                      DATAGRAM_GUARDED_BY_CRC);
+    return sender_receive(sender, 1000000000, &somebody, all, length, &packet);
+}
+
+static struct datagram_head answered(void)
+{
+    struct datagram_head head;
+    memcpy(&head, packet.bytes, sizeof head);
+    return head;
+}
+
+/* A sender to whom somebody has come; as whom. */
+static struct sender *joined(struct datagram_head *as)
+{
+    struct sender *sender;
+    struct sender_config config = {.topic_id = 1,
+                                   .epoch = 1,
+                                   .end_position = 1 << 20,
+                                   .multicast = true,
+                                   .receivers_max = 2,
+                                   .window_bytes = 1 << 20};
+    struct mirror_source source = {NULL, zeros, no_end};
+    assert_int_equal(sender_open(&sender, &config, &source), 0);
+    struct datagram_join join = {
+        .protocol = DATAGRAM_PROTOCOL, .topic_id = 1, .nonce = 5, .window_bytes = 1 << 20};
+    struct datagram_status status = {.window_bytes = 1 << 20};
+    *as = (struct datagram_head){0};
+    assert_int_equal(say(sender, DATAGRAM_JOIN, 0, as, &join, sizeof join), 1);
+    memcpy(&join.cookie, (uint8_t *)mirror_packet_body(&packet) + 8, 8);
+    assert_int_equal(say(sender, DATAGRAM_JOIN, 0, as, &join, sizeof join), 0);
+    assert_int_equal(sender_next(sender, 1000000000, &packet), 1);
+    *as = answered();
+    assert_int_equal(as->header.type, DATAGRAM_SETUP);
+    assert_int_equal(say(sender, DATAGRAM_STATUS, 0, as, &status, sizeof status), 0);
+    return sender;
+}
+
+/* Somebody who says that it has heard everything, and misses everything, over and over. */
+static void the_greedy_get_what_their_budget_has(void **state)
+{
+    (void)state;
+    struct datagram_head as;
+    struct sender *sender = joined(&as);
+    struct datagram_nak nak = {.ranges = {{0, 1 << 20}}};
+    const uint64_t begin = 1000000000, lasts = 20000000;
+    for (uint64_t now = begin; now < begin + lasts; now += 10000) {
+        while (sender_next(sender, now, &packet) > 0)
+            nak.heard.number = answered().number;
+        assert_int_equal(say(sender, DATAGRAM_NAK, 0, &as, &nak, 40), 0);
+    }
+    uint64_t most = (1 << 20) + lasts * 256 / 1000 + DATAGRAM_BYTES_MAX;
+    assert_in_range(sender_counters(sender)->repair_bytes, 1 << 20, most);
+    sender_close(sender);
+}
+
+static void who_is_forgotten_is_told_in_fewer_bytes(void **state)
+{
+    (void)state;
+    struct datagram_head as;
+    struct sender *sender = joined(&as);
+    struct datagram_status status = {.window_bytes = 1 << 20};
+    as.receiver++;
+    assert_int_equal(say(sender, DATAGRAM_STATUS, 0, &as, &status, sizeof status), 1);
+    struct datagram_head head = answered();
+    assert_int_equal(head.header.type, DATAGRAM_UNKNOWN);
+    assert_int_equal(head.receiver, as.receiver);
+    assert_int_equal(head.session, as.session);
+    assert_true(packet.length < DATAGRAM_HEAD_BYTES + sizeof status);
+    sender_close(sender);
+}
+
+static void positions_and_numbers_are_not_taken_at_their_word(void **state)
+{
+    (void)state;
+    struct datagram_head as;
+    struct sender *sender = joined(&as);
+    struct datagram_status status = {.window_bytes = 1 << 20};
+    assert_int_equal(say(sender, DATAGRAM_STATUS, (1 << 20) + 64, &as, &status, sizeof status),
+                     HERMES_EMALFORMED);
+    status.heard.number = 1000000;
+    assert_int_equal(say(sender, DATAGRAM_STATUS, 0, &as, &status, sizeof status), HERMES_EMALFORMED);
+    status.heard.number = 1;
+    status.window_bytes = DATAGRAM_WINDOW_MAX;
+    assert_int_equal(say(sender, DATAGRAM_STATUS, 64, &as, &status, sizeof status), 0);
+    sender_log(sender, 0, 1 << 24);
+    while (sender_next(sender, 1000000000, &packet) > 0)
+        ;
+    assert_int_equal(sender_position(sender) / DATAGRAM_SLICE_BYTES, ((1 << 20) + 64) / DATAGRAM_SLICE_BYTES);
+    sender_close(sender);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +307,9 @@ int main(void)
         cmocka_unit_test(a_pacer_keeps_its_rate),
         cmocka_unit_test(datagrams_that_are_late_make_it_wait),
         cmocka_unit_test(one_nak_asks_for_many_and_goes_on),
+        cmocka_unit_test(the_greedy_get_what_their_budget_has),
+        cmocka_unit_test(who_is_forgotten_is_told_in_fewer_bytes),
+        cmocka_unit_test(positions_and_numbers_are_not_taken_at_their_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
