@@ -48,6 +48,7 @@ static void start_sender(struct world *w)
         .first_position = w->first,
         .end_position = w->end,
         .multicast = s->multicast,
+        .sealed = s->sealed,
         .flow = s->flow,
         .group_tag = 1,
         .group_min = s->group_min,
@@ -76,7 +77,7 @@ static void start_sender(struct world *w)
 static void count_received(struct world *w, const struct flight *flight)
 {
     struct datagram d;
-    bool good = datagram_check(flight->bytes, flight->length, DATAGRAM_GUARDED_BY_CRC, &d) == 0;
+    bool good = datagram_check(flight->bytes, flight->length, world_guard(w), &d) == 0;
     for (uint32_t i = 0; good && d.head.header.type == DATAGRAM_NAK && i < d.ranges; i++)
         w->asked_bytes += d.nak.ranges[i].bytes;
     w->naks += good && d.head.header.type == DATAGRAM_NAK;
@@ -104,6 +105,8 @@ static void arrives_at_sender(struct world *w, struct flight *flight)
 static void arrives(struct world *w, const struct event *event)
 {
     struct flight *flight = event->flight;
+    if (!world_open(w, flight))
+        return;
     struct mirror_address from, to;
     memcpy(&from, flight->from, sizeof from);
     memcpy(&to, flight->address, sizeof to);
@@ -307,8 +310,7 @@ bool world_run(struct world *w, const struct scenario *s)
     begin(w, s);
     uint64_t latest = latest_ns(s);
     while (w->broken == NULL && !all_complete(w)) {
-        if (!network_take(&w->network, &event) || event.at_ns > latest ||
-            ++w->events > EVENTS_MAX) {
+        if (!network_take(&w->network, &event) || event.at_ns > latest || ++w->events > EVENTS_MAX) {
             world_breaks(w, "it goes on for ever: some receiver never has everything");
             break;
         }

@@ -34,7 +34,13 @@ void world_wake_host(struct host *host, uint64_t at_ns);
 void world_pump_sender(struct world *w);
 void world_pump_host(struct host *host);
 
-void world_sender_sends(struct world *w, const struct mirror_packet *packet);
+/* How datagrams are guarded; where that is by a tag, what the shell does: sealing, and opening. false: it is
+ * not what was sealed. */
+enum datagram_guard world_guard(const struct world *w);
+void world_seal(const struct world *w, struct mirror_packet *packet);
+bool world_open(const struct world *w, struct flight *flight);
+
+void world_sender_sends(struct world *w, struct mirror_packet *packet);
 struct flight world_flight(const struct mirror_packet *packet, const struct mirror_address *from);
 
 #endif

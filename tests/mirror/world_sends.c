@@ -27,6 +27,7 @@ void world_start_receiver(struct host *host)
         .position = host->has_begun ? host->position : DATAGRAM_LIVE,
         .epoch = host->epoch,
         .multicast = s->multicast,
+        .sealed = s->sealed,
         .tag = 1,
         .window_bytes = s->window_bytes,
         .silence_ns = s->silence_ns,
@@ -56,6 +57,38 @@ static void begin_anew(struct host *host)
     world_start_receiver(host);
 }
 
+enum datagram_guard world_guard(const struct world *w)
+{
+    return w->scenario->sealed ? DATAGRAM_GUARDED_BY_TAG : DATAGRAM_GUARDED_BY_CRC;
+}
+
+static uint64_t tag_of(const uint8_t *bytes, uint32_t length)
+{
+    static const uint8_t key[COOKIE_KEY_BYTES] = "another secret..";
+    return cookie_siphash(key, bytes, length);
+}
+
+void world_seal(const struct world *w, struct mirror_packet *packet)
+{
+    if (!w->scenario->sealed)
+        return;
+    uint64_t tag = tag_of(packet->bytes, packet->length);
+    memcpy(packet->bytes + packet->length, &tag, sizeof tag);
+    packet->length += sizeof tag;
+}
+
+bool world_open(const struct world *w, struct flight *flight)
+{
+    uint64_t tag;
+    if (!w->scenario->sealed)
+        return true;
+    if (flight->length < sizeof tag)
+        return false;
+    flight->length -= (uint32_t)sizeof tag;
+    memcpy(&tag, flight->bytes + flight->length, sizeof tag);
+    return tag == tag_of(flight->bytes, flight->length);
+}
+
 static bool is_cut(const struct host *host)
 {
     return host->world->network.now_ns < host->cut_until_ns;
@@ -73,7 +106,7 @@ static void to_host(struct world *w, struct host *host, const struct flight *hea
     if (fate == FATE_ARRIVES || !data)
         return;
     w->lost++;
-    w->lost_bytes += head->length - DATAGRAM_HEAD_BYTES;
+    w->lost_bytes += head->length - DATAGRAM_HEAD_BYTES - (w->scenario->sealed ? 8 : 0);
 }
 
 struct flight world_flight(const struct mirror_packet *packet, const struct mirror_address *from)
@@ -104,16 +137,17 @@ static void look_at_sent(struct world *w, const struct mirror_packet *packet, co
     world_check(w, proven || *sent <= received, "more bytes for a stranger than the stranger sent");
 }
 
-void world_sender_sends(struct world *w, const struct mirror_packet *packet)
+void world_sender_sends(struct world *w, struct mirror_packet *packet)
 {
     struct datagram d;
     struct mirror_address self = world_address('S', 0, 0);
-    struct flight head = world_flight(packet, &self);
-    if (datagram_check(packet->bytes, packet->length, DATAGRAM_GUARDED_BY_CRC, &d) < 0) {
+    if (datagram_check(packet->bytes, packet->length, world_guard(w), &d) < 0) {
         world_breaks(w, "the sender sends what is no datagram");
         return;
     }
     look_at_sent(w, packet, &d);
+    world_seal(w, packet);
+    struct flight head = world_flight(packet, &self);
     bool data = d.head.header.type == DATAGRAM_DATA;
     bool all_lose = packet->to_group && network_loses(&w->network, &w->shared);
     w->shared_lost += all_lose && data;
@@ -177,14 +211,14 @@ static void lie(struct world *w, struct host *host, struct mirror_packet *packet
     if (network_chance(&w->network, 100000))
         position += DATAGRAM_WINDOW_MAX;
     (void)datagram_finish(packet->bytes, DATAGRAM_STATUS, position, w->network.now_ns, d->head.number,
-                          d->head.session, d->head.receiver, sizeof *status, DATAGRAM_GUARDED_BY_CRC);
+                          d->head.session, d->head.receiver, sizeof *status, world_guard(w));
 }
 
 static void host_sends(struct host *host, struct mirror_packet *packet)
 {
     struct world *w = host->world;
     struct datagram d;
-    if (datagram_check(packet->bytes, packet->length, DATAGRAM_GUARDED_BY_CRC, &d) < 0) {
+    if (datagram_check(packet->bytes, packet->length, world_guard(w), &d) < 0) {
         world_breaks(w, "a receiver sends what is no datagram");
         return;
     }
@@ -192,6 +226,7 @@ static void host_sends(struct host *host, struct mirror_packet *packet)
     host->number = d.head.number;
     host->naks += d.head.header.type == DATAGRAM_NAK;
     lie(w, host, packet, &d);
+    world_seal(w, packet);
     struct flight head = world_flight(packet, &host->address);
     head.to = SENDER;
     if (is_cut(host) || (packet->to_group && network_loses(&w->network, &host->up)))
