@@ -85,6 +85,27 @@ struct rtt listeners_rtt(const struct listeners *listeners)
     return slowest;
 }
 
+uint64_t listeners_arrival(const struct listeners *listeners)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (uint32_t i = 0; i < listeners->max; i++) {
+        const struct listener *listener = &listeners->all[i];
+        uint64_t estimate = arrival_estimate(&listener->arrival);
+        if (listener->id != 0 && !listener->catching_up && estimate != 0 && estimate < lowest)
+            lowest = estimate;
+    }
+    return lowest == UINT64_MAX ? 0 : lowest;
+}
+
+void listeners_next_cycle(struct listeners *listeners)
+{
+    for (uint32_t i = 0; i < listeners->max; i++) {
+        struct arrival *arrival = &listeners->all[i].arrival;
+        arrival->best_before = arrival->best;
+        arrival->best = 0;
+    }
+}
+
 bool listener_asks(struct listeners *listeners, struct listener *listener, const struct ask *ask)
 {
     if (listener->asks == ASKS_MAX)

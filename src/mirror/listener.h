@@ -4,6 +4,7 @@
 #ifndef MIRROR_LISTENER_H
 #define MIRROR_LISTENER_H
 
+#include "mirror/congestion.h"
 #include "mirror/pacer.h"
 #include "mirror/packet.h"
 #include "mirror/rtt.h"
@@ -30,6 +31,7 @@ struct listener {
     struct rtt rtt;
     uint64_t received_bytes, missed_bytes; /* as it says */
 
+    struct arrival arrival;
     struct pacer budget; /* what it may have repaired */
     uint32_t asks_first, asks;
     struct ask ask[ASKS_MAX];
@@ -64,6 +66,11 @@ void listeners_remove(struct listeners *listeners, struct listener *listener);
  * began lets nothing pass. */
 uint64_t listeners_limit(struct listeners *listeners, enum sender_flow flow, uint64_t tag,
                          uint32_t tagged_min, uint64_t next);
+
+/* The lowest estimate of those that hold the window; 0: there is none. over: a cycle is, and estimates begin
+ * anew. */
+uint64_t listeners_arrival(const struct listeners *listeners);
+void listeners_next_cycle(struct listeners *listeners);
 
 /* The slowest round trip of all. mean_ns 0: none was measured. */
 struct rtt listeners_rtt(const struct listeners *listeners);

@@ -51,6 +51,7 @@ struct sender_config {
     uint32_t receivers_max;
     uint64_t window_bytes;       /* no receiver makes it send more ahead */
     uint64_t bytes_per_s;        /* 0: as fast as receivers let it */
+    bool congestion;             /* find the rate by oneself (congestion.h); bytes_per_s is the most */
     uint64_t burst_bytes;        /* 0: 16 slices */
     uint64_t repair_bytes_per_s; /* for each receiver, beyond a window; 0: half of bytes_per_s, or 256 MB/s */
     uint64_t silence_ns;         /* who says nothing for so long is gone; 0: 1 s */

@@ -29,6 +29,19 @@ static void take_nak(struct sender *s, uint64_t now_ns, struct listener *listene
     measure(s, now_ns, listener, &d->nak.heard);
 }
 
+static void find_rate(struct sender *s, uint64_t now_ns, struct listener *listener)
+{
+    uint64_t round_ns = s->rtt.mean_ns == 0 ? RTT_FIRST_NS : s->rtt.mean_ns;
+    if (!s->config.congestion)
+        return;
+    arrival_reported(&listener->arrival, now_ns, round_ns, listener->received_bytes,
+                     s->congestion.had_nothing);
+    if (congestion_goes_on(&s->congestion, now_ns, round_ns, listeners_arrival(&s->listeners)))
+        listeners_next_cycle(&s->listeners);
+    s->congestion.had_nothing = false;
+    s->pacer.bytes_per_s = congestion_rate(&s->congestion, round_ns, s->config.bytes_per_s);
+}
+
 static void take_status(struct sender *s, uint64_t now_ns, struct listener *listener,
                         const struct datagram *d)
 {
@@ -38,6 +51,7 @@ static void take_status(struct sender *s, uint64_t now_ns, struct listener *list
     listener->received_bytes = d->status.received_bytes;
     listener->missed_bytes = d->status.missed_bytes;
     measure(s, now_ns, listener, &d->status.heard);
+    find_rate(s, now_ns, listener);
     if (d->status.flags & DATAGRAM_LEAVES)
         listeners_remove(&s->listeners, listener);
 }

@@ -56,6 +56,8 @@ int sender_open(struct sender **sender, const struct sender_config *config,
     s->first_position = c.first_position;
     s->end_position = s->next = s->limit = c.end_position;
     s->pacer = (struct pacer){0, c.bytes_per_s, c.burst_bytes};
+    if (c.congestion)
+        s->pacer.bytes_per_s = congestion_rate(&s->congestion, RTT_FIRST_NS, c.bytes_per_s);
     s->heartbeat_due_ns = s->setup_due_ns = s->oldest_ns = UINT64_MAX;
     *sender = s;
     return HERMES_OK;

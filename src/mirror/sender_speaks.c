@@ -254,8 +254,10 @@ static int send_of_the_log(struct sender *s, uint64_t now_ns, struct mirror_pack
     for (int tries = 0; tries < TRIES && pacer_ready_ns(&s->pacer) <= now_ns; tries++) {
         bool data = next_slice(s) > 0;
         struct listener *asking = data && !s->repairs_turn ? NULL : next_asking(s, now_ns);
-        if (!data && asking == NULL)
+        if (!data && asking == NULL) {
+            s->congestion.had_nothing = true;
             return 0;
+        }
         s->repairs_turn = asking == NULL && s->listeners.asking > 0;
         if (asking != NULL ? send_repair(s, now_ns, packet, asking) : send_data(s, now_ns, packet))
             return 1;

@@ -23,6 +23,7 @@ struct sender {
 
     struct rtt rtt; /* the group's */
     struct pacer pacer;
+    struct congestion congestion;
     bool repairs_turn; /* of repairs and new data, when both wait */
     uint64_t heartbeat_due_ns, heartbeat_wait_ns, heartbeat_ns;
     uint64_t told_rtt_ns;                 /* by the last one */

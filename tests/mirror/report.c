@@ -137,6 +137,25 @@ static void report_long_way(void)
     end(w);
 }
 
+/* A link of 20 MB/s with a queue of 10 ms, and nobody who says how fast it is. */
+static void report_congestion(uint32_t loss, double bar)
+{
+    const uint64_t bytes = 64 << 20, rate = 20000000;
+    struct scenario s = bulk(10000000, loss, bytes, 0);
+    s.congestion = true;
+    s.down.bytes_per_s = rate;
+    s.down.queue_ns = 10000000;
+    struct world *w = run(&s, NULL, note_begin);
+    double took_s = (double)(w->host[0].delivered_ns - begun_ns) / 1e9, p = (double)loss / MILLION;
+    char what[96];
+    snprintf(what, sizeof what, "congestion control, 20 MB/s, RTT 10 ms, %g %% loss: of (1-p) x rate",
+             p * 100);
+    tell(what, (double)bytes / took_s / ((double)rate * (1 - p)), ">", bar, "");
+    snprintf(what, sizeof what, "lost there: of what was sent, beyond the link's own %g %%", p * 100);
+    tell(what, (double)w->lost_bytes / (double)(bytes + w->repair_bytes) - p, "<", 0.08, "");
+    end(w);
+}
+
 /* ---- repairs and NAKs ---- */
 
 static void report_crowd(void)
@@ -230,6 +249,9 @@ bool report(void)
     report_goodput(100000, 0.90);
     report_goodput(300000, 0.85);
     report_long_way();
+    report_congestion(0, 0.80);
+    report_congestion(10000, 0.80);
+    report_congestion(100000, 0.75);
     report_crowd();
     report_single(25000);
     report_tail(25000);

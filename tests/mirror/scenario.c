@@ -172,6 +172,7 @@ void scenario_make(struct scenario *s, uint64_t seed, uint32_t simpler)
     s->group_min = s->receivers;
     s->hostile = one_in(random, 3);
     s->sealed = one_in(random, 4);
+    s->congestion = one_in(random, 4);
     s->live = one_in(random, 4);
     s->late = one_in(random, 4);
     make_link(random, &s->down, delay);
@@ -211,13 +212,13 @@ void scenario_print(const struct scenario *s)
                                         "new epoch"};
     printf("seed %llu, --simpler %#x: %s, %u receivers, flow %s, window %llu, log %llu by %llu every %llu "
            "us, rate %llu, "
-           "kept %llu,%s%s%s%s%s\n",
+           "kept %llu,%s%s%s%s%s%s\n",
            (unsigned long long)s->seed, s->simpler, s->multicast ? "multicast" : "unicast", s->receivers,
            flows[s->flow], (unsigned long long)s->window_bytes, (unsigned long long)s->log_bytes,
            (unsigned long long)s->write_bytes, (unsigned long long)s->write_every_ns / 1000,
-           (unsigned long long)s->bytes_per_s, (unsigned long long)s->keep_bytes, s->sealed ? " sealed," : "",
-           s->live ? " live" : "", s->late ? " late" : "", s->hostile ? " hostile" : "",
-           s->overflows ? " overflows" : "");
+           (unsigned long long)s->bytes_per_s, (unsigned long long)s->keep_bytes, s->sealed ? " sealed" : "",
+           s->congestion ? " congestion control" : "", s->live ? " live" : "", s->late ? " late" : "",
+           s->hostile ? " hostile" : "", s->overflows ? " overflows" : "");
     print_link("down", &s->down);
     print_link("up", &s->up);
     print_link("shared", &s->shared);

@@ -23,7 +23,7 @@ struct scenario {
     uint64_t seed;
     uint32_t simpler; /* which simplifications */
     uint32_t receivers;
-    bool multicast, sealed, overflows, hostile, live, late;
+    bool multicast, sealed, congestion, overflows, hostile, live, late;
     enum sender_flow flow;
     uint32_t group_min;
     struct link down, up; /* of each receiver */

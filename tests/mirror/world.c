@@ -49,6 +49,7 @@ static void start_sender(struct world *w)
         .end_position = w->end,
         .multicast = s->multicast,
         .sealed = s->sealed,
+        .congestion = s->congestion,
         .flow = s->flow,
         .group_tag = 1,
         .group_min = s->group_min,

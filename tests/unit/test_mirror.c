@@ -178,6 +178,34 @@ static void one_nak_asks_for_many_and_goes_on(void **state)
     assert_in_range(naks.due_ns, 100000, 110000);
 }
 
+/* Reports of a receiver behind a link of that rate, a millisecond apart. */
+static uint64_t reports(struct arrival *arrival, uint64_t *now_ns, uint64_t *bytes, uint64_t bytes_per_s,
+                        bool had_nothing)
+{
+    for (int i = 0; i < 10; i++) {
+        *now_ns += 1000000;
+        *bytes += bytes_per_s / 1000;
+        arrival_reported(arrival, *now_ns, 500000, *bytes, had_nothing);
+    }
+    return arrival_estimate(arrival);
+}
+
+static void what_arrives_is_the_rate_and_silence_is_not(void **state)
+{
+    (void)state;
+    struct arrival arrival = {0};
+    uint64_t now_ns = 5, bytes = 0;
+    assert_int_equal(reports(&arrival, &now_ns, &bytes, 20000000, false), 20000000);
+    arrival = (struct arrival){arrival.since_ns, arrival.since_bytes, 0, arrival.best};
+    assert_int_equal(reports(&arrival, &now_ns, &bytes, 1000000, true),
+                     20000000); /* there was no more to send */
+    arrival = (struct arrival){arrival.since_ns, arrival.since_bytes, 0, 0};
+    assert_int_equal(reports(&arrival, &now_ns, &bytes, 1000000, false), 1000000);
+    arrival_reported(&arrival, now_ns + 1000000, 500000, UINT64_MAX, false); /* nobody believes that */
+    arrival_reported(&arrival, now_ns + 2000000, 500000, 0, false);
+    assert_int_equal(arrival_estimate(&arrival), 1000000);
+}
+
 static bool zeros(void *context, uint64_t position, uint32_t length, uint8_t *to, uint64_t *first)
 {
     (void)context;
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_pacer_keeps_its_rate),
         cmocka_unit_test(datagrams_that_are_late_make_it_wait),
         cmocka_unit_test(one_nak_asks_for_many_and_goes_on),
+        cmocka_unit_test(what_arrives_is_the_rate_and_silence_is_not),
         cmocka_unit_test(the_greedy_get_what_their_budget_has),
         cmocka_unit_test(who_is_forgotten_is_told_in_fewer_bytes),
         cmocka_unit_test(positions_and_numbers_are_not_taken_at_their_word),
