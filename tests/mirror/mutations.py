@@ -33,7 +33,7 @@ class Mutation:
 
 MUTATIONS = [
     Mutation("nothing is suppressed", "repairs.c", "return number != 0 && repair->latest - ago > heard;",
-             "return number != 0 && ago > UINT32_MAX - 1;", HISTORIES),
+             "return number != 0 && ago > UINT32_MAX - 1;", REPORT),
     Mutation("a cookie is taken unseen", "sender_hears.c",
              "if (!cookie_is_good(s->config.cookie_key, from, d->join.nonce, now_ns, d->join.cookie))",
              "if (d->join.cookie == 0)", HISTORIES),
@@ -62,7 +62,8 @@ MUTATIONS = [
              HISTORIES),
     Mutation("bytes are staged where others are", "image.c", "uint64_t at = position & (image->window_bytes - 1);\n    uint64_t first",
              "uint64_t at = position & (image->window_bytes / 2 - 1);\n    uint64_t first", HISTORIES),
-    Mutation("one gap is asked for at a time", "naks.c", "if (gap->due_ns <= soon) {", "if (gap->due_ns <= soon && i == 0) {", REPORT),
+    Mutation("one gap is asked for at a time", "naks.c", "if (gap->due_ns <= soon) {",
+             "if (i > 0 && gap->due_ns <= soon)\n            gap->due_ns = soon + naks->rtt.mean_ns;\n        if (gap->due_ns <= soon) {", REPORT),
     Mutation("all ask at once", "naks.c", "if (!naks->multicast || naks->receivers <= 1)", "if (naks->receivers > 0)", REPORT),
     Mutation("others are not heard", "naks.c", "for (uint32_t r = 0; r < count; r++)", "for (uint32_t r = 0; r < 0 * count; r++)",
              REPORT),

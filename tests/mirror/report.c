@@ -134,6 +134,7 @@ static void report_long_way(void)
     printf("# 64 MiB over 50 ms at 5 %% loss through a window of 4 MiB: %.3f s, %.1f MB/s\n", took_s,
            (double)bytes / took_s / 1e6);
     tell("goodput there: of the best that window allows", ideal / took_s, ">", 0.85, "");
+    tell("repairs there: of p/(1-p)", (double)w->repair_bytes / (double)bytes / (0.05 / 0.95), "<", 1.1, "");
     end(w);
 }
 
