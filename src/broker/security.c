@@ -1,6 +1,7 @@
 #include "broker/security.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool speaks_tls(const struct config *config)
 {
@@ -16,7 +17,12 @@ static int read_certificates(struct security *security, const struct config *con
         return HERMES_OK;
     const char *authority = config->client_ca[0] != 0 ? config->client_ca : NULL;
     const struct tls_files files = {config->certificate, config->key, authority};
-    return tls_serve(&files, authority == NULL ? TLS_CLIENTS_NONE : config->clients, &security->tls, text);
+    int rc = tls_serve(&files, authority == NULL ? TLS_CLIENTS_NONE : config->clients, &security->tls, text);
+    if (rc != HERMES_ENOTFOUND || access(config->certificate, F_OK) == 0)
+        return rc;
+    return error_say(text, rc,
+                     "tls:// needs a certificate, and there is no %.300s ('hermes cert server' makes one)",
+                     config->certificate);
 }
 
 /* Where nobody named it, nobody has to have one. */

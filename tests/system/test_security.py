@@ -5,17 +5,19 @@ import fcntl
 import json
 import os
 import pty
+import pwd
 import signal
 import socket
 import ssl
 import struct
 import subprocess
 import termios
+import unittest
 
 import stream_client as s
 from hermes_test import BIN, Broker, Case, main
 
-EACCESS, ENOTFOUND, EPROTOCOL, ECLOSED, ENOTSUP, EEXISTS = -5, -6, -20, -23, -22, -7
+EACCESS, ENOTFOUND, EPROTOCOL, ECLOSED, ELIMIT = -5, -6, -20, -23, -21
 TOPIC_LIST, TOPIC_DESCRIBE, TOPIC_ALTER, TOPIC_PURGE, EPOCH_FIND, UNSERVED_LIST = 22, 23, 34, 47, 41, 46
 GROUP_CREATE, GROUP_ALTER, GROUP_DELETE, GROUP_LIST, BROKER_DESCRIBE = 36, 37, 38, 39, 43
 PUBLISHER_OPEN, SUBSCRIBER_OPEN, WINDOW_OPEN, SEGMENT_OPEN = 25, 29, 31, 32
@@ -248,15 +250,26 @@ class Tunnel(Tls):
             self.hung_up(self.tls(greet=False).socket)
         self.told("has not said hello")
 
+    def refused(self, settings, *words):
+        with open(self.path("hermes.conf"), "w") as file:
+            file.write(settings)
+        result = subprocess.run([os.path.join(BIN, "hermesd")], env=self.broker.environment, capture_output=True, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def test_it_does_not_start_without_what_it_needs(self):
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.refused("[net]\nlisten = tls://127.0.0.1:0\n[tls]\nclients = required\n", b"client_ca")
+        self.refused(LISTEN + "[auth]\nrules = /nowhere/rules\n", b"/nowhere/rules")
+        os.chmod(self.path("certs/server.key"), 0o604)
+        self.refused(LISTEN, b"chmod 600")
+        os.remove(self.path("certs/server.crt"))
+        self.refused(LISTEN, b"hermes cert server")
+
     def test_beyond_loopback_nothing_is_open(self):
         self.assertEqual(self.broker.stop(), (0, []))
-        with open(self.path("hermes.conf"), "w") as file:
-            file.write("[net]\nlisten = tcp://0.0.0.0:0\n")
-        with self.assertRaises(AssertionError):
-            self.broker.start()
-        self.broker.process.wait(60)
-        self.broker.process.stdout.close()
-        self.assertIn("tls://", self.broker.messages())
+        self.refused("[net]\nlisten = tcp://0.0.0.0:0\n", b"tls://", b"insecure")
         self.begin("[net]\nlisten = tls://0.0.0.0:0\n")
         self.told("nobody can")
         stranger = self.tls()
@@ -449,6 +462,23 @@ class Tokens(Tls):
         before = json.loads(self.broker.run("stat", "--json").stdout)["loops"][0]
         self.assertEqual(before["refused_tokens"], 12)
 
+    def test_each_has_its_own_limits(self):
+        one, other = self.create("one"), self.create("other")
+        self.again(self.settings + "[limits]\nsessions_per_user = 3\n")
+        mine = [self.tcp(token=one) for _ in range(3)]
+        for connect in (self.tcp, self.tls):
+            with self.raises(ELIMIT):
+                connect(token=one)
+            connect(token=other).ask(s.PING)
+        for client in mine:
+            client.ask(s.PING)
+        mine[0].close()
+
+        def is_let_in():
+            with contextlib.suppress(s.Error):
+                return self.tcp(token=one)
+        self.wait_for(is_let_in, "its place is free")
+
     def test_before_hello_there_is_no_token(self):
         client = self.tls(greet=False)
         with self.raises(EPROTOCOL):
@@ -576,6 +606,39 @@ class Rules(Tls):
         os.remove(self.path("rules"))
         self.reload()
         stays.subscribe("hidden")
+
+    @unittest.skipIf(os.getuid() != 0, "it takes another user")
+    def test_a_user_of_this_host_is_known_by_the_kernel(self):
+        self.again(LISTEN + "[broker]\nsocket_mode = 0666\n")
+        self.rules("allow user:nobody subscribe seen", "allow anonymous all *")
+        self.reload()
+        os.chmod(self.broker.home, 0o755)
+        self.assertEqual(self.as_nobody(self.what_nobody_gets), [b"None", b"%d" % EACCESS, b"%d" % ENOTFOUND])
+
+    def what_nobody_gets(self):
+        client = self.unix()
+        for ask in (lambda: client.subscribe("seen"), lambda: client.publisher("seen"), lambda: client.subscribe("hidden")):
+            try:
+                ask()
+                yield None
+            except s.Error as error:
+                yield error.code
+
+    def as_nobody(self, answers):
+        """What they are in a process of that user."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(pwd.getpwnam("nobody").pw_uid)
+                os.write(writing, b" ".join(str(answer).encode() for answer in answers()))
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as file:
+            said = file.read()
+        os.waitpid(child, 0)
+        return said.split()
 
     def test_check_says_what_the_broker_does(self):
         def check(*words, code):
