@@ -18,7 +18,7 @@ fn main() {
     for folder in ["base", "message", "ring", "group", "log", "wire", "client"] {
         sources.extend(c_files(&root.join("src").join(folder)));
     }
-    for name in ["channel", "interrupt", "location", "notifier", "peer"] {
+    for name in ["channel", "conduit", "interrupt", "location", "notifier", "peer", "places", "plain", "tcp"] {
         sources.push(root.join("src/io").join(name).with_extension("c"));
     }
     for folder in ["include/hermes", "src"] {
