@@ -69,7 +69,8 @@ class Publisher:
         self.client = client
         self.intake = client.publisher(topic, former)
         self.credit = self.intake.credit
-        self.committed = self.durable = self.sent = self.intake.sequence - 1
+        self.committed = self.sent = self.intake.sequence - 1
+        self.durable = 0 if self.intake.resumed else self.committed
 
     def take_confirm(self):
         kind, handle, data = self.client.receive()
@@ -608,6 +609,17 @@ class Streams(Case):
             except s.Error as error:
                 self.assertEqual(error.code, EAGAIN)
             self.assertLess(time.monotonic(), end, "the former connection does not end")
+
+    def test_who_goes_on_hears_that_what_was_there_is_durable(self):
+        """Without publishing anything, and not before it is."""
+        self.tcp().create("t", s.SYNC, shared=1)
+        publisher = Publisher(self.tcp(), "t")
+        publisher.publish([b"%d" % i for i in range(100)])
+        publisher.client.close()
+        resumed = self.resume(self.tcp, "t", publisher.intake)
+        self.assertEqual(resumed.intake.resumed, 1)
+        resumed.wait()
+        self.assertGreaterEqual(self.broker.info("t")["durable_position"], 64 * resumed.durable)
 
     def cut(self, generator, publisher, payloads):
         """Publishes some, and cuts the connection within a message: it is closed, or left as it is."""

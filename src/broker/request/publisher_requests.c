@@ -12,6 +12,8 @@
 #include "broker/stream/intake.h"
 #include "broker/topics.h"
 
+#define NOT_KNOWN UINT64_MAX
+
 /* Nobody persists a topic in memory alone: its publisher maps a page that nobody sleeps on. */
 static int bell_of(const struct topic *topic)
 {
@@ -185,18 +187,18 @@ static int check_store(const struct topic *topic, struct error_text *text)
 /*
  * What became of what a connection of before handed over: the line of its ring knows, once that is empty.
  * Until then its publisher comes again; a connection that is still there, perhaps without an end that lives,
- * is ended. *next: the number of the first message that is not in the topic; left alone where nobody knows
- * any more.
+ * is ended. *next: the number of the first message that is not in the topic, *end: where those before it end
+ * there; left alone where nobody knows any more.
  */
 static int find_former(struct session *session, struct topic *topic,
-                       const struct wire_publisher_open *request, uint64_t *next, bool *known,
+                       const struct wire_publisher_open *request, uint64_t *next, uint64_t *end,
                        struct error_text *text)
 {
     uint32_t line = request->resume_ring - 1;
-    *known = request->resume_ring > 0 && line < STATUS_RINGS && request->resume_topic_id == topic->id &&
-             request->resume_ring_id != 0 &&
-             atomic_load(&topic->log.status->rings[line].id) == request->resume_ring_id;
-    if (!*known)
+    bool known = request->resume_ring > 0 && line < STATUS_RINGS && request->resume_topic_id == topic->id &&
+                 request->resume_ring_id != 0 &&
+                 atomic_load(&topic->log.status->rings[line].id) == request->resume_ring_id;
+    if (!known)
         return HERMES_OK;
     const struct ring *former = topic->rings[line];
     if (former != NULL && former->session == session)
@@ -211,15 +213,17 @@ static int find_former(struct session *session, struct topic *topic,
                          "what this publisher's former connection left is not in topic '%s' yet",
                          topic->name);
     *next = atomic_load(&topic->log.status->rings[line].consumed_sequence) + 1;
+    *end = atomic_load(&topic->log.status->rings[line].log_position);
     return HERMES_OK;
 }
 
-static int begin_intake(struct session *session, struct handle *handle, struct error_text *text)
+static int begin_intake(struct session *session, struct handle *handle, uint64_t before,
+                        struct error_text *text)
 {
     struct stream *stream = stream_of(session, &stream_flow);
     int rc = stream == NULL ? HERMES_ENOMEM : session_widen(session, INTAKE_INLET_BYTES);
     if (rc == 0)
-        rc = intake_open(stream, handle->ring, handle->id, &handle->intake);
+        rc = intake_open(stream, handle->ring, handle->id, before, &handle->intake);
     if (rc < 0) {
         (void)handles_drop(session, handle, HANDLE_FORGOTTEN);
         return error_set(text, rc, "a publisher's stream");
@@ -235,7 +239,7 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
     struct handle *handle;
     struct wire_publisher_open wanted = *request;
     wanted.resume_ring = 0; /* its line stays: should our answer get lost, it asks again */
-    bool known;
+    uint64_t before = NOT_KNOWN;
     int rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc == 0)
         rc = check_store(topic, text);
@@ -245,10 +249,10 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
         return rc;
     if (!later_may_use(session, &topic->turns))
         return later_turn(session, topic, &topic->turns);
-    if ((rc = find_former(session, topic, request, &wanted.sequence, &known, text)) == 0)
+    if ((rc = find_former(session, topic, request, &wanted.sequence, &before, text)) == 0)
         rc = place_ring(session, topic, &wanted, NULL, &handle, text);
     if (rc == 0)
-        rc = begin_intake(session, handle, text);
+        rc = begin_intake(session, handle, before == NOT_KNOWN ? 0 : before, text);
     if (rc != 0)
         return rc;
     uint32_t line;
@@ -261,7 +265,7 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
                                  .line = handle->ring->index,
                                  .ring_id = handle->ring->id,
                                  .sequence = handle->ring->sequence,
-                                 .resumed = known,
+                                 .resumed = before != NOT_KNOWN,
                                  .shared = topic->shared,
                                  .credit = handle->intake->granted};
     answer(session, WIRE_INTAKE, &opened, sizeof opened);

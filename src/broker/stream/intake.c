@@ -120,8 +120,9 @@ bool intake_look(struct intake *intake)
     uint64_t committed = atomic_load_explicit(&line->consumed_sequence, memory_order_relaxed);
     if (committed != intake->committed) {
         intake->committed = committed;
+        intake->position = atomic_load_explicit(&line->log_position, memory_order_relaxed);
         if (intake->topic->durability != DURABILITY_MEMORY)
-            mark(intake, committed, atomic_load_explicit(&line->log_position, memory_order_relaxed));
+            mark(intake, committed, intake->position);
     }
     if (intake_awaits_durable(intake))
         look_for_durable(intake);
@@ -133,11 +134,10 @@ bool intake_look(struct intake *intake)
 
 struct wire_confirm intake_confirm(struct intake *intake)
 {
-    const struct status_ring *line = &intake->topic->log.status->rings[intake->ring->index];
     struct wire_confirm confirm = {
         .committed = intake->committed,
         .durable = intake->durable,
-        .position = atomic_load_explicit(&line->log_position, memory_order_relaxed),
+        .position = intake->position,
         .credit = free_credit(intake),
     };
     intake->told_committed = confirm.committed;
@@ -148,7 +148,8 @@ struct wire_confirm intake_confirm(struct intake *intake)
 
 /* ---- opening and closing ---- */
 
-int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, struct intake **out)
+int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, uint64_t before,
+                struct intake **out)
 {
     struct topic *topic = ring->topic;
     struct status *status = topic->log.status;
@@ -161,6 +162,11 @@ int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, struc
     intake->handle = handle;
     intake->sequence = ring->sequence;
     intake->committed = intake->durable = intake->told_committed = intake->told_durable = ring->sequence - 1;
+    intake->position = before;
+    if (before > 0 && topic->durability != DURABILITY_MEMORY) {
+        intake->durable = intake->told_durable = 0;
+        mark(intake, intake->committed, before);
+    }
     struct window_writer_options options = {
         .window = ring->map.address,
         .mark = &status->ring_marks[ring->index],

@@ -30,14 +30,17 @@ struct intake {
     uint64_t granted;            /* bytes of frames that may still come */
     uint64_t committed, durable; /* its messages up to this one */
     uint64_t told_committed, told_durable;
+    uint64_t position;                      /* where the log ended behind the last that is committed */
     struct intake_mark marks[INTAKE_MARKS]; /* the oldest first */
     unsigned mark_count;
     int code; /* the topic's store failed: nothing more is taken */
     bool told;
 };
 
-/* Of a ring that has its line. HERMES_ENOMEM. */
-int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, struct intake **intake);
+/* Of a ring that has its line. before: where what its publisher had published before ends in the log, of
+ * which it is still to hear that it is durable; 0: there is nothing of the kind. HERMES_ENOMEM. */
+int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, uint64_t before,
+                struct intake **intake);
 
 /* Before the ring is left. */
 void intake_close(struct intake *intake);
