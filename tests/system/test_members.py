@@ -163,10 +163,11 @@ class Members(Case):
 
     def test_who_is_gone_gives_back_what_he_had(self):
         self.make(5)
-        first = Member(self.tcp)
+        self.unix().group(s.GROUP_CREATE, "t", "g", lease_ns=3600 * 10**9)
+        first = Member(self.unix)
         gifts = first.get(5)
         self.assertEqual(first.ack(gifts[0], gifts[2]), [None, None])
-        second = Member(self.tcp)
+        second = Member(self.unix)
         first.client.close()
         again = second.get(3)
         self.assertEqual([(g.sequence, g.deliveries) for g in again], [(2, 2), (4, 2), (5, 2)])
@@ -175,6 +176,7 @@ class Members(Case):
 
     def test_a_handle_that_is_closed_gives_back_too(self):
         self.make(3)
+        self.unix().group(s.GROUP_CREATE, "t", "g", lease_ns=3600 * 10**9)
         first, second = Member(self.unix), Member(self.unix)
         first.get(3)
         first.client.close_handle(first.member.handle)
