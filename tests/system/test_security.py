@@ -543,7 +543,22 @@ class Rules(Tls):
             (GROUP_DELETE, name + s.name("g") + s.name("") + bytes(40)),
             (GROUP_LIST, name + s.name("") + bytes(8)),
             (EPOCH_FIND, struct.pack("<QII", topic_id, 1, 0)),
+            (s.MEMBER_OPEN, name + s.name("g") + bytes(48 + 24)),
         ]
+
+    def with_descriptors(self, topic, topic_id):
+        """Those that are answered on the Unix socket alone."""
+        name = s.name(topic)
+        return [
+            (PUBLISHER_OPEN, name + bytes(32)), (SUBSCRIBER_OPEN, name + bytes(128 + 48)),
+            (WINDOW_OPEN, struct.pack("<QII", topic_id, 1, 0)), (SEGMENT_OPEN, struct.pack("<QIIQ", topic_id, 0, 0, 0)),
+        ]
+
+    def assert_hidden(self, client, requests):
+        for (kind, data), (_, missing) in zip(requests("hidden", self.hidden), requests("absent", 12345)):
+            answer, expected = self.answer(client, kind, data), self.answer(client, kind, missing)
+            self.assertEqual((answer[0], answer[1].replace("hidden", "absent")), expected, kind)
+            self.assertIn(answer[0], (ENOTFOUND, ECLOSED), kind)
 
     def answer(self, client, kind, data):
         try:
@@ -555,11 +570,8 @@ class Rules(Tls):
         return struct.unpack_from("<Q", self.unix().ask(TOPIC_DESCRIBE, s.name(topic), 24), 8 + 128)[0]
 
     def test_what_one_may_not_see_is_not_there(self):
-        client, hidden = self.tcp(), self.topic_id("hidden")
-        for (kind, data), (_, missing) in zip(self.requests("hidden", hidden), self.requests("absent", 12345)):
-            answer, expected = self.answer(client, kind, data), self.answer(client, kind, missing)
-            self.assertEqual((answer[0], answer[1].replace("hidden", "absent")), expected, kind)
-            self.assertIn(answer[0], (ENOTFOUND, ECLOSED), kind)
+        client, self.hidden = self.tcp(), self.topic_id("hidden")
+        self.assert_hidden(client, self.requests)
         for _ in range(2):  # whether there is one or not
             with self.raises(EACCESS):
                 client.create("hidden")
@@ -613,7 +625,8 @@ class Rules(Tls):
         self.rules("allow user:nobody subscribe seen", "allow anonymous all *")
         self.reload()
         os.chmod(self.broker.home, 0o755)
-        self.assertEqual(self.as_nobody(self.what_nobody_gets), [b"None", b"%d" % EACCESS, b"%d" % ENOTFOUND])
+        self.hidden = self.topic_id("hidden")
+        self.assertEqual(self.as_nobody(self.what_nobody_gets), [b"None", b"%d" % EACCESS, b"%d" % ENOTFOUND, b"hidden"])
 
     def what_nobody_gets(self):
         client = self.unix()
@@ -623,6 +636,9 @@ class Rules(Tls):
                 yield None
             except s.Error as error:
                 yield error.code
+        self.assert_hidden(client, self.requests)
+        self.assert_hidden(client, self.with_descriptors)
+        yield "hidden"
 
     def as_nobody(self, answers):
         """What they are in a process of that user."""
