@@ -122,20 +122,21 @@ static bool pace(const struct arguments *a, uint64_t start_ns, uint64_t i)
     return a->rate > 0 ? cli_sleep_until_due(start_ns, (double)i * 1e9 / a->rate) : !cli_stop;
 }
 
-static int publish_generated(const struct arguments *a, hermes_publisher_t *publisher)
+static int publish_generated(struct arguments *a, hermes_publisher_t *publisher)
 {
     static char payload[HERMES_PAYLOAD_MAX + 32];
-    uint64_t start = cli_now_ns();
+    uint64_t start = cli_now_ns(), i = 0;
+    int rc = 0;
     memset(payload, '.', sizeof payload);
-    for (uint64_t i = 0; i < a->count && pace(a, start, i); i++) {
+    for (; rc == 0 && i < a->count && pace(a, start, i); i++) {
         char number[24];
         int digits = snprintf(number, sizeof number, "%llu ", (unsigned long long)i + 1);
         memcpy(payload, number, (size_t)digits);
-        int rc = publishing_send(publisher, payload, a->size, 0);
-        if (rc < 0)
-            return rc;
+        rc = publishing_send(publisher, payload, a->size, 0);
     }
-    return 0;
+    /* So many were asked for; lines end where they are ended. */
+    a->failed = rc < 0 || i < a->count;
+    return rc;
 }
 
 /* false: it is told what is wrong with the line. */

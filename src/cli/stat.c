@@ -168,6 +168,14 @@ static void follow_successor(struct view *view, const struct arguments *a, struc
     before->count = 0;
 }
 
+static int fail_to_match(const struct arguments *a)
+{
+    char sentence[192];
+    snprintf(sentence, sizeof sentence, "no topic matches '%.127s'%s", a->patterns[0],
+             a->pattern_count > 1 ? ", or another of the patterns" : "");
+    return cli_fail(NULL, 0, sentence);
+}
+
 static int show(struct view *view, const struct arguments *a)
 {
     struct view_sample samples[2] = {{0}};
@@ -186,7 +194,7 @@ static int show(struct view *view, const struct arguments *a)
                                    a->pattern_count,
                                    view_is_alive(view, now)};
         if (rc == 0 && !a->watches && !finds_topic(&frame))
-            code = cli_fail("stat", 0, "no topic matches");
+            code = fail_to_match(a);
         else if (rc == 0)
             print_frame(&frame, a, on_screen);
         if (!cli_flush(true) || !a->watches)
@@ -211,7 +219,7 @@ int cli_stat(int argc, char **argv)
     struct error_text text;
     int rc = find_counters(&view, a.data, &text);
     if (rc < 0)
-        return cli_fail("stat", rc, text.bytes);
+        return cli_fail(NULL, rc, text.bytes);
     if (a.watches)
         cli_catch_signals();
     int code = show(&view, &a);

@@ -69,7 +69,7 @@ static int find_by_socket(struct view *found, const char *socket, struct error_t
     if (directory != NULL)
         closedir(directory);
     return any ? HERMES_OK
-               : error_set(
+               : error_say(
                      text, HERMES_ENOTFOUND,
                      "no broker at %s keeps counters here (is hermesd running, as this user? --data DIR "
                      "names another's data directory)",

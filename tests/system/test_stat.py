@@ -285,7 +285,7 @@ class Stat(Case):
         self.assertEqual(self.broker.stop(), (0, []))
         result = self.broker.run("stat", check=False)
         self.assertEqual(result.returncode, 1)
-        self.assertIn(b"no broker", result.stderr)
+        self.assertRegex(result.stderr, rb"^hermes: no broker at .* keeps counters here \([^)]*\)\n$")
 
     def test_it_finds_the_broker_by_its_data_directory(self):
         b = self.broker
@@ -418,7 +418,7 @@ class Stat(Case):
         self.assertIn("orders.us", table)
         self.assertNotIn("trades", table)
         result = self.broker.run("stat", "nosuch", check=False)
-        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (1, b"", b"hermes: no topic matches 'nosuch'\n"))
         self.assertEqual(self.broker.run("stat", "--watch=0", check=False).returncode, 64)
 
     def watch(self, rows=24, columns=80):
