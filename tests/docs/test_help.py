@@ -1,4 +1,5 @@
-"""Every example of every command's --help, typed as it stands: with a broker, topics and files that it speaks of."""
+"""Every example of every command's --help, and of the pages about watching a broker, typed as it stands: with a broker,
+topics and files that it speaks of."""
 import gzip
 import os
 import re
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
-from hermes_test import BIN, Case, main  # noqa: E402
+from hermes_test import BIN, SOURCE, Case, main  # noqa: E402
 
 
 def itch_orders(count):
@@ -42,7 +43,7 @@ class Help(Case):
             file.writelines(itch_orders(3))
         if command == "topic":
             return
-        for topic in ("orders", "copy", "quotes", "itch"):
+        for topic in ("orders", "orders.eu", "copy", "quotes", "itch"):
             b.run("topic", "create", topic)
         b.run("pub", "orders", "--durable", data=b"first\nsecond\nthird\n")
         shutil.copy(b.segments("orders")[0], self.files)
@@ -86,6 +87,25 @@ class Help(Case):
             self.broker.close()
             self.setUp()
         self.assertGreater(typed, 30)
+
+    def typed_in(self, page):
+        with open(os.path.join(SOURCE, "docs", page)) as file:
+            return [re.split("    +", line.strip())[0] for line in re.findall("^    hermes .*", file.read(), re.M)]
+
+    def test_the_pages_about_watching_a_broker_work_as_typed(self):
+        self.prepare("stat")
+        lines = self.typed_in("how-to/monitor.md") + self.typed_in("reference/counters.md")
+        self.assertEqual(len(lines), 5)
+        for line in lines:
+            if "| jq" not in line or shutil.which("jq"):
+                self.type(line)
+
+    def test_of_a_killed_broker_it_says_what_the_page_says(self):
+        self.broker.kill()
+        with open(os.path.join(SOURCE, "docs/how-to/monitor.md")) as file:
+            promised = re.search(r"^    (hermesd 4711 is gone: .*)$", file.read(), re.M)[1]
+        told = self.broker.run("stat").stdout.decode().splitlines()[0]
+        self.assertEqual(re.sub(r"\d+", "N", told), re.sub(r"\d+", "N", promised))
 
 
 main()
