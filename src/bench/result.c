@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "bench/bench.h"
+#include "cli/terminal.h"
 
 struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes)
 {
@@ -15,53 +17,73 @@ struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t s
     return result;
 }
 
-static void print_latencies(const struct bench_result *r)
+static void print_latencies(FILE *to, const struct bench_result *r)
 {
     if (r->rtt_p50_ns > 0)
-        printf("   rtt p50 %6.0f p99 %6.0f ns   ratio %.2f", r->rtt_p50_ns, r->rtt_p99_ns, r->ratio_to_line);
+        fprintf(to, "   rtt p50 %6.0f p99 %6.0f ns   ratio %.2f", r->rtt_p50_ns, r->rtt_p99_ns,
+                r->ratio_to_line);
     if (r->delay.p50_ns > 0)
-        printf("   late p50 %6.0f p99 %6.0f p99.9 %7.0f p99.99 %8.0f ns; empty loop %.0f, %.0f, %.0f, %.0f",
-               r->delay.p50_ns, r->delay.p99_ns, r->delay.p999_ns, r->delay.p9999_ns, r->empty.p50_ns,
-               r->empty.p99_ns, r->empty.p999_ns, r->empty.p9999_ns);
+        fprintf(to,
+                "   late p50 %6.0f p99 %6.0f p99.9 %7.0f p99.99 %8.0f ns; empty loop %.0f, %.0f, %.0f, %.0f",
+                r->delay.p50_ns, r->delay.p99_ns, r->delay.p999_ns, r->delay.p9999_ns, r->empty.p50_ns,
+                r->empty.p99_ns, r->empty.p999_ns, r->empty.p9999_ns);
     if (r->one_way_p50_ns > 0)
-        printf("   one way p50 %6.0f p99 %6.0f ns", r->one_way_p50_ns, r->one_way_p99_ns);
+        fprintf(to, "   one way p50 %6.0f p99 %6.0f ns", r->one_way_p50_ns, r->one_way_p99_ns);
     if (r->call_p50_ns > 0)
-        printf("   a call p50 %6.0f p99 %6.0f ns", r->call_p50_ns, r->call_p99_ns);
+        fprintf(to, "   a call p50 %6.0f p99 %6.0f ns", r->call_p50_ns, r->call_p99_ns);
 }
 
-static void print_line(const struct bench_result *r)
+static void print_line(FILE *to, const struct bench_result *r)
 {
     if (r->line_rtt_ns <= 0)
         return;
-    printf("   (line %.0f, %.0f ns: %s", r->line_before_ns, r->line_after_ns,
-           bench_placement(r->line_rtt_ns));
+    fprintf(to, "   (line %.0f, %.0f ns: %s", r->line_before_ns, r->line_after_ns,
+            bench_placement(r->line_rtt_ns));
     if (r->thrown_away > 0)
-        printf("; %u thrown away%s", r->thrown_away, r->unsteady ? ", this one unsteady, too" : "");
-    putchar(')');
+        fprintf(to, "; %u thrown away%s", r->thrown_away, r->unsteady ? ", this one unsteady, too" : "");
+    fputc(')', to);
 }
 
+static void print_details(FILE *to, const struct bench_result *r)
+{
+    print_latencies(to, r);
+    if (r->resident_bytes > 0)
+        fprintf(to, "   %.2f %% of one core, %.1f MB", r->cpu_percent, r->resident_bytes / 1e6);
+    if (r->messages_per_second > 0)
+        fprintf(to, "   %8.2f M/s", r->messages_per_second / 1e6);
+    if (r->may_lose)
+        fprintf(to, "   %.1f %% lost", r->lost_percent);
+    if (r->ns_per_operation >= 1e5)
+        fprintf(to, "   %8.2f ms", r->ns_per_operation / 1e6);
+    else if (r->ns_per_operation > 0)
+        fprintf(to, "   %8.2f ns", r->ns_per_operation);
+    if (r->bytes_per_second > 0)
+        fprintf(to, "   %6.2f GB/s", r->bytes_per_second / 1e9);
+    print_line(to, r);
+    if (r->note[0] != 0)
+        fprintf(to, "   (%s)", r->note);
+}
+
+/* What does not fit beside the name stands below it. */
 void bench_print(const struct bench *bench, const struct bench_result *r)
 {
+    enum { INDENTATION = 4 };
+    char details[768] = "";
     if (bench->json)
         return;
-    printf("%-44s %6llu B", r->name, (unsigned long long)r->size_bytes);
-    print_latencies(r);
-    if (r->resident_bytes > 0)
-        printf("   %.2f %% of one core, %.1f MB", r->cpu_percent, r->resident_bytes / 1e6);
-    if (r->messages_per_second > 0)
-        printf("   %8.2f M/s", r->messages_per_second / 1e6);
-    if (r->may_lose)
-        printf("   %.1f %% lost", r->lost_percent);
-    if (r->ns_per_operation >= 1e5)
-        printf("   %8.2f ms", r->ns_per_operation / 1e6);
-    else if (r->ns_per_operation > 0)
-        printf("   %8.2f ns", r->ns_per_operation);
-    if (r->bytes_per_second > 0)
-        printf("   %6.2f GB/s", r->bytes_per_second / 1e9);
-    print_line(r);
-    if (r->note[0] != 0)
-        printf("   (%s)", r->note);
-    putchar('\n');
+    FILE *to = fmemopen(details, sizeof details, "w");
+    if (to != NULL) {
+        print_details(to, r);
+        fclose(to);
+    }
+    unsigned columns = terminal_columns(STDOUT_FILENO);
+    int name = printf("%-44s %6llu B", r->name, (unsigned long long)r->size_bytes);
+    if (columns == 0 || (unsigned)name + strlen(details) <= columns) {
+        puts(details);
+    } else {
+        printf("\n%*s", INDENTATION, "");
+        terminal_print_wrapped(details + strspn(details, " "), INDENTATION, columns);
+    }
     fflush(stdout);
 }
 

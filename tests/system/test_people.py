@@ -315,7 +315,8 @@ class People(Case):
         pages = [["--help"], *([name, "--help"] for name in listed)]
         shown = [["topic", "list"], ["topic", "info", "a"], ["group", "list"], ["group", "info", "a", "g" * 60], ["stat"], ["ping"],
                  ["info"], ["doctor"], ["verify", "a"], ["dump", "a"], ["dump", b.segments("a")[0]], ["group", "dead", "a", "g" * 60]]
-        for columns, commands in ((40, shown[:1] + shown[2:3]), (80, shown + pages), (200, shown)):
+        measured = [["bench", "codec", "--scale", "1"]]
+        for columns, commands in ((40, shown[:1] + shown[2:3]), (80, shown + pages + measured), (200, shown)):
             for command in commands:
                 lines = on_a_terminal([os.path.join(BIN, "hermes"), *command], columns, b.environment, codes=(0, 1))
                 self.assertGreater(len(lines), 1, command)
