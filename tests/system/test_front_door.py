@@ -85,6 +85,16 @@ class FrontDoor(unittest.TestCase):
         self.assertIn("build/apt-install.log", result.stderr)
         self.assertLess(len(result.stderr.splitlines()), 30)
 
+    def test_the_tests_say_what_they_could_not_run_where_the_clients_cannot_be_built(self):
+        self.script("bin/python3", "echo no network >&2; exit 1")
+        self.script("bin/ctest", 'echo "ctest $2"')
+        result = self.run_command("test")
+        self.assertEqual(result.returncode, 1)
+        for preset in ("release", "asan-ubsan", "tsan"):
+            self.assertIn("ctest " + preset, result.stdout)
+        self.assertIn("no network", result.stderr)
+        self.assertIn("the tests in C have passed; those of the Python and Rust clients", result.stderr)
+
     def test_the_demo_runs_the_actors_in_c_where_the_others_cannot_be_built(self):
         self.script("bin/python3", "echo no network; exit 1")
         result = self.run_command("demo", "--count", "7")
