@@ -49,8 +49,9 @@ class Help(Case):
         shutil.copy(b.segments("orders")[0], self.files)
 
     def start(self, line):
-        child = subprocess.Popen(["bash", "-o", "pipefail", "-c", line], cwd=self.files, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, env=dict(self.broker.environment, PATH=os.path.abspath(BIN) + ":" + os.environ["PATH"]))
+        environment = dict(self.broker.environment, PATH=os.path.abspath(BIN) + ":" + os.environ["PATH"])
+        child = subprocess.Popen(["bash", "-o", "pipefail", "-c", line], cwd=self.files, env=environment, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.broker.children.append(child)
         return child
 

@@ -197,7 +197,6 @@ class Stat(Case):
         self.assertEqual(self.stat()["groups"], [])
 
     def test_it_says_whom_a_publisher_waits_for(self):
-        b = self.broker
         subscriber, publisher = self.flood()
         publisher.send_signal(signal.SIGSTOP)  # as it stands
         document = self.stat()
