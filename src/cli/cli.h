@@ -74,7 +74,8 @@ struct cli_from {
 /* "end", "first", "last", "seq:N", "time:T". */
 struct cli_from cli_from(struct argp_state *state, const char *option, const char *value);
 int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from);
-/* hermes_poll(), but an answer of the broker is waited for. 0: nothing more is there. */
+/* hermes_poll(), but an answer of the broker is waited for, and that there is none is an error. 0: nothing
+ * more is there. */
 int cli_next(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
 /* Finite, and not negative. */

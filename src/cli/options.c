@@ -187,13 +187,17 @@ int cli_seek(hermes_subscriber_t *subscriber, struct cli_from from)
 
 int cli_next(hermes_subscriber_t *subscriber, hermes_message_t *message)
 {
-    static const uint64_t slice_ns = 1000000, patience_ns = 10000000000;
+    /* Longer than a request takes to be given up, which is told as an error. */
+    static const uint64_t slice_ns = 1000000, patience_ns = 60000000000;
     hermes_subscriber_counters_t told = {.size = sizeof told};
     uint64_t start = cli_now_ns();
     int rc = hermes_poll(subscriber, message);
     while (rc == 0 && hermes_subscriber_describe(subscriber, &told) == 0 && told.awaits_broker != 0 &&
-           cli_now_ns() - start < patience_ns && !cli_stop)
+           !cli_stop) {
+        if (cli_now_ns() - start >= patience_ns)
+            return HERMES_ETIMEOUT;
         rc = hermes_wait(subscriber, message, slice_ns);
+    }
     return rc == HERMES_EINTERRUPTED ? 0 : rc; /* cli_stop tells */
 }
 

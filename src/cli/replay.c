@@ -180,6 +180,13 @@ static int open_source(const struct arguments *a, hermes_client_t *client, herme
     return rc;
 }
 
+/* 0: nothing comes any more. A broker that is just coming back is waited for, too. */
+static int next_of_source(hermes_subscriber_t *subscriber, hermes_message_t *message)
+{
+    int rc = cli_next(subscriber, message);
+    return rc == 0 || rc == HERMES_EDISCONNECTED ? hermes_wait(subscriber, message, 1000000000) : rc;
+}
+
 /* What the source cannot give is told here; an error that is returned is of the topic that it goes to. */
 static int replay_topic(const struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher,
                         bool *damaged)
@@ -196,7 +203,7 @@ static int replay_topic(const struct arguments *a, hermes_client_t *client, herm
     }
     /* What is there now, not what comes meanwhile: a topic may be replayed into itself. */
     for (uint64_t last = 0; !cli_stop && last < end;) {
-        rc = hermes_wait(subscriber, &message, 1000000000);
+        rc = next_of_source(subscriber, &message);
         if (rc == 0)
             break;
         if (rc == HERMES_EINTERRUPTED)

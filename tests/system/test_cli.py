@@ -1,5 +1,6 @@
 """The command line as its users type it, bad input included."""
 import base64
+import concurrent.futures
 import json
 import os
 import signal
@@ -165,6 +166,34 @@ class Cli(Case):
             _, said = child.communicate(timeout=9) # less than any of its waits
             self.assertIn(b"messages are in topic " + topic.encode(), said)
             b.start()
+
+    def test_a_broker_that_does_not_answer_is_not_the_end_of_what_is_read(self):
+        """Whoever has not got all says so, and that is 10 s after the question."""
+        b = self.broker
+        b.run("topic", "create", "t", "--window", "256K", "--segment", "1M")
+        b.run("topic", "create", "copy", "--window", "256K", "--durability", "memory", "--push-back")
+        b.run("pub", "t", "--count", "20000", "--size", "96", "--durable")
+        slow = b.popen("sub", "copy", "--push-back", stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: b.info("copy")["waited_for"] == 1, "it is waited for")
+        slow.send_signal(signal.SIGSTOP)
+        readers = [b.popen(*command.split(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                   for command in ("sub t --from first --timeout 0", "export t", "dump t")]
+        replay = b.popen("replay", "--from-topic", "t", "--topic", "copy", "--speed", "max", stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE)
+        for reader in readers:  # each is in the first segment, until somebody takes more from it
+            reader.stdout.readline()
+        self.wait_for(lambda: b.info("copy")["last_sequence"] > 1000, "it replays until it has to wait")
+        b.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(b.process.send_signal, signal.SIGCONT)
+        slow.send_signal(signal.SIGCONT)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            said = pool.submit(replay.stderr.readline)
+            told = [error for _, error in pool.map(lambda reader: reader.communicate(timeout=60), readers)]
+        b.process.send_signal(signal.SIGCONT)  # for whoever closes
+        replay.wait(60)
+        for error, child in zip([*told, said.result()], [*readers, replay]):
+            self.assertIn(b"hermes: t: cannot open a segment: the broker is not reachable", error, child.args)
+            self.assertEqual(child.returncode, 1, child.args)
 
     def test_shared_topic_has_one_order(self):
         b = self.broker
