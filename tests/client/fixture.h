@@ -132,6 +132,7 @@ static inline int setup(void **state)
     strcpy(f->home, "/tmp/hermes-test-XXXXXX");
     assert_non_null(mkdtemp(f->home));
     setenv("HERMES_HOME", f->home, 1);
+    setenv("HERMES_REQUEST_TIMEOUT_MS", "60000", 1); /* a disk that others keep busy takes its time */
     use_transport(f);
     start_broker(f);
     assert_int_equal(hermes_connect(NULL, &f->client), 0);
