@@ -235,9 +235,10 @@ class Ends(Case):
     def test_a_subscriber_says_when_its_broker_is_away_and_when_it_is_back(self):
         b = self.broker
         b.run("topic", "create", "t")
+        b.run("pub", "t", data=b"again\n")
         for stop in (b.kill, b.stop):
-            child = b.popen("sub", "t", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            self.wait_for(lambda: b.info("t")["subscribers"] == 1, "the subscriber opens")
+            child = b.popen("sub", "t", "--last", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(child.stdout.readline(), b"again\n")
             stop()
             self.assertEqual(child.stderr.readline(), b"hermes sub: the broker is away; waiting for it\n")
             b.start()

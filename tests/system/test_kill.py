@@ -65,6 +65,8 @@ class Kill(Case):
         self.wait_for(lambda: (b.info(topic)["publishers"], b.info(topic)["subscribers"]) == (publishers, 1),
                       "all are connected")
         received = []
+        while len({len(row) for row in received}) < publishers:  # each of them is through with opening
+            received.append(subscriber.stdout.readline())
         for _ in range(rounds):
             received += self.read_some(subscriber, 1000)
             b.kill()
@@ -162,7 +164,8 @@ class Kill(Case):
                  for topic in ("t", "s")]
         self.wait_for(lambda: [b.info(topic)["publishers"] for topic in ("t", "s")] == [1, 1] and
                       b.info("t")["subscribers"] == 1, "all are connected")
-        rows = []
+        rows = [subscriber.stdout.readline()]  # and through with opening
+        self.wait_for(lambda: b.info("s")["last_sequence"] > 0, "so is the other")
         for _ in range(15):
             rows += self.read_some(subscriber, 1000)
             self.assertEqual(b.stop(), (0, []))
