@@ -519,14 +519,13 @@ static uint64_t next_look(const struct inflow *inflow)
 {
     uint64_t due_ns = 0, attempt_ns = client_next_attempt(inflow->client);
     uint64_t pause_ns = clock_left_ns(inflow->ask_ns);
-    if (inflow_is_attached(inflow))
+    bool is_asked = attempt_ns == UINT64_MAX && inflow->opening.type != 0;
+    if (inflow_is_attached(inflow) || (pause_ns == 0 && is_asked))
         due_ns = longest_sleep_ns;
     else if (pause_ns > 0)
         due_ns = pause_ns;
     else if (attempt_ns < UINT64_MAX)
         due_ns = attempt_ns;
-    else if (inflow->opening.type != 0)
-        due_ns = longest_sleep_ns;
     return due_ns < longest_sleep_ns ? due_ns : longest_sleep_ns;
 }
 

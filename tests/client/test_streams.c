@@ -473,6 +473,22 @@ static void test_goes_on_when_the_broker_is_killed(void **state)
     go_on_through(f, "exclusive", SIGKILL);
 }
 
+/* Also where the broker ends between the two, and nothing more is published. */
+static void test_what_is_committed_becomes_durable(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", true);
+    hermes_publisher_t *publisher = publish_to(f, "t");
+    for (uint64_t i = 1; i <= 5; i++) {
+        publish_numbers(publisher, i, i);
+        assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, long_ns), 0);
+        stop_broker(f, SIGKILL);
+        start_broker(f);
+        assert_int_equal(hermes_publisher_wait(publisher, HERMES_DURABLE, long_ns), 0);
+        assert_int_equal(hermes_publisher_confirmed(publisher, HERMES_DURABLE), i);
+    }
+}
+
 static void test_goes_on_when_the_broker_is_stopped_in_order(void **state)
 {
     struct fixture *f = *state;
@@ -609,6 +625,7 @@ int main(void)
         BOTH(test_what_is_not_possible_says_so),
         BOTH(test_a_deleted_topic_says_so),
         BOTH(test_goes_on_when_the_broker_is_killed),
+        TCP(test_what_is_committed_becomes_durable),
         TCP(test_goes_on_when_the_broker_is_stopped_in_order),
         BOTH(test_without_a_broker_nothing_waits_that_was_not_asked_to),
         TCP(test_memory_topics_begin_anew_after_a_stop),
