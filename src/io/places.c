@@ -31,8 +31,7 @@ static int take_options(char *url, bool *streams, struct error_text *text)
     if (question == NULL)
         return HERMES_OK;
     if (strcmp(question, "?shm=no") != 0)
-        return error_say(text, HERMES_EINVALID, "'%.200s': behind ?shm= stands no, or nothing of all that",
-                         url);
+        return error_say(text, HERMES_EINVALID, "'%.200s': what may stand there is ?shm=no", url);
     *question = 0;
     *streams = true;
     return HERMES_OK;
