@@ -408,6 +408,7 @@ static void test_a_place_that_another_has_is_told(void **state)
     hermes_subscriber_t *b = subscribe_as(other, "n", HERMES_ACK_MANUAL, 0); /* was faster */
     assert_int_equal(hermes_ack(s, &held), HERMES_EEXPIRED);
     assert_int_equal(hermes_wait(s, &message, patience_ns), HERMES_EBUSY);
+    assert_int_equal(hermes_seek_first(s), HERMES_EBUSY);
     assert_int_equal(hermes_ack(s, &held), HERMES_EEXPIRED);
     message = expect(b, 1);
     assert_int_equal(hermes_ack(b, &message), 0);
