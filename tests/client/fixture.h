@@ -134,6 +134,8 @@ static inline int setup(void **state)
     setenv("HERMES_HOME", f->home, 1);
     setenv("HERMES_REQUEST_TIMEOUT_MS", "60000", 1); /* a disk that others keep busy takes its time */
     use_transport(f);
+    /* On a disk that others keep busy a topic takes its time. */
+    setenv("HERMES_REQUEST_TIMEOUT_MS", "60000", 1);
     start_broker(f);
     assert_int_equal(hermes_connect(NULL, &f->client), 0);
     *state = f;
@@ -179,7 +181,9 @@ static inline void make_topic_of(struct fixture *f, const char *name, bool share
                                       .shared = shared,
                                       .window_bytes = 256 * 1024,
                                       .segment_bytes = 1024 * 1024};
-    assert_int_equal(hermes_topic_create(f->client, name, &options), 0);
+    int rc = hermes_topic_create(f->client, name, &options);
+    if (rc != 0)
+        fail_msg("%d: %s", rc, hermes_last_error(f->client));
 }
 
 static inline void make_topic(struct fixture *f, const char *name, bool shared)
