@@ -280,6 +280,12 @@ class Durables(unittest.TestCase):
         self.assertIn("stale", self.judge(*lines, f"{A} 70 ack sequence=2 take=3 | 0"))
         self.assertIn("skipped", self.judge(*lines[:4], *lines[5:]))
 
+    def test_who_is_set_to_the_end_when_nothing_follows_is_given_nothing(self):
+        reset = "administrator-1 25 reset topic=t name=g from=end | 0"
+        lines = [join(A), given(A, 10, 1), reset, f"{A} 40 take timeout_ms=20 | 0"]
+        self.assertEqual(self.judge(*lines), [])
+        self.assertEqual(self.judge(*lines, given(A, 50, 2)), ["stuck"])
+
     def test_what_is_given_while_a_reset_is_under_way_is_of_either_life(self):
         reset = "administrator-1 25 reset topic=t name=g from=first | 0"
         lines = [join(A), given(A, 10, 1), given(A, 20, 2), reset, given(A, 25, 1), given(A, 40, 2), given(A, 50, 3),
