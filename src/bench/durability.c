@@ -209,7 +209,7 @@ void bench_durability(struct bench *bench, const struct bench_broker *broker)
     hermes_disconnect(client);
     confirmed(bench, broker, 1, "sync topic, until durable", "bare pwrite and fdatasync of the same");
     confirmed(bench, broker, GROUP, "sync topic, 1,024 together until durable",
-              "bare pwrite and fdatasync of the same");
+              "bare pwrite and fdatasync of the 1,024");
     confirmed_to_many(bench, broker);
     beside_the_persister(bench);
     read_back(bench, 64);

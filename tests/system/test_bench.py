@@ -30,6 +30,8 @@ class Suites(unittest.TestCase):
         made = document(*arguments)
         self.assertRegex(made["version"], r"^\d+\.\d+\.\d+$")
         self.assertEqual(set(made["machine"]), {"cpu", "cpus", "system", "compiler"})
+        figures = [(row["name"], row["size_bytes"]) for row in made["results"]]
+        self.assertEqual(len(figures), len(set(figures)), figures) # who compares documents tells them apart by these
         for row in made["results"]:
             if "line_rtt_ns" in row:
                 self.assertIn(row["placement"], PLACEMENTS, row)
