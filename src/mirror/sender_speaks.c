@@ -111,7 +111,8 @@ static int send_data(struct sender *s, uint64_t now_ns, struct mirror_packet *pa
 {
     uint32_t length = next_slice(s);
     if (!copy_out(s, s->next, length, packet)) {
-        s->next = s->first_position; /* overwritten before it was sent: receivers will ask, and be told */
+        s->next = later(
+            s->next, s->first_position); /* overwritten before it was sent: receivers will ask, and be told */
         sender_find_limit(s);
         return 0;
     }
