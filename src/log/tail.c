@@ -219,7 +219,9 @@ static bool look_back(struct store *store, size_t i, uint64_t *budget, uint64_t 
     int fd;
     if (tail_map(store, i, &fd, &segment, &ignored) < 0)
         return false; /* nobody reads a message in it */
-    uint64_t base = segment.header.base, end = store->entries[i + 1].base, from = base;
+    /* Those between it and the next one that is there may be missing. */
+    uint64_t base = segment.header.base, end = base + segment.header.size, from = base;
+    end = store->entries[i + 1].base < end ? store->entries[i + 1].base : end;
     struct index_entry entry;
     bool known = index_last(store->directory, base, end, segment.header.created, &entry);
     if (known) {
