@@ -69,8 +69,7 @@ static int try(enum datagram_type type, uint64_t position, const void *body, siz
 
 static struct datagram_join good_join = {
     .protocol = DATAGRAM_PROTOCOL, .topic_id = 1, .nonce = 2, .window_bytes = 65536};
-static struct datagram_setup good_setup = {
-    .protocol = DATAGRAM_PROTOCOL, .slice_bytes = 1408, .epoch = 1};
+static struct datagram_setup good_setup = {.protocol = DATAGRAM_PROTOCOL, .slice_bytes = 1408, .epoch = 1};
 static struct datagram_status good_status = {.window_bytes = 65536};
 
 #define TRY_WITH(good, type, field, value, expected)                                                         \
