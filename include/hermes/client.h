@@ -80,7 +80,8 @@ typedef struct hermes_publisher hermes_publisher_t;
 typedef struct hermes_subscriber hermes_subscriber_t;
 
 /*
- * url: one of these, or several with commas, which are tried in turn, now and whenever the connection is lost:
+ * url: one of these, or several with commas, which are tried in turn, now and whenever the connection is
+ * lost:
  *
  *     shm:                             the broker found through HERMES_HOME, or in the default place
  *     unix:PATH (unix://PATH, PATH, shm:PATH)  the broker with that socket
@@ -335,10 +336,10 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * Over a connection what is said of shared topics holds, and the ring is this process' own: 0 means that all
  * of it was handed to the connection, which is waited for, up to wait_ns. It is kept until the broker has
  * confirmed it, and goes once more after a connection that broke, exactly once, with the next call of
- * whatever was opened through this client; it is lost with this process. HERMES_EAGAIN also where the broker's
- * disk is full, and as long as what was published before has not gone. HERMES_EFENCED also where a broker was
- * stopped in order while messages were on their way. HERMES_EMALFORMED: the broker found nonsense in what was
- * sent. Cost: a system call for each publish, or batch.
+ * whatever was opened through this client; it is lost with this process. HERMES_EAGAIN also where the
+ * broker's disk is full, and as long as what was published before has not gone. HERMES_EFENCED also where a
+ * broker was stopped in order while messages were on their way. HERMES_EMALFORMED: the broker found nonsense
+ * in what was sent. Cost: a system call for each publish, or batch.
  *
  * Cost: about 25 ns, 15 of them checksum and clock.
  */
@@ -411,8 +412,8 @@ HERMES_API int hermes_publisher_wait_for(hermes_publisher_t *publisher, uint64_t
 /*
  * Up to which of this publisher's messages is that? As hermes_publish() numbers them; on an exclusive
  * topic also what former publishers sent. A few loads: ask as often as you like. What was confirmed stays
- * confirmed. 0 where there is no such confirmation. Over a connection: of its own messages alone, and a system
- * call, for what has come in is looked at.
+ * confirmed. 0 where there is no such confirmation. Over a connection: of its own messages alone, and a
+ * system call, for what has come in is looked at.
  */
 HERMES_API uint64_t hermes_publisher_confirmed(hermes_publisher_t *publisher,
                                                enum hermes_confirmation confirmation);

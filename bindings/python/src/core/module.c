@@ -9,7 +9,8 @@ struct state *module_state(PyObject *module)
 static PyMethodDef functions[] = {
     {"connect", (PyCFunction)(void *)client_connect, METH_VARARGS | METH_KEYWORDS,
      "connect(url=None)\n--\n\n"
-     "A session with a broker: a Client. url: 'tcp://HOST:PORT', 'unix:/path/broker.sock' or the path, several\n"
+     "A session with a broker: a Client. url: 'tcp://HOST:PORT', 'unix:/path/broker.sock' or the path, "
+     "several\n"
      "with commas; None: $HERMES_URL, else $HERMES_HOME, else the default place of this user. Raises\n"
      "Disconnected if nobody listens there."},
     {"_open_log", (PyCFunction)(void *)writer_open, METH_VARARGS | METH_KEYWORDS,
