@@ -155,7 +155,7 @@ static int try_place(struct hermes_client *client, unsigned index, uint64_t unti
     return rc;
 }
 
-int client_connect(struct hermes_client *client, uint64_t until_ns)
+int client_dial(struct hermes_client *client, uint64_t until_ns)
 {
     int rc = HERMES_OK;
     for (unsigned i = 0, count = client->places.count; i < count; i++) {
@@ -175,7 +175,7 @@ static int ensure_now(struct hermes_client *client, uint64_t until_ns)
         return HERMES_OK;
     if (is_up && client_await_welcome(client, until_ns) == 0)
         return HERMES_OK;
-    return client_connect(client, until_ns);
+    return client_dial(client, until_ns);
 }
 
 int client_miss_memory(struct hermes_client *client, const char *what)

@@ -41,7 +41,7 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
 
 /* Connects and waits for the welcome: to one place after the other, each of which has its part of the time.
  */
-int client_connect(struct hermes_client *client, uint64_t until_ns);
+int client_dial(struct hermes_client *client, uint64_t until_ns);
 
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);

@@ -77,7 +77,7 @@ int hermes_connect(const char *url, hermes_client_t **out)
     client->channel.streams = client_streams(client);
     barrier_register();
     if (rc == 0)
-        rc = client_connect(client, clock_deadline_ns(client->request_timeout_ns));
+        rc = client_dial(client, clock_deadline_ns(client->request_timeout_ns));
     if (rc < 0) {
         connect_error = client->error;
         free(client);
