@@ -109,7 +109,7 @@ static inline int reader_poll(struct reader *reader, hermes_message_t *message)
         }
         return reader_poll_slow(reader, message);
     }
-    window_payload_out(reader->copy, reader->data + (position & reader->mask), frame_bytes);
+    window_payload_out(reader->copy, reader->data + (position & reader->mask), frame_bytes, header.length);
     if (__builtin_expect(!window_still_there(reader->window, position) ||
                              status_load_seal(reader->status) != reader->seal ||
                              header.sequence != reader->sequence,

@@ -128,16 +128,16 @@ static inline void window_header_in(uint8_t *frame, uint64_t sequence, uint64_t 
  */
 enum { WINDOW_BLOCK_BYTES = 32, WINDOW_SHORT_FRAME_BYTES = 2 * 64 };
 
-/* A frame's payload, and the zeroes behind it; room for that at `to`. */
-static inline void window_payload_out(uint8_t *to, const uint8_t *frame, uint64_t frame_bytes)
+/* A frame's payload, and of a short one the zeroes behind it; room for that at `to`. */
+static inline void window_payload_out(uint8_t *to, const uint8_t *frame, uint64_t frame_bytes,
+                                      uint32_t length)
 {
     const uint8_t *from = frame + HERMES_HEADER_BYTES;
-    uint64_t bytes = frame_bytes - HERMES_HEADER_BYTES;
     if (frame_bytes > WINDOW_SHORT_FRAME_BYTES) {
-        window_copy_out(to, from, bytes);
+        window_copy_out(to, from, length);
         return;
     }
-    for (uint64_t i = 0; i < bytes; i += WINDOW_BLOCK_BYTES)
+    for (uint64_t i = 0; i < frame_bytes - HERMES_HEADER_BYTES; i += WINDOW_BLOCK_BYTES)
         window_copy_out(to + i, from + i, WINDOW_BLOCK_BYTES);
 }
 

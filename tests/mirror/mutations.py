@@ -63,7 +63,8 @@ MUTATIONS = [
     Mutation("bytes are staged where others are", "image.c", "uint64_t at = position & (image->window_bytes - 1);\n    uint64_t first",
              "uint64_t at = position & (image->window_bytes / 2 - 1);\n    uint64_t first", HISTORIES),
     Mutation("one gap is asked for at a time", "naks.c", "if (gap->due_ns <= soon) {",
-             "if (i > 0 && gap->due_ns <= soon)\n            gap->due_ns = soon + naks->rtt.mean_ns;\n        if (gap->due_ns <= soon) {", REPORT),
+             "if (i > 0 && gap->due_ns <= soon)\n            gap->due_ns = soon + naks->rtt.mean_ns;\n"
+             "        if (gap->due_ns <= soon) {", REPORT),
     Mutation("all ask at once", "naks.c", "if (!naks->multicast || naks->receivers <= 1)", "if (naks->receivers > 0)", REPORT),
     Mutation("others are not heard", "naks.c", "for (uint32_t r = 0; r < count; r++)", "for (uint32_t r = 0; r < 0 * count; r++)",
              REPORT),
