@@ -107,6 +107,12 @@ class Broker:
         return sorted(glob.glob(os.path.join(self.home, "data/topics", topic, "*.log")))
 
 
+def is_sanitized():
+    """Is it a build with AddressSanitizer, which keeps what was freed, and room around everything?"""
+    with open(os.path.join(BIN, "hermesd"), "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 def is_connected(process):
     """Whether it has a connection to a broker; the standard descriptors are ours."""
     def is_socket(fd):
