@@ -157,6 +157,12 @@ int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_
 /* Subscribers that did not come back in time after a crash are waited for no longer. */
 void topic_end_grace(struct broker *broker);
 
+/* The epoch that readers see, whoever has the turn. Acquire pairs with the release of status.h's (6). */
+static inline uint32_t topic_epoch(const struct topic *topic)
+{
+    return atomic_load_explicit(&topic->log.status->epoch, memory_order_acquire);
+}
+
 /* Where the log ends, for who asks while it changes hands: before a job of topic->turns is submitted. */
 void topic_look(struct topic *topic);
 /* Never waits: while the log changes hands it says where it ended when that began. */

@@ -133,7 +133,7 @@ int outlet_requests_open(struct session *session, const struct wire_outlet_open 
         return rc;
     opened.durability = topic->durability;
     opened.topic_id = topic->id;
-    opened.epoch = topic->log.epoch;
+    opened.epoch = topic_epoch(topic);
     opened.shared = topic->shared;
     answer(session, WIRE_OUTLET, &opened, sizeof opened);
     return HERMES_OK;
