@@ -389,7 +389,9 @@ class Stat(Case):
         self.publish("t", 50)
         self.wait_for(lambda: self.stat()["subscribers"][0]["lag_at_most_bytes"] == 0
                       and self.counted("sessions") == 1, "all read, and the publisher gone")
-        self.wait_for(lambda: self.find("stores", "t")["durable_position_bytes"] == 50 * 192, "all stored")
+        # The page says so first, and the counter a moment later.
+        self.wait_for(lambda: self.find("stores", "t")["durable_position_bytes"] == 50 * 192
+                      and self.find("stores", "t")["syncs"] > 0, "all stored")
         b.popen("pub", "t", stdin=subprocess.PIPE)
         self.wait_for(lambda: self.counted("publishers") == 1, "a publisher")
         for child in b.children:
