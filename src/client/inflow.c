@@ -359,12 +359,7 @@ static int read_run(struct inflow *inflow, hermes_message_t *message)
         reader->gap_from = 0;
         if (!is_wanted(reader, &frame.header))
             continue;
-        *message = (hermes_message_t){.position = frame.position,
-                                      .sequence = frame.header.sequence,
-                                      .timestamp = frame.header.timestamp,
-                                      .payload = frame.payload,
-                                      .length = frame.header.length,
-                                      .flags = frame.header.flags};
+        *message = frame_message(&frame);
         return 1;
     }
     return rc < 0 ? tell_damage(inflow, &frames, rc) : 0;

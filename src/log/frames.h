@@ -39,6 +39,17 @@ struct frame {
     hermes_header_t header; /* a copy */
 };
 
+/* What a reader hands out of it; the payload stays where it is. */
+static inline hermes_message_t frame_message(const struct frame *frame)
+{
+    return (hermes_message_t){.position = frame->position,
+                              .sequence = frame->header.sequence,
+                              .timestamp = frame->header.timestamp,
+                              .payload = frame->payload,
+                              .length = frame->header.length,
+                              .flags = frame->header.flags};
+}
+
 /*
  * 1: *frame, and on to the next; 0: the end. Else position stays, and
  * HERMES_ENOTFOUND   nothing was ever written here

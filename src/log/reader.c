@@ -363,12 +363,7 @@ static int poll_store(struct reader *reader, hermes_message_t *message)
         tell_in_store(reader);
         if (!wanted(reader, &frame.header, frame.position))
             continue;
-        *message = (hermes_message_t){.position = frame.position,
-                                      .sequence = frame.header.sequence,
-                                      .timestamp = frame.header.timestamp,
-                                      .payload = frame.payload,
-                                      .length = frame.header.length,
-                                      .flags = frame.header.flags};
+        *message = frame_message(&frame);
         return 1;
     }
 }
