@@ -99,8 +99,6 @@ static int settle_commit(struct hermes_publisher *p, int rc, uint64_t messages, 
 
 /* ---- before one ---- */
 
-/* Where the slowest reader has to be before it is worth going on: room for the largest message, or an eighth
- * of the window. */
 static bool waits_for_readers(const struct hermes_publisher *p, uint64_t *wanted)
 {
     return !p->unsettled && window_waits_for_readers(&p->writer, wanted);

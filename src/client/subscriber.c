@@ -7,6 +7,8 @@
 #include "base/wait.h"
 #include "client/subscriber.h"
 
+enum { TELL_PARTS = 64 }; /* of a window: publishers need not know more exactly where we are */
+
 /* Tells publishers how far we are. What is in the store they cannot overwrite. */
 void subscriber_tell_publishers(struct hermes_subscriber *s)
 {
@@ -14,6 +16,7 @@ void subscriber_tell_publishers(struct hermes_subscriber *s)
     bool behind = reader->in_store &&
                   reader->position < atomic_load_explicit(&reader->status->persisted, memory_order_relaxed);
     readers_moved(s->readers, s->reader_line, behind ? READERS_NOBODY : reader->position, s->membarrier);
+    s->tell_at = reader->in_store ? 0 : reader->position + (reader->mask + 1) / TELL_PARTS;
 }
 
 bool subscriber_is_plain(const struct hermes_subscriber *s)
@@ -57,7 +60,7 @@ static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *messa
     int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
     if (rc < 0 && s->member == NULL)
         rc = subscriber_failed(s, rc);
-    if (s->push_back)
+    if (s->push_back && (rc <= 0 || s->reader.position >= s->tell_at))
         subscriber_tell_publishers(s);
     return rc;
 }

@@ -56,6 +56,7 @@ struct hermes_subscriber {
     bool push_back;
     bool membarrier;
     struct readers *readers; /* where publishers see how far we are; NULL: they do not wait for us */
+    uint64_t tell_at; /* publishers are told from here on, or when there is nothing to read; 0: always */
     uint32_t reader_line;
     uint64_t reader_id;
     struct map readers_map;

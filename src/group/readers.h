@@ -12,7 +12,7 @@
  * again once it is back in the window.
  *
  *     reader                                  writer that found no room
- *     cursor = position                       wanted = position - C + some room
+ *     cursor = position                       wanted = position - C + half of C
  *     (barrier_publisher)                     barrier_remote()
  *     wanted crossed? then room++, wake       no room still? then sleep while room is as it was
  */

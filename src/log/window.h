@@ -215,8 +215,8 @@ void window_writer_init(struct window_writer *writer, const struct window_writer
 /* Slow path of window_reserve: moves the limit, asks the gate, zeroes. HERMES_EAGAIN: the gate is shut. */
 int window_make_room(struct window_writer *writer, uint64_t end);
 
-/* Is it a reader of a push-back topic that the writer has no room for? *wanted: where the slowest has to be
- * for there to be room for some time. */
+/* Is it a reader of a push-back topic that the writer has no room for: less than an eighth of the window?
+ * *wanted, then: where the slowest has to be before it is worth going on. */
 bool window_waits_for_readers(const struct window_writer *writer, uint64_t *wanted);
 int window_pad(struct window_writer *writer);
 void window_ring(struct window_writer *writer);

@@ -313,12 +313,32 @@ static void a_payload_that_changes_while_it_is_sent_is_whole(void **state)
     teardown(&f);
 }
 
+/* Else its readers stay a lap behind it, where reading is slow. */
+static void a_writer_without_room_waits_for_half_a_window(void **state)
+{
+    (void)state;
+    const uint64_t capacity = 16 * CAPACITY, position = 5 * capacity;
+    struct readers *readers = aligned_alloc(64, READERS_BYTES);
+    memset(readers, 0, READERS_BYTES);
+    struct window_writer writer = {.mask = capacity - 1, .position = position, .readers = readers};
+    uint64_t wanted = 0;
+    assert_false(window_waits_for_readers(&writer, &wanted));
+    int line = readers_add(readers, 7, position - capacity);
+    assert_int_equal(line, 0);
+    assert_true(window_waits_for_readers(&writer, &wanted));
+    assert_int_equal(wanted, position - capacity / 2);
+    readers_moved(readers, 0, position - capacity / 8 * 7, false);
+    assert_false(window_waits_for_readers(&writer, &wanted));
+    free(readers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_read_back_over_many_laps),
         cmocka_unit_test(gate_shuts_and_opens),
         cmocka_unit_test(claim_and_abort_leave_no_trace),
+        cmocka_unit_test(a_writer_without_room_waits_for_half_a_window),
         cmocka_unit_test(seal_fences_the_publisher),
         cmocka_unit_test(hostile_frames_are_refused),
         cmocka_unit_test(overtaken_reader_sees_nothing_torn),
