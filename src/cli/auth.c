@@ -1,11 +1,11 @@
 /* hermes auth token create|list|revoke, check, reload */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "auth/place.h"
+#include "auth/reload.h"
 #include "auth/rules.h"
 #include "auth/tokens.h"
 #include "cli/cli.h"
@@ -25,9 +25,9 @@ static const char documentation[] =
     "                       token:NAME or anonymous; WHAT is publish, subscribe,\n"
     "                       create or administer. Prints which rule says so; exit\n"
     "                       code 1: they may not\n"
-    "reload                 have the broker read tokens, rules and certificates\n"
-    "                       again, as SIGHUP does; until then it goes by what it\n"
-    "                       has read. Who may not stay is put out\n\n"
+    "reload                 have the broker of this host read tokens, rules and\n"
+    "                       certificates again, by SIGHUP; until then it goes by\n"
+    "                       what it has read. Who may not stay is put out\n\n"
     "Rules are lines: allow WHO RIGHT,RIGHT... TOPIC, in the file rules beside\n"
     "hermes.conf, with * for any characters in names. Without any rule all may do\n"
     "everything; with one, nobody may do what no rule allows, but for root and the\n"
@@ -310,17 +310,9 @@ static int check(const struct arguments *a, const char *path)
 
 static int reload(void)
 {
-    hermes_client_t *client = cli_connect();
-    hermes_broker_info_t info = {.size = sizeof info};
-    int rc = hermes_broker_describe(client, &info);
-    if (rc < 0)
-        cli_fail("reload", rc, hermes_last_error(client));
-    hermes_disconnect(client);
-    if (rc < 0)
-        return EXIT_FAILED;
-    if (kill((pid_t)info.pid, SIGHUP) != 0)
-        return cli_fail("reload", 0, strerror(errno));
-    return EXIT_GOOD;
+    struct error_text text;
+    int rc = reload_signal(&text);
+    return rc < 0 ? cli_fail(NULL, rc, text.bytes) : EXIT_GOOD;
 }
 
 int cli_auth(int argc, char **argv)

@@ -656,6 +656,15 @@ class Rules(Tls):
         os.waitpid(child, 0)
         return said.split()
 
+    def test_reload_signals_the_broker_of_this_host_alone(self):
+        """What a broker over a network says of its process is the number of another one here."""
+        result = self.broker.run("--url", f"tcp://127.0.0.1:{self.ports['tcp']}", "auth", "reload", check=False)
+        self.assertEqual((result.returncode, b"on its own host" in result.stderr), (1, True), result.stderr)
+        result = self.broker.run("--url", f"unix:{self.path('nosuch')}", "auth", "reload", check=False)
+        self.assertEqual((result.returncode, b"no broker at" in result.stderr), (1, True), result.stderr)
+        self.broker.run("--url", f"unix:{self.path('broker.sock')}?shm=no", "auth", "reload")
+        self.wait_for(lambda: "read again" in self.broker.messages(), "it reads them again")
+
     def test_check_says_what_the_broker_does(self):
         def check(*words, code):
             result = self.broker.run("auth", "check", *words, "--json", check=False)
