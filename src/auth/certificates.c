@@ -27,11 +27,12 @@ static void name_file(const char *directory, const char *name, const char *endin
     snprintf(path, PATH_BYTES, "%.3900s/%.100s%s", directory, name, ending);
 }
 
+/* By kind; a client's have its name. */
+static const char *const own_files[] = {[CERTIFICATE_AUTHORITY] = "ca", [CERTIFICATE_SERVER] = "server"};
+
 static const char *file_of(const struct certificate *certificate)
 {
-    return certificate->kind == CERTIFICATE_AUTHORITY ? "ca"
-           : certificate->kind == CERTIFICATE_SERVER  ? "server"
-                                                      : certificate->name;
+    return certificate->kind == CERTIFICATE_CLIENT ? certificate->name : own_files[certificate->kind];
 }
 
 bool certificate_has_authority(const char *directory)
@@ -43,14 +44,20 @@ bool certificate_has_authority(const char *directory)
 
 /* ---- what was asked for ---- */
 
-static int check_name(const char *name, struct error_text *text)
+static int check_name(const struct certificate *certificate, struct error_text *text)
 {
+    const char *name = certificate->name;
     size_t length = strlen(name);
-    return length > 0 && length < CERTIFICATE_NAME_BYTES && strspn(name, legal) == length && name[0] != '.' &&
-                   name[0] != '-'
-               ? HERMES_OK
-               : error_say(text, HERMES_ENAME, "'%.100s' is no name: 1 to %d of A-Z a-z 0-9 . _ -", name,
-                           CERTIFICATE_NAME_BYTES - 1);
+    if (length == 0 || length >= CERTIFICATE_NAME_BYTES || strspn(name, legal) != length || name[0] == '.' ||
+        name[0] == '-')
+        return error_say(text, HERMES_ENAME, "'%.100s' is no name: 1 to %d of A-Z a-z 0-9 . _ -", name,
+                         CERTIFICATE_NAME_BYTES - 1);
+    bool is_clients = certificate->kind == CERTIFICATE_CLIENT;
+    for (int kind = CERTIFICATE_AUTHORITY; is_clients && kind < CERTIFICATE_CLIENT; kind++)
+        if (strcmp(name, own_files[kind]) == 0)
+            return error_say(text, HERMES_ENAME, "'%s' can be no client: %s.crt and %s.key are the %s's",
+                             name, name, name, kind == CERTIFICATE_AUTHORITY ? "authority" : "broker");
+    return HERMES_OK;
 }
 
 static bool is_address(const char *host)
@@ -74,6 +81,13 @@ static int list_hosts(const struct certificate *certificate, char list[HOSTS_BYT
                                  address ? "IP" : "DNS", host);
     }
     return HERMES_OK;
+}
+
+int certificate_check(const struct certificate *certificate, struct error_text *text)
+{
+    char hosts[HOSTS_BYTES];
+    int rc = check_name(certificate, text);
+    return rc < 0 ? rc : list_hosts(certificate, hosts, text);
 }
 
 /* ---- filling it in ---- */
@@ -230,7 +244,7 @@ int certificate_make(const struct certificate *certificate, const char *director
                      char key[PATH_BYTES], struct error_text *text)
 {
     ERR_clear_error();
-    int rc = check_name(certificate->name, text);
+    int rc = check_name(certificate, text);
     name_file(directory, file_of(certificate), ".crt", file);
     name_file(directory, file_of(certificate), ".key", key);
     if (rc == 0)

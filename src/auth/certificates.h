@@ -21,12 +21,16 @@ enum certificate_kind { CERTIFICATE_AUTHORITY, CERTIFICATE_SERVER, CERTIFICATE_C
 
 struct certificate {
     enum certificate_kind kind;
-    const char *name; /* 1 to 63 of A-Z a-z 0-9 . _ - : the common name, and a client's file */
+    const char *name; /* 1 to 63 of A-Z a-z 0-9 . _ - : the common name, and a client's
+                         file: not ca and server, which are the files of the others */
     const char *hosts[CERTIFICATE_HOSTS_MAX]; /* a server's: names and addresses */
     unsigned host_count;
     int64_t from_s, until_s; /* since 1970 */
     bool replaces;           /* what is there already */
 };
+
+/* May it be made, by its names? HERMES_ENAME. */
+int certificate_check(const struct certificate *certificate, struct error_text *text);
 
 /* Makes key and certificate, signed by the authority in the directory (or by itself, if it is one), and says
  * where they are. HERMES_EEXISTS: one of the files is there, and certificate->replaces is not set;

@@ -16,10 +16,10 @@ static const char documentation[] =
     "                   and ca.key, for nobody\n"
     "server [HOST...]   server.crt and server.key, for hermesd, by the names and\n"
     "                   addresses under which it is reached (localhost, 127.0.0.1,\n"
-    "                   ::1 and this host's name); with an authority, if there is\n"
-    "                   none\n"
+    "                   ::1 and this host's name)\n"
     "client NAME        NAME.crt and NAME.key, for a client, whom rules call\n"
     "                   cert:NAME\n\n"
+    "server and client make an authority first, if there is none.\n\n"
     "Files are PEM, in certs beside hermes.conf, keys ECDSA P-256 with mode 0600.\n"
     "hermesd listens with them where hermes.conf says listen = tls://HOST:PORT in\n"
     "its section [net], and reads new ones after hermes auth reload. Whoever has an\n"
@@ -182,20 +182,34 @@ static int make_authority(const struct arguments *a, const char *directory)
     return make(&own, &authority, directory);
 }
 
-static int make_server(const struct arguments *a, const char *directory)
+static void name_hosts(const struct arguments *a, struct certificate *server)
 {
-    char host[CERTIFICATE_NAME_BYTES] = "";
-    struct certificate server = {.kind = CERTIFICATE_SERVER, .name = "hermesd", .replaces = a->force};
-    for (; server.host_count < a->count; server.host_count++)
-        server.hosts[server.host_count] = a->words[server.host_count];
-    if (a->count == 0) {
-        server.hosts[server.host_count++] = "localhost";
-        server.hosts[server.host_count++] = "127.0.0.1";
-        server.hosts[server.host_count++] = "::1";
-        if (gethostname(host, sizeof host - 1) == 0 && host[0] != 0 && strcmp(host, "localhost") != 0)
-            server.hosts[server.host_count++] = host;
-    }
-    return make(a, &server, directory);
+    static char here[CERTIFICATE_NAME_BYTES];
+    for (; server->host_count < a->count; server->host_count++)
+        server->hosts[server->host_count] = a->words[server->host_count];
+    if (a->count > 0)
+        return;
+    server->hosts[server->host_count++] = "localhost";
+    server->hosts[server->host_count++] = "127.0.0.1";
+    server->hosts[server->host_count++] = "::1";
+    if (gethostname(here, sizeof here - 1) == 0 && here[0] != 0 && strcmp(here, "localhost") != 0)
+        server->hosts[server->host_count++] = here;
+}
+
+/* A server's or a client's; with an authority, where there is none. */
+static int make_signed(const struct arguments *a, const char *directory)
+{
+    bool is_client = a->kind == CERTIFICATE_CLIENT;
+    struct certificate certificate = {
+        .kind = a->kind, .name = is_client ? a->words[0] : "hermesd", .replaces = a->force};
+    struct error_text text;
+    if (!is_client)
+        name_hosts(a, &certificate);
+    int rc = certificate_check(&certificate, &text); /* before an authority is made for nothing */
+    if (rc < 0)
+        return cli_fail(NULL, rc, text.bytes);
+    int code = certificate_has_authority(directory) ? EXIT_GOOD : make_authority(a, directory);
+    return code == EXIT_GOOD ? make(a, &certificate, directory) : code;
 }
 
 int cli_cert(int argc, char **argv)
@@ -206,18 +220,9 @@ int cli_cert(int argc, char **argv)
     char directory[PATH_BYTES];
     struct error_text text;
     cli_parse(&argp, argc, argv, &a);
-    int rc = a.directory == NULL ? place_of("certs", directory, &text) : HERMES_OK;
+    int rc = a.directory == NULL ? place_of("certs", directory, &text)
+                                 : place_absolute(a.directory, directory, &text);
     if (rc < 0)
         return cli_fail(NULL, rc, text.bytes);
-    if (a.directory != NULL && (rc = place_absolute(a.directory, directory, &text)) < 0)
-        return cli_fail(NULL, rc, text.bytes);
-    if (a.kind == CERTIFICATE_AUTHORITY || !certificate_has_authority(directory)) {
-        int code = make_authority(&a, directory);
-        if (code != EXIT_GOOD || a.kind == CERTIFICATE_AUTHORITY)
-            return code;
-    }
-    if (a.kind == CERTIFICATE_SERVER)
-        return make_server(&a, directory);
-    struct certificate client = {.kind = CERTIFICATE_CLIENT, .name = a.words[0], .replaces = a.force};
-    return make(&a, &client, directory);
+    return a.kind == CERTIFICATE_AUTHORITY ? make_authority(&a, directory) : make_signed(&a, directory);
 }

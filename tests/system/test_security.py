@@ -309,6 +309,13 @@ class Certificates(Tls):
     def make(self, *arguments, directory="certs"):
         self.broker.run("cert", *arguments, "--dir", self.path(directory), "--force")
 
+    def pair(self, name):
+        read = []
+        for ending in (".crt", ".key"):
+            with open(self.path("certs/" + name + ending), "rb") as file:
+                read.append(file.read())
+        return read
+
     def test_files_are_closed_and_nothing_is_overwritten(self):
         for name in ("ca.key", "server.key"):
             self.assertEqual(os.stat(self.path("certs/" + name)).st_mode & 0o777, 0o600)
@@ -318,6 +325,13 @@ class Certificates(Tls):
             self.assertEqual(self.broker.run("cert", "client", name, check=False).returncode, 1)
         for host in ("a,b", "DNS:x", "a/b", "@section"):
             self.assertEqual(self.broker.run("cert", "server", host, "--force", check=False).returncode, 1)
+        for name in ("ca", "server"):  # the files of the authority and of the broker
+            before = self.pair(name)
+            self.assertEqual(self.broker.run("cert", "client", name, "--force", check=False).returncode, 1)
+            self.assertEqual(self.pair(name), before)
+        for words in (("client", "a b"), ("client", "ca"), ("server", "a/b")):
+            self.assertEqual(self.broker.run("cert", *words, "--dir", self.path("none"), check=False).returncode, 1)
+            self.assertFalse(os.path.exists(self.path("none")))
         made = json.loads(self.broker.run("cert", "client", "alice", "--json").stdout)
         self.assertEqual((made["kind"], made["name"], made["certificate"]), ("client", "alice", self.path("certs/alice.crt")))
         self.assertIn(b"did you mean server", self.broker.run("cert", "sever", check=False).stderr)
