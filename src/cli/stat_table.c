@@ -3,91 +3,51 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "cli/stat.h"
+#include "cli/stat_page.h"
 #include "log/status.h"
-
-/* What is left of the terminal. */
-struct page {
-    const struct stat_frame *frame;
-    int width;   /* 0: there is no terminal, and lines are as long as they are */
-    int longest; /* name that there is */
-    int rows;    /* INT32_MAX: as many as there are */
-    bool clear;
-};
 
 /* ---- words ---- */
 
-enum { NUMBER_BYTES = 24, NAME_BYTES = COUNTERS_LABEL_WORDS * 8 + 1, LINE_BYTES = 512 };
-
 /* Four digits at most, and K, M, G, T: powers of ten. */
-static const char *human(double value, char text[NUMBER_BYTES])
+static const char *human(double value, char text[CELL_BYTES])
 {
     static const char *const units[] = {"", "K", "M", "G", "T", "P", "E"};
     unsigned unit = 0;
     for (; value >= 9999.5 && unit < 6; unit++)
         value /= 1000;
-    snprintf(text, NUMBER_BYTES, value < 9.95 && unit > 0 ? "%.1f%s" : "%.0f%s", value, units[unit]);
+    snprintf(text, CELL_BYTES, value < 9.95 && unit > 0 ? "%.1f%s" : "%.0f%s", value, units[unit]);
     return text;
 }
 
-static const char *duration(uint64_t ns, char text[NUMBER_BYTES])
+static const char *duration(uint64_t ns, char text[CELL_BYTES])
 {
     uint64_t seconds = ns / 1000000000u;
     if (seconds < 120)
-        snprintf(text, NUMBER_BYTES, "%" PRIu64 " s", seconds);
+        snprintf(text, CELL_BYTES, "%" PRIu64 " s", seconds);
     else if (seconds < 7200)
-        snprintf(text, NUMBER_BYTES, "%" PRIu64 " min", seconds / 60);
+        snprintf(text, CELL_BYTES, "%" PRIu64 " min", seconds / 60);
     else if (seconds < 172800)
-        snprintf(text, NUMBER_BYTES, "%" PRIu64 " h", seconds / 3600);
+        snprintf(text, CELL_BYTES, "%" PRIu64 " h", seconds / 3600);
     else
-        snprintf(text, NUMBER_BYTES, "%" PRIu64 " d", seconds / 86400);
+        snprintf(text, CELL_BYTES, "%" PRIu64 " d", seconds / 86400);
     return text;
 }
 
-/* Names are clients' own, and this is a terminal. One that is too long ends in a tilde. */
-static void put_name(char *to, const char *name, int width)
-{
-    int length = (int)strlen(name);
-    for (int i = 0; i < width; i++) {
-        char c = i < length ? name[i] : ' ';
-        to[i] = c >= 0x20 && c < 0x7F ? c : '?';
-    }
-    if (length > width && width > 0)
-        to[width - 1] = '~';
-    to[width] = 0;
-}
-
-static const char *number_of(const struct stat_frame *frame, const struct view_row *row, const char *name,
-                             char text[NUMBER_BYTES])
+static void set_number(char cell[CELL_BYTES], const struct stat_frame *frame, const struct view_row *row,
+                       const char *name)
 {
     uint64_t value;
-    if (!view_value(frame->view, row, name, &value))
-        return "-";
-    return human((double)value, text);
-}
-
-/* ---- lines ---- */
-
-/* false: the page is full. */
-static bool put_line(struct page *page, const char *line)
-{
-    if (page->rows <= 0)
-        return false;
-    page->rows--;
-    int length = (int)strnlen(line, page->width > 0 ? (size_t)page->width : LINE_BYTES);
-    while (length > 0 && line[length - 1] == ' ')
-        length--;
-    printf("%.*s%s", length, line, page->clear ? "\033[K" : "");
-    if (page->rows > 0 || !page->clear) /* the last line of a screen: behind it all would move up */
-        putchar('\n');
-    return true;
+    if (view_value(frame->view, row, name, &value))
+        human((double)value, cell);
+    else
+        strcpy(cell, "-");
 }
 
 static void put_more(struct page *page, size_t count, const char *what)
 {
     char line[LINE_BYTES];
     snprintf(line, sizeof line, "... and %zu more %s (hermes stat TOPIC, --json)", count, what);
-    put_line(page, line);
+    page_line(page, line);
 }
 
 /* ---- the broker ---- */
@@ -118,7 +78,20 @@ static void put_losses(struct page *page, const struct view_row *loop)
     char line[LINE_BYTES];
     snprintf(line, sizeof line, "  notes lost %" PRIu64 "  entries not counted %" PRIu64, lost, missing);
     if (lost > 0 || missing > 0)
-        put_line(page, line);
+        page_line(page, line);
+}
+
+static void put_refusals(struct page *page, const struct view_row *loop)
+{
+    const struct view *view = page->frame->view;
+    uint64_t connections = view_number(view, loop, "refused_connections");
+    uint64_t tokens = view_number(view, loop, "refused_tokens");
+    uint64_t requests = view_number(view, loop, "refused_requests");
+    char line[LINE_BYTES];
+    snprintf(line, sizeof line, "  refused: connections %" PRIu64 "  tokens %" PRIu64 "  requests %" PRIu64,
+             connections, tokens, requests);
+    if (connections > 0 || tokens > 0 || requests > 0)
+        page_line(page, line);
 }
 
 static void put_broker(struct page *page)
@@ -126,7 +99,7 @@ static void put_broker(struct page *page)
     const struct stat_frame *frame = page->frame;
     const struct counters_header *header = frame->view->header;
     const struct view_row *loop = loop_of(frame);
-    char line[LINE_BYTES], age[NUMBER_BYTES];
+    char line[LINE_BYTES], age[CELL_BYTES];
     uint64_t seen_ns = loop == NULL ? 0 : view_number(frame->view, loop, "seen_monotonic_ns");
     if (atomic_load_explicit(&header->state, memory_order_relaxed) == COUNTERS_STOPPED)
         snprintf(line, sizeof line, "hermesd %" PRIu32 " has stopped; what it counted last:", header->pid);
@@ -139,8 +112,10 @@ static void put_broker(struct page *page)
                  duration(frame->now->taken_ns - header->began_ns, age));
     if (loop != NULL && frame->is_alive)
         add_loop(frame, loop, line);
-    put_line(page, line);
+    page_line(page, line);
     put_losses(page, loop);
+    if (loop != NULL)
+        put_refusals(page, loop);
 }
 
 /* ---- tables ---- */
@@ -184,20 +159,26 @@ static struct keyed *select_rows(const struct stat_frame *frame, unsigned kinds,
 }
 
 /* A heading, so many rows as there is room for, and how many there are beside. */
-static void put_table(struct page *page, const char *heading, const char *what, struct keyed *rows,
-                      size_t count, int room, void (*put)(struct page *, const struct view_row *))
+static void put_table(struct page *page, const struct column *columns, const char *what, struct keyed *rows,
+                      size_t count, int room,
+                      void (*put)(struct page *, const struct layout *, const struct view_row *))
 {
+    const struct layout layout = page_lay_out(page, columns);
+    int height = layout.is_blocks ? layout.count + 1 : 1, above = layout.is_blocks ? 0 : 2;
     size_t shown = count;
     if (count == 0 || rows == NULL)
         return;
-    if ((int64_t)count + 2 > room) {
+    if ((int64_t)count * height + above > room) {
         room = room < page->rows ? room : page->rows;
-        shown = room > 3 ? (size_t)room - 3 : 0;
+        shown = room > above + 1 ? (size_t)((room - above - 1) / height) : 0;
     }
-    put_line(page, "");
-    put_line(page, heading);
-    for (size_t i = 0; i < shown; i++)
-        put(page, rows[i].row);
+    if (!layout.is_blocks)
+        page_headings(page, &layout);
+    for (size_t i = 0; i < shown; i++) {
+        if (layout.is_blocks)
+            page_line(page, "");
+        put(page, &layout, rows[i].row);
+    }
     if (shown < count)
         put_more(page, count - shown, what);
 }
@@ -207,18 +188,6 @@ static void put_table(struct page *page, const char *heading, const char *what, 
 static double busy(const struct stat_frame *frame, const struct view_row *row)
 {
     return stat_rate(frame, row, "head_position_bytes");
-}
-
-/* No wider than names are, and on a terminal than what the other columns leave. */
-static int name_width(const struct page *page, int left)
-{
-    int width = page->width == 0 || left > page->longest ? page->longest : left;
-    return width < 12 ? 12 : width;
-}
-
-static int topic_name_width(const struct page *page)
-{
-    return name_width(page, page->width - (page->frame->before != NULL ? 66 : 50));
 }
 
 static void count_handles(const struct stat_frame *frame, const struct view_row *topic, unsigned *publishers,
@@ -276,59 +245,61 @@ static const char *state_of(const struct stat_frame *frame, const struct view_ro
 static void put_awaited(struct page *page, const struct view_row *topic)
 {
     const struct view_row *awaited = slowest(page->frame, topic);
-    char line[LINE_BYTES], name[NAME_BYTES];
+    char line[LINE_BYTES], name[CELL_BYTES];
     if (awaited == NULL || !is_waited_in(page->frame, topic))
         return;
     int width = (int)strlen(awaited->entry.label);
-    put_name(name, awaited->entry.label, width < 32 ? width : 32);
+    page_name(name, awaited->entry.label, width < 32 ? width : 32);
     snprintf(line, sizeof line, "  waits for %s, process %" PRIu32, name, awaited->entry.pid);
-    put_line(page, line);
+    page_line(page, line);
 }
 
 /* What is in memory and not on disk yet. */
-static const char *unstored(const struct stat_frame *frame, const struct view_row *topic,
-                            char text[NUMBER_BYTES])
+static void set_unstored(char cell[CELL_BYTES], const struct stat_frame *frame, const struct view_row *topic)
 {
     const struct view_row *store = store_of(frame, topic);
     uint64_t head, durable;
-    if (store == NULL || !view_value(frame->view, topic, "head_position_bytes", &head) ||
-        !view_value(frame->view, store, "durable_position_bytes", &durable))
-        return "-";
-    return human(durable < head ? (double)(head - durable) : 0, text);
+    strcpy(cell, "-");
+    if (store != NULL && view_value(frame->view, topic, "head_position_bytes", &head) &&
+        view_value(frame->view, store, "durable_position_bytes", &durable))
+        human(durable < head ? (double)(head - durable) : 0, cell);
 }
 
-static void put_topic(struct page *page, const struct view_row *row)
+static void put_topic(struct page *page, const struct layout *layout, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
-    char line[LINE_BYTES], name[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES], c[NUMBER_BYTES],
-        d[NUMBER_BYTES], e[NUMBER_BYTES];
-    unsigned publishers, subscribers;
+    char cells[COLUMNS_MAX][CELL_BYTES];
+    unsigned i = 0, publishers, subscribers;
     uint64_t next;
-    put_name(name, row->entry.label, topic_name_width(page));
     count_handles(frame, row, &publishers, &subscribers);
-    const char *messages =
-        view_value(frame->view, row, "next_sequence", &next) && next > 0 ? human((double)(next - 1), a) : "-";
-    int used = snprintf(line, sizeof line, "%s %8s %7s", name, messages,
-                        number_of(frame, row, "head_position_bytes", b));
-    if (frame->before != NULL)
-        used += snprintf(line + used, sizeof line - (size_t)used, " %7s %7s",
-                         human(stat_rate(frame, row, "next_sequence"), c),
-                         human(stat_rate(frame, row, "head_position_bytes"), d));
-    snprintf(line + used, sizeof line - (size_t)used, " %8s %4u %4u  %s", unstored(frame, row, e), publishers,
-             subscribers, state_of(frame, row));
-    put_line(page, line);
+    strcpy(cells[i++], row->entry.label);
+    if (view_value(frame->view, row, "next_sequence", &next) && next > 0)
+        human((double)(next - 1), cells[i++]);
+    else
+        strcpy(cells[i++], "-");
+    set_number(cells[i++], frame, row, "head_position_bytes");
+    if (frame->before != NULL) {
+        human(stat_rate(frame, row, "next_sequence"), cells[i++]);
+        human(stat_rate(frame, row, "head_position_bytes"), cells[i++]);
+    }
+    set_unstored(cells[i++], frame, row);
+    snprintf(cells[i++], CELL_BYTES, "%u", publishers);
+    snprintf(cells[i++], CELL_BYTES, "%u", subscribers);
+    strcpy(cells[i], state_of(frame, row));
+    page_cells(page, layout, cells);
     put_awaited(page, row);
 }
 
 static void put_topics(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[NAME_BYTES];
+    static const struct column columns[] = {{"TOPIC", 0}, {"MESSAGES", 8}, {"BYTES", 7},  {"UNSTORED", 8},
+                                            {"PUBS", 4},  {"SUBS", 4},     {"STATE", -7}, {NULL, 0}};
+    static const struct column watched[] = {{"TOPIC", 0},  {"MESSAGES", 8}, {"BYTES", 7}, {"MSG/S", 7},
+                                            {"B/S", 7},    {"UNSTORED", 8}, {"PUBS", 4},  {"SUBS", 4},
+                                            {"STATE", -7}, {NULL, 0}};
     size_t count;
     struct keyed *rows = select_rows(page->frame, 1u << COUNTERS_TOPIC, busy, &count);
-    put_name(name, "TOPIC", topic_name_width(page));
-    snprintf(heading, sizeof heading, "%s %8s %7s%s %8s %4s %4s  %s", name, "MESSAGES", "BYTES",
-             page->frame->before != NULL ? "   MSG/S     B/S" : "", "UNSTORED", "PUBS", "SUBS", "STATE");
-    put_table(page, heading, "topics", rows, count, room, put_topic);
+    put_table(page, page->frame->before != NULL ? watched : columns, "topics", rows, count, room, put_topic);
     free(rows);
 }
 
@@ -340,11 +311,6 @@ static double behind(const struct stat_frame *frame, const struct view_row *row)
     return stat_lag(frame, row, &bytes) ? (double)bytes : -1;
 }
 
-static int reader_name_width(const struct page *page)
-{
-    return name_width(page, (page->width - 47) / 2);
-}
-
 static const char *kind_of(const struct stat_frame *frame, const struct view_row *row)
 {
     if (row->entry.kind == COUNTERS_GROUP)
@@ -354,38 +320,42 @@ static const char *kind_of(const struct stat_frame *frame, const struct view_row
     return view_number(frame->view, row, "waited_for_line") != 0 ? "awaited" : "plain";
 }
 
-static void put_reader(struct page *page, const struct view_row *row)
+static void set_names(char cells[][CELL_BYTES], const struct stat_frame *frame, const struct view_row *row)
+{
+    const struct view_row *topic = stat_topic_of(frame, row);
+    strcpy(cells[0], row->entry.label);
+    strcpy(cells[1], topic == NULL ? "" : topic->entry.label);
+    strcpy(cells[3], "-");
+    if (row->entry.pid != 0)
+        snprintf(cells[3], CELL_BYTES, "%" PRIu32, row->entry.pid);
+}
+
+static void put_reader(struct page *page, const struct layout *layout, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
-    const struct view_row *topic = stat_topic_of(frame, row);
-    char line[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES],
-        c[NUMBER_BYTES], d[NUMBER_BYTES], pid[NUMBER_BYTES] = "-";
+    char cells[COLUMNS_MAX][CELL_BYTES] = {"", "", "", "", "-"};
     uint64_t lag;
-    int width = reader_name_width(page);
-    put_name(name, row->entry.label, width);
-    put_name(of, topic == NULL ? "" : topic->entry.label, width);
-    if (row->entry.pid != 0)
-        snprintf(pid, sizeof pid, "%" PRIu32, row->entry.pid);
-    bool is_group = row->entry.kind == COUNTERS_GROUP;
-    snprintf(line, sizeof line, "%s %s %-7s %7s %7s %6s %7s %6s", name, of, kind_of(frame, row), pid,
-             stat_lag(frame, row, &lag) ? human((double)lag, a) : "-",
-             number_of(frame, row, "lost_messages", b),
-             is_group ? number_of(frame, row, "redelivered_messages", c) : "",
-             is_group ? number_of(frame, row, "dead_messages", d) : "");
-    put_line(page, line);
+    set_names(cells, frame, row);
+    strcpy(cells[2], kind_of(frame, row));
+    if (stat_lag(frame, row, &lag))
+        human((double)lag, cells[4]);
+    set_number(cells[5], frame, row, "lost_messages");
+    if (row->entry.kind == COUNTERS_GROUP) {
+        set_number(cells[6], frame, row, "redelivered_messages");
+        set_number(cells[7], frame, row, "dead_messages");
+    }
+    page_cells(page, layout, cells);
 }
 
 static void put_readers(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES];
+    static const struct column columns[] = {{"READER", 0},  {"TOPIC", 0}, {"KIND", -7},
+                                            {"PID", 7},     {"LAG", 7},   {"LOST", 6},
+                                            {"REDELIV", 7}, {"DEAD", 6},  {NULL, 0}};
     size_t count;
     struct keyed *rows =
         select_rows(page->frame, 1u << COUNTERS_SUBSCRIBER | 1u << COUNTERS_GROUP, behind, &count);
-    put_name(name, "READER", reader_name_width(page));
-    put_name(of, "TOPIC", reader_name_width(page));
-    snprintf(heading, sizeof heading, "%s %s %-7s %7s %7s %6s %7s %6s", name, of, "KIND", "PID", "LAG",
-             "LOST", "REDELIV", "DEAD");
-    put_table(page, heading, "readers", rows, count, room, put_reader);
+    put_table(page, columns, "readers", rows, count, room, put_reader);
     free(rows);
 }
 
@@ -397,32 +367,27 @@ static double held_up(const struct stat_frame *frame, const struct view_row *row
            (double)view_number(frame->view, row, "waits");
 }
 
-static void put_publisher(struct page *page, const struct view_row *row)
+static void put_publisher(struct page *page, const struct layout *layout, const struct view_row *row)
 {
     const struct stat_frame *frame = page->frame;
-    const struct view_row *topic = stat_topic_of(frame, row);
-    char line[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES], a[NUMBER_BYTES], b[NUMBER_BYTES],
-        c[NUMBER_BYTES];
-    int width = reader_name_width(page);
-    put_name(name, row->entry.label, width);
-    put_name(of, topic == NULL ? "" : topic->entry.label, width);
     bool is_ring = view_number(frame->view, row, "ring_line") != 0;
-    snprintf(line, sizeof line, "%s %s %-7s %7" PRIu32 " %8s %7s %7s", name, of, is_ring ? "ring" : "direct",
-             row->entry.pid, is_ring ? number_of(frame, row, "taken_sequence", a) : "-",
-             number_of(frame, row, "waits", b), number_of(frame, row, "refused_calls", c));
-    put_line(page, line);
+    char cells[COLUMNS_MAX][CELL_BYTES] = {"", "", "", "", "-"};
+    set_names(cells, frame, row);
+    strcpy(cells[2], is_ring ? "ring" : "direct");
+    if (is_ring)
+        set_number(cells[4], frame, row, "taken_sequence");
+    set_number(cells[5], frame, row, "waits");
+    set_number(cells[6], frame, row, "refused_calls");
+    page_cells(page, layout, cells);
 }
 
 static void put_publishers(struct page *page, int room)
 {
-    char heading[LINE_BYTES], name[NAME_BYTES], of[NAME_BYTES];
+    static const struct column columns[] = {{"PUBLISHER", 0}, {"TOPIC", 0}, {"WRITES", -7}, {"PID", 7},
+                                            {"TAKEN", 8},     {"WAITS", 7}, {"REFUSED", 7}, {NULL, 0}};
     size_t count;
     struct keyed *rows = select_rows(page->frame, 1u << COUNTERS_PUBLISHER, held_up, &count);
-    put_name(name, "PUBLISHER", reader_name_width(page));
-    put_name(of, "TOPIC", reader_name_width(page));
-    snprintf(heading, sizeof heading, "%s %s %-7s %7s %8s %7s %7s", name, of, "WRITES", "PID", "TAKEN",
-             "WAITS", "REFUSED");
-    put_table(page, heading, "publishers", rows, count, room, put_publisher);
+    put_table(page, columns, "publishers", rows, count, room, put_publisher);
     free(rows);
 }
 

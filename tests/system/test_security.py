@@ -670,6 +670,22 @@ class Rules(Tls):
         os.waitpid(child, 0)
         return said.split()
 
+    def test_refusals_are_counted_and_shown(self):
+        stranger = self.raw()
+        stranger.sendall(b"no TLS, but what has as many bytes\r\n")
+        self.hung_up(stranger)
+        with self.raises(EACCESS):
+            self.tcp(token="hms_" + "x" * 43)
+        for _ in range(2):
+            with self.raises(EACCESS):
+                self.tcp().create("other")
+
+        def counted():
+            loop = json.loads(self.broker.run("stat", "--json").stdout)["loops"][0]
+            return [loop["refused_" + kind] for kind in ("connections", "tokens", "requests")] == [1, 1, 2]
+        self.wait_for(counted, "each is counted")
+        self.assertIn(b"\n  refused: connections 1  tokens 1  requests 2\n", self.broker.run("stat").stdout)
+
     def test_reload_signals_the_broker_of_this_host_alone(self):
         """What a broker over a network says of its process is the number of another one here."""
         result = self.broker.run("--url", f"tcp://127.0.0.1:{self.ports['tcp']}", "auth", "reload", check=False)

@@ -1,4 +1,5 @@
 """hermes stat: what it shows is what happened; of a broker that was killed, too; and whatever clients write."""
+import contextlib
 import fcntl
 import json
 import os
@@ -436,6 +437,42 @@ class Stat(Case):
         while what not in taken:
             taken += os.read(fd, 65536)
         return taken
+
+    def shown(self, columns):
+        """hermes stat on a terminal of that many columns, line by line."""
+        controller, terminal = pty.openpty()
+        self.addCleanup(os.close, controller)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        child = self.broker.popen("stat", stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        taken = b""
+        with contextlib.suppress(OSError):  # the end
+            while chunk := os.read(controller, 65536):
+                taken += chunk
+        self.assertEqual(child.wait(60), 0)
+        lines = taken.decode().splitlines()
+        self.assertLessEqual(max(map(len, lines)), columns, lines)
+        return lines
+
+    def test_on_a_narrow_terminal_names_are_cut_and_no_number_is(self):
+        name = "orders." + "x" * 40
+        self.broker.run("topic", "create", name)
+        self.broker.run("pub", name, "--count", "1234", "--size", "0")
+        self.broker.run("group", "create", name, "g", "--from", "first")
+        for columns in (20, 40, 60, 79, 80):
+            lines = self.shown(columns)
+            words = [line.split() for line in lines]
+            topic, reader = (next(i for i, found in enumerate(words) if found[:1] == [heading])
+                             for heading in ("TOPIC", "READER"))
+            self.assertEqual(words[0][:2], ["hermesd", str(self.broker.process.pid)])
+            if columns < 60:
+                block = dict(words[topic:topic + 6])
+                self.assertRegex(block.pop("TOPIC"), "^orders.x*~$")
+                self.assertEqual(block["MESSAGES"], "1234")
+                self.assertIn("LAG", dict(words[reader:reader + 8]))
+            else:
+                self.assertEqual(words[topic][:3], ["TOPIC", "MESSAGES", "BYTES"])
+                self.assertEqual(words[topic + 1][1], "1234")
 
     def test_a_watch_shows_rates_within_the_screen_and_leaves_it_as_it_was(self):
         for i in range(40):
