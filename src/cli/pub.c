@@ -193,12 +193,12 @@ static int publish_lines(struct arguments *a, hermes_publisher_t *publisher, int
     return published;
 }
 
-static int publish_all(struct arguments *a, hermes_publisher_t *publisher, int fd)
+static int publish_all(struct arguments *a, hermes_client_t *client, hermes_publisher_t *publisher, int fd)
 {
     int rc = a->has_count ? publish_generated(a, publisher) : publish_lines(a, publisher, fd);
     int waited = publishing_confirm(publisher, a->durable ? HERMES_DURABLE : HERMES_COMMITTED);
     if (rc == 0 && waited == 0)
-        printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+        publishing_tell_sequence(client, publisher, a->topic);
     /* Interrupted before a message was taken: what counts is what was. */
     return rc < 0 && rc != HERMES_EINTERRUPTED ? rc : waited;
 }
@@ -217,7 +217,7 @@ int cli_pub(int argc, char **argv)
     int rc = publishing_open(client, a.topic, a.no_crc ? HERMES_PUBLISH_NO_CRC : 0, &publisher, &syncs);
     a.durable |= syncs;
     if (rc == 0)
-        rc = publish_all(&a, publisher, fd);
+        rc = publish_all(&a, client, publisher, fd);
     if (rc < 0 && rc != HERMES_EINTERRUPTED)
         cli_fail_topic(client, a.topic, rc);
     if (publisher != NULL && publishing_close(client, publisher, a.topic) < 0)

@@ -66,6 +66,13 @@ int publishing_open(hermes_client_t *client, const char *topic, uint32_t flags,
     return HERMES_OK;
 }
 
+void publishing_tell_sequence(hermes_client_t *client, const hermes_publisher_t *publisher, const char *topic)
+{
+    hermes_topic_info_t info = {.size = sizeof info, .last_sequence = hermes_publisher_sequence(publisher)};
+    if (info.last_sequence != 0 || hermes_topic_describe(client, topic, &info) == 0)
+        printf("%llu\n", (unsigned long long)info.last_sequence);
+}
+
 int publishing_close(hermes_client_t *client, hermes_publisher_t *publisher, const char *topic)
 {
     uint64_t accepted = hermes_publisher_accepted(publisher);

@@ -16,6 +16,12 @@ int publishing_send(hermes_publisher_t *publisher, const void *payload, size_t l
 /* Until all that was taken is in, or durable. HERMES_EINTERRUPTED. */
 int publishing_confirm(hermes_publisher_t *publisher, enum hermes_confirmation confirmation);
 
+/* Prints the sequence of the last message that is in. Over a connection a publisher does not know that of its
+ * own: it is the topic's then, where on a shared topic another publisher's may stand behind it; nothing, if
+ * the broker has gone away, for what was confirmed is in all the same. */
+void publishing_tell_sequence(hermes_client_t *client, const hermes_publisher_t *publisher,
+                              const char *topic);
+
 /* Closes it and says what was taken and is not in; after a signal, how much is. HERMES_EAGAIN: not all is. */
 int publishing_close(hermes_client_t *client, hermes_publisher_t *publisher, const char *topic);
 

@@ -250,7 +250,7 @@ static int replay(const struct arguments *a, hermes_client_t *client, struct fee
     rc = feed != NULL ? replay_file(a, feed, publisher, failed) : replay_topic(a, client, publisher, failed);
     int waited = publishing_confirm(publisher, syncs ? HERMES_DURABLE : HERMES_COMMITTED);
     if (rc == 0 && waited == 0)
-        printf("%llu\n", (unsigned long long)hermes_publisher_sequence(publisher));
+        publishing_tell_sequence(client, publisher, a->topic);
     rc = rc < 0 ? rc : waited;
     if (rc < 0 && rc != HERMES_EINTERRUPTED)
         cli_fail(a->topic, rc, hermes_last_error(client));

@@ -38,6 +38,7 @@ class Values(Case):
                 ("pub t --size 5", b"--size is of generated messages"),
                 ("pub t --count 1 --file x", b"--count and --file are two things"),
                 ("sub t --payload text", b"--payload is of --format json"),
+                ("sub t --push-back --group g", b"publishers do not wait for members of a group"),
                 ("export t --format pcapng --payload text", b"--payload is of csv and json"),
                 ("export t --payload hex", b"it is auto, text or base64"),
                 ("group create t g --max-deliveries many", number),
@@ -158,6 +159,21 @@ class Sentences(Case):
         self.wait_for(lambda: b.run("topic", "list", check=False).returncode != 0, "all places are taken")
         for _ in range(20):
             self.assertEqual(self.said("topic", "list"), "hermes: 4 connections ([broker] sessions_max): a limit is reached\n")
+
+
+class Connection(Case):
+    def setUp(self):
+        super().setUp()
+        self.url = "--url", f"unix:{self.broker.home}/broker.sock?shm=no"
+
+    def test_what_went_out_over_a_connection_has_its_sequence(self):
+        for kind in ((), ("--shared",)):
+            topic = "t" + "".join(kind)
+            self.broker.run(*self.url, "topic", "create", topic, *kind)
+            self.assertEqual(self.broker.run("pub", topic, "--count", "5").stdout, b"5\n")
+            self.assertEqual(self.broker.run(*self.url, "pub", topic, data=b"a\nb\n").stdout, b"7\n")
+            self.assertEqual(self.broker.run(*self.url, "pub", topic, data=b"").stdout, b"7\n")
+            self.assertEqual(self.broker.run(*self.url, "replay", "-", "--topic", topic, data=b"1,2\n").stdout, b"8\n")
 
 
 class Ends(Case):
