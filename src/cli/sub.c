@@ -74,6 +74,8 @@ static void check(struct argp_state *state, const struct arguments *a)
         argp_error(state, "--group and --name are two things: members share messages, a name is one's own");
     if (a->has_ack && a->group == NULL)
         argp_error(state, "--ack is for members of a group (--group)");
+    if (a->push_back && a->group != NULL)
+        argp_error(state, "--push-back is of one subscriber: publishers do not wait for members of a group");
     if (a->has_payload && a->format != FORMAT_JSON)
         argp_error(state, "--payload is of --format json");
     if (a->has_last && (a->has_from || a->group != NULL || a->name != NULL))
