@@ -80,6 +80,8 @@ static int read_lines(struct tokens *tokens, FILE *file, const char *path, struc
 {
     char line[LINE_BYTES];
     for (unsigned number = 1; fgets(line, sizeof line, file) != NULL; number++) {
+        if (strchr(line, '\n') == NULL && !feof(file))
+            return error_say(text, HERMES_EINVALID, "%s: line %u is too long", path, number);
         if (line[0] == '#' || line[strspn(line, " \t\r\n")] == 0)
             continue;
         if (tokens->count == TOKENS_MAX)

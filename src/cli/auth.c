@@ -191,9 +191,15 @@ static int create_token(const struct arguments *a, const char *path)
         printf("{\"name\":\"%s\",\"token\":\"%s\"", a->words[0], secret);
         print_time_json("expires", a->ends_s);
         puts("}");
-        return EXIT_GOOD;
+    } else {
+        puts(secret);
     }
-    puts(secret);
+    if (!cli_flush(true)) { /* nobody has it, and it is shown once */
+        rc = tokens_revoke(path, a->words[0], &text);
+        return rc < 0 ? cli_fail(NULL, rc, text.bytes) : EXIT_FAILED;
+    }
+    if (a->json)
+        return EXIT_GOOD;
     fprintf(stderr,
             "That is the secret of token:%s, shown this once; expires: %s. The broker knows it after "
             "'hermes auth reload'\n",
@@ -225,7 +231,7 @@ static int list_tokens(const struct arguments *a, const char *path)
     struct tokens tokens = {0};
     struct table table;
     int rc = tokens_read(&tokens, path, &text);
-    if (rc < 0 && rc != HERMES_ENOTFOUND)
+    if (rc < 0 && (rc != HERMES_ENOTFOUND || a->tokens != NULL))
         return cli_fail(NULL, rc, text.bytes);
     table_begin(&table, headings);
     for (unsigned i = 0; i < tokens.count; i++)

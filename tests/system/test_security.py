@@ -446,6 +446,11 @@ class Tokens(Tls):
         again = self.broker.run("auth", "token", "create", "desk", check=False)
         self.assertEqual((again.returncode, b"'desk'" in again.stderr), (1, True))
         self.assertIn(b"'desk'?", self.broker.run("auth", "token", "revoke", "dosk", check=False).stderr)
+        with open("/dev/full", "w") as full:
+            lost = self.broker.popen("auth", "token", "create", "lost", stdout=full, stderr=subprocess.PIPE)
+            self.assertIn(b"No space left", lost.communicate()[1])
+        self.assertEqual(lost.returncode, 1)
+        self.assertEqual(self.broker.run("auth", "token", "list", "--tokens", self.path("nosuch"), check=False).returncode, 1)
         listed = [json.loads(line) for line in self.broker.run("auth", "token", "list", "--json").stdout.splitlines()]
         self.assertEqual([(t["name"], t["expires"], t["valid"]) for t in listed], [("desk", None, True), ("desk2", None, True)])
 

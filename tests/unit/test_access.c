@@ -121,6 +121,18 @@ static void a_secret_is_known_by_its_hash_alone(void **state)
     assert_int_equal(tokens_read(&tokens, file("tokens", "name 00ff 0 0\n"), &text), HERMES_EINVALID);
 }
 
+static void a_line_without_an_end_is_named_and_not_read_for_good(void **state)
+{
+    (void)state;
+    struct error_text text;
+    struct rules rules;
+    struct tokens tokens;
+    assert_int_equal(tokens_read(&tokens, "/dev/zero", &text), HERMES_EINVALID);
+    assert_non_null(strstr(text.bytes, "line 1 is too long"));
+    assert_int_equal(rules_read(&rules, "/dev/zero", &text), HERMES_EINVALID);
+    assert_non_null(strstr(text.bytes, "line 1 is too long"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +141,7 @@ int main(void)
         cmocka_unit_test(without_rules_all_may_do_everything),
         cmocka_unit_test(what_is_no_rule_is_named_by_its_line),
         cmocka_unit_test(a_secret_is_known_by_its_hash_alone),
+        cmocka_unit_test(a_line_without_an_end_is_named_and_not_read_for_good),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
