@@ -112,5 +112,20 @@ class FrontDoor(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stdout.splitlines()[-1], "hermes demo --actors build/actors --count 7")
 
+    def test_what_was_configured_for_tests_stays_so(self):
+        self.script("bin/python3", "exit 1")
+        self.script("bin/cmake", f'echo "$*" >>{self.root}/cmake.log')
+        for word in ("build", "demo"):
+            self.run_command(word)
+        for name, text in (("build.ninja", ""), ("CMakeCache.txt", "BUILD_TESTING:BOOL=ON\n")):
+            with open(f"{self.root}/build/release/{name}", "w") as file:
+                file.write(text)
+        for word in ("build", "demo", "bench"):
+            self.run_command(word)
+        with open(self.root + "/cmake.log") as file:
+            configured = [line.split()[1:] for line in file if line.startswith("--preset")]
+        self.assertEqual(configured[:4], 2 * [["release", "-DBUILD_TESTING=OFF"]] + 2 * [["release", "-DBUILD_TESTING=ON"]])
+        self.assertEqual([words[0] for words in configured[4:]], ["bench"])
+
 
 main()
