@@ -13,6 +13,7 @@
 #include "cli/suggest.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Tokens, by which clients on other hosts say who they are, and rules, which say "
@@ -63,34 +64,18 @@ struct arguments {
 
 /* ---- what was typed ---- */
 
-/* Which of the names, the last of which is NULL, word is. */
-static int choose(struct argp_state *state, const char *word, const char *const names[])
-{
-    struct suggestion suggestion;
-    suggest_begin(&suggestion, word);
-    for (int i = 0; names[i] != NULL; i++) {
-        if (strcmp(word, names[i]) == 0)
-            return i;
-        suggest_look_at(&suggestion, names[i]);
-    }
-    if (suggestion.name[0] != 0)
-        argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
-    argp_error(state, "no action '%s': token create, token list, token revoke, check or reload", word);
-    return 0;
-}
-
 static void take_word(struct argp_state *state, struct arguments *a, const char *word)
 {
     static const char *const actions[] = {"token", "check", "reload", NULL};
     static const char *const of_tokens[] = {"create", "list", "revoke", NULL}; /* as enum action */
     if (!a->has_token && !a->has_action) {
-        int chosen = choose(state, word, actions);
+        int chosen = cli_word(state, "action", word, actions);
         a->has_token = chosen == 0;
         a->has_action = chosen != 0;
         a->action = chosen == 1 ? CHECK : RELOAD;
     } else if (!a->has_action) {
         a->has_action = true;
-        a->action = (enum action)choose(state, word, of_tokens);
+        a->action = (enum action)cli_word(state, "action", word, of_tokens);
     } else if (a->count < 3) {
         a->words[a->count++] = word;
     } else {
@@ -101,25 +86,14 @@ static void take_word(struct argp_state *state, struct arguments *a, const char 
 static void check_words(struct argp_state *state, const struct arguments *a)
 {
     static const unsigned wanted[] = {[CREATE] = 1, [LIST] = 0, [REVOKE] = 1, [CHECK] = 3, [RELOAD] = 0};
+    static const char *const rights[] = {"publish", "subscribe", "create", "administer", NULL};
     if (!a->has_action || a->count != wanted[a->action])
         argp_usage(state);
-    if (a->ends_s != 0 && a->action != CREATE)
-        argp_error(state, "--expires is of token create");
-    if (a->rules != NULL && a->action != CHECK)
-        argp_error(state, "--rules is of check");
-    if (a->tokens != NULL && !a->has_token)
-        argp_error(state, "--tokens is of token create, list and revoke");
-    if (a->action != CHECK)
-        return;
-    struct suggestion suggestion;
-    suggest_begin(&suggestion, a->words[1]);
-    static const char *const rights[] = {"publish", "subscribe", "create", "administer"};
-    for (unsigned i = 0; i < 4; i++)
-        suggest_look_at(&suggestion, rights[i]);
-    if (rules_right(a->words[1]) == 0 && suggestion.name[0] != 0)
-        argp_error(state, "no right '%s'; did you mean %s?", a->words[1], suggestion.name);
-    if (rules_right(a->words[1]) == 0)
-        argp_error(state, "no right '%s': publish, subscribe, create or administer", a->words[1]);
+    cli_refuse(state, a->ends_s != 0 && a->action != CREATE, "--expires", "token create");
+    cli_refuse(state, a->rules != NULL && a->action != CHECK, "--rules", "check");
+    cli_refuse(state, a->tokens != NULL && !a->has_token, "--tokens", "token create, list and revoke");
+    if (a->action == CHECK)
+        (void)cli_word(state, "right", a->words[1], rights);
 }
 
 /* "30d" is how long, anything else when. */
@@ -161,17 +135,17 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 /* ---- tokens ---- */
 
-static const char *time_of(int64_t when_s, char words[32])
+static const char *time_of(int64_t when_s, char words[WHEN_DATE_BYTES + 1])
 {
-    time_t when = (time_t)when_s;
-    struct tm tm;
-    strftime(words, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &tm));
-    return when_s == 0 ? "never" : words;
+    if (when_s == 0)
+        return "never";
+    when_date(when_s, words);
+    return strcat(words, "Z");
 }
 
 static void print_time_json(const char *name, int64_t when_s)
 {
-    char words[32];
+    char words[WHEN_DATE_BYTES + 1];
     if (when_s == 0)
         printf(",\"%s\":null", name);
     else
@@ -180,7 +154,7 @@ static void print_time_json(const char *name, int64_t when_s)
 
 static int create_token(const struct arguments *a, const char *path)
 {
-    char secret[TOKEN_SECRET_BYTES], words[32];
+    char secret[TOKEN_SECRET_BYTES], words[WHEN_DATE_BYTES + 1];
     struct error_text text;
     if (a->ends_s != 0 && a->ends_s <= (int64_t)time(NULL))
         return cli_fail(NULL, HERMES_EINVALID, "--expires is over already");
@@ -209,7 +183,7 @@ static int create_token(const struct arguments *a, const char *path)
 
 static void add_row(struct table *table, const struct token *token)
 {
-    char words[32];
+    char words[WHEN_DATE_BYTES + 1];
     table_text(table, token->name);
     table_text(table, time_of(token->made_s, words));
     table_text(table, time_of(token->ends_s, words));

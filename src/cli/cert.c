@@ -8,7 +8,7 @@
 #include "auth/place.h"
 #include "cli/cli.h"
 #include "cli/parse.h"
-#include "cli/suggest.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Make a private authority, and certificates for TLS that it signs.\v"
@@ -58,26 +58,11 @@ struct arguments {
     int64_t until_s; /* 0: by days */
 };
 
-static enum certificate_kind action_of(struct argp_state *state, const char *word)
-{
-    struct suggestion suggestion;
-    suggest_begin(&suggestion, word);
-    for (int i = 0; actions[i] != NULL; i++) {
-        if (strcmp(word, actions[i]) == 0)
-            return (enum certificate_kind)i;
-        suggest_look_at(&suggestion, actions[i]);
-    }
-    if (suggestion.name[0] != 0)
-        argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
-    argp_error(state, "no action '%s': authority, server or client", word);
-    return CERTIFICATE_AUTHORITY;
-}
-
 static void take_word(struct argp_state *state, struct arguments *a, const char *word)
 {
     if (!a->has_action) {
         a->has_action = true;
-        a->kind = action_of(state, word);
+        a->kind = (enum certificate_kind)cli_word(state, "action", word, actions);
         return;
     }
     if (a->count == CERTIFICATE_HOSTS_MAX)
@@ -129,12 +114,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 static void show(const struct arguments *a, const struct certificate *made, const char *file, const char *key)
 {
-    char until[32];
-    time_t end = (time_t)made->until_s;
-    struct tm tm;
-    strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&end, &tm));
+    char until[WHEN_DATE_BYTES];
+    when_date(made->until_s, until);
     if (!a->json) {
-        printf("%-10s %s\n%-10s %s\n%-10s %s\n", actions[made->kind], file, "  key", key, "  until", until);
+        printf("%-10s %s\n%-10s %s\n%-10s %sZ\n", actions[made->kind], file, "  key", key, "  until", until);
         for (unsigned i = 0; i < made->host_count; i++)
             printf("%-10s %s\n", "  host", made->hosts[i]);
         return;
@@ -145,7 +128,7 @@ static void show(const struct arguments *a, const struct certificate *made, cons
     cli_print_json_string(stdout, file, strlen(file));
     printf(",\"key\":");
     cli_print_json_string(stdout, key, strlen(key));
-    printf(",\"until\":\"%s\",\"hosts\":[", until);
+    printf(",\"until\":\"%sZ\",\"hosts\":[", until);
     for (unsigned i = 0; i < made->host_count; i++)
         printf("%s\"%s\"", i > 0 ? "," : "", made->hosts[i]);
     puts("]}");

@@ -85,6 +85,10 @@ double cli_number(struct argp_state *state, const char *option, const char *valu
 const char *cli_argument(struct argp_state *state, const char *value);
 /* Which of the names, the last of which is NULL, value is; argp_error() if none. */
 int cli_choice(struct argp_state *state, const char *option, const char *value, const char *const names[]);
+/* The same of an action, or another kind of word; who misspells it is told what may be meant. */
+int cli_word(struct argp_state *state, const char *kind, const char *word, const char *const names[]);
+/* An option that was given and is of other actions would be passed over in silence: argp_error(). */
+void cli_refuse(struct argp_state *state, bool given, const char *option, const char *action);
 
 /* Stored messages are damaged or were removed: reading goes on behind them. */
 bool cli_is_damage(int error);

@@ -2,11 +2,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/terminal.h"
+#include "cli/when.h"
 #include "hermes/letter.h"
 
 static const uint64_t wait_ns = 10000000000, slice_ns = 250000000, busy_ns = 3000000000,
@@ -93,11 +93,9 @@ static void print_json(const struct walk *w, const hermes_message_t *message, co
 
 static void print_line(const struct walk *w, const hermes_message_t *message, const hermes_letter_t *letter)
 {
-    char when[32];
-    time_t seconds = (time_t)(letter->buried_ns / 1000000000u);
-    struct tm tm;
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
-    printf("%12" PRIu64 "  %s.%03uZ %11u %7u%s%s\n", letter->sequence, when,
+    char when[WHEN_DATE_BYTES];
+    printf("%12" PRIu64 "  %s.%03uZ %11u %7u%s%s\n", letter->sequence,
+           when_date((int64_t)(letter->buried_ns / 1000000000u), when),
            (unsigned)(letter->buried_ns / 1000000 % 1000), letter->deliveries, letter->payload_bytes,
            is_cut(message, letter) ? "  cut" : "", message->position < w->put_back_to ? "  put back" : "");
 }

@@ -70,26 +70,20 @@ struct arguments {
     hermes_group_options_t group;
 };
 
-/* What would be passed over in silence is refused. */
-static void refuse(struct argp_state *state, bool given, const char *option, const char *action)
-{
-    if (given)
-        argp_error(state, "%s is of %s", option, action);
-}
-
 static void check_options(struct argp_state *state, const struct arguments *a)
 {
     const bool makes = a->action == CREATE, alters = a->action == ALTER, resets = a->action == RESET;
-    refuse(state, a->has_from && !makes && !resets, "--from", "create and reset");
-    refuse(state, a->altered != 0 && !makes && !alters, "--lease or --max-deliveries", "create and alter");
-    refuse(state, a->group.dead_letter != NULL && !makes, "--dead-letter", "create");
-    refuse(state, a->group.span_bytes != 0 && !makes, "--span", "create");
-    refuse(state, a->group.durable != 0 && !makes, "--durable", "create");
-    refuse(state, a->dead.requeue && a->action != DEAD, "--requeue", "dead");
-    refuse(state, a->dead.count > 0 && a->action != DEAD, "--sequence", "dead");
-    refuse(state, a->json && a->action != LIST && a->action != INFO && a->action != DEAD, "--json",
-           "list, info and dead");
-    refuse(state, a->has_payload && (a->action != DEAD || !a->json), "--payload", "dead --json");
+    cli_refuse(state, a->has_from && !makes && !resets, "--from", "create and reset");
+    cli_refuse(state, a->altered != 0 && !makes && !alters, "--lease or --max-deliveries",
+               "create and alter");
+    cli_refuse(state, a->group.dead_letter != NULL && !makes, "--dead-letter", "create");
+    cli_refuse(state, a->group.span_bytes != 0 && !makes, "--span", "create");
+    cli_refuse(state, a->group.durable != 0 && !makes, "--durable", "create");
+    cli_refuse(state, a->dead.requeue && a->action != DEAD, "--requeue", "dead");
+    cli_refuse(state, a->dead.count > 0 && a->action != DEAD, "--sequence", "dead");
+    cli_refuse(state, a->json && a->action != LIST && a->action != INFO && a->action != DEAD, "--json",
+               "list, info and dead");
+    cli_refuse(state, a->has_payload && (a->action != DEAD || !a->json), "--payload", "dead --json");
 }
 
 static void check(struct argp_state *state, const struct arguments *a)
@@ -163,7 +157,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
-            a->action = (enum action)cli_choice(state, "action", value, actions);
+            a->action = (enum action)cli_word(state, "action", value, actions);
         else if (state->arg_num == 1)
             a->topic = value;
         else if (state->arg_num == 2)

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/suggest.h"
 #include "cli/when.h"
 
 volatile sig_atomic_t cli_stop;
@@ -219,21 +220,55 @@ const char *cli_argument(struct argp_state *state, const char *value)
     return value;
 }
 
+static int find_word(const char *word, const char *const names[])
+{
+    int i = 0;
+    while (names[i] != NULL && strcmp(word, names[i]) != 0)
+        i++;
+    return names[i] != NULL ? i : -1;
+}
+
+/* "a, b or c" */
+static void list_words(const char *const names[], char list[128])
+{
+    size_t used = 0;
+    for (int i = 0; names[i] != NULL && used < 128; i++) {
+        const char *before = i == 0 ? "" : names[i + 1] == NULL ? " or " : ", ";
+        used += (size_t)snprintf(list + used, 128 - used, "%s%s", before, names[i]);
+    }
+}
+
 int cli_choice(struct argp_state *state, const char *option, const char *value, const char *const names[])
 {
-    char list[128] = "";
-    for (int i = 0; names[i] != NULL; i++) {
-        if (strcmp(value, names[i]) == 0)
-            return i;
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s",
-                 i == 0                 ? ""
-                 : names[i + 1] == NULL ? " or "
-                                        : ", ",
-                 names[i]);
-    }
-    argp_error(state, "%s %s: it is %s", option, value, list);
+    char list[128];
+    int found = find_word(value, names);
+    list_words(names, list);
+    if (found < 0)
+        argp_error(state, "%s %s: it is %s", option, value, list);
+    return found;
+}
+
+int cli_word(struct argp_state *state, const char *kind, const char *word, const char *const names[])
+{
+    struct suggestion suggestion;
+    char list[128];
+    int found = find_word(word, names);
+    if (found >= 0)
+        return found;
+    suggest_begin(&suggestion, word);
+    for (int i = 0; names[i] != NULL; i++)
+        suggest_look_at(&suggestion, names[i]);
+    list_words(names, list);
+    if (suggestion.name[0] != 0)
+        argp_error(state, "no %s '%s'; did you mean %s?", kind, word, suggestion.name);
+    argp_error(state, "no %s '%s': %s", kind, word, list);
     return 0;
+}
+
+void cli_refuse(struct argp_state *state, bool given, const char *option, const char *action)
+{
+    if (given)
+        argp_error(state, "%s is of %s", option, action);
 }
 
 enum cli_payload cli_payload(struct argp_state *state, const char *value)

@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/when.h"
 
 static const char documentation[] =
     "Ask the broker whether it is there, and tell which one it is.\v"
@@ -120,13 +120,11 @@ static double mib(uint64_t bytes)
 
 static void print_broker(const hermes_broker_info_t *info, const struct memory *memory, uint64_t since_ns)
 {
-    char since[32];
-    struct tm tm;
-    time_t seconds = (time_t)(since_ns / 1000000000u);
-    strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+    char since[WHEN_DATE_BYTES];
     printf("broker        hermesd %s, process %" PRIu32 " of user %" PRIu32 "\n", info->version, info->pid,
            info->uid);
-    printf("serves since  %s, for %.0f s\n", since, (double)info->uptime_ns / 1e9);
+    printf("serves since  %sZ, for %.0f s\n", when_date((int64_t)(since_ns / 1000000000u), since),
+           (double)info->uptime_ns / 1e9);
     printf("memory        %s\n", info->memory);
     if (memory->known)
         printf("              %.1f MiB in it; %.1f of %.1f MiB are free\n", mib(memory->used_bytes),

@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
+#include "cli/when.h"
 
 static const char letters[] = "sStopTD%", escapes[] = "nrt\\";
 
@@ -38,11 +38,9 @@ const char *template_wrong(const char *format)
 
 static void print_date(FILE *file, uint64_t timestamp)
 {
-    char date[32];
-    struct tm tm;
-    time_t seconds = (time_t)(timestamp / 1000000000u);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
-    fprintf(file, "%s.%09uZ", date, (unsigned)(timestamp % 1000000000u));
+    char date[WHEN_DATE_BYTES];
+    fprintf(file, "%s.%09uZ", when_date((int64_t)(timestamp / 1000000000u), date),
+            (unsigned)(timestamp % 1000000000u));
 }
 
 static void print_letter(FILE *file, char letter, const char *topic, const hermes_message_t *message)

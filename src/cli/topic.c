@@ -6,7 +6,6 @@
 
 #include "cli/cli.h"
 #include "cli/parse.h"
-#include "cli/suggest.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -59,41 +58,19 @@ struct arguments {
 /* As enum action has them. */
 static const char *const actions[] = {"create", "list", "info", "alter", "purge", "delete", NULL};
 
-static enum action action_of(struct argp_state *state, const char *word)
-{
-    struct suggestion suggestion;
-    suggest_begin(&suggestion, word);
-    for (int i = 0; actions[i] != NULL; i++) {
-        if (strcmp(word, actions[i]) == 0)
-            return (enum action)i;
-        suggest_look_at(&suggestion, actions[i]);
-    }
-    if (suggestion.name[0] != 0)
-        argp_error(state, "no action '%s'; did you mean %s?", word, suggestion.name);
-    argp_error(state, "no action '%s': create, list, info, alter, purge or delete", word);
-    return LIST;
-}
-
-/* What would be passed over in silence is refused. */
-static void refuse(struct argp_state *state, bool given, const char *option, const char *action)
-{
-    if (given)
-        argp_error(state, "%s is of %s", option, action);
-}
-
 static void check(struct argp_state *state, const struct arguments *a)
 {
     const bool makes = a->action == CREATE, alters = a->action == ALTER;
     if (state->arg_num == 0 || (a->action == LIST) != (a->name == NULL))
         argp_usage(state);
-    refuse(state, a->topic.shared && !makes, "--shared", "create");
-    refuse(state, a->has_durability && !makes, "--durability", "create");
-    refuse(state, a->topic.window_bytes != 0 && !makes, "--window", "create");
-    refuse(state, a->topic.segment_bytes != 0 && !makes, "--segment", "create");
-    refuse(state, a->topic.push_back && !makes, "--push-back", "create");
-    refuse(state, a->altered != 0 && !makes && !alters, "--keep-bytes, --keep-age or --when-full",
-           "create and alter");
-    refuse(state, a->json && a->action != LIST && a->action != INFO, "--json", "list and info");
+    cli_refuse(state, a->topic.shared && !makes, "--shared", "create");
+    cli_refuse(state, a->has_durability && !makes, "--durability", "create");
+    cli_refuse(state, a->topic.window_bytes != 0 && !makes, "--window", "create");
+    cli_refuse(state, a->topic.segment_bytes != 0 && !makes, "--segment", "create");
+    cli_refuse(state, a->topic.push_back && !makes, "--push-back", "create");
+    cli_refuse(state, a->altered != 0 && !makes && !alters, "--keep-bytes, --keep-age or --when-full",
+               "create and alter");
+    cli_refuse(state, a->json && a->action != LIST && a->action != INFO, "--json", "list and info");
     if (alters && a->altered == 0)
         argp_error(state, "alter what? --keep-bytes, --keep-age or --when-full");
 }
@@ -143,7 +120,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
-            a->action = action_of(state, value);
+            a->action = (enum action)cli_word(state, "action", value, actions);
         else if (state->arg_num == 1)
             a->name = value;
         else

@@ -156,3 +156,11 @@ int when_time(const char *text, uint64_t now_ns, uint64_t *time_ns)
     *time_ns = now_ns - back_ns;
     return HERMES_OK;
 }
+
+const char *when_date(int64_t seconds, char text[WHEN_DATE_BYTES])
+{
+    struct tm tm;
+    time_t time = (time_t)seconds;
+    strftime(text, WHEN_DATE_BYTES, "%Y-%m-%dT%H:%M:%S", gmtime_r(&time, &tm));
+    return text;
+}

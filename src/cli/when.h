@@ -27,4 +27,9 @@ int when_duration(const char *text, uint64_t *duration_ns);
  */
 int when_time(const char *text, uint64_t now_ns, uint64_t *time_ns);
 
+enum { WHEN_DATE_BYTES = 32 };
+
+/* "2026-11-25T09:30:00", UTC, of seconds since 1970; returns text. A fraction and Z may follow. */
+const char *when_date(int64_t seconds, char text[WHEN_DATE_BYTES]);
+
 #endif
