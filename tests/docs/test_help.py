@@ -74,6 +74,13 @@ class Help(Case):
         self.assertIn(child.returncode, (0, 1) if "doctor" in line else (0,), line + ": " + errors.decode())
         self.assertNotIn(b"hermes: ", errors, line)
 
+    def test_no_line_is_broken_that_was_laid_out(self):
+        for command in self.commands():
+            lines = self.broker.run(command, "--help").stdout.decode().splitlines()
+            for line, following in zip(lines, lines[1:]):
+                if line.startswith("  ") and not line.startswith("  or:"):
+                    self.assertRegex(following, "^(.*  .*)?$", (command, line))  # the next of a list, or of it
+
     def test_every_example_works_as_it_stands(self):
         typed = 0
         for command in self.commands():
