@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "broker/workers.h"
 #include "log/store.h"
@@ -292,6 +291,17 @@ static int set_places(struct config *config, struct error_text *text)
     return rc < 0 ? rc : location_beside(location, "rules", config->rules, text);
 }
 
+/* What is wrong with a setting is parse->error. What cannot be read, as a directory, is no empty file. */
+static int read_settings(FILE *file, struct parse *parse)
+{
+    int line = ini_parse_file(file, handle, parse);
+    if (ferror(file))
+        return error_set_errno(parse->text, "read configuration", parse->path);
+    return line != 0 && parse->error == 0
+               ? error_say(parse->text, HERMES_EINVALID, "%s: line %d cannot be read", parse->path, line)
+               : HERMES_OK;
+}
+
 int config_load(struct config *config, const char *path, struct error_text *text)
 {
     *config = (struct config){
@@ -322,14 +332,16 @@ int config_load(struct config *config, const char *path, struct error_text *text
     bool named = path != NULL;
     if (!named)
         path = config->location.config;
-    if (access(path, R_OK) != 0) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
         set_limits(config);
         return named || errno != ENOENT ? error_set_errno(text, "read configuration", path) : HERMES_OK;
     }
     struct parse parse = {.config = config, .text = text, .path = path};
-    int line = ini_parse(path, handle, &parse);
-    if (line != 0 && parse.error == 0)
-        return error_say(text, HERMES_EINVALID, "%s: line %d cannot be read", path, line);
+    rc = read_settings(file, &parse);
+    (void)fclose(file);
+    if (rc < 0)
+        return rc;
     set_limits(config);
     if (parse.error == 0 && config->clients == TLS_CLIENTS_REQUIRED && config->client_ca[0] == 0)
         return error_say(

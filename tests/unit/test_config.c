@@ -48,6 +48,7 @@ static void settings(void **state)
         assert_true(load(bad[i], &config) < 0);
     struct error_text text;
     assert_int_equal(config_load(&config, "/nonexistent/hermes.conf", &text), HERMES_ENOTFOUND);
+    assert_true(config_load(&config, "/", &text) < 0); /* what cannot be read is not empty */
 }
 
 static void limits(void **state)
