@@ -426,3 +426,14 @@ bool tls_is_still_trusted(const struct tls *tls, const struct tls_context *conte
     ERR_clear_error();
     return trusted;
 }
+
+int tls_export(const struct tls *tls, const char *label, const void *context, size_t context_bytes,
+               void *secret, size_t secret_bytes)
+{
+    if (tls->state != TLS_TALKS)
+        return HERMES_EPROTOCOL;
+    bool made = SSL_export_keying_material(tls->ssl, secret, secret_bytes, label, strlen(label), context,
+                                           context_bytes, 1) == 1;
+    ERR_clear_error();
+    return made ? HERMES_OK : HERMES_ENOMEM;
+}

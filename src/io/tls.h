@@ -96,4 +96,9 @@ int64_t tls_peer_ends_s(const struct tls *tls);
 /* Would that certificate be taken by this context, too, and now? true if there is none. */
 bool tls_is_still_trusted(const struct tls *tls, const struct tls_context *context);
 
+/* A secret that both ends of this connection can make and nobody else, for a purpose: a label and a context
+ * (RFC 8446, section 7.5). HERMES_EPROTOCOL: it does not talk yet, or any more; HERMES_ENOMEM. */
+int tls_export(const struct tls *tls, const char *label, const void *context, size_t context_bytes,
+               void *secret, size_t secret_bytes);
+
 #endif

@@ -190,6 +190,29 @@ static void a_flipped_bit_ends_it(void **state)
     finish(&pair);
 }
 
+static void both_ends_make_the_same_secrets(void **state)
+{
+    (void)state;
+    struct pair pair;
+    uint8_t server[32], client[32], other[32];
+    begin(&pair, "localhost", TLS_CLIENTS_NONE, false);
+    assert_int_equal(tls_export(pair.client, "EXPORTER-a", "1", 1, client, 32), HERMES_EPROTOCOL);
+    assert_int_equal(shake(&pair), 0);
+    assert_int_equal(tls_export(pair.server, "EXPORTER-a", "1", 1, server, 32), 0);
+    assert_int_equal(tls_export(pair.client, "EXPORTER-a", "1", 1, client, 32), 0);
+    assert_memory_equal(server, client, 32);
+    assert_int_equal(tls_export(pair.client, "EXPORTER-b", "1", 1, other, 32), 0);
+    assert_memory_not_equal(client, other, 32);
+    assert_int_equal(tls_export(pair.client, "EXPORTER-a", "2", 1, other, 32), 0);
+    assert_memory_not_equal(client, other, 32);
+    finish(&pair);
+    begin(&pair, "localhost", TLS_CLIENTS_NONE, false); /* of another connection: another */
+    assert_int_equal(shake(&pair), 0);
+    assert_int_equal(tls_export(pair.client, "EXPORTER-a", "1", 1, other, 32), 0);
+    assert_memory_not_equal(client, other, 32);
+    finish(&pair);
+}
+
 static void files_that_are_none_are_named(void **state)
 {
     (void)state;
@@ -206,9 +229,9 @@ static void files_that_are_none_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_said_is_heard),         cmocka_unit_test(a_goodbye_is_told_from_a_cut),
-        cmocka_unit_test(who_is_not_trusted_is_refused), cmocka_unit_test(a_flipped_bit_ends_it),
-        cmocka_unit_test(files_that_are_none_are_named),
+        cmocka_unit_test(what_is_said_is_heard),           cmocka_unit_test(a_goodbye_is_told_from_a_cut),
+        cmocka_unit_test(who_is_not_trusted_is_refused),   cmocka_unit_test(a_flipped_bit_ends_it),
+        cmocka_unit_test(both_ends_make_the_same_secrets), cmocka_unit_test(files_that_are_none_are_named),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
