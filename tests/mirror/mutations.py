@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Do the histories find what they are there for? Breaks the protocol, one way after the other: compiles the one file that
-is broken, links it in front of the others, and runs histories, or the report, that must find it.
+is broken, links it in front of the others, and runs histories, the report, or a unit test, that must find it.
 
     mutations.py [NAME...]              all of them, or those
     mutations.py --list
@@ -20,6 +20,7 @@ LIBRARIES = os.environ.get("HERMES_LIB", os.path.join(SOURCE, "build/release/lib
 COMPILER = os.environ.get("CC", "cc")
 HISTORIES = ["--as-it-is", "--histories", "2000"]
 REPORT = ["--report"]
+UNIT = []  # tests/unit/test_seal.c
 
 
 @dataclass
@@ -62,6 +63,23 @@ MUTATIONS = [
              HISTORIES),
     Mutation("bytes are staged where others are", "image.c", "uint64_t at = position & (image->window_bytes - 1);\n    uint64_t first",
              "uint64_t at = position & (image->window_bytes / 2 - 1);\n    uint64_t first", HISTORIES),
+    Mutation("a nonce leaves out the number", "seal_keys.c", "    low ^= number;\n", "    low ^= number - number;\n", HISTORIES),
+    Mutation("all seal under one key", "seal_keys.c", ".member = member, .generation", ".member = 0 * member, .generation", HISTORIES),
+    Mutation("what was opened opens again", "seal.c", "if (!replay_is_new(&member->replay, head.number)) {",
+             "if (head.number == 0) {", HISTORIES),
+    Mutation("a forged number moves the window", "seal.c", "    size_t plain = length - DATAGRAM_TAG_BYTES;\n",
+             "    size_t plain = length - DATAGRAM_TAG_BYTES;\n    replay_mark(&member->replay, head.number);\n", HISTORIES),
+    Mutation("a number is sealed twice", "seal.c", "if (head.number <= s->number)", "if (head.number < s->number)", UNIT),
+    Mutation("the head is encrypted beside nothing", "seal.c", "enum { BESIDE_BYTES = DATAGRAM_HEAD_BYTES };",
+             "enum { BESIDE_BYTES = 32 };", UNIT),
+    Mutation("a key lasts for ever", "seal_keys.c", "return number >> SEAL_KEY_NUMBERS;", "return number >> 63;", UNIT),
+    Mutation("a made-up number is believed", "seal.c", "    if (opened && (member->generation",
+             "    if (opened || (member->generation", UNIT),
+    Mutation("who is forged takes a place", "seal.c", "    if (!open_from(s, member,",
+             "    if (member == &s->guest)\n        member = take_in(s, member);\n    if (!open_from(s, member,", UNIT),
+    Mutation("a window that slides leaves old bits", "replay.c", "i < words && i < replay->words", "i < words && i < 1", UNIT),
+    Mutation("a window forgets too late", "replay.c", ">= replay->words)", "> replay->words)", UNIT),
+    Mutation("a dismissed member is heard", "seal.c", "    s->ids[member - s->members] = FREE;\n", "", UNIT),
     Mutation("one gap is asked for at a time", "naks.c", "if (gap->due_ns <= soon) {",
              "if (i > 0 && gap->due_ns <= soon)\n            gap->due_ns = soon + naks->rtt.mean_ns;\n"
              "        if (gap->due_ns <= soon) {", REPORT),
@@ -81,13 +99,15 @@ def compile_and_run(mutation, folder):
     program = os.path.join(folder, "mirror_sim")
     with open(source, "w", encoding="utf-8") as file:
         file.write(text.replace(mutation.old, mutation.new))
+    test = [f"{SOURCE}/tests/unit/test_seal.c", f'-DSOURCE_DIR="{SOURCE}"', "-lcmocka"]
     command = [COMPILER, "-std=gnu17", "-O1", "-D_GNU_SOURCE", f"-I{SOURCE}/include", f"-I{SOURCE}/src", source, "-o", program,
-               f"{LIBRARIES}/libmirror_world.a", f"{LIBRARIES}/libmirror_all.a", "-lz", "-lm", "-pthread"]
+               *(test if mutation.run is UNIT else [f"{LIBRARIES}/libmirror_world.a"]),
+               f"{LIBRARIES}/libmirror_all.a", "-lcrypto", "-lz", "-lm", "-pthread"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         return "does not compile:\n" + built.stderr
     ran = subprocess.run([program, *mutation.run], capture_output=True, text=True, check=False)
-    return None if ran.returncode == 1 else f"was not found (exit code {ran.returncode})"
+    return None if ran.returncode > 0 else f"was not found (exit code {ran.returncode})"
 
 
 def judge(mutation):

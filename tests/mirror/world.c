@@ -68,6 +68,7 @@ static void start_sender(struct world *w)
     if (sender_open(&w->sender, &config, &source) < 0)
         abort();
     w->sender_starts++;
+    world_new_secret(w);
     w->sender_number = 0;
     w->asked_bytes = 0;
     w->sender_wakes_ns = UINT64_MAX;
@@ -106,18 +107,17 @@ static void arrives_at_sender(struct world *w, struct flight *flight)
 static void arrives(struct world *w, const struct event *event)
 {
     struct flight *flight = event->flight;
-    if (!world_open(w, flight))
-        return;
     struct mirror_address from, to;
     memcpy(&from, flight->from, sizeof from);
     memcpy(&to, flight->address, sizeof to);
     if (event->whom == SENDER) {
-        arrives_at_sender(w, flight);
+        if (world_unseal(w, NULL, flight))
+            arrives_at_sender(w, flight);
         return;
     }
     struct host *host = &w->host[event->whom];
     bool is_its = to.bytes[0] != 'R' || mirror_address_is(&to, &host->address);
-    if (host->receiver == NULL || !is_its)
+    if (host->receiver == NULL || !is_its || !world_unseal(w, host, flight))
         return;
     if (host->overflowed)
         receiver_overflowed(host->receiver, w->network.now_ns);
@@ -153,6 +153,7 @@ static void stranger(struct world *w)
     head.address[0] = 'G';
     if (head.length > 0)
         (void)network_send(&w->network, &free_link, w->network.now_ns, &head, packet->bytes);
+    world_replay(w);
     if (!w->complete)
         network_put(&w->network, (struct event){.at_ns = w->network.now_ns + STRANGER_EVERY_NS,
                                                 .kind = EVENT_HAPPENS,
@@ -333,6 +334,7 @@ bool world_run(struct world *w, const struct scenario *s)
 void world_free(struct world *w)
 {
     network_free(&w->network);
+    world_forget_secrets(w);
     sender_close(w->sender);
     for (uint32_t i = 0; i < w->scenario->receivers; i++) {
         receiver_close(w->host[i].receiver);

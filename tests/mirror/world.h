@@ -7,9 +7,22 @@
 
 #include "mirror/receiver.h"
 #include "mirror/scenario.h"
+#include "mirror/seal.h"
 #include "mirror/sender.h"
 
-enum { SLOT_NOTHING = 0, SLOT_LOST = 255 };
+enum { SLOT_NOTHING = 0, SLOT_LOST = 255, TAPE_MAX = 64 };
+
+/* Of 64-bit words, none of them 0. */
+struct numbers {
+    uint64_t *slots;
+    uint64_t count, room;
+};
+
+/* What somebody on the way wrote down. */
+struct recorded {
+    struct mirror_address from;
+    struct mirror_packet packet;
+};
 
 struct host {
     struct world *world;
@@ -22,6 +35,8 @@ struct host {
     uint64_t wakes_ns;
     uint32_t starts;
     uint64_t number; /* of its last datagram, since it was started */
+    struct sealing *sealing;
+    uint16_t member;
     /* What its sink has. */
     bool has_begun;
     uint64_t begin, position;
@@ -54,6 +69,13 @@ struct world {
     bool proven[RECEIVERS_MAX];
     uint64_t received[RECEIVERS_MAX],
         sent[RECEIVERS_MAX]; /* by the sender, at and to each, before it was proven */
+
+    /* Sealed histories. */
+    struct sealing *sealing;            /* the sender's */
+    struct seal_grant grant;            /* of this start of the sender; members so far */
+    struct numbers key_streams, opened; /* that were used; by whom what was */
+    uint32_t taped;
+    struct recorded tape[TAPE_MAX];
 
     uint64_t lost_bytes, lost; /* of the log, by the network: at each receiver, and datagrams */
     uint64_t shared_lost;      /* datagrams that no receiver got */

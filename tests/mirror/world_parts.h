@@ -1,6 +1,6 @@
 /*
  * Parts of a world, for one another: world_log.c (the log, and what sinks get of it), world_sends.c (what is
- * sent, and what must hold of that), world.c (what happens).
+ * sent, and what must hold of that), world_seals.c (sealing, and who is against it), world.c (what happens).
  */
 #ifndef TESTS_MIRROR_WORLD_PARTS_H
 #define TESTS_MIRROR_WORLD_PARTS_H
@@ -34,11 +34,19 @@ void world_wake_host(struct host *host, uint64_t at_ns);
 void world_pump_sender(struct world *w);
 void world_pump_host(struct host *host);
 
-/* How datagrams are guarded; where that is by a tag, what the shell does: sealing, and opening. false: it is
- * not what was sealed. */
 enum datagram_guard world_guard(const struct world *w);
-void world_seal(const struct world *w, struct mirror_packet *packet);
-bool world_open(const struct world *w, struct flight *flight);
+
+/* Where that is by a tag, what shells do (world_seals.c). The sender starts: a secret that is new, and
+ * everybody is handed it. A receiver starts: it is handed the secret. */
+void world_new_secret(struct world *w);
+void world_grant(struct host *host);
+void world_seal(struct world *w, struct sealing *by, const struct mirror_address *from,
+                struct mirror_packet *packet);
+/* host NULL: at the sender. false: it is not genuine, or was there already. */
+bool world_unseal(struct world *w, struct host *host, struct flight *flight);
+/* Sends once more what was sent, damaged or not. */
+void world_replay(struct world *w);
+void world_forget_secrets(struct world *w);
 
 void world_sender_sends(struct world *w, struct mirror_packet *packet);
 struct flight world_flight(const struct mirror_packet *packet, const struct mirror_address *from);

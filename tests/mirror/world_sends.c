@@ -44,6 +44,7 @@ void world_start_receiver(struct host *host)
     w->received[host->index] = w->sent[host->index] = 0;
     if (receiver_open(&host->receiver, &config, &sink) < 0)
         abort();
+    world_grant(host);
     host->wakes_ns = UINT64_MAX;
     world_wake_host(host, w->network.now_ns);
 }
@@ -60,33 +61,6 @@ static void begin_anew(struct host *host)
 enum datagram_guard world_guard(const struct world *w)
 {
     return w->scenario->sealed ? DATAGRAM_GUARDED_BY_TAG : DATAGRAM_GUARDED_BY_CRC;
-}
-
-static uint64_t tag_of(const uint8_t *bytes, uint32_t length)
-{
-    static const uint8_t key[COOKIE_KEY_BYTES] = "another secret..";
-    return cookie_siphash(key, bytes, length);
-}
-
-void world_seal(const struct world *w, struct mirror_packet *packet)
-{
-    if (!w->scenario->sealed)
-        return;
-    uint64_t tag = tag_of(packet->bytes, packet->length);
-    memcpy(packet->bytes + packet->length, &tag, sizeof tag);
-    packet->length += sizeof tag;
-}
-
-bool world_open(const struct world *w, struct flight *flight)
-{
-    uint64_t tag;
-    if (!w->scenario->sealed)
-        return true;
-    if (flight->length < sizeof tag)
-        return false;
-    flight->length -= (uint32_t)sizeof tag;
-    memcpy(&tag, flight->bytes + flight->length, sizeof tag);
-    return tag == tag_of(flight->bytes, flight->length);
 }
 
 static bool is_cut(const struct host *host)
@@ -106,7 +80,7 @@ static void to_host(struct world *w, struct host *host, const struct flight *hea
     if (fate == FATE_ARRIVES || !data)
         return;
     w->lost++;
-    w->lost_bytes += head->length - DATAGRAM_HEAD_BYTES - (w->scenario->sealed ? 8 : 0);
+    w->lost_bytes += head->length - DATAGRAM_HEAD_BYTES - (w->scenario->sealed ? DATAGRAM_TAG_BYTES : 0);
 }
 
 struct flight world_flight(const struct mirror_packet *packet, const struct mirror_address *from)
@@ -146,7 +120,7 @@ void world_sender_sends(struct world *w, struct mirror_packet *packet)
         return;
     }
     look_at_sent(w, packet, &d);
-    world_seal(w, packet);
+    world_seal(w, w->sealing, &self, packet);
     struct flight head = world_flight(packet, &self);
     bool data = d.head.header.type == DATAGRAM_DATA;
     bool all_lose = packet->to_group && network_loses(&w->network, &w->shared);
@@ -226,7 +200,7 @@ static void host_sends(struct host *host, struct mirror_packet *packet)
     host->number = d.head.number;
     host->naks += d.head.header.type == DATAGRAM_NAK;
     lie(w, host, packet, &d);
-    world_seal(w, packet);
+    world_seal(w, host->sealing, &host->address, packet);
     struct flight head = world_flight(packet, &host->address);
     head.to = SENDER;
     if (is_cut(host) || (packet->to_group && network_loses(&w->network, &host->up)))
