@@ -726,7 +726,7 @@ typedef struct hermes_group_info {
     uint64_t expired;       /* leases that ran out, also of what came again and could not be read yet */
     uint64_t dead;          /* messages that reached max_deliveries */
     uint64_t lost;          /* messages that were gone before anybody got them, or when they were to come
-                               again; each counted once, when it is found */
+                               again; each counted once, when it is found, and given to nobody then */
 } hermes_group_info_t;
 
 /* options NULL: the defaults, from the end. HERMES_EEXISTS, HERMES_ENAME, HERMES_EINVALID, HERMES_ELIMIT (256

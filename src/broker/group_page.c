@@ -50,7 +50,7 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     page->made = record->made;
     atomic_store(&page->max_deliveries, record->max_deliveries);
     atomic_store(&page->cursor_sequence, sequence);
-    atomic_store(&page->lost_through, sequence);
+    group_set_counted(page, sequence, record->floor);
     return HERMES_OK;
 }
 

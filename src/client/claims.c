@@ -17,9 +17,14 @@ static uint64_t peek_sequence(const struct reader *reader, uint64_t position)
     return status_load_seal(reader->status) == reader->seal ? header.sequence : 0;
 }
 
-static void hop(struct reader *reader, uint64_t position)
+/* To where others are already, from where it was; sequence 0: not known. What they took in between is theirs;
+ * how many messages that is, the sequences on both sides say if there is a gap between them (member.c). */
+static void go_ahead(struct hermes_subscriber *s, uint64_t to, uint64_t position, uint64_t sequence)
 {
-    reader_hop(reader, position, peek_sequence(reader, position));
+    uint64_t there = peek_sequence(&s->reader, to);
+    if (there == 0 && sequence != 0)
+        s->member->left = (struct group_place){position, sequence - 1};
+    reader_hop(&s->reader, to, there);
 }
 
 /* ---- messages that come again ---- */
@@ -98,12 +103,12 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
     for (;;) {
         uint64_t start = group_start(&m->group);
         if (__builtin_expect(reader->position < start, 0))
-            hop(reader, start);
+            go_ahead(s, start, reader->position, reader->sequence);
         uint64_t position = reader->position, sequence = reader->sequence;
         int rc = reader_poll(reader, message);
         if (__builtin_expect(rc == HERMES_EGONE, 0) && (start = group_start(&m->group)) > position) {
             reader->gap_from = 0; /* this member was overtaken; the group was not */
-            hop(reader, start);
+            go_ahead(s, start, position, sequence);
             continue;
         }
         if (rc <= 0)
@@ -112,14 +117,12 @@ static int poll_new(struct hermes_subscriber *s, hermes_message_t *message)
             return rc;
         enum group_claim claim = group_claim(&m->group, message->position);
         if (__builtin_expect(claim == GROUP_NO_ROOM, 0)) {
-            hop(reader, message->position);
+            reader_hop(reader, message->position, message->sequence);
             m->no_room = true;
             return 0;
         }
         group_passed(&m->group, reader->position, message->sequence);
         if (claim == GROUP_MINE) {
-            if (__builtin_expect(reader->in_store, 0))
-                group_found(m->page, message->position);
             message->claim = group_first_claim(&m->group);
             if (__builtin_expect(!group_is_open(m->page), 0)) {
                 /* Another may get it by way of the next page, whether that knows of this claim or not. */

@@ -180,6 +180,7 @@ int member_start(struct hermes_subscriber *s)
     else
         member_start_at(&s->reader, position);
     m->no_room = m->in_gap = m->gap_is_untold = false;
+    m->left = (struct group_place){0, 0};
     return HERMES_OK;
 }
 
@@ -215,11 +216,19 @@ int member_join_again(struct hermes_subscriber *s)
 
 static const uint64_t not_known = UINT64_MAX;
 
-/* The sequence before where the group stands, which the page says; 0 says it of the beginning alone. */
-static uint64_t sequence_before(const struct member *m, uint64_t position)
+/* Where a gap begins, for who comes to position from elsewhere. It says itself where it was before, as long
+ * as the words of all that others took since stand in the page; else the page does, 0 of the beginning alone.
+ */
+static struct group_place place_before(const struct member *m, uint64_t position)
 {
-    uint64_t sequence = atomic_load_explicit(&m->page->cursor_sequence, memory_order_relaxed);
-    return sequence != 0 || position == 0 ? sequence : not_known;
+    if (!m->durable && m->left.position != 0 && position - m->left.position <= (m->group.mask + 1) << 6)
+        return m->left;
+    struct group_place edge = group_edge(m->page);
+    if (m->durable)
+        edge.position = position;
+    if (edge.sequence == 0 && edge.position != 0)
+        edge.sequence = not_known;
+    return edge;
 }
 
 /* A reader at position could not go on there. A reader that came message by message knows the sequence that
@@ -230,17 +239,16 @@ static void begin_gap(struct hermes_subscriber *s, uint64_t position, uint64_t s
     if (m->in_gap)
         return;
     m->in_gap = true;
-    m->gap_from = position;
-    m->gap_after = sequence != 0 ? sequence - 1 : sequence_before(m, position);
+    m->before_gap = sequence != 0 ? (struct group_place){position, sequence - 1} : place_before(m, position);
 }
 
 void member_end_gap(struct hermes_subscriber *s, uint64_t position, uint64_t sequence)
 {
     struct member *m = s->member;
+    const struct group_gap gap = {m->before_gap.position, m->before_gap.sequence, position, sequence - 1};
     m->in_gap = false;
-    if (m->gap_after != not_known)
-        s->reader.lost += group_note_gap(m->page, m->durable ? 0 : m->group.mask, m->gap_from, position,
-                                         m->gap_after, sequence - 1);
+    if (gap.after != not_known)
+        s->reader.lost += group_note_gap(m->page, m->durable ? 0 : m->group.mask, &gap);
     if (!m->durable)
         group_passed(&m->group, position, sequence - 1);
 }
@@ -287,7 +295,7 @@ int member_tell_gap(struct hermes_subscriber *s, const hermes_message_t *message
 {
     struct member *m = s->member;
     uint64_t lost = s->reader.lost;
-    bool is_untold = m->gap_is_untold, is_counted = m->gap_after != not_known;
+    bool is_untold = m->gap_is_untold, is_counted = m->before_gap.sequence != not_known;
     m->gap_is_untold = false;
     member_end_gap(s, message->position, message->sequence);
     if (!is_untold || (is_counted && s->reader.lost == lost)) /* another found it, and was told */

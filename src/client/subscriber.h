@@ -40,10 +40,10 @@ struct member {
     uint64_t given_to; /* of a durable subscription: behind the farthest message it was given */
     bool pending;      /* a message was claimed again that cannot be read before a broker is back */
     uint64_t pending_at;
-    bool in_gap;        /* messages are gone, and it is not known yet how many */
-    bool gap_is_untold; /* and who finds out how many is told */
-    uint64_t gap_from;  /* where it began */
-    uint64_t gap_after; /* the sequence before it; UINT64_MAX: not known, and not counted */
+    bool in_gap;                   /* messages are gone, and it is not known yet how many */
+    bool gap_is_untold;            /* and who finds out how many is told */
+    struct group_place before_gap; /* where it began; sequence UINT64_MAX: not known, and not counted */
+    struct group_place left;       /* when others were ahead, and it went there: where it was; else 0, 0 */
 };
 
 struct hermes_subscriber {

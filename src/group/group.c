@@ -29,6 +29,7 @@ void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id,
     atomic_store_explicit(&page->state, GROUP_OPEN, memory_order_relaxed);
     atomic_store_explicit(&page->cursor, position, memory_order_relaxed);
     atomic_store_explicit(&page->floor, position, memory_order_relaxed);
+    group_set_counted(page, 0, position);
     atomic_thread_fence(memory_order_release);
     page->magic = GROUP_MAGIC;
 }
@@ -514,46 +515,101 @@ void group_leave(struct group_page *page, uint64_t mask, unsigned line)
     group_tell(page);
 }
 
-/* How many of the messages between two positions somebody had. Words stay below the floor until the next lap:
- * it may have moved since from was somebody's cursor. */
-static uint64_t count_words(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to)
+/* ---- what is gone ---- */
+
+/* Whether somebody had the message at position. If not, nobody gets it from now on: whoever read it before it
+ * was gone, and comes to claim it, finds it taken. */
+static bool somebody_had(_Atomic uint64_t *slot, uint64_t position)
 {
-    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire)), count = 0;
-    uint64_t span = (mask + 1) << 6, begin = floor > span ? floor - span : 0, end = floor + span;
-    for (uint64_t at = from > begin ? from : begin; at < to && at < end; at += 64)
-        count += group_is_of(atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire), at);
-    return count;
+    uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+    while (group_is_free_for(word, position))
+        if (swap(slot, &word, group_word(position, 0, 0, 0, GROUP_DONE)))
+            return false;
+    return group_is_of(word, position) && !group_is_nobodys(word);
 }
 
-uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to, uint64_t after,
-                        uint64_t last)
+/* How many of the messages between two positions somebody had, once and for all. Words stay below the floor
+ * until the next lap: it may have moved since from was somebody's cursor. */
+static uint64_t close_words(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to)
 {
-    /* Who raises it counts what lies between; the counter is for people. */
-    uint64_t counted = atomic_load_explicit(&page->lost_through, memory_order_relaxed);
-    uint64_t counted_to = group_sane(atomic_load_explicit(&page->lost_to, memory_order_relaxed));
-    do
-        if (last <= counted || last <= after)
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire)), had = 0;
+    uint64_t span = (mask + 1) << 6, begin = floor > span ? floor - span : 0, end = floor + span;
+    for (uint64_t at = from > begin ? from : begin; at < to && at < end; at += 64)
+        had += somebody_had(slot_of(page, mask, at), at);
+    return had;
+}
+
+/* What page->counted says. */
+struct counted {
+    uint64_t word;
+    uint64_t through; /* the sequence */
+    uint64_t to;      /* the position behind it */
+};
+
+static uint64_t counted_word(uint64_t through, uint64_t to)
+{
+    return to >> 6 << 32 | (through & UINT32_MAX);
+}
+
+/* near: a position behind what is counted, within 256 GiB where that matters. */
+static struct counted load_counted(struct group_page *page, uint64_t near)
+{
+    /* Acquire pairs with the release in group_note_gap(): the word is not an older one. */
+    uint64_t late = atomic_load_explicit(&page->lost_through, memory_order_acquire);
+    uint64_t word = atomic_load_explicit(&page->counted, memory_order_acquire);
+    return (struct counted){.word = word,
+                            .through = late + (uint32_t)(word - late),
+                            .to = near - ((uint64_t)(uint32_t)((near >> 6) - (word >> 32)) << 6)};
+}
+
+void group_set_counted(struct group_page *page, uint64_t through, uint64_t to)
+{
+    atomic_store(&page->counted, counted_word(through, to));
+    atomic_store(&page->lost_through, through);
+}
+
+/* Of messages that nobody had, behind what is counted. */
+static uint64_t count_gone(struct group_page *page, uint64_t mask, const struct group_gap *gap,
+                           const struct counted *counted)
+{
+    uint64_t from = gap->from, after = gap->after;
+    if (counted->through > after) { /* what others had before that is in the earlier count */
+        from = counted->to > from ? counted->to : from;
+        after = counted->through;
+    }
+    uint64_t gone = gap->last - after, had = mask == 0 ? 0 : close_words(page, mask, from, gap->to);
+    return had < gone ? gone - had : 0;
+}
+
+uint64_t group_note_gap(struct group_page *page, uint64_t mask, const struct group_gap *gap)
+{
+    struct counted counted;
+    uint64_t gone;
+    do {
+        counted = load_counted(page, gap->to);
+        if (gap->last <= counted.through || gap->last <= gap->after)
             return 0;
-    while (!atomic_compare_exchange_weak_explicit(&page->lost_through, &counted, last, memory_order_relaxed,
-                                                  memory_order_relaxed));
-    atomic_store_explicit(&page->lost_to, to, memory_order_relaxed);
-    uint64_t gone = last - (counted > after ? counted : after);
-    if (counted > after && counted_to > from) /* what others had before that is in the earlier count */
-        from = counted_to;
-    uint64_t taken = mask == 0 ? 0 : count_words(page, mask, from, to);
-    gone -= taken < gone ? taken : gone;
+        gone = count_gone(page, mask, gap, &counted);
+        /* Who raises it counts what lies between, all of it closed by now. */
+    } while (!swap(&page->counted, &counted.word, counted_word(gap->last, gap->to)));
+    /* Release pairs with the acquire in load_counted(). */
+    atomic_store_explicit(&page->lost_through, gap->last, memory_order_release);
     atomic_fetch_add_explicit(&page->lost, gone, memory_order_relaxed);
     return gone;
 }
 
-void group_found(struct group_page *page, uint64_t position)
+struct group_place group_edge(const struct group_page *page)
 {
-    uint64_t lost = atomic_load_explicit(&page->lost, memory_order_relaxed);
-    if (position >= group_sane(atomic_load_explicit(&page->lost_to, memory_order_relaxed)))
-        return;
-    while (lost > 0 && !atomic_compare_exchange_weak_explicit(&page->lost, &lost, lost - 1,
-                                                              memory_order_relaxed, memory_order_relaxed))
-        ;
+    struct group_place place;
+    uint64_t again = atomic_load_explicit(&page->cursor, memory_order_acquire);
+    int tries = 0;
+    do { /* for each time that somebody went on meanwhile */
+        place.position = again;
+        place.sequence = atomic_load_explicit(&page->cursor_sequence, memory_order_acquire);
+        again = atomic_load_explicit(&page->cursor, memory_order_acquire);
+    } while (again != place.position && ++tries < 64);
+    place.position = group_sane(place.position);
+    return place;
 }
 
 bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)

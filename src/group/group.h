@@ -24,6 +24,9 @@
  *                    AVAILABLE        at the limit of deliveries DEAD instead: the broker puts the message
  *                                     into the dead-letter topic, and then it is DONE
  *
+ * What is gone before anybody had it goes from free to DONE, with no delivery: who finds that out counts it
+ * as lost, and who read it in time and comes to claim it comes too late.
+ *
  * Each change is one compare-and-swap of that word: a member that dies at any instruction leaves each
  * message in one of these states, and nothing locked. At-most-once members claim by going to DONE at once.
  *
@@ -79,7 +82,7 @@
 
 enum {
     GROUP_MAGIC = 0x50524748, /* "HGRP" */
-    GROUP_VERSION = 2,
+    GROUP_VERSION = 3,
     GROUP_MEMBERS = 256,
     GROUP_HEADER_BYTES = 12288,
     GROUP_SLOTS_MIN = 4096,    /* a span of 256 KiB, more than the largest message; see words */
@@ -135,8 +138,8 @@ struct group_page {
     _Atomic uint64_t expired;                  /* leases that ran out */
     _Atomic uint64_t dead;                     /* messages that reached the limit */
     _Atomic uint64_t lost;                     /* gone before they were done: overwritten, removed, damaged */
-    _Atomic uint64_t lost_through; /* the sequence up to which gaps are in it: each is counted once */
-    _Atomic uint64_t lost_to;      /* where the first message behind that begins; late for a moment */
+    _Atomic uint64_t lost_through; /* the sequence up to which gaps are in it; late for a moment */
+    _Atomic uint64_t counted;      /* that and where it ends, / 64: the low halves, which change together */
 
     _Alignas(64) char dead_letter[GROUP_DEAD_LETTER_BYTES]; /* a topic's name, written once; "": none */
 
@@ -206,6 +209,13 @@ static inline uint16_t group_claim_of(uint64_t word)
 static inline unsigned group_deliveries_of(uint64_t word)
 {
     return word >> GROUP_DELIVERIES_AT & GROUP_DELIVERIES_MAX;
+}
+
+/* What nobody had before it was gone, and nobody gets. (Any 64 bytes of it: where a message began that is
+ * gone, nobody knows.) */
+static inline bool group_is_nobodys(uint64_t word)
+{
+    return group_state_of(word) == GROUP_DONE && group_deliveries_of(word) == 0;
 }
 
 /* Does the word speak of the message at position, in whose slot it stands? (Positions 64 TiB apart look
@@ -402,17 +412,27 @@ void group_visit(struct group_page *page, uint64_t mask, group_visit_t visit, vo
  * Without a dead-letter topic what is dead is done. */
 bool group_give_up(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word);
 
-/* A message that nobody had was found by a member whose segment is still mapped, though another, which could
- * not read it any more, may have counted it as lost: then it is not. */
-void group_found(struct group_page *page, uint64_t position);
+/* A place in the log, and the sequence of the last message before it. */
+struct group_place {
+    uint64_t position, sequence;
+};
 
-/*
- * Of messages that nobody had and that are gone: those behind sequence `after`, which ends at position from,
- * up to sequence last, which ends at position to, but for what was claimed there. Each is counted once,
- * whoever finds out, and how often. Returns how many are new.
- */
-uint64_t group_note_gap(struct group_page *page, uint64_t mask, uint64_t from, uint64_t to, uint64_t after,
-                        uint64_t last);
+/* Where the group stands: what lies before that was somebody's. For a moment, the sequence of a neighbour. */
+struct group_place group_edge(const struct group_page *page);
+
+/* Messages that are gone: those behind sequence `after`, which ends at position from, up to sequence last,
+ * which ends at position to. What lies before that was somebody's. */
+struct group_gap {
+    uint64_t from, after;
+    uint64_t to, last;
+};
+
+/* Of the messages in a gap, those that nobody had are lost, and nobody gets them any more. Each is counted
+ * once, whoever finds out, and how often. Returns how many are new. Cost: a look at each word in the gap. */
+uint64_t group_note_gap(struct group_page *page, uint64_t mask, const struct group_gap *gap);
+
+/* Of a page that begins, or is restored: gaps up to that sequence, which ends at position to, are counted. */
+void group_set_counted(struct group_page *page, uint64_t through, uint64_t to);
 
 /* A member is gone: gives up all that was claimed by who had that line last. */
 void group_leave(struct group_page *page, uint64_t mask, unsigned line);

@@ -66,6 +66,8 @@ static int take_word(struct group_record *record, uint64_t position, uint64_t wo
     enum group_state state = group_state_of(word);
     if (!group_is_of(word, position) || (state == GROUP_DONE && position < record->cursor))
         return HERMES_OK;
+    if (group_is_nobodys(word)) /* there is nothing to give out again */
+        return HERMES_OK;
     if (record->count == record->room && !grow(record))
         return HERMES_ENOMEM;
     record->entries[record->count++] = (struct group_record_entry){
@@ -102,12 +104,13 @@ int group_record_take(struct group_record *record, struct group_page *page, uint
 {
     int rc = HERMES_OK;
     record->count = 0;
-    /* These first: a gap that is counted meanwhile is rather counted again than not at all. */
+    /* First: a gap that is counted meanwhile is rather counted again than not at all. */
     record->lost_through = atomic_load(&page->lost_through);
-    record->cursor_sequence = atomic_load(&page->cursor_sequence);
     record->floor = record->slots == 0 ? group_sane(atomic_load(&page->floor)) : group_advance(page, mask);
     /* Before the words: what is claimed behind it has one, or comes again. */
-    record->cursor = record->slots == 0 ? record->floor : group_sane(atomic_load(&page->cursor));
+    struct group_place edge = group_edge(page);
+    record->cursor_sequence = edge.sequence;
+    record->cursor = record->slots == 0 ? record->floor : edge.position;
     if (record->cursor < record->floor)
         record->cursor = record->floor;
     if (record->slots != 0)
@@ -157,7 +160,8 @@ void group_record_restore(const struct group_record *record, struct group_page *
     atomic_store(&page->floor, floor);
     atomic_store(&page->cursor, cursor);
     atomic_store(&page->cursor_sequence, cut ? end.sequence : record->cursor_sequence);
-    atomic_store(&page->lost_through, least(record->lost_through, end.sequence));
+    /* Where that ends, no record says. */
+    group_set_counted(page, least(record->lost_through, end.sequence), floor);
     atomic_store(&page->redelivered, record->redelivered);
     atomic_store(&page->expired, record->expired);
     atomic_store(&page->dead, record->dead);

@@ -48,11 +48,6 @@ struct group_record {
  * it loads the state, came before (group.h). HERMES_ENOMEM. */
 int group_record_take(struct group_record *record, struct group_page *page, uint64_t mask);
 
-/* A place in the log, and the sequence of the last message before it. */
-struct group_place {
-    uint64_t position, sequence;
-};
-
 /* Does the page speak of nothing at or above that position? Of a log that nobody writes. */
 bool group_page_fits(struct group_page *page, uint64_t mask, uint64_t end);
 

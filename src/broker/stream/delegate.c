@@ -87,12 +87,15 @@ void delegate_begin_gap(struct delegate *member, uint64_t position, uint64_t seq
     if (member->in_gap)
         return;
     member->in_gap = true;
-    member->gap_from = position;
-    member->gap_after = sequence - 1; /* not known: UINT64_MAX */
-    if (sequence == 0) {              /* the page knows; 0 it says of the beginning alone */
-        uint64_t before = atomic_load_explicit(&page->cursor_sequence, memory_order_relaxed);
-        member->gap_after = before != 0 || position == 0 ? before : UINT64_MAX;
-    }
+    member->before_gap = (struct group_place){position, sequence - 1};
+    if (sequence != 0)
+        return;
+    /* The page knows; 0 it says of the beginning alone. */
+    struct group_place edge = group_edge(page);
+    if (!delegate_is_durable(member))
+        member->before_gap.position = edge.position;
+    member->before_gap.sequence =
+        edge.sequence != 0 || member->before_gap.position == 0 ? edge.sequence : UINT64_MAX;
 }
 
 void delegate_end_gap(struct delegate *member, uint64_t position, uint64_t sequence)
@@ -101,9 +104,10 @@ void delegate_end_gap(struct delegate *member, uint64_t position, uint64_t seque
     if (!member->in_gap)
         return;
     member->in_gap = false;
-    if (member->gap_after != UINT64_MAX)
-        member->lost += group_note_gap(party->page, party->mask, member->gap_from, position,
-                                       member->gap_after, sequence - 1);
+    const struct group_place *before = &member->before_gap;
+    const struct group_gap gap = {before->position, before->sequence, position, sequence - 1};
+    if (before->sequence != UINT64_MAX)
+        member->lost += group_note_gap(party->page, party->mask, &gap);
     if (!delegate_is_durable(member))
         group_passed(&member->group, position, sequence - 1);
 }
@@ -175,21 +179,19 @@ void delegate_write_off(struct delegate *member, int why)
     member->why = why;
 }
 
-static enum group_claim claim(struct delegate *member, const struct frame *frame, uint64_t end, bool stored)
+static enum group_claim claim(struct delegate *member, const struct frame *frame, uint64_t end)
 {
     struct group_member *group = &member->group;
     enum group_claim claimed = group_claim(group, frame->position);
     if (claimed == GROUP_NO_ROOM)
         return claimed;
     group_passed(group, end, frame->header.sequence);
-    if (claimed == GROUP_MINE && stored)
-        group_found(member->party->page, frame->position);
     if (claimed == GROUP_MINE)
         add(member, frame, group_first_claim(group), 1);
     return claimed;
 }
 
-int delegate_take_new(struct delegate *member, struct frames *frames, bool stored, uint64_t credit)
+int delegate_take_new(struct delegate *member, struct frames *frames, uint64_t credit)
 {
     struct frame frame;
     while (frames->position < frames->end) {
@@ -203,7 +205,7 @@ int delegate_take_new(struct delegate *member, struct frames *frames, bool store
         member->no_room = false;
         if (!fits(member, frame.bytes, credit))
             rc = HERMES_EBUSY;
-        else if (claim(member, &frame, frames->position, stored) == GROUP_NO_ROOM) {
+        else if (claim(member, &frame, frames->position) == GROUP_NO_ROOM) {
             member->no_room = true;
             rc = HERMES_EAGAIN;
         }

@@ -33,11 +33,11 @@ struct delegate {
     bool pending;              /* a message was claimed again that is not read yet */
     uint64_t pending_at;
     uint16_t pending_claim;
-    bool in_gap;                  /* messages are gone, and it is not known yet how many */
-    uint64_t gap_from, gap_after; /* where that began; the sequence before it, UINT64_MAX: not known */
-    uint64_t lost;                /* messages that it found to be gone */
-    int why;                      /* the latest */
-    uint64_t came, told;          /* acks and the like: all; of how many it was told what came of them */
+    bool in_gap;                   /* messages are gone, and it is not known yet how many */
+    struct group_place before_gap; /* where that began; sequence UINT64_MAX: not known */
+    uint64_t lost;                 /* messages that it found to be gone */
+    int why;                       /* the latest */
+    uint64_t came, told;           /* acks and the like: all; of how many it was told what came of them */
     unsigned refusals;
     struct wire_refusal refused[DELEGATE_REFUSALS];
 };
@@ -76,7 +76,7 @@ void delegate_write_off(struct delegate *member, int why);
 /* Those of the frames that nobody had yet, which go on behind those that were looked at. HERMES_EBUSY: no
  * room for the next one, or no credit; HERMES_EAGAIN: too much is in flight; HERMES_E...: that is no frame.
  */
-int delegate_take_new(struct delegate *member, struct frames *frames, bool stored, uint64_t credit);
+int delegate_take_new(struct delegate *member, struct frames *frames, uint64_t credit);
 
 /* What lies from here on cannot be read, for that reason; sequence 0: not known. */
 void delegate_begin_gap(struct delegate *member, uint64_t position, uint64_t sequence, int why);

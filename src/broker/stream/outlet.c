@@ -349,7 +349,7 @@ static int take_some_new(struct outlet *outlet)
         set_awaits(outlet, true);
     if (rc < 0)
         return rc;
-    rc = delegate_take_new(member, &found.frames, found.stretch == NULL, outlet->credit);
+    rc = delegate_take_new(member, &found.frames, outlet->credit);
     outlet->position = found.frames.position;
     outlet->sequence = found.frames.sequence;
     stretch_give_back(found.stretch);
