@@ -452,6 +452,12 @@ int group_nack(struct group_member *member, uint64_t position, uint16_t claim)
     return told(member->page);
 }
 
+void group_put_back(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    member->scan = position;
+    (void)group_nack(member, position, claim);
+}
+
 int group_renew(struct group_member *member, uint64_t position, uint16_t claim)
 {
     _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);

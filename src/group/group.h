@@ -349,6 +349,10 @@ bool group_again(struct group_member *member, uint64_t *position, uint16_t *clai
  * given it. */
 int group_hand_out(struct group_member *member, uint64_t position, uint16_t *claim);
 
+/* What group_again() claimed last is for others, as if it had not been claimed, and comes to this member
+ * again in its turn; or it is another's already. */
+void group_put_back(struct group_member *member, uint64_t position, uint16_t claim);
+
 /* A claim of a page that is over, which nobody was told of: the message is for others, done by its claim or
  * not. A first claim counts as delivered all the same: it was in its turn. */
 void group_unclaim(struct group_member *member, uint64_t position, uint16_t claim);

@@ -3,6 +3,7 @@ alone, over a Unix socket and over TCP, on both event loops."""
 import contextlib
 import json
 import os
+import select
 import struct
 import subprocess
 
@@ -22,12 +23,13 @@ class Member:
         self.had, self.came, self.settled, self.refused, self.lost, self.end = [], 0, 0, {}, 0, None
         self.next = self.member.position
 
-    def read(self):
+    def read(self, grants=True):
+        """grants: credit for what came."""
         kind, handle, data = self.client.receive()
         assert handle == self.member.handle, (kind, handle)
         if kind == s.GIVEN:
             gifts, self.lost, self.why = s.parse_given(data)
-            self.take(gifts, sum(s.frame_bytes(len(g.payload)) for g in gifts))
+            self.take(gifts, sum(s.frame_bytes(len(g.payload)) for g in gifts) if grants else 0)
         elif kind == s.LOG:
             _, position, _, _, frames = s.parse_log(data)
             self.take([s.Gift(m.position, m.sequence, m.payload, self.member.claim, 1) for m in s.messages(position, frames)],
@@ -102,15 +104,15 @@ class Members(Case):
             yield caught
         self.assertEqual(caught.exception.code, code, caught.exception)
 
-    def make(self, count=10, durability=s.ASYNC, size=0, **options):
-        """A topic `t` with so many messages."""
+    def make(self, count=10, durability=s.ASYNC, size=0, topic="t", **options):
+        """A topic with so many messages."""
         client = self.unix()
-        client.create("t", durability, **options)
-        self.publish([b"%d" % i + b"." * size for i in range(1, count + 1)], client)
+        client.create(topic, durability, **options)
+        self.publish([b"%d" % i + b"." * size for i in range(1, count + 1)], client, topic)
 
-    def publish(self, payloads, client=None):
+    def publish(self, payloads, client=None, topic="t"):
         client = client or self.unix()
-        intake = client.publisher("t")
+        intake = client.publisher(topic)
         credit = intake.credit
         for i, payload in enumerate(payloads):
             frame = s.frame(i + 1, payload)
@@ -124,8 +126,8 @@ class Members(Case):
         self.assertEqual(committed, len(payloads))
         client.close_handle(intake.handle)
 
-    def group_info(self, group="g"):
-        return json.loads(self.broker.run("group", "info", "t", group, "--json").stdout)
+    def group_info(self, group="g", topic="t"):
+        return json.loads(self.broker.run("group", "info", topic, group, "--json").stdout)
 
     # ---- groups ----
 
@@ -271,6 +273,46 @@ class Members(Case):
         gifts = member.get(2)
         self.assertEqual(member.ack(*gifts), [None, None])
         self.assertEqual([g.sequence for g in gifts + member.get(18)], list(range(1, 21)))
+
+    def all_of(self, members, count):
+        """The numbers of the messages that they get, until it is so many."""
+        got = set()
+        while len(got) < count:
+            ready = select.select([m.client.socket for m in members if not m.client.pending], [], [], 60)[0]
+            self.assertTrue(ready or any(m.client.pending for m in members), sorted(got))
+            for member in members:
+                if member.client.pending or member.client.socket in ready:
+                    member.read(grants=False)
+                got |= {g.sequence for g in member.had}
+        return got
+
+    def test_what_comes_again_is_not_kept_by_who_has_no_credit_for_it(self):
+        for name, count, size in (("window", 10, 10), ("store", 120, 5000)):
+            with self.subTest(name):
+                self.make(count, topic=name, size=size, window=1 << 18, segment=1 << 20)
+                self.unix().group(s.GROUP_CREATE, name, "g", lease_ns=24 * 3600 * 10**9)
+                had = Member(self.unix, name)
+                had.get(count)
+                one = s.frame_bytes(size + len(str(count)))
+                rich = Member(self.unix, name, credit=1 << 30)
+                poor = [Member(self.unix, name, credit=credit) for credit in (64, one - 64, 3 * one, 3 * one, 10 * one - 1)]
+                had.client.close()
+                self.assertEqual(self.all_of([rich, *poor], count), set(range(1, count + 1)))
+
+    def test_who_has_no_credit_for_what_comes_again_gets_it_once_he_has(self):
+        self.make(3, size=100)
+        self.unix().group(s.GROUP_CREATE, "t", "g", lease_ns=24 * 3600 * 10**9)
+        had = Member(self.unix)
+        had.get(3)
+        member = Member(self.unix, credit=128)
+        had.client.close()
+        self.wait_for(lambda: self.group_info()["members"] == 1, "it is gone")
+        self.publish([b"small"])
+        gift, = member.get(1)  # which there is credit for
+        self.assertEqual(gift.payload, b"small")
+        self.assertEqual(member.ack(gift), [None])
+        member.client.give_credit(member.member.handle, 1000)
+        self.assertEqual([(g.sequence, g.deliveries) for g in member.get(3)], [(1, 2), (2, 2), (3, 2)])
 
     def test_at_most_once_is_done_when_it_is_sent(self):
         self.make(4)

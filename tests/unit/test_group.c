@@ -198,6 +198,39 @@ static void test_who_leaves_gives_up_its_own(void **state)
     drop_page(page);
 }
 
+/* What a member claimed again, and cannot take, counts as nothing, and keeps its turn. */
+static void test_what_is_put_back_is_for_others_and_comes_in_its_turn(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 1, "dead");
+    struct group_member gone = new_member(page, 0, false), poor = new_member(page, 1, false);
+    uint64_t position;
+    uint16_t claim;
+    for (uint64_t at = 0; at < 128; at += 64) {
+        assert_int_equal(group_claim(&gone, at), GROUP_MINE);
+        group_passed(&gone, at + 64, at / 64 + 1);
+    }
+    atomic_store(&page->max_deliveries, 2);
+    group_leave(page, MASK, 0);
+    for (int i = 0; i < 5; i++) { /* in none of which it is delivered */
+        struct group_member other = new_member(page, 2, false);
+        assert_true(group_again(&poor, &position, &claim));
+        assert_int_equal(position, 0);
+        group_put_back(&poor, position, claim);
+        assert_true(group_again(&other, &position, &claim));
+        assert_int_equal(position, 0);
+        group_put_back(&other, position, claim);
+    }
+    assert_true(given_again(&poor, &position, &claim));
+    assert_int_equal(position, 0);
+    assert_int_equal(group_deliveries(&poor, position, claim), 2);
+    group_put_back(&poor, position, group_first_claim(&poor)); /* under which it is not its own */
+    assert_int_equal(group_ack(&poor, position, claim), 0);
+    assert_true(given_again(&poor, &position, &claim));
+    assert_int_equal(position, 64);
+    drop_page(page);
+}
+
 /* What was claimed too late to be handed out is another's, even if claiming is doing. */
 static void test_what_nobody_was_given_is_given(void **state)
 {
@@ -662,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
         cmocka_unit_test(test_who_leaves_gives_up_its_own),
+        cmocka_unit_test(test_what_is_put_back_is_for_others_and_comes_in_its_turn),
         cmocka_unit_test(test_what_nobody_was_given_is_given),
         cmocka_unit_test(test_what_nobody_was_given_is_no_delivery),
         cmocka_unit_test(test_what_is_handed_out_again_is_another_claim),

@@ -140,11 +140,24 @@ static void add(struct delegate *member, const struct frame *frame, uint16_t cla
     gifts->bytes += frame->bytes;
 }
 
-bool delegate_wants_again(struct delegate *member)
+bool delegate_wants_again(struct delegate *member, uint64_t credit)
 {
-    if (!member->pending)
-        member->pending = group_again(&member->group, &member->pending_at, &member->pending_claim);
+    const struct gifts *gifts = member->gifts;
+    uint64_t left = credit - gifts->bytes;
+    if (member->pending)
+        return true;
+    if (gifts->count == DELEGATE_GIFTS || left < HERMES_FRAME_ALIGNMENT || left < member->short_of)
+        return false;
+    member->short_of = 0;
+    member->pending = group_again(&member->group, &member->pending_at, &member->pending_claim);
     return member->pending;
+}
+
+void delegate_pass_on(struct delegate *member, uint64_t bytes)
+{
+    member->pending = false;
+    member->short_of = bytes;
+    group_put_back(&member->group, member->pending_at, member->pending_claim);
 }
 
 int delegate_take_again(struct delegate *member, const struct frames *frames, uint64_t credit)
@@ -155,6 +168,10 @@ int delegate_take_again(struct delegate *member, const struct frames *frames, ui
     int rc = frames_next(&copy, &frame);
     if (rc <= 0 || frame.header.type != HERMES_TYPE_DATA) {
         delegate_write_off(member, rc < 0 ? rc : HERMES_ECORRUPT);
+        return HERMES_OK;
+    }
+    if (frame.bytes > credit - member->gifts->bytes) {
+        delegate_pass_on(member, frame.bytes);
         return HERMES_OK;
     }
     if (!fits(member, frame.bytes, credit))

@@ -33,6 +33,7 @@ struct delegate {
     bool pending;              /* a message was claimed again that is not read yet */
     uint64_t pending_at;
     uint16_t pending_claim;
+    uint64_t short_of;             /* so much credit there was not for what came again: it waits for that */
     bool in_gap;                   /* messages are gone, and it is not known yet how many */
     struct group_place before_gap; /* where that began; sequence UINT64_MAX: not known */
     uint64_t lost;                 /* messages that it found to be gone */
@@ -65,11 +66,13 @@ uint64_t delegate_start(const struct delegate *member);
 int delegate_begin(struct delegate *member);
 
 /* Is there a message that came again? It is claimed, and stands at pending_at until it is taken. */
-bool delegate_wants_again(struct delegate *member);
+bool delegate_wants_again(struct delegate *member, uint64_t credit);
 
-/* It was found: `there` bytes begin with its frame, if it is at pending_at. HERMES_EBUSY: there is no room
- * for it, or no credit. */
+/* It was found: the frames begin with its, if it is at pending_at. HERMES_EBUSY: there is no room for it, but
+ * credit. Without that it is passed on. */
 int delegate_take_again(struct delegate *member, const struct frames *frames, uint64_t credit);
+/* It takes so much credit, at least, as there is not: nobody keeps a message that he cannot be sent. */
+void delegate_pass_on(struct delegate *member, uint64_t bytes);
 /* It cannot be read any more, and is done. */
 void delegate_write_off(struct delegate *member, int why);
 

@@ -231,13 +231,28 @@ static bool skips_damage(const struct outlet *outlet)
     return outlet->member != NULL && outlet->history.end > outlet->history.position;
 }
 
+/* It looked for what came again. */
+static bool looked_again(const struct outlet *outlet)
+{
+    const struct delegate *member = outlet->member;
+    return outlet_claims(outlet) && member->pending && member->pending_at == outlet->history.position;
+}
+
+/* What was looked for is larger than its credit. */
+static void wait_for_credit(struct outlet *outlet)
+{
+    if (looked_again(outlet))
+        delegate_pass_on(outlet->member, outlet->history.most + 1);
+    else
+        outlet->too_little = outlet->history.most;
+}
+
 /* What was looked for is gone, up to history->end: retention was faster, or it is damaged. */
 static void skip(struct outlet *outlet)
 {
     struct history *history = &outlet->history;
-    struct delegate *member = outlet->member;
-    if (outlet_claims(outlet) && member->pending && member->pending_at == history->position)
-        delegate_write_off(member, history->result);
+    if (looked_again(outlet))
+        delegate_write_off(outlet->member, history->result);
     else if (history->position == outlet->position && history->end > outlet->position)
         pass_over(outlet, history->end, history->result);
     history->result = HERMES_OK;
@@ -253,7 +268,7 @@ static void looked(struct history *history)
     }
     bool is_over = history->result < 0 && history->result != HERMES_EAGAIN && history->result != HERMES_EBUSY;
     if (history->result == HERMES_EBUSY)
-        outlet->too_little = history->most;
+        wait_for_credit(outlet);
     else if (is_over && (history->result == HERMES_EGONE || skips_damage(outlet)))
         skip(outlet);
     else if (is_over)
@@ -267,6 +282,13 @@ static bool has_history(const struct outlet *outlet)
            outlet->history.end > outlet->position;
 }
 
+/* What is taken already goes out first. */
+static uint64_t credit_left(const struct outlet *outlet)
+{
+    const struct delegate *member = outlet->member;
+    return outlet->credit - (member != NULL && member->gifts != NULL ? member->gifts->bytes : 0);
+}
+
 static void ask_history(struct outlet *outlet, uint64_t position, uint64_t sequence)
 {
     if (outlet->topic->deleting) {
@@ -277,7 +299,7 @@ static void ask_history(struct outlet *outlet, uint64_t position, uint64_t seque
     stand_at(outlet, READERS_NOBODY);
     outlet->history.done = looked;
     outlet->history.topic = outlet->topic;
-    history_look(&outlet->history, position, sequence, outlet->credit, outlet->whose);
+    history_look(&outlet->history, position, sequence, credit_left(outlet), outlet->whose);
 }
 
 /* ---- what a member of a group is given of them ---- */
@@ -369,7 +391,7 @@ static bool next_of_group(struct outlet *outlet, struct run *run)
     struct delegate *member = outlet->member;
     const uint8_t *bytes = NULL;
     int rc = delegate_begin(member);
-    while (rc == 0 && delegate_wants_again(member))
+    while (rc == 0 && delegate_wants_again(member, outlet->credit))
         rc = take_one_again(outlet);
     for (int i = 0; rc == 0 && !outlet->history.working && i < STRETCHES_AT_A_TIME; i++)
         rc = take_some_new(outlet);
@@ -461,7 +483,7 @@ int outlet_give_credit(struct outlet *outlet, uint64_t bytes)
     if (bytes > INT64_MAX || outlet->credit + bytes > INT64_MAX)
         return HERMES_EPROTOCOL;
     outlet->credit += bytes;
-    if (!outlet->awaits)
+    if (!outlet->awaits || (outlet->member != NULL && outlet->member->short_of > 0))
         stream_ready(outlet->stream);
     return HERMES_OK;
 }
