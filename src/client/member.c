@@ -321,7 +321,7 @@ bool member_park(struct hermes_subscriber *s, struct futex_word words[2], unsign
     struct member *m = s->member;
     *count = 0;
     if (!m->durable)
-        words[(*count)++] = (struct futex_word){&m->page->notice, m->group.seen};
+        words[(*count)++] = (struct futex_word){&m->page->notice, m->group.look.seen};
     if (!m->no_room) {
         words[*count].word = &s->reader.window->bell;
         if (reader_park(&s->reader, &words[(*count)++].expected))
@@ -346,7 +346,7 @@ static bool lie_down(struct hermes_subscriber *s, struct futex_word words[2], un
         member_hand_on(m, 0);
     if (!is_able || group_keep_watch(&m->group))
         return member_park(s, words, count);
-    words[0] = (struct futex_word){&m->page->notice, m->group.seen};
+    words[0] = (struct futex_word){&m->page->notice, m->group.look.seen};
     words[1] = (struct futex_word){&m->page->watch, m->group.slept_by};
     *count = 2;
     return false; /* who watches looks */

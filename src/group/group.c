@@ -54,9 +54,7 @@ int group_member_init(struct group_member *member, struct group_page *page, size
         .id = id,
         .claims = group_word(0, 1, line, generation, at_most_once ? GROUP_DONE : GROUP_CLAIMED),
         .at_most_once = at_most_once,
-        /* Whatever the notice is, a newcomer looks once: something may have been available for long. */
-        .seen = atomic_load_explicit(&page->notice, memory_order_relaxed) - 1,
-        .scan = UINT64_MAX,
+        .look = group_look_begin(page),
     };
     return HERMES_OK;
 }
@@ -239,31 +237,43 @@ static bool claim_again(struct group_member *member, uint64_t at, uint16_t *clai
     return true;
 }
 
-bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim)
+int group_again_within(struct group_member *member, struct group_look *look, uint64_t *words,
+                       uint64_t *position, uint16_t *claim)
 {
     struct group_page *page = member->page;
-    for (;;) {
-        /* Acquire pairs with the release in group_tell(). */
-        uint32_t notice = atomic_load_explicit(&page->notice, memory_order_acquire);
-        if (member->scan == UINT64_MAX) {
-            if (notice == member->seen)
-                return false;
-            member->scanning_for = notice;
-            member->scan = 0;
-        }
-        uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
-        /* After the notice, and raised before it: relaxed is enough. Not the cursor, which may be older. */
-        uint64_t given_up = group_sane(atomic_load_explicit(&page->given_up, memory_order_relaxed));
-        uint64_t end = flight_end(floor, given_up, member->mask);
-        for (uint64_t at = member->scan > floor ? member->scan : floor; at < end; at += 64)
-            if (claim_again(member, at, claim)) {
-                member->scan = at + 64;
-                *position = at;
-                return true;
-            }
-        member->seen = member->scanning_for;
-        member->scan = UINT64_MAX;
+    /* Acquire pairs with the release in group_tell(). */
+    uint32_t notice = atomic_load_explicit(&page->notice, memory_order_acquire);
+    if (look->scan == UINT64_MAX) {
+        if (notice == look->seen)
+            return 0;
+        look->scanning_for = notice;
+        look->scan = 0;
     }
+    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
+    /* After the notice, and raised before it: relaxed is enough. Not the cursor, which may be older. */
+    uint64_t given_up = group_sane(atomic_load_explicit(&page->given_up, memory_order_relaxed));
+    uint64_t end = flight_end(floor, given_up, member->mask), at = look->scan > floor ? look->scan : floor;
+    for (; at<end && * words> 0; at += 64, --*words)
+        if (claim_again(member, at, claim)) {
+            look->scan = at + 64;
+            *position = at;
+            return 1;
+        }
+    look->scan = at < end ? at : UINT64_MAX;
+    if (at < end)
+        return HERMES_EAGAIN;
+    look->seen = look->scanning_for;
+    return 0;
+}
+
+bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim)
+{
+    uint64_t words = UINT64_MAX;
+    int rc;
+    do
+        rc = group_again_within(member, &member->look, &words, position, claim);
+    while (rc == 0 && group_has_news(member));
+    return rc > 0;
 }
 
 /* Somebody may wait for room that this made. */
@@ -452,9 +462,9 @@ int group_nack(struct group_member *member, uint64_t position, uint16_t claim)
     return told(member->page);
 }
 
-void group_put_back(struct group_member *member, uint64_t position, uint16_t claim)
+void group_put_back(struct group_member *member, struct group_look *look, uint64_t position, uint16_t claim)
 {
-    member->scan = position;
+    look->scan = position < look->scan ? position : look->scan;
     (void)group_nack(member, position, claim);
 }
 
@@ -506,17 +516,29 @@ unsigned group_deliveries(const struct group_member *member, uint64_t position, 
     return since < latest ? latest - since : 0;
 }
 
+struct leaver {
+    struct group_page *page;
+    uint64_t mask, whose; /* line and generation, as in a word */
+};
+
+#define GROUP_LEAVER_MASK ((uint64_t)(GROUP_GENERATIONS << 8 | 0xff) << GROUP_LINE_AT)
+
+static void give_up_its(void *context, uint64_t position, uint64_t word)
+{
+    const struct leaver *leaver = context;
+    const _Atomic uint64_t *slot = slot_of(leaver->page, leaver->mask, position);
+    while (group_is_of(word, position) && group_state_of(word) == GROUP_CLAIMED &&
+           (word & GROUP_LEAVER_MASK) == leaver->whose &&
+           !group_give_up(leaver->page, leaver->mask, position, word))
+        word = atomic_load_explicit(slot, memory_order_acquire); /* its renewal was taken note of */
+}
+
 void group_leave(struct group_page *page, uint64_t mask, unsigned line)
 {
-    uint64_t floor = group_sane(atomic_load_explicit(&page->floor, memory_order_acquire));
     unsigned generation = atomic_load_explicit(&page->members[line].generation, memory_order_relaxed);
+    struct leaver leaver = {page, mask, group_word(0, 0, line, generation, GROUP_FREE)};
     /* Not to the cursor: who dies between a claim and group_passed() leaves one behind it. */
-    for (uint64_t at = floor; at < floor + ((mask + 1) << 6); at += 64) {
-        uint64_t word = atomic_load_explicit(slot_of(page, mask, at), memory_order_acquire);
-        if (group_is_of(word, at) && group_state_of(word) == GROUP_CLAIMED && group_line_of(word) == line &&
-            group_generation_of(word) == generation)
-            (void)group_give_up(page, mask, at, word);
-    }
+    group_visit(page, mask, give_up_its, &leaver);
     hand_on(page, line + 1, 0);
     group_tell(page);
 }

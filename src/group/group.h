@@ -243,6 +243,26 @@ static inline uint64_t group_sane(uint64_t position)
 
 /* ---- a member's side; one thread at a time ---- */
 
+/* How far somebody has looked for what became available again: a member, or several that look together. */
+struct group_look {
+    uint32_t seen; /* the notice up to which all that became available was looked at */
+    uint32_t scanning_for;
+    uint64_t scan; /* while another notice is: how far that has come; UINT64_MAX: not begun */
+};
+
+/* Whatever the notice is, a newcomer looks once: something may have been available for long. */
+static inline struct group_look group_look_begin(const struct group_page *page)
+{
+    return (struct group_look){.seen = atomic_load_explicit(&page->notice, memory_order_relaxed) - 1,
+                               .scan = UINT64_MAX};
+}
+
+/* Has something happened since? */
+static inline bool group_look_has_news(const struct group_look *look, const struct group_page *page)
+{
+    return atomic_load_explicit(&page->notice, memory_order_relaxed) != look->seen;
+}
+
 struct group_member {
     struct group_page *page;
     uint64_t mask;   /* slots - 1, read once and checked */
@@ -251,9 +271,7 @@ struct group_member {
     unsigned line;
     unsigned line_before, generation_before; /* that it had in this page, if there was one; else 0, 0 */
     bool at_most_once;
-    uint32_t seen; /* the notice up to which all that became available was looked at */
-    uint32_t scanning_for;
-    uint64_t scan;     /* while another notice is: how far that has come; UINT64_MAX: not begun */
+    struct group_look look;
     uint32_t slept_by; /* the watch as it was when this member went to sleep; 0: it hands nothing on */
 };
 
@@ -333,7 +351,7 @@ static inline uint64_t group_start(const struct group_member *member)
 /* Has something happened that group_again() or the page's state will tell? */
 static inline bool group_has_news(const struct group_member *member)
 {
-    return atomic_load_explicit(&member->page->notice, memory_order_relaxed) != member->seen;
+    return group_look_has_news(&member->look, member->page);
 }
 
 /*
@@ -344,14 +362,20 @@ static inline bool group_has_news(const struct group_member *member)
  */
 bool group_again(struct group_member *member, uint64_t *position, uint16_t *claim);
 
+/* The same, in steps, for who must not be held up and may look for several members: at no more than *words,
+ * which it takes from. 1: claimed; 0: there was none since the look began; HERMES_EAGAIN: it is not through.
+ */
+int group_again_within(struct group_member *member, struct group_look *look, uint64_t *words,
+                       uint64_t *position, uint16_t *claim);
+
 /* One that was claimed again goes to the caller: a delivery more, and its lease begins now. *claim: what it
  * carries from now on. HERMES_EEXPIRED: it is not this member's any more, or the page is over; nobody was
  * given it. */
 int group_hand_out(struct group_member *member, uint64_t position, uint16_t *claim);
 
-/* What group_again() claimed last is for others, as if it had not been claimed, and comes to this member
- * again in its turn; or it is another's already. */
-void group_put_back(struct group_member *member, uint64_t position, uint16_t claim);
+/* What that claimed is for others, as if it had not been claimed, and who looks comes to it again in its
+ * turn. Or it is another's already. */
+void group_put_back(struct group_member *member, struct group_look *look, uint64_t position, uint16_t claim);
 
 /* A claim of a page that is over, which nobody was told of: the message is for others, done by its claim or
  * not. A first claim counts as delivered all the same: it was in its turn. */

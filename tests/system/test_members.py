@@ -314,6 +314,21 @@ class Members(Case):
         member.client.give_credit(member.member.handle, 1000)
         self.assertEqual([(g.sequence, g.deliveries) for g in member.get(3)], [(1, 2), (2, 2), (3, 2)])
 
+    def test_what_comes_again_far_behind_the_oldest_in_flight_is_found(self):
+        self.make(100, s.MEMORY, size=65000, window=1 << 24)  # more than is looked at in a turn of the broker
+        self.unix().group(s.GROUP_CREATE, "t", "g", lease_ns=24 * 3600 * 10**9, span=1 << 24)
+        oldest = Member(self.unix, credit=s.frame_bytes(65001))
+        self.assertEqual(self.all_of([oldest], 1), {1})  # and keeps it
+        had, other = Member(self.unix), Member(self.unix, credit=0)
+        gifts = had.get(99)
+        self.assertEqual(had.ack(*gifts[:98]), [None] * 98)
+        other.client.give_credit(other.member.handle, 1 << 20)
+        other.client.ask(s.PING)  # it waits by now
+        had.client.close()
+        self.assertEqual(self.all_of([other], 1), {100})
+        self.publish([b"new"])
+        self.assertEqual(self.all_of([other], 2), {100, 101})
+
     def test_at_most_once_is_done_when_it_is_sent(self):
         self.make(4)
         first = Member(self.tcp, at_most_once=1)

@@ -216,18 +216,52 @@ static void test_what_is_put_back_is_for_others_and_comes_in_its_turn(void **sta
         struct group_member other = new_member(page, 2, false);
         assert_true(group_again(&poor, &position, &claim));
         assert_int_equal(position, 0);
-        group_put_back(&poor, position, claim);
+        group_put_back(&poor, &poor.look, position, claim);
         assert_true(group_again(&other, &position, &claim));
         assert_int_equal(position, 0);
-        group_put_back(&other, position, claim);
+        group_put_back(&other, &other.look, position, claim);
     }
     assert_true(given_again(&poor, &position, &claim));
     assert_int_equal(position, 0);
     assert_int_equal(group_deliveries(&poor, position, claim), 2);
-    group_put_back(&poor, position, group_first_claim(&poor)); /* under which it is not its own */
+    group_put_back(&poor, &poor.look, position, group_first_claim(&poor)); /* under which it is not its own */
     assert_int_equal(group_ack(&poor, position, claim), 0);
     assert_true(given_again(&poor, &position, &claim));
     assert_int_equal(position, 64);
+    drop_page(page);
+}
+
+/* Who may not be held up looks at some words at a time, for several members, and overlooks nothing that comes
+ * back meanwhile. */
+static void test_a_look_in_steps_finds_all_there_is(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 64, STEP = 5 };
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member had = new_member(page, 0, false);
+    struct group_member two[] = {new_member(page, 1, false), new_member(page, 2, false)};
+    struct group_look look = group_look_begin(page);
+    unsigned times[MESSAGES] = {0}, steps = 0;
+    for (uint64_t at = 0; at < MESSAGES * 64; at += 64) {
+        assert_int_equal(group_claim(&had, at), GROUP_MINE);
+        group_passed(&had, at + 64, at / 64 + 1);
+    }
+    assert_int_equal(nack(&had, (MESSAGES - 1) * 64), 0);
+    for (int rc = 1; rc != 0 || group_look_has_news(&look, page); steps++) {
+        uint64_t words = STEP, position;
+        uint16_t claim;
+        rc = group_again_within(&two[steps % 2], &look, &words, &position, &claim);
+        assert_in_range(words, rc == HERMES_EAGAIN ? 0 : 1, rc == HERMES_EAGAIN ? 0 : STEP);
+        if (rc > 0) {
+            times[position / 64]++;
+            assert_int_equal(group_ack(&two[steps % 2], position, claim), 0);
+        }
+        if (steps == 3) /* where it was already */
+            assert_int_equal(nack(&had, 64), 0);
+    }
+    assert_in_range(steps, 2 * MESSAGES / STEP, 3 * MESSAGES / STEP);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        assert_int_equal(times[i], i == 1 || i == MESSAGES - 1);
     drop_page(page);
 }
 
@@ -696,6 +730,7 @@ int main(void)
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
         cmocka_unit_test(test_who_leaves_gives_up_its_own),
         cmocka_unit_test(test_what_is_put_back_is_for_others_and_comes_in_its_turn),
+        cmocka_unit_test(test_a_look_in_steps_finds_all_there_is),
         cmocka_unit_test(test_what_nobody_was_given_is_given),
         cmocka_unit_test(test_what_nobody_was_given_is_no_delivery),
         cmocka_unit_test(test_what_is_handed_out_again_is_another_claim),

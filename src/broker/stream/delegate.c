@@ -120,7 +120,6 @@ int delegate_begin(struct delegate *member)
         return HERMES_ENOMEM;
     member->gifts->count = 0;
     member->gifts->bytes = 0;
-    member->no_room = false;
     return HERMES_OK;
 }
 
@@ -140,24 +139,29 @@ static void add(struct delegate *member, const struct frame *frame, uint16_t cla
     gifts->bytes += frame->bytes;
 }
 
-bool delegate_wants_again(struct delegate *member, uint64_t credit)
+int delegate_wants_again(struct delegate *member, uint64_t credit, bool *looks_on)
 {
     const struct gifts *gifts = member->gifts;
+    struct party *party = member->party;
     uint64_t left = credit - gifts->bytes;
+    *looks_on = false;
     if (member->pending)
-        return true;
+        return 1;
     if (gifts->count == DELEGATE_GIFTS || left < HERMES_FRAME_ALIGNMENT || left < member->short_of)
-        return false;
+        return 0;
     member->short_of = 0;
-    member->pending = group_again(&member->group, &member->pending_at, &member->pending_claim);
-    return member->pending;
+    int rc = group_again_within(&member->group, &party->look, &party->words, &member->pending_at,
+                                &member->pending_claim);
+    member->pending = rc > 0;
+    *looks_on = rc < 0 || (rc == 0 && group_look_has_news(&party->look, party->page));
+    return rc;
 }
 
 void delegate_pass_on(struct delegate *member, uint64_t bytes)
 {
     member->pending = false;
     member->short_of = bytes;
-    group_put_back(&member->group, member->pending_at, member->pending_claim);
+    group_put_back(&member->group, &member->party->look, member->pending_at, member->pending_claim);
 }
 
 int delegate_take_again(struct delegate *member, const struct frames *frames, uint64_t credit)
@@ -219,13 +223,10 @@ int delegate_take_new(struct delegate *member, struct frames *frames, uint64_t c
         if (frame.header.type != HERMES_TYPE_DATA)
             continue;
         delegate_end_gap(member, frame.position, frame.header.sequence);
-        member->no_room = false;
         if (!fits(member, frame.bytes, credit))
             rc = HERMES_EBUSY;
-        else if (claim(member, &frame, frames->position) == GROUP_NO_ROOM) {
-            member->no_room = true;
+        else if (claim(member, &frame, frames->position) == GROUP_NO_ROOM)
             rc = HERMES_EAGAIN;
-        }
         if (rc < 0) {
             *frames = before;
             return rc;

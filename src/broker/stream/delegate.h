@@ -29,7 +29,6 @@ struct delegate {
     uint16_t claim;            /* of a durable subscription: what all its messages carry */
     struct group_member group; /* not of one */
     struct gifts *gifts;       /* NULL: nothing */
-    bool no_room;              /* too much is in flight: there is nothing to do but for who has news */
     bool pending;              /* a message was claimed again that is not read yet */
     uint64_t pending_at;
     uint16_t pending_claim;
@@ -65,8 +64,10 @@ uint64_t delegate_start(const struct delegate *member);
 /* Before the others. HERMES_ENOMEM. */
 int delegate_begin(struct delegate *member);
 
-/* Is there a message that came again? It is claimed, and stands at pending_at until it is taken. */
-bool delegate_wants_again(struct delegate *member, uint64_t credit);
+/* Is there a message that came again? 1: it is claimed, and stands at pending_at until it is taken; 0: none
+ * that it could be sent; HERMES_EAGAIN: not found yet. *looks_on: there is more to be looked at in the next
+ * turn. */
+int delegate_wants_again(struct delegate *member, uint64_t credit, bool *looks_on);
 
 /* It was found: the frames begin with its, if it is at pending_at. HERMES_EBUSY: there is no room for it, but
  * credit. Without that it is passed on. */

@@ -20,6 +20,13 @@ static void set_awaits(struct outlet *outlet, bool awaits)
         outlet->topic->streamed.awaiting--;
 }
 
+/* Looks again once the loop has looked at all else, whatever comes. */
+static void come_next_turn(struct outlet *outlet)
+{
+    set_awaits(outlet, true);
+    outlet->topic->streamed.stirred = true;
+}
+
 /* ---- who waits for it ---- */
 
 /* What it has still to be sent is not overwritten, but for what it gets from the store. */
@@ -292,8 +299,7 @@ static uint64_t credit_left(const struct outlet *outlet)
 static void ask_history(struct outlet *outlet, uint64_t position, uint64_t sequence)
 {
     if (outlet->topic->deleting) {
-        outlet->topic->streamed.stirred = true;
-        set_awaits(outlet, true);
+        come_next_turn(outlet);
         return;
     }
     stand_at(outlet, READERS_NOBODY);
@@ -390,9 +396,13 @@ static bool next_of_group(struct outlet *outlet, struct run *run)
 {
     struct delegate *member = outlet->member;
     const uint8_t *bytes = NULL;
-    int rc = delegate_begin(member);
-    while (rc == 0 && delegate_wants_again(member, outlet->credit))
+    bool looks_on = false;
+    int rc = delegate_begin(member), again = 0;
+    while (rc == 0 && (again = delegate_wants_again(member, outlet->credit, &looks_on)) > 0)
         rc = take_one_again(outlet);
+    rc = again < 0 ? again : rc;
+    if (looks_on)
+        come_next_turn(outlet);
     for (int i = 0; rc == 0 && !outlet->history.working && i < STRETCHES_AT_A_TIME; i++)
         rc = take_some_new(outlet);
     if (rc == 0)

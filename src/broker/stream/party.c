@@ -37,6 +37,7 @@ int party_join(struct topic *topic, const struct group *group, struct party **ou
         }
         party->topic = topic;
         party->page_id = group->kept.settings.page_id;
+        party->look = group_look_begin(party->page);
         party_hear(party);
         party->next = topic->streamed.parties;
         topic->streamed.parties = party;

@@ -10,6 +10,9 @@
 
 #include "broker/group.h"
 
+/* The loop's turn is short, however much a group has in flight. */
+enum { PARTY_WORDS = 65536 };
+
 struct party {
     struct party *next; /* of the topic */
     struct topic *topic;
@@ -17,7 +20,9 @@ struct party {
     struct group_page *page;
     uint64_t mask;
     uint64_t page_id;
-    uint32_t heard; /* the notice that its members were last told of */
+    uint32_t heard;         /* the notice that its members were last told of */
+    struct group_look look; /* they look together for what came again, */
+    uint64_t words;         /* at no more than so many in this turn */
     unsigned members;
     struct job job; /* unmaps it */
 };

@@ -34,6 +34,7 @@ static bool look_at_outlets(struct topic *topic)
 static void look_at_parties(struct topic *topic)
 {
     for (struct party *party = topic->streamed.parties; party != NULL; party = party->next) {
+        party->words = PARTY_WORDS;
         if (!party_has_news(party))
             continue;
         party_hear(party);
