@@ -225,6 +225,7 @@ class Members(Case):
             (EEXPIRED, theirs),  # another's
             (EEXPIRED, mine._replace(claim=mine.claim ^ 1)),
             (EINVALID, mine._replace(position=1 << 40, claim=0)),
+            (EINVALID, mine._replace(position=mine.position + (1 << 46))),  # of which a word knows no more than of mine
         ]
         for kind in (s.ACK, s.NACK, s.RENEW):
             for code, gift in wrong:
@@ -437,6 +438,12 @@ class Members(Case):
             self.assertEqual([g.sequence for g in second.get(30)], list(range(21, 51)))
             self.assertEqual(second.ack(gifts[30]), [EEXPIRED])  # of the membership before
 
+    def test_a_durable_subscription_is_not_at_most_once(self):
+        self.make(3)
+        with self.raises(EINVALID):
+            self.tcp().join("t", "d", durable=1, at_most_once=1)
+        self.assertEqual(self.broker.run("group", "list", "t", "--json").stdout, b"")
+
     def test_a_durable_ack_of_what_is_no_message_is_refused(self):
         self.make(3, size=200)
         member = Member(self.tcp, group="d", durable=1, credit=320)
@@ -466,8 +473,11 @@ class Members(Case):
         other = Member(self.unix)
         back.client.close()
         self.assertEqual([g.sequence for g in other.get(1)], [11])
-        again = Member(self.unix, group="d", durable=1, former=durable.member)
-        self.assertEqual([g.sequence for g in again.get(7)], list(range(5, 12)))
+        again = Member(self.unix, group="d", durable=1, former=durable.member, credit=0)
+        self.assertEqual(again.member.member, durable.member.member)
+        self.assertEqual(again.ack(had[6], had[10]._replace(position=had[10].position + 64), had[5]), [None, EINVALID, None])
+        again.client.give_credit(again.member.handle, 1 << 20)
+        self.assertEqual([g.sequence for g in again.get(4)], list(range(8, 12)))  # not what it was told is done
 
 
 class MembersEpoll(Members):

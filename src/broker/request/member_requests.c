@@ -9,6 +9,7 @@
 #include "broker/request/subscriber_requests.h"
 #include "broker/stream/flow.h"
 #include "broker/stream/outlet.h"
+#include "broker/stream/stretch.h"
 
 static int check(const struct topic *topic, const struct wire_member_open *request, struct error_text *text)
 {
@@ -17,7 +18,15 @@ static int check(const struct topic *topic, const struct wire_member_open *reque
                          topic->name);
     if (request->credit > INT64_MAX)
         return error_set(text, HERMES_EINVALID, "credit %" PRIu64, request->credit);
+    if (request->subscriber.durable != 0 && request->at_most_once != 0)
+        return error_say(text, HERMES_EINVALID, "only members of a group have messages at most once");
     return HERMES_OK;
+}
+
+/* Who waits for it, or what it may have been sent before, is found by the window's. */
+static bool needs_log_end(const struct wire_subscriber_open *request)
+{
+    return request->push_back != 0 || (request->durable != 0 && request->resume_member != 0);
 }
 
 /* The member, and the outlet that it reads by. */
@@ -36,6 +45,8 @@ static int open_outlet(struct stream *stream, const struct wire_member_open *req
         return rc;
     }
     opened->position = delegate_start(member);
+    if (handle->resumed && delegate_is_durable(member))
+        member->had_to = stretch_log_end(topic);
     rc = outlet_open(stream, topic, opened, request->credit, member, &handle->outlet);
     if (rc < 0)
         delegate_free(member);
@@ -74,8 +85,8 @@ int member_requests_open(struct session *session, const struct wire_member_open 
         return rc;
     if (!later_may_use(session, &topic->affairs))
         return later_turn(session, topic, &topic->affairs);
-    if (request->subscriber.push_back != 0 && !later_may_use(session, &topic->turns))
-        return later_turn(session, topic, &topic->turns); /* the window's end is to be known */
+    if (needs_log_end(&request->subscriber) && !later_may_use(session, &topic->turns))
+        return later_turn(session, topic, &topic->turns);
     struct stream *stream = stream_of(session, &stream_flow);
     struct handle *handle = stream == NULL ? NULL : handles_free(session, text);
     if (handle == NULL)

@@ -299,6 +299,7 @@ static int settle_durable(struct delegate *member, enum wire_type type, const st
         return HERMES_EINVALID;
     if (ack->claim != member->claim || delegate_state(member) != HERMES_OK)
         return HERMES_EEXPIRED;
+    sent = sent > member->had_to ? sent : member->had_to;
     if (ack->length > HERMES_PAYLOAD_MAX || ack->position >= sent ||
         hermes_frame_bytes(ack->length) > sent - ack->position)
         return HERMES_EINVALID;
@@ -312,9 +313,19 @@ static int settle_durable(struct delegate *member, enum wire_type type, const st
     return delegate_state(member) == HERMES_OK ? HERMES_OK : HERMES_EEXPIRED; /* after it: see group.h */
 }
 
+/* Messages in flight stand within a span; a word would know no position from one that is far beyond. */
+static bool may_be_in_flight(const struct delegate *member, uint64_t position)
+{
+    const struct party *party = member->party;
+    uint64_t floor = group_sane(atomic_load_explicit(&party->page->floor, memory_order_acquire));
+    return position < floor + ((party->mask + 1) << 6);
+}
+
 static int settle(struct delegate *member, enum wire_type type, const struct wire_ack *ack)
 {
     bool is_had_again = member->pending && member->pending_at == ack->position;
+    if (!may_be_in_flight(member, ack->position))
+        return HERMES_EINVALID;
     if (type == WIRE_ACK)
         return group_ack(&member->group, ack->position, ack->claim);
     if (is_had_again) /* and was not given yet */

@@ -26,7 +26,8 @@ struct delegate {
     struct party *party;
     unsigned line;
     uint64_t id;
-    uint16_t claim;            /* of a durable subscription: what all its messages carry */
+    uint16_t claim;  /* of a durable subscription: what all its messages carry */
+    uint64_t had_to; /* what such a member that came back may have been sent before is below; else 0 */
     struct group_member group; /* not of one */
     struct gifts *gifts;       /* NULL: nothing */
     bool pending;              /* a message was claimed again that is not read yet */

@@ -357,16 +357,23 @@ static int take_one_again(struct outlet *outlet)
     return rc;
 }
 
+/* Others were faster; or it was sent before it came back, and says now that it is done. */
+static void catch_up(struct outlet *outlet)
+{
+    uint64_t start = delegate_start(outlet->member);
+    if (outlet->position >= start)
+        return;
+    outlet->position = start;
+    outlet->sequence = 0;
+    tell_publishers(outlet);
+}
+
 /* Those from where it stands that nobody had. HERMES_E...: no more now. */
 static int take_some_new(struct outlet *outlet)
 {
     struct delegate *member = outlet->member;
     struct found found;
-    uint64_t start = delegate_start(member);
-    if (outlet->position < start) { /* others were faster */
-        outlet->position = start;
-        outlet->sequence = 0;
-    }
+    catch_up(outlet);
     int rc = find(outlet, outlet->position, outlet->sequence, &found);
     if (rc == HERMES_EGONE && outlet->topic->durability == DURABILITY_MEMORY &&
         (rc = skip_overwritten(outlet)) == 0)
@@ -453,6 +460,8 @@ bool outlet_next(struct outlet *outlet, struct run *run)
         return false; /* its party will hear */
     if (outlet_claims(outlet))
         return next_of_group(outlet, run);
+    if (outlet->member != NULL)
+        catch_up(outlet);
     if (has_history(outlet))
         return send_from_history(outlet, run);
     do
