@@ -80,6 +80,17 @@ int later_turn(struct session *session, struct topic *topic, struct job_queue *q
     return submit(session, topic, queue, NULL, NULL);
 }
 
+static bool never(struct session *session)
+{
+    (void)session;
+    return false;
+}
+
+int later_soon(struct session *session, struct topic *topic)
+{
+    return submit(session, topic, NULL, NULL, never);
+}
+
 int later_work(struct session *session, struct topic *topic, struct job_queue *queue, later_work_t what,
                bool (*asked)(struct session *session))
 {

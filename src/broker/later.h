@@ -27,6 +27,9 @@ int later_changed(struct session *session, struct topic *topic);
 /* LATER: handled again when all that are before it in the queue are done. */
 int later_turn(struct session *session, struct topic *topic, struct job_queue *queue);
 
+/* LATER: handled again in another turn of the loop, when others had theirs. Needs no worker. */
+int later_soon(struct session *session, struct topic *topic);
+
 typedef int (*later_work_t)(struct session *session, struct topic *topic, struct error_text *text);
 
 /*

@@ -176,6 +176,23 @@ class Members(Case):
         self.assertEqual(second.ack(*again), [None] * 3)
         self.wait_for(lambda: self.group_info()["in_flight"] == 0, "all are done")
 
+    def test_many_members_that_go_with_their_connection_give_all_back(self):
+        self.make(60)
+        there, groups = self.unix(), ("a", "b", "c")
+        for group in groups:
+            there.group(s.GROUP_CREATE, "t", group, lease_ns=24 * 3600 * 10**9)
+            for _ in range(20):
+                there.join("t", group, credit=64)
+        for group in groups:
+            self.wait_for(lambda name=group: self.group_info(name)["in_flight"] == 20, "each has its message")
+        here = [Member(self.unix, group=group) for group in groups]
+        self.assertEqual([[g.sequence for g in m.get(40)] for m in here], [list(range(21, 61))] * 3)
+        there.close()
+        self.assertEqual([[(g.sequence, g.deliveries) for g in sorted(m.get(20), key=lambda g: g.sequence)] for m in here],
+                         [[(i, 2) for i in range(1, 21)]] * 3)
+        for group in groups:
+            self.wait_for(lambda name=group: self.group_info(name)["members"] == 1, "they are gone")
+
     def test_a_handle_that_is_closed_gives_back_too(self):
         self.make(3)
         self.unix().group(s.GROUP_CREATE, "t", "g", lease_ns=3600 * 10**9)

@@ -122,13 +122,25 @@ int handles_drop(struct session *session, struct handle *handle, enum handle_end
     return HERMES_OK;
 }
 
+/* What members of groups had in flight is looked through for each of them, which may take milliseconds: one
+ * in a turn of the loop. */
+static bool leaves_soon(struct session *session, struct handle *handle, unsigned *left)
+{
+    if (handle->group == NULL || session->broker->stopping || (*left)++ == 0)
+        return false;
+    (void)later_soon(session, handle->topic);
+    return true;
+}
+
 void handles_leave(struct session *session)
 {
+    unsigned left = 0;
     if (session->later.waits)
         return; /* comes again */
     for (unsigned i = 0; i < session->handle_count; i++)
         if (session->handles[i].id != 0 &&
-            handles_drop(session, &session->handles[i], HANDLE_SESSION_OVER) == LATER)
+            (leaves_soon(session, &session->handles[i], &left) ||
+             handles_drop(session, &session->handles[i], HANDLE_SESSION_OVER) == LATER))
             return;
     later_forget(session);
     session_free(session);
