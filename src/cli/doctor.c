@@ -19,23 +19,6 @@ static const char documentation[] = "Look at what Hermes needs of this machine, 
                                     "  hermes doctor\n"
                                     "  hermes doctor --json" CLI_EXIT_CODES;
 
-static const struct argp_option options[] = {
-    {"json", 'j', NULL, 0, "As JSON, a line for each", 0},
-    {0},
-};
-
-static error_t parse(int key, char *value, struct argp_state *state)
-{
-    bool *json = state->input;
-    if (key == 'j')
-        *json = true;
-    else if (key == ARGP_KEY_ARG)
-        argp_error(state, "unexpected argument '%s'", value);
-    else
-        return ARGP_ERR_UNKNOWN;
-    return 0;
-}
-
 static void print_member(const char *name, const char *value)
 {
     printf(",\"%s\":", name);
@@ -82,10 +65,8 @@ static void print_check(const struct check *check, unsigned columns)
 
 int cli_doctor(int argc, char **argv)
 {
-    bool json = false, bad = false;
+    bool json = cli_parse_json(documentation, "As JSON, a line for each", argc, argv), bad = false;
     struct check check;
-    const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
-    cli_parse(&argp, argc, argv, &json);
     unsigned columns = terminal_columns(STDOUT_FILENO);
     for (unsigned i = 0; check_name(i) != NULL; i++) {
         check_run("", i, &check);

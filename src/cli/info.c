@@ -14,23 +14,6 @@ static const char documentation[] =
     "  hermes info\n"
     "  hermes info --json" CLI_EXIT_CODES;
 
-static const struct argp_option options[] = {
-    {"json", 'j', NULL, 0, "As JSON", 0},
-    {0},
-};
-
-static error_t parse(int key, char *value, struct argp_state *state)
-{
-    bool *json = state->input;
-    if (key == 'j')
-        *json = true;
-    else if (key == ARGP_KEY_ARG)
-        argp_error(state, "unexpected argument '%s'", value);
-    else
-        return ARGP_ERR_UNKNOWN;
-    return 0;
-}
-
 static void print_json(const hermes_broker_info_t *info)
 {
     printf("{\"engine\": \"%s\", \"pid\": %" PRIu32 ", \"uid\": %" PRIu32 ", \"sessions\": %" PRIu32
@@ -57,9 +40,7 @@ static void print_info(const hermes_broker_info_t *info)
 
 int cli_info(int argc, char **argv)
 {
-    bool json = false;
-    const struct argp argp = {options, parse, NULL, documentation, NULL, NULL, NULL};
-    cli_parse(&argp, argc, argv, &json);
+    bool json = cli_parse_json(documentation, "As JSON", argc, argv);
     hermes_client_t *client = cli_connect();
     hermes_broker_info_t info = {.size = sizeof info};
     int rc = hermes_broker_describe(client, &info);

@@ -1,6 +1,5 @@
 #include "cli/parse.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,4 +136,25 @@ void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
     struct argp checked = *argp;
     checked.parser = parse;
     argp_parse(&checked, argc, argv, 0, NULL, &command);
+}
+
+static error_t parse_json(int key, char *value, struct argp_state *state)
+{
+    bool *json = state->input;
+    if (key == 'j')
+        *json = true;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "unexpected argument '%s'", value);
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+bool cli_parse_json(const char *documentation, const char *help, int argc, char **argv)
+{
+    const struct argp_option options[] = {{"json", 'j', NULL, 0, help, 0}, {0}};
+    const struct argp argp = {options, parse_json, NULL, documentation, NULL, NULL, NULL};
+    bool json = false;
+    cli_parse(&argp, argc, argv, &json);
+    return json;
 }
