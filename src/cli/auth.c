@@ -251,20 +251,47 @@ static int revoke_token(const struct arguments *a, const char *path)
 
 /* ---- rules ---- */
 
-static void print_answer(const struct arguments *a, const char *who, const struct rule *rule,
-                         const char *path, bool no_rules)
+/* Whom rules are not for: on its host root and the broker's own user may do everything. */
+static bool is_above_rules(const char *who)
 {
-    bool allowed = rule != NULL || no_rules;
+    char own[RULE_WHO_BYTES];
+    uid_t uid;
+    if (strcmp(who, "uid:0") == 0)
+        return true;
+    if (!place_broker_user(&uid))
+        return false;
+    snprintf(own, sizeof own, "uid:%u", (unsigned)uid);
+    return strcmp(who, own) == 0;
+}
+
+struct answer {
+    const char *who;
+    const struct rule *rule; /* that allows it; NULL: none does */
+    bool no_rules, above;    /* why it is allowed all the same */
+};
+
+static bool is_allowed(const struct answer *answer)
+{
+    return answer->rule != NULL || answer->no_rules || answer->above;
+}
+
+static void print_answer(const struct arguments *a, const struct answer *answer, const char *path)
+{
+    const struct rule *rule = answer->rule;
     if (a->json) {
         printf("{\"who\":");
-        cli_print_json_string(stdout, who, strlen(who));
+        cli_print_json_string(stdout, answer->who, strlen(answer->who));
         printf(",\"what\":\"%s\",\"topic\":\"%s\",\"allowed\":%s,\"line\":", a->words[1], a->words[2],
-               allowed ? "true" : "false");
+               is_allowed(answer) ? "true" : "false");
         printf(rule != NULL ? "%u}\n" : "null}\n", rule != NULL ? rule->line : 0);
+    } else if (answer->above) {
+        puts("allowed: on its host root and the broker's own user may do everything");
     } else if (rule != NULL) {
         printf("allowed: %s, line %u: topics %s of %s\n", path, rule->line, rule->topic, rule->who);
+    } else if (answer->no_rules) {
+        printf("allowed: there are no rules in %s\n", path);
     } else {
-        puts(no_rules ? "allowed: there are no rules" : "denied: no rule allows it");
+        printf("denied: no rule in %s allows it\n", path);
     }
 }
 
@@ -281,11 +308,11 @@ static int check(const struct arguments *a, const char *path)
         rc = rules_read(&rules, path, &text);
     if (rc < 0)
         return cli_fail(NULL, rc, text.bytes);
-    const struct rule *rule = rules_find(&rules, who, a->words[2], rules_right(a->words[1]));
-    bool allowed = rule != NULL || rules.count == 0;
-    print_answer(a, who, rule, path, rules.count == 0);
+    const struct answer answer = {who, rules_find(&rules, who, a->words[2], rules_right(a->words[1])),
+                                  rules.count == 0, is_above_rules(who)};
+    print_answer(a, &answer, path);
     rules_free(&rules);
-    return allowed ? EXIT_GOOD : EXIT_FAILED;
+    return is_allowed(&answer) ? EXIT_GOOD : EXIT_FAILED;
 }
 
 static int reload(void)

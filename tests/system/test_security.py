@@ -709,6 +709,9 @@ class Rules(Tls):
         self.assertEqual(check("anonymous", "administer", "open.x", code=0)["line"], 2)
         self.assertEqual(check("anonymous", "subscribe", "seen", code=1)["allowed"], False)
         self.assertEqual(check("token:x", "publish", "seen", code=1)["line"], None)
+        self.assertEqual(check(f"uid:{os.geteuid()}", "administer", "hidden", code=0)["line"], None)  # the broker's own user
+        self.assertEqual(check("uid:0", "publish", "hidden", code=0)["allowed"], True)
+        self.assertEqual(check("uid:4242", "publish", "hidden", code=1)["allowed"], False)
         self.assertIn(b"did you mean publish", self.broker.run("auth", "check", "anonymous", "publsh", "t", check=False).stderr)
         self.assertIn(b"nobody", self.broker.run("auth", "check", "alice", "publish", "t", check=False).stderr)
 
