@@ -23,11 +23,13 @@ void page_name(char to[CELL_BYTES], const char *name, int width)
 /* Where a line that is too long ends: before a wide gap, or any, or within a word. */
 static int break_of(const char *line, int width)
 {
-    for (int gap = 2; gap > 0; gap--)
-        for (int at = width; at > 2; at--) /* an indent is no gap */
-            if (strncmp(line + at, "  ", (size_t)gap) == 0)
-                return at;
-    return width;
+    int any = 0, wide = 0;
+    for (int at = 0; at <= width && line[at] != 0; at++) {
+        bool is_gap = at > 2 && line[at] == ' '; /* an indent is none */
+        any = is_gap ? at : any;
+        wide = is_gap && line[at + 1] == ' ' ? at : wide;
+    }
+    return wide > 0 ? wide : any > 0 ? any : width;
 }
 
 void page_line(struct page *page, const char *line)
@@ -66,7 +68,7 @@ struct layout page_lay_out(const struct page *page, const struct column *columns
         fixed += abs(columns[i].width) + gap_before(columns, i);
         names += columns[i].width == 0;
     }
-    int left = (page->width - fixed) / names;
+    int left = names > 0 ? (page->width - fixed) / names : 0;
     layout.is_blocks = page->width > 0 && left < NARROWEST_NAME;
     int narrowest = layout.is_blocks ? NARROWEST_IN_BLOCK : NARROWEST_NAME;
     if (layout.is_blocks)
