@@ -67,13 +67,21 @@ static bool parse_hash(const char *digits, uint8_t hash[TOKEN_HASH_BYTES])
     return true;
 }
 
+/* What can be shown as one. */
+static bool is_date(int64_t seconds)
+{
+    static const int64_t last_of_9999 = 253402300799;
+    return seconds >= 0 && seconds <= last_of_9999;
+}
+
 static bool parse_line(const char *line, struct token *token)
 {
     char digits[2 * TOKEN_HASH_BYTES + 1];
     *token = (struct token){.made_s = 0};
     return sscanf(line, "%63s %64[0-9a-f] %" SCNd64 " %" SCNd64, token->name, digits, &token->made_s,
                   &token->ends_s) == 4 &&
-           strlen(digits) == 2 * TOKEN_HASH_BYTES && is_name(token->name) && parse_hash(digits, token->hash);
+           strlen(digits) == 2 * TOKEN_HASH_BYTES && is_name(token->name) && is_date(token->made_s) &&
+           is_date(token->ends_s) && parse_hash(digits, token->hash);
 }
 
 static int read_lines(struct tokens *tokens, FILE *file, const char *path, struct error_text *text)

@@ -121,6 +121,31 @@ static void a_secret_is_known_by_its_hash_alone(void **state)
     assert_int_equal(tokens_read(&tokens, file("tokens", "name 00ff 0 0\n"), &text), HERMES_EINVALID);
 }
 
+static void a_tokens_times_are_dates(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *times;
+        int result;
+    } cases[] = {{"0 0", HERMES_OK},
+                 {"1 253402300799", HERMES_OK},
+                 {"0 253402300800", HERMES_EINVALID},
+                 {"0 9223372036854775807", HERMES_EINVALID},
+                 {"9223372036854775807 0", HERMES_EINVALID},
+                 {"0 99999999999999999999999", HERMES_EINVALID},
+                 {"-1 0", HERMES_EINVALID},
+                 {"0 -1", HERMES_EINVALID}};
+    struct error_text text;
+    struct tokens tokens;
+    char line[128];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(line, sizeof line, "name %064d %s\n", 0, cases[i].times);
+        assert_int_equal(tokens_read(&tokens, file("tokens", line), &text), cases[i].result);
+        if (cases[i].result == HERMES_OK)
+            tokens_free(&tokens);
+    }
+}
+
 static void a_line_without_an_end_is_named_and_not_read_for_good(void **state)
 {
     (void)state;
@@ -141,6 +166,7 @@ int main(void)
         cmocka_unit_test(without_rules_all_may_do_everything),
         cmocka_unit_test(what_is_no_rule_is_named_by_its_line),
         cmocka_unit_test(a_secret_is_known_by_its_hash_alone),
+        cmocka_unit_test(a_tokens_times_are_dates),
         cmocka_unit_test(a_line_without_an_end_is_named_and_not_read_for_good),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
