@@ -1,4 +1,5 @@
-/* hermes/hermes.h - all of Hermes. Each header explains its own part. */
+/* hermes/hermes.h - all of libhermes. Each header explains its own part. hermes/mirror.h is
+ * libhermes-mirror's. */
 #ifndef HERMES_HERMES_H
 #define HERMES_HERMES_H
 

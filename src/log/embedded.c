@@ -1,5 +1,5 @@
 /* hermes/log.h: a log by path. The writer owns it and runs the persister in a thread of its own. */
-#include "hermes/log.h"
+#include "log/embedded.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +16,6 @@
 #include "base/shm.h"
 #include "base/standard.h"
 #include "base/thread.h"
-#include "log/log.h"
 #include "log/publish.h"
 #include "log/reader.h"
 #include "log/recovery.h"
@@ -418,6 +417,11 @@ int hermes_log_sync(hermes_log_t *log)
         error_set(&log->error, rc, "%s", log->log.error.bytes);
     pthread_mutex_unlock(&log->store_lock);
     return rc;
+}
+
+struct log *embedded_log(hermes_log_t *log)
+{
+    return &log->log;
 }
 
 uint64_t hermes_log_position(const hermes_log_t *log)

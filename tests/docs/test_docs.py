@@ -74,6 +74,10 @@ class Docs(unittest.TestCase):
                     gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$SOURCE/examples/c/$example.c" -o $example \
                         $(pkg-config --cflags --libs hermes)
                 done
+                for example in mirror_send mirror_receive; do
+                    gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$SOURCE/examples/c/$example.c" -o $example \
+                        $(pkg-config --cflags --libs hermes-mirror)
+                done
                 gcc -Wall -Wextra -Werror first.c -o first $(pkg-config --cflags --libs hermes)
                 gcc -Wall -Wextra -Werror first.c -o first-static $(pkg-config --cflags hermes) "$PREFIX/lib/libhermes.a" \
                     $(pkg-config --static --libs-only-l hermes | sed s/-lhermes//)
@@ -93,6 +97,11 @@ class Docs(unittest.TestCase):
                 kill $subscriber
                 kill $broker
                 wait $broker
+                seq 1 6 | ./mirror_send "$PWD/log" udp://127.0.0.1:0 > sent & sender=$!
+                until grep -q port sent; do kill -0 $sender; done
+                ./mirror_receive "udp://127.0.0.1:$(sed 's/port //' sent)" > mirrored
+                wait $sender
+                seq 1 6 | sed 's/.*/& &/' | cmp - mirrored
                 """
             out = subprocess.run(["bash"], input=script.encode(), env=environment, cwd=work, stdout=subprocess.PIPE, check=True,
                                  timeout=120).stdout
@@ -115,6 +124,8 @@ class Docs(unittest.TestCase):
             find_package(Hermes 0.1 REQUIRED)
             add_compile_options(-Wall -Wextra -Wpedantic -Werror)
             foreach(kind shared static)
+              add_executable(mirror_${kind} mirror.c)
+              target_link_libraries(mirror_${kind} Hermes::hermes_mirror_${kind})
               foreach(language c cxx)
                 add_executable(${language}_${kind} outside.${language})
                 target_link_libraries(${language}_${kind} Hermes::hermes_${kind})
@@ -124,15 +135,17 @@ class Docs(unittest.TestCase):
         with tempfile.TemporaryDirectory() as work:
             prefix = os.path.join(work, "prefix")
             subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
-            for name, text in (("outside.c", program), ("outside.cxx", program), ("CMakeLists.txt", project)):
+            mirror = '#include <hermes/mirror.h>\nint main(void) { hermes_mirror_receiver_t *receiver; ' \
+                'return hermes_mirror_receiver_open(0, &receiver) == HERMES_EINVALID ? 0 : 1; }\n'
+            for name, text in (("outside.c", program), ("outside.cxx", program), ("mirror.c", mirror), ("CMakeLists.txt", project)):
                 with open(os.path.join(work, name), "w") as file:
                     file.write(text)
             subprocess.run(f"cmake -S . -B build -G Ninja -DCMAKE_PREFIX_PATH={prefix} >notes && cmake --build build >>notes || "
                            "{ cat notes; exit 1; }", shell=True, cwd=work, check=True)
-            for name in ("c_shared", "cxx_shared"):
+            for name in ("c_shared", "cxx_shared", "mirror_shared"):
                 subprocess.run([os.path.join(work, "build", name)], check=True)
             os.rename(prefix, prefix + "-elsewhere")
-            for name in ("c_static", "cxx_static"):
+            for name in ("c_static", "cxx_static", "mirror_static"):
                 subprocess.run([os.path.join(work, "build", name)], check=True)
 
     def test_manual_of_the_typed_ring(self):
@@ -153,13 +166,14 @@ class Docs(unittest.TestCase):
                 subprocess.run([os.path.join(work, "typed")], check=True)
 
     def test_library_shows_nothing_but_its_own(self):
-        library = os.path.realpath(os.path.join(BUILD, "lib/libhermes.so"))
-        dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
-        self.assertIn("soname: [libhermes.so.0]", dynamic)
-        shown = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
-        names = [line.split()[2] for line in shown.splitlines()]
-        self.assertGreater(len(names), 50)
-        self.assertEqual([name for name in names if not name.startswith("hermes_")], [])
+        for short, prefix, least in ("libhermes", "hermes_", 50), ("libhermes-mirror", "hermes_mirror_", 15):
+            library = os.path.realpath(os.path.join(BUILD, f"lib/{short}.so"))
+            dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+            self.assertIn(f"soname: [{short}.so.0]", dynamic)
+            shown = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+            names = [line.split()[2] for line in shown.splitlines()]
+            self.assertGreater(len(names), least)
+            self.assertEqual([name for name in names if not name.startswith(prefix)], [])
 
     def test_links_lead_somewhere(self):
         for directory, _, names in os.walk(SOURCE):

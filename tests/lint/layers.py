@@ -2,7 +2,7 @@
 """Includes point one way: between layers downwards, and inside a layer without a circle.
 
 base < message < ring | group < log < wire < io | mirror < auth | client | counters < broker; the command line stands on log, auth, counters
-and the public headers. x.c and x.h count as one module."""
+and the public headers, remote on log and mirror. x.c and x.h count as one module."""
 import graphlib
 import pathlib
 import re
@@ -18,6 +18,7 @@ ALLOWED = {
     "wire": {"base", "message", "wire"},
     "io": {"base", "message", "wire", "io"},
     "mirror": {"base", "message", "wire", "mirror"},
+    "remote": BELOW_LOG | {"log", "mirror", "remote"},
     "auth": {"base", "io", "auth"},
     "client": BELOW_LOG | {"log", "wire", "io", "client"},
     "counters": BELOW_LOG | {"log", "wire", "io", "counters"},

@@ -1,0 +1,148 @@
+#include "remote/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { URL_BYTES = 256 };
+
+/* ---- addresses ---- */
+
+/* HOST and PORT of "udp://HOST:PORT", brackets taken off. false: it is none. */
+static bool split(const char *url, char host[URL_BYTES], char port[URL_BYTES])
+{
+    static const char scheme[] = "udp://";
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= URL_BYTES)
+        return false;
+    url += sizeof scheme - 1;
+    const char *colon = strrchr(url, ':'), *end = colon;
+    if (colon == NULL || colon == url || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return false;
+    bool bracketed = url[0] == '[' && end[-1] == ']';
+    if (!bracketed && memchr(url, ':', (size_t)(end - url)) != NULL)
+        return false; /* IPv6: where it ends is anybody's guess */
+    url += bracketed;
+    end -= bracketed;
+    snprintf(host, URL_BYTES, "%.*s", (int)(end - url), url);
+    snprintf(port, URL_BYTES, "%s", colon + 1);
+    return host[0] != 0 && port[0] != 0 && strlen(port) <= 5 && atoi(port) <= 65535;
+}
+
+/* family 0: whichever there is. */
+static int find(const char *url, int family, struct sockaddr_storage *address, struct error_text *text)
+{
+    char host[URL_BYTES], port[URL_BYTES];
+    struct addrinfo *found,
+        wanted = {.ai_family = family, .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
+    if (!split(url, host, port))
+        return error_say(text, HERMES_EINVALID, "'%.200s' is not udp://HOST:PORT", url);
+    int rc = getaddrinfo(host, port, &wanted, &found);
+    if (rc != 0)
+        return error_say(text, HERMES_ENOTFOUND, "%.200s: %s", url, gai_strerror(rc));
+    memcpy(address, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return HERMES_OK;
+}
+
+uint16_t link_port(const struct sockaddr_storage *address)
+{
+    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)
+                                          : ntohs(((const struct sockaddr_in *)address)->sin_port);
+}
+
+static int find_all(const struct link_places *places, struct mirror_socket_config *config,
+                    struct sockaddr_storage *peer, struct error_text *text)
+{
+    int rc = places->peer == NULL ? HERMES_OK : find(places->peer, 0, peer, text);
+    if (rc == 0 && places->local != NULL)
+        rc = find(places->local, peer->ss_family, &config->local, text);
+    sa_family_t family = places->local != NULL ? config->local.ss_family : peer->ss_family;
+    if (rc == 0 && places->group != NULL)
+        rc = find(places->group, family, &config->group, text);
+    if (config->local.ss_family == 0)
+        config->local.ss_family = peer->ss_family; /* and zeros: any address, any port */
+    if (rc == 0 && places->interface != NULL) {
+        config->interface = if_nametoindex(places->interface);
+        if (config->interface == 0)
+            rc = error_say(text, HERMES_ENOTFOUND, "no interface %.100s", places->interface);
+    }
+    return rc;
+}
+
+/* ---- open and close ---- */
+
+int link_open(struct link *link, const struct link_places *places, const struct seal_grant *grant,
+              uint32_t members_max, struct error_text *text)
+{
+    struct mirror_socket_config config = {.hops = places->hops, .receive_bytes = (int)places->receive_bytes};
+    struct sockaddr_storage peer = {0};
+    *link = (struct link){.socket = NULL};
+    int rc = find_all(places, &config, &peer, text);
+    if (rc < 0)
+        return rc;
+    link->peer = mirror_address_of(&peer);
+    if ((rc = mirror_socket_open(&link->socket, &config)) < 0)
+        return error_set(text, rc, "a UDP socket");
+    if (grant != NULL && (rc = sealing_make(&link->sealing, grant, members_max)) < 0) {
+        link_close(link);
+        return error_set(text, rc, "a key");
+    }
+    return HERMES_OK;
+}
+
+void link_close(struct link *link)
+{
+    mirror_socket_close(link->socket);
+    sealing_free(link->sealing);
+    *link = (struct link){.socket = NULL};
+}
+
+/* ---- datagrams ---- */
+
+struct taker {
+    struct link *link;
+    mirror_socket_take *take;
+    void *context;
+};
+
+static void open_and_take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
+{
+    const struct taker *taker = context;
+    /* In the socket's buffer, which is ours to write to until it receives again. */
+    int64_t plain = sealing_unseal(taker->link->sealing, (void *)(uintptr_t)bytes, length);
+    if (plain > 0)
+        taker->take(taker->context, from, bytes, (size_t)plain);
+}
+
+bool link_receive(struct link *link, mirror_socket_take *take, void *context)
+{
+    struct taker taker = {link, take, context};
+    return link->sealing == NULL ? mirror_socket_receive(link->socket, take, context)
+                                 : mirror_socket_receive(link->socket, open_and_take, &taker);
+}
+
+void link_put(struct link *link)
+{
+    struct mirror_packet *packet = mirror_socket_slot(link->socket);
+    if (link->sealing != NULL) {
+        int64_t length = sealing_seal(link->sealing, packet->bytes, packet->length);
+        if (length < 0)
+            return; /* as if it were lost */
+        packet->length = (uint32_t)length;
+    }
+    mirror_socket_put(link->socket);
+}
+
+int link_sleep(const struct link *link, uint64_t timeout_ns)
+{
+    int descriptors[2], count = mirror_socket_descriptors(link->socket, descriptors);
+    struct pollfd polled[2] = {{.fd = descriptors[0], .events = POLLIN},
+                               {.fd = descriptors[1], .events = POLLIN}};
+    struct timespec left = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+    return ppoll(polled, (nfds_t)count, &left, NULL) < 0 && errno == EINTR ? HERMES_EINTERRUPTED : HERMES_OK;
+}
