@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     do { /* until somebody was there, and left with everything */
         hermes_mirror_sender_run(sender, 10000000);
         hermes_mirror_sender_describe(sender, &info);
-    } while (info.joins == 0 || info.receivers > 0);
+    } while (!info.done || info.receivers > 0);
     hermes_mirror_sender_close(sender);
     return hermes_log_close(log) < 0;
 }

@@ -39,10 +39,10 @@
  *
  * Safety. With a key every datagram is encrypted and authenticated, and none is taken twice. Its secret is
  * the sender's choice, 32 random bytes at each of its starts, and how receivers are handed it, each with a
- * number of its own, is the programs' affair: over TLS, not in a file. All who have the secret could speak in
- * one another's name. Without a key anybody who can send to a host can forge messages to it: only
- * HERMES_MIRROR_INSECURE allows that. Either way a sender sends nothing but challenges, shorter than what
- * they answer, to who has not shown that it gets what is sent to its address.
+ * number of its own, is the programs' affair: over TLS, not in a file. Another secret takes another sender.
+ * All who have the secret could speak in one another's name. Without a key anybody who can send to a host can
+ * forge messages to it: only HERMES_MIRROR_INSECURE allows that. Either way a sender sends nothing but
+ * challenges, shorter than what they answer, to who has not shown that it gets what is sent to its address.
  *
  * Threads: a handle is for one thread at a time; different handles are independent, and a sender may have
  * another thread than who writes to its log. Memory: a receiver: twice its window and a megabyte; a sender: a
@@ -91,6 +91,7 @@ typedef struct hermes_mirror_receiver_options {
     uint32_t flags;    /* HERMES_MIRROR_...; others: HERMES_ENOTSUP */
     uint64_t window_bytes; /* beyond a gap that it keeps: a power of two, 64 KiB to 1 GiB; 0: 4 MiB */
     uint64_t tag;          /* of a group of receivers that hold the sender up together; 0: none */
+    uint64_t silence_ns;   /* after so long without a word the sender is taken for gone; 0: 1 s */
     uint32_t socket_bytes; /* of the kernel's receive buffer; 0: the kernel's default, which is small */
     uint32_t reserved;     /* 0 */
     const hermes_mirror_key_t *key; /* NULL: none */
@@ -186,6 +187,7 @@ typedef struct hermes_mirror_sender_options {
     uint64_t topic_id;      /* any number; receivers name the same */
     uint64_t bytes_per_s;   /* no faster; 0: as fast as receivers let it */
     uint64_t window_bytes;  /* no receiver makes it send more ahead, up to 1 GiB; 0: 4 MiB */
+    uint64_t silence_ns;    /* who says nothing for so long is taken for gone; 0: 1 s */
     uint64_t group_tag;     /* HERMES_MIRROR_MIN_GROUP: whose window counts, */
     uint32_t group_min;     /* and how many must be there */
     uint32_t flow;          /* enum hermes_mirror_flow */
@@ -193,6 +195,9 @@ typedef struct hermes_mirror_sender_options {
     uint32_t hops;          /* how far what goes to the group gets; 0: 1, to hosts on the same link */
     uint32_t socket_bytes;  /* of the kernel's receive buffer; 0: the kernel's default */
     uint32_t flags;         /* HERMES_MIRROR_...; others: HERMES_ENOTSUP */
+    uint32_t slice_bytes;   /* of the log in a datagram: 512 to 4,096, a multiple of 64; 0: 1,408, over IPv6
+                             * 1,344, which fit the MTU of Ethernet */
+    uint32_t reserved;      /* 0 */
     const hermes_mirror_key_t *key; /* member 0. NULL: none */
 } hermes_mirror_sender_options_t;
 
@@ -219,8 +224,8 @@ HERMES_API int hermes_mirror_sender_open(hermes_log_t *log, const hermes_mirror_
 HERMES_API int hermes_mirror_sender_run(hermes_mirror_sender_t *sender, uint64_t timeout_ns);
 
 /* Nothing more will be written: receivers that have everything are told HERMES_ECLOSED. Go on running until
- * hermes_mirror_sender_describe() says that nobody is there any more: a receiver leaves when it is closed, or
- * a second after it was told. */
+ * hermes_mirror_sender_describe() says that this is done and nobody is there any more: a receiver leaves when
+ * it is closed, or a while after it was told (silence_ns). */
 HERMES_API void hermes_mirror_sender_end(hermes_mirror_sender_t *sender);
 
 /* With a key: that receiver was handed the secret, and is heard from now on; or never any more (who has the
@@ -237,6 +242,7 @@ typedef struct hermes_mirror_sender_info {
     size_t size;                    /* sizeof(hermes_mirror_sender_info_t), set by the caller */
     uint32_t port;                  /* where receivers join */
     uint32_t receivers;             /* that are there */
+    uint64_t done;                  /* 1: since the end somebody was there, and all who were had everything */
     uint64_t position;              /* all below was sent */
     uint64_t datagrams, bytes;      /* of the log, for the first time */
     uint64_t repairs, repair_bytes; /* and again */

@@ -49,6 +49,14 @@ static int find(const char *url, int family, struct sockaddr_storage *address, s
     return HERMES_OK;
 }
 
+struct sockaddr_storage link_address(const struct link *link)
+{
+    struct sockaddr_storage here = {0};
+    struct mirror_address address = mirror_socket_address(link->socket);
+    memcpy(&here, &address, sizeof address);
+    return here;
+}
+
 uint16_t link_port(const struct sockaddr_storage *address)
 {
     return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)

@@ -51,6 +51,8 @@ static inline void link_flush(struct link *link)
     mirror_socket_flush(link->socket);
 }
 
+/* Where it is bound. */
+struct sockaddr_storage link_address(const struct link *link);
 /* Of an IPv4 or IPv6 address. */
 uint16_t link_port(const struct sockaddr_storage *address);
 

@@ -131,6 +131,7 @@ static int open_receiver(hermes_mirror_receiver_t *r, const hermes_mirror_receiv
                                      .multicast = options->group != NULL,
                                      .sealed = r->link.sealing != NULL,
                                      .tag = options->tag,
+                                     .silence_ns = options->silence_ns,
                                      .window_bytes = options->window_bytes};
     struct mirror_sink sink = {r, take_bytes, take_loss, take_epoch};
     if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed)

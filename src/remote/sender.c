@@ -11,7 +11,7 @@
 #include "remote/link.h"
 #include "remote/source.h"
 
-enum { WINDOW_DEFAULT = 4 << 20, RECEIVERS_DEFAULT = 64 };
+enum { WINDOW_DEFAULT = 4 << 20, RECEIVERS_DEFAULT = 64, SLICE_OVER_IPV6 = 1344 };
 
 #define SLEEP_MOST_NS 1000000000u
 #define LOOK_EVERY_NS 1000000u /* while somebody is there, whether the log grew */
@@ -21,6 +21,7 @@ struct hermes_mirror_sender {
     struct source source;
     struct sender *sender;
     bool has_source, ended;
+    bool done; /* somebody was there when the log had ended, and all who were had everything */
     bool busy; /* something was received or sent in this turn */
     struct error_text error;
 };
@@ -35,7 +36,7 @@ static int take_options(hermes_mirror_sender_options_t *options, const hermes_mi
     int rc = given == NULL ? HERMES_EINVALID : abi_take(options, sizeof *options, given);
     if (rc < 0)
         return error_set(&open_error, rc, "options of a sender");
-    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0)
+    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0 || options->reserved != 0)
         return error_say(&open_error, HERMES_ENOTSUP, "a flag that is not known");
     if (options->local == NULL)
         return error_say(&open_error, HERMES_EINVALID, "a sender needs an address");
@@ -83,17 +84,22 @@ static int open_sender(hermes_mirror_sender_t *s, const hermes_mirror_sender_opt
                                    .flow = flows[options->flow],
                                    .group_tag = options->group_tag,
                                    .group_min = options->group_min,
+                                   .silence_ns = options->silence_ns,
+                                   .slice_bytes = options->slice_bytes,
                                    .receivers_max = options->receivers_max,
                                    .window_bytes = options->window_bytes,
                                    .bytes_per_s = options->bytes_per_s};
     struct mirror_source source = {&s->source, source_bytes, source_epoch_end};
+    if (options->slice_bytes == 0 && link_address(&s->link).ss_family == AF_INET6)
+        config.slice_bytes = SLICE_OVER_IPV6;
     if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed ||
         getrandom(&config.incarnation, sizeof config.incarnation, 0) != sizeof config.incarnation ||
         getrandom(config.cookie_key, sizeof config.cookie_key, 0) != sizeof config.cookie_key)
         return error_say(&open_error, HERMES_EIO, "no random numbers");
     int rc = sender_open(&s->sender, &config, &source);
-    return rc < 0 ? error_set(&open_error, rc, "%u receivers, window of %llu bytes", options->receivers_max,
-                              (unsigned long long)options->window_bytes)
+    return rc < 0 ? error_set(&open_error, rc, "%u receivers, window of %llu bytes, slices of %u",
+                              options->receivers_max, (unsigned long long)options->window_bytes,
+                              options->slice_bytes)
                   : HERMES_OK;
 }
 
@@ -150,6 +156,7 @@ static bool turn(hermes_mirror_sender_t *s)
     sender_log(s->sender, source_first(&s->source), source_end(&s->source));
     if (s->ended && !more)
         sender_end(s->sender, clock_monotonic_ns());
+    s->done |= sender_is_done(s->sender) && sender_listeners(s->sender)->count > 0;
     more |= link_receive(&s->link, take_datagram, s);
     uint64_t now_ns = clock_monotonic_ns();
     while ((packet = link_slot(&s->link)) != NULL && sender_next(s->sender, now_ns, packet) > 0) {
@@ -223,6 +230,7 @@ int hermes_mirror_sender_describe(const hermes_mirror_sender_t *s, hermes_mirror
     const struct seal_counters *seal = s->link.sealing == NULL ? &none : sealing_counters(s->link.sealing);
     hermes_mirror_sender_info_t all = {.size = sizeof all,
                                        .receivers = sender_listeners(s->sender)->count,
+                                       .done = s->done,
                                        .position = sender_position(s->sender),
                                        .datagrams = c->datagrams,
                                        .bytes = c->bytes,
@@ -236,9 +244,7 @@ int hermes_mirror_sender_describe(const hermes_mirror_sender_t *s, hermes_mirror
                                        .strange = c->strange + seal->strange,
                                        .forged = seal->forged,
                                        .repeated = seal->repeated};
-    struct sockaddr_storage here = {0};
-    struct mirror_address address = mirror_socket_address(s->link.socket);
-    memcpy(&here, &address, sizeof address);
+    struct sockaddr_storage here = link_address(&s->link);
     all.port = link_port(&here);
     return abi_give(info, &all, sizeof all);
 }

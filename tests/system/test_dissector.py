@@ -2,15 +2,19 @@
 written down here as it went by. Skipped where there is no tshark."""
 import collections
 import os
+import select
 import shutil
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 import stream_client as s
-from hermes_test import Broker, main
+from hermes_test import BIN, Broker, main
 
 SOURCE = os.environ.get("HERMES_SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 SCRIPT = os.path.join(SOURCE, "share/wireshark/hermes.lua")
@@ -19,6 +23,7 @@ TSHARK = shutil.which("tshark")
 SEGMENT_BYTES = 700  # messages begin and end within segments
 CLIENT, SERVER = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
 FROM_CLIENT = 0
+MIRROR_DATA = 83
 WRONG = "hermes.crc.bad || hermes.malformed || _ws.malformed || _ws.lua.error"
 
 
@@ -68,6 +73,37 @@ class Recorder:
                 length = s.HEADER.unpack_from(data)[6]
                 yield data[5], data[s.HEADER.size:s.HEADER.size + length]
                 data = data[s.HEADER.size + length:]
+
+
+class Way:
+    """Between a sender and a receiver of a mirror: writes down what it passes on, and loses the first slice."""
+
+    def __init__(self, sender_port):
+        self.front, self.back = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.front.bind(("127.0.0.1", 0))
+        self.back.connect(("127.0.0.1", sender_port))
+        self.port = self.front.getsockname()[1]
+        self.receiver = None
+        self.lost = False
+        self.said = []
+
+    def turn(self):
+        for ready in select.select([self.front, self.back], [], [], 0.05)[0]:
+            if ready is self.front:
+                data, self.receiver = self.front.recvfrom(65536)
+                self.said.append(data)
+                self.back.send(data)
+            else:
+                data = self.back.recv(65536)
+                if data[5] == MIRROR_DATA and not self.lost:
+                    self.lost = True
+                    continue
+                self.said.append(data)
+                self.front.sendto(data, self.receiver)
+
+    def close(self):
+        self.front.close()
+        self.back.close()
 
 
 class Dissector(unittest.TestCase):
@@ -120,6 +156,40 @@ class Dissector(unittest.TestCase):
         for line, (number, member, tag, cipher) in zip(lines, shown):
             self.assertEqual([number[0], member[0], tag[0]], [line[2], line[3], line[-1][-32:]])
             self.assertEqual("".join(cipher), line[-1][96:-32])
+        self.assertEqual(self.show(packets, ["frame.number"], WRONG), [])
+
+    def start(self, name, *arguments, **options):
+        program = subprocess.Popen([os.path.join(BIN, name), *arguments], stdout=subprocess.PIPE, **options)
+        for undo in program.stdout.close, program.wait, program.kill:  # the last first
+            self.addCleanup(undo)
+        return program
+
+    def mirror(self, lines):
+        """A log goes from one program to another; what was said."""
+        sender = self.start("mirror_send", os.path.join(self.directory, "log"), "udp://127.0.0.1:0", stdin=subprocess.PIPE)
+        way = Way(int(sender.stdout.readline().split()[1]))
+        self.addCleanup(way.close)
+        sender.stdin.write(b"".join(b"line %d\n" % i for i in range(lines)))
+        sender.stdin.close()
+        receiver = self.start("mirror_receive", f"udp://127.0.0.1:{way.port}")
+        reader = threading.Thread(target=receiver.stdout.read)
+        reader.start()
+        end = time.monotonic() + 60
+        while sender.poll() is None or receiver.poll() is None:
+            way.turn()
+            self.assertLess(time.monotonic(), end)
+        reader.join()
+        self.assertEqual((sender.returncode, receiver.returncode), (0, 0))
+        return way.said
+
+    def test_what_a_mirrors_sender_and_receiver_say_is_shown(self):
+        said = self.mirror(lines=500)
+        packets = [udp(data) for data in said]
+        shown = self.show(packets, ["hermes.type", "hermes.number", "hermes.nak.position"])
+        wanted = [(data[5], struct.unpack_from("<Q", data, 32)[0]) for data in said]
+        self.assertEqual([(int(row[0][0]), int(row[1][0])) for row in shown], wanted)
+        self.assertLessEqual({80, 81, 82, MIRROR_DATA, 84, 85, 86}, {kind for kind, _ in wanted})
+        self.assertIn("0", [position for row in shown for position in row[2]])
         self.assertEqual(self.show(packets, ["frame.number"], WRONG), [])
 
     def converse(self, port):

@@ -20,6 +20,8 @@
 
 enum { RIG_TOPIC = 5, RIG_WINDOW = 1 << 18, RIG_DATAGRAM = DATAGRAM_BYTES_MAX + DATAGRAM_TAG_BYTES };
 
+#define RIG_SILENCE_NS 60000000000u /* nobody is gone because this machine is busy */
+
 /* ---- a log ---- */
 
 struct rig_log {
@@ -121,6 +123,7 @@ static inline void rig_start(struct rig_sender *s)
                                    .end_position = s->log->end,
                                    .sealed = s->sealing != NULL,
                                    .receivers_max = 1,
+                                   .silence_ns = RIG_SILENCE_NS,
                                    .bytes_per_s = 200000000,
                                    .window_bytes = RIG_WINDOW};
     struct mirror_source source = {s->log, rig_source, rig_epoch_end};

@@ -48,6 +48,7 @@ static void set(struct scene *scene, bool sealed, const struct rig_proxy *proxy)
                                                         .local = "udp://127.0.0.1:0",
                                                         .topic_id = RIG_TOPIC,
                                                         .window_bytes = RIG_WINDOW,
+                                                        .silence_ns = RIG_SILENCE_NS,
                                                         .flags = sealed ? 0 : HERMES_MIRROR_INSECURE,
                                                         .key = sealed ? &scene->key : NULL};
     scene->next = 1;

@@ -2,6 +2,7 @@
 #include "mirror_rig.h"
 
 #include <net/if.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 #include "hermes/mirror.h"
@@ -32,6 +33,7 @@ static hermes_mirror_sender_options_t sends(bool sealed)
                                             .socket_bytes = 1 << 20,
                                             .bytes_per_s = 400000000,
                                             .window_bytes = RIG_WINDOW,
+                                            .silence_ns = RIG_SILENCE_NS,
                                             .flags = sealed ? 0 : HERMES_MIRROR_INSECURE,
                                             .key = sealed ? &senders_key : NULL};
 }
@@ -44,6 +46,7 @@ static hermes_mirror_receiver_options_t receives(const char *url, const hermes_m
                                               .topic_id = RIG_TOPIC,
                                               .socket_bytes = 1 << 20,
                                               .window_bytes = RIG_WINDOW,
+                                              .silence_ns = RIG_SILENCE_NS,
                                               .flags = key == NULL ? HERMES_MIRROR_INSECURE : 0,
                                               .key = key};
 }
@@ -171,7 +174,7 @@ static void a_log_is_sent_from_its_first_message_on_and_as_it_grows(void **state
             assert_true(hermes_mirror_sender_run(pair.sender, 0) >= 0);
         hermes_mirror_receiver_close(pair.receiver[0]);
         pair.receivers = 0;
-        while (sender_info(&pair).receivers > 0)
+        while (!sender_info(&pair).done || sender_info(&pair).receivers > 0)
             assert_true(hermes_mirror_sender_run(pair.sender, 0) >= 0);
         finish(&pair);
     }
@@ -194,6 +197,54 @@ static void who_sleeps_in_it_notices_what_is_new(void **state)
             assert_true(read_some(&pair, 0, 1) >= 0);
         }
     }
+    finish(&pair);
+}
+
+static void *write_all(void *log)
+{
+    return try_append(log, MESSAGES) ? log : NULL;
+}
+
+static void who_writes_may_be_another_thread(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pthread_t writer;
+    void *wrote;
+    uint64_t until_ns = clock_monotonic_ns() + patience_ns;
+    begin_log(&pair);
+    hermes_mirror_sender_options_t options = sends(false);
+    begin_sender(&pair, &options);
+    hermes_mirror_receiver_options_t wanted = receives(pair.url, NULL);
+    add_receiver(&pair, &wanted);
+    assert_int_equal(pthread_create(&writer, NULL, write_all, pair.log), 0);
+    while (pair.next[0] <= MESSAGES) {
+        assert_true(hermes_mirror_sender_run(pair.sender, 0) >= 0);
+        assert_true(read_some(&pair, 0, 100) >= 0);
+        assert_true(clock_monotonic_ns() < until_ns);
+    }
+    assert_int_equal(pthread_join(writer, &wrote), 0);
+    assert_ptr_equal(wrote, pair.log);
+    finish(&pair);
+}
+
+static void a_log_is_sent_over_ipv6(void **state)
+{
+    (void)state;
+    struct pair pair;
+    begin_log(&pair);
+    append(pair.log, MESSAGES / 4);
+    hermes_mirror_sender_options_t options = sends(false);
+    options.local = "udp://[::1]:0";
+    if (hermes_mirror_sender_open(pair.log, &options, &pair.sender) < 0) {
+        finish(&pair);
+        skip(); /* this machine has no such network */
+    }
+    snprintf(pair.url, sizeof pair.url, "udp://[::1]:%u", sender_info(&pair).port);
+    hermes_mirror_receiver_options_t wanted = receives(pair.url, NULL);
+    wanted.local = NULL;
+    add_receiver(&pair, &wanted);
+    copy_to_all(&pair);
     finish(&pair);
 }
 
@@ -368,6 +419,8 @@ static void what_cannot_be_is_refused(void **state)
     REFUSED(interface, "no-such-0", HERMES_ENOTFOUND);
     REFUSED(receivers_max, 2, HERMES_EINVALID); /* without a group */
     REFUSED(window_bytes, 100, HERMES_EINVALID);
+    REFUSED(slice_bytes, 100, HERMES_EINVALID);
+    REFUSED(reserved, 1, HERMES_ENOTSUP);
     REFUSED(flow, 3, HERMES_EINVALID);
     REFUSED(hops, 256, HERMES_EINVALID);
     REFUSED(flags, 0, HERMES_EINVALID);
@@ -399,6 +452,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_is_sent_from_its_first_message_on_and_as_it_grows),
         cmocka_unit_test(who_sleeps_in_it_notices_what_is_new),
+        cmocka_unit_test(who_writes_may_be_another_thread),
+        cmocka_unit_test(a_log_is_sent_over_ipv6),
         cmocka_unit_test(a_log_is_sent_to_a_group),
         cmocka_unit_test(a_sender_that_is_killed_and_starts_again_loses_and_repeats_nothing),
         cmocka_unit_test(what_cannot_be_is_refused),
