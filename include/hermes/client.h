@@ -87,16 +87,58 @@ typedef struct hermes_subscriber hermes_subscriber_t;
  *     unix:PATH (unix://PATH, PATH, shm:PATH)  the broker with that socket
  *     unix:PATH?shm=no                 the same, without shared memory
  *     tcp://HOST:PORT                  a name, an IPv4 address, or an IPv6 address in brackets
+ *     tls://HOST:PORT                  the same, with TLS 1.3: the broker's certificate is checked
  *
- * All of them share memory, or none. NULL: HERMES_URL in the environment, else shm:. HERMES_EDISCONNECTED:
- * nobody listens there, or nobody knows the name. HERMES_ELIMIT: it has no place for another session, or more
- * than 8 URLs. HERMES_EVERSION: another protocol. HERMES_EINVALID: no URL; HERMES_ENOTSUP: one of another
- * kind; the sentence says what is wrong with it. HERMES_ETOOLARGE: the path is too long.
+ * All of them share memory, or none; beside tls:// there is no tcp://. NULL: HERMES_URL in the environment,
+ * else shm:. HERMES_EDISCONNECTED: nobody listens there, or nobody knows the name. HERMES_ELIMIT: it has no
+ * place for another session, or more than 8 URLs. HERMES_EVERSION: another protocol. HERMES_EINVALID: no URL;
+ * HERMES_ENOTSUP: one of another kind; the sentence says what is wrong with it. HERMES_ETOOLARGE: the path is
+ * too long. And what hermes_connect_with() may return, for the environment may name files and a token, too.
  *
  * Over a connection a broker that is away is looked for every 10 ms at first, less and less often down to
  * once a second, by whatever is called; names are looked up by calls that wait for the broker's answer.
  */
 HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
+
+/*
+ * Whom to trust, and who one is. What is NULL is what the environment says, what is empty ("") nothing at
+ * all. All of it is copied; files are PEM, and are read when the client is made.
+ */
+typedef struct hermes_connect_options {
+    size_t size;          /* sizeof(hermes_connect_options_t) */
+    const char *tls_ca;   /* HERMES_TLS_CA: file of the authorities that may vouch for the broker; none: the
+                             system's */
+    const char *tls_cert; /* HERMES_TLS_CERT: file of this client's certificate, and of what stands between
+                             it and its authority */
+    const char *tls_key;  /* HERMES_TLS_KEY: file of its key; none: it is in tls_cert */
+    const char *tls_server_name; /* HERMES_TLS_SERVER_NAME: the name or address that the broker's certificate
+                                    must have; none: HOST of the URL */
+    const char *token; /* HERMES_TOKEN: the secret ('hermes auth token create'), of up to 63 characters */
+    const char *token_file; /* HERMES_TOKEN_FILE: a file whose first line it is, read again for each
+                               connection; instead of token */
+} hermes_connect_options_t;
+
+/*
+ * The same as hermes_connect(), which leaves all of it to the environment. What TLS needs is looked at for
+ * tls:// alone; the token goes to brokers at Unix sockets, too, and decides there who one is. It is sent over
+ * tcp:// to this host, never in the clear to another: HERMES_EACCESS.
+ *
+ *     hermes_connect_options_t options = {.size = sizeof options, .tls_ca = "ca.crt", .token_file = "token"};
+ *     hermes_connect_with("tls://broker.example:7000", &options, &client);
+ *
+ * HERMES_EACCESS: one end does not trust the other, and the sentence says why and what to do: the broker's
+ * certificate is over, has another name, or is nobody's who is trusted here; the broker wants a certificate,
+ * does not accept it, or does not know the token (any more); a key or token_file can be read by everybody.
+ * HERMES_EPROTOCOL: no TLS 1.3 is spoken there. HERMES_ENOTFOUND, HERMES_EINVALID: a file is not there, or is
+ * not what it should be. HERMES_ENOTSUP: there is no OpenSSL 3 here, which is loaded for the first tls://.
+ *
+ * All this is checked for each connection. A client that was put out while it was connected, or meets another
+ * certificate when it comes back, tries again and again as with a broker that is away, at most once a second:
+ * calls that wait for the broker's answer say HERMES_EACCESS then, those that wait for as long as you say
+ * HERMES_EDISCONNECTED, with the same sentence.
+ */
+HERMES_API int hermes_connect_with(const char *url, const hermes_connect_options_t *options,
+                                   hermes_client_t **client);
 
 /*
  * Closes what was opened through the client, and frees it. Returns how many messages of its publishers are

@@ -47,8 +47,10 @@ static void usage(FILE *file)
     fputs("  version    print the version (-V, --version)\n\n"
           "hermes help COMMAND tells more, with examples. All but auth, bench, cert, demo,\n"
           "doctor, stat and dump of a file talk to a running hermesd: at --url (shm:,\n"
-          "unix:PATH, tcp://HOST:PORT; several with commas are tried in turn), or where\n"
-          "HERMES_URL says, else through HERMES_HOME or in the default place.\n"
+          "unix:PATH, tcp://HOST:PORT, tls://HOST:PORT; several with commas are tried in\n"
+          "turn), or where HERMES_URL says, else through HERMES_HOME or in the default\n"
+          "place. Whom to trust and who one is: --tls-ca, --tls-cert, --tls-key,\n"
+          "--tls-server-name, --token-file; HERMES_TLS_CA, ..., HERMES_TOKEN_FILE.\n"
           "Exit codes: 0 done; 1 failed, with a message; 64 wrong usage.\n",
           file);
 }
@@ -128,28 +130,61 @@ static void finish_help(void)
         _exit(cli_finish(EXIT_GOOD));
 }
 
-/* Takes --url out of the arguments, wherever it stands before a "--": what it names is in the environment
- * then, as if it had been there. Returns how many arguments are left; -1: the URL is missing. */
-static int take_url(int argc, char **argv)
+/* How to reach the broker: options of every command, and the variables that say the same. */
+static const struct {
+    const char *option, *variable;
+} connection[] = {
+    {"--url", "HERMES_URL"},
+    {"--tls-ca", "HERMES_TLS_CA"},
+    {"--tls-cert", "HERMES_TLS_CERT"},
+    {"--tls-key", "HERMES_TLS_KEY"},
+    {"--tls-server-name", "HERMES_TLS_SERVER_NAME"},
+    {"--token-file", "HERMES_TOKEN_FILE"},
+};
+
+/* Which of them the argument is, and what stands behind its "=", else NULL; -1: none. */
+static int find_option(const char *argument, const char **value)
 {
-    static const char option[] = "--url";
-    const size_t length = sizeof option - 1;
+    for (int i = 0; i < (int)(sizeof connection / sizeof connection[0]); i++) {
+        size_t length = strlen(connection[i].option);
+        if (strncmp(argument, connection[i].option, length) != 0 ||
+            (argument[length] != '=' && argument[length] != 0))
+            continue;
+        *value = argument[length] == '=' ? argument + length + 1 : NULL;
+        return i;
+    }
+    return -1;
+}
+
+/* Takes these out of the arguments, wherever they stand before a "--": what they say is in the environment
+ * then, as if it had been there. Returns how many arguments are left; -1: the last one lacks its value. */
+static int take_connection(int argc, char **argv)
+{
     int kept = 1, i = 1;
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const char *url = NULL;
-        if (strncmp(argv[i], option, length) == 0 && argv[i][length] == '=')
-            url = argv[i] + length + 1;
-        else if (strcmp(argv[i], option) == 0 && (url = argv[++i]) == NULL)
-            return -1;
-        if (url != NULL)
-            setenv("HERMES_URL", url, 1);
-        else
+        const char *value;
+        int option = find_option(argv[i], &value);
+        if (option < 0) {
             argv[kept++] = argv[i];
+            continue;
+        }
+        if (value == NULL && (value = argv[++i]) == NULL)
+            return -1;
+        setenv(connection[option].variable, value, 1);
+        if (strcmp(connection[option].option, "--token-file") == 0)
+            unsetenv("HERMES_TOKEN"); /* what is said here holds */
     }
     while (i < argc)
         argv[kept++] = argv[i++];
     argv[kept] = NULL;
     return kept;
+}
+
+static const char *what_it_wants(const char *option)
+{
+    return strcmp(option, "--url") == 0 ? "a URL: shm:, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT"
+           : strcmp(option, "--tls-server-name") == 0 ? "the name that the broker's certificate has"
+                                                      : "a file";
 }
 
 int main(int argc, char **argv)
@@ -158,8 +193,9 @@ int main(int argc, char **argv)
     terminal_guard_errors();
     argp_err_exit_status = EXIT_USAGE;
     atexit(finish_help);
-    if ((argc = take_url(argc, argv)) < 0) {
-        fputs("hermes: --url wants a URL: shm:, unix:PATH or tcp://HOST:PORT\n", stderr);
+    const char *last = argv[argc - 1];
+    if ((argc = take_connection(argc, argv)) < 0) {
+        fprintf(stderr, "hermes: %s wants %s\n", last, what_it_wants(last));
         return EXIT_USAGE;
     }
     if (argc < 2) {

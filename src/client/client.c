@@ -29,43 +29,129 @@ static int connect_to(struct hermes_client *client, uint64_t until_ns)
     struct place *place = place_of(client, &turn);
     if (place->path != NULL)
         return channel_connect(channel, place->path, until_ns, &client->error);
+    if (identity_has_token(&client->identity) && place_is_exposed(place, turn))
+        return error_say(&client->error, HERMES_EACCESS,
+                         "%s: the token would cross the network in the clear: tls:// does not", place->url);
     int rc = place_connect(place, turn, &fd, &client->error);
-    return rc < 0 ? rc : channel_connect_over(channel, plain_new(fd), &client->error);
+    if (rc < 0)
+        return rc;
+    struct carrier *carrier =
+        place->encrypted ? identity_encrypt(&client->identity, place, fd) : plain_new(fd);
+    return channel_connect_over(channel, carrier, &client->error);
+}
+
+/* Right behind the hello. Its answer is taken as the welcome is. */
+static int authenticate(struct hermes_client *client, uint64_t until_ns)
+{
+    struct wire_authenticate proof;
+    client->proof = 0;
+    if (!identity_has_token(&client->identity))
+        return HERMES_OK;
+    int rc = identity_read_token(&client->identity, &proof, &client->error);
+    if (rc == 0)
+        rc =
+            channel_send(&client->channel, WIRE_AUTHENTICATE, &proof, sizeof proof, until_ns, &client->error);
+    if (rc == 0)
+        client->proof = client->channel.correlation;
+    explicit_bzero(&proof, sizeof proof);
+    return rc;
+}
+
+static void note_refusal(struct hermes_client *client, int rc, const struct error_text *text)
+{
+    if (rc != HERMES_EACCESS && rc != HERMES_EPROTOCOL)
+        return;
+    client->refused = rc;
+    client->refused_ns = client->last_attempt_ns;
+    client->refusal = *text;
 }
 
 int client_greet(struct hermes_client *client, uint64_t until_ns)
 {
     struct channel *channel = &client->channel;
-    client->instance = 0;
+    client->instance = client->welcome = 0;
+    channel->failure = 0;
     client->last_attempt_ns = clock_monotonic_ns();
     int rc = connect_to(client, until_ns);
-    if (rc < 0)
-        return rc;
-    struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
-    snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
-    rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
-    client->hello = channel->correlation;
-    if (rc < 0)
+    if (rc == 0) {
+        struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
+        snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
+        rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
+        client->hello = channel->correlation;
+        rc = rc < 0 ? rc : authenticate(client, until_ns);
+    }
+    if (rc < 0) {
         channel_close(channel);
+        note_refusal(client, rc, &client->error);
+    }
     return rc;
 }
 
-int client_take_welcome(struct hermes_client *client, struct error_text *text)
+/* It knows us, and answers. */
+static void come_in(struct hermes_client *client)
+{
+    client->instance = client->welcome;
+    client->pause_ns = 0;
+    client->refused = 0;
+}
+
+/* The channel's last reply answers the hello. */
+static int take_welcome(struct hermes_client *client, struct error_text *text)
 {
     struct channel *channel = &client->channel;
     struct wire_welcome welcome;
     int rc = channel_read(channel, WIRE_WELCOME, sizeof welcome, text);
-    if (rc < 0) {
-        channel_close(channel);
+    if (rc < 0)
         return rc;
-    }
     memcpy(&welcome, channel->reply, sizeof welcome);
-    client->instance = welcome.instance;
-    client->pause_ns = 0;
+    client->welcome = welcome.instance;
+    if (client->proof == 0 && (welcome.capabilities & WIRE_AWAITS_TOKEN) != 0)
+        return error_say(text, HERMES_EACCESS,
+                         "the broker wants to know who this client is: by a token (HERMES_TOKEN_FILE, "
+                         "--token-file), or over TLS a certificate (HERMES_TLS_CERT, --tls-cert)");
+    if (client->proof == 0)
+        come_in(client);
     if (client->told_fd >= 0)
         close(client->told_fd);
     client->told_fd = channel_take_fd(channel, 0);
     return HERMES_OK;
+}
+
+/* And this one, who we are. */
+static int take_proof(struct hermes_client *client, struct error_text *text)
+{
+    int rc = channel_read(&client->channel, WIRE_OK, 0, text);
+    conduit_wipe(&client->channel.conduit);
+    if (rc == 0)
+        come_in(client);
+    return rc;
+}
+
+static int take_greeting(struct hermes_client *client, struct error_text *text)
+{
+    bool is_proof = client->proof != 0 && client->channel.header.sequence == client->proof;
+    int rc = is_proof ? take_proof(client, text) : take_welcome(client, text);
+    if (rc < 0) {
+        channel_close(&client->channel);
+        note_refusal(client, rc, text);
+    }
+    return rc;
+}
+
+bool client_take_greeting(struct hermes_client *client)
+{
+    struct error_text text;
+    uint64_t number = client->channel.header.sequence;
+    if (number != client->hello && (client->proof == 0 || number != client->proof))
+        return false;
+    (void)take_greeting(client, &text);
+    return true;
+}
+
+int client_say_away(struct hermes_client *client, const char *topic)
+{
+    const char *why = client->refused != 0 ? client->refusal.bytes : "no broker came back";
+    return error_say(&client->error, HERMES_EDISCONNECTED, "topic '%s': %s", topic, why);
 }
 
 static int no_broker(struct hermes_client *client)
@@ -76,13 +162,21 @@ static int no_broker(struct hermes_client *client)
                      place->path != NULL ? place->path : place->url);
 }
 
+/* Of hello or token. */
+static int await_greeting(struct hermes_client *client, uint64_t number, uint64_t until_ns)
+{
+    int rc = channel_receive(&client->channel, number, until_ns, &client->error);
+    if (rc == 0)
+        return take_greeting(client, &client->error);
+    channel_close(&client->channel);
+    note_refusal(client, rc, &client->error);
+    return rc;
+}
+
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns)
 {
-    int rc = channel_receive(&client->channel, client->hello, until_ns, &client->error);
-    if (rc == 0)
-        return client_take_welcome(client, &client->error);
-    channel_close(&client->channel);
-    return rc;
+    int rc = client->welcome == 0 ? await_greeting(client, client->hello, until_ns) : HERMES_OK;
+    return rc < 0 || client->proof == 0 ? rc : await_greeting(client, client->proof, until_ns);
 }
 
 /* ---- going there again ---- */
@@ -124,9 +218,14 @@ int client_ensure(struct hermes_client *client)
         channel_close(&client->channel);
     if (channel_is_up(&client->channel))
         return HERMES_OK;
+    note_refusal(client, client->channel.failure, &client->channel.failure_text);
     if (clock_monotonic_ns() - client->last_attempt_ns < client->attempt_pause_ns)
-        return no_broker(client);
-    if (client_streams(client) && client->instance == 0)
+        return client->refused != 0
+                   ? error_say(&client->error, HERMES_EDISCONNECTED, "%s", client->refusal.bytes)
+                   : no_broker(client);
+    if (client->refused_ns != client->last_attempt_ns) /* the last one ended otherwise */
+        client->refused = 0;
+    if ((client_streams(client) || client->refused != 0) && client->instance == 0)
         note_failure(client);
     client->attempt_pause_ns = client->pause_ns == 0 ? retry_ns : jitter(client->pause_ns);
     return client_greet(client, 0) < 0 ? HERMES_EDISCONNECTED : HERMES_OK;
@@ -155,16 +254,26 @@ static int try_place(struct hermes_client *client, unsigned index, uint64_t unti
     return rc;
 }
 
+/* That nobody is there says less than that somebody is, and who is not wanted. */
+static int tell_refusal(struct hermes_client *client, int rc)
+{
+    if (rc != HERMES_EDISCONNECTED || client->refused == 0)
+        return rc;
+    client->error = client->refusal;
+    return client->refused;
+}
+
 int client_dial(struct hermes_client *client, uint64_t until_ns)
 {
     int rc = HERMES_OK;
+    client->refused = 0;
     for (unsigned i = 0, count = client->places.count; i < count; i++) {
         uint64_t left = clock_left_ns(until_ns);
         rc = try_place(client, i, left == UINT64_MAX ? until_ns : clock_deadline_ns(left / (count - i)));
         if (rc == 0 || rc == HERMES_EINTERRUPTED)
             return rc;
     }
-    return rc;
+    return tell_refusal(client, rc);
 }
 
 /* Asked for outright: at once, not at most every so often. */
@@ -239,7 +348,7 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
                              &client->error);
     if (is_unanswered(rc) && opens(type) && channel->correlation > before)
         client_forget(client, channel->correlation);
-    return rc;
+    return tell_refusal(client, rc);
 }
 
 int client_request(struct hermes_client *client, enum wire_type type, const void *payload, uint32_t length,

@@ -3,6 +3,7 @@
 #define CLIENT_CLIENT_H
 
 #include "base/path.h"
+#include "client/identity.h"
 #include "hermes/client.h"
 #include "io/channel.h"
 #include "io/places.h"
@@ -11,6 +12,7 @@
 struct hermes_client {
     struct channel channel;
     struct places places;
+    struct identity identity;
     unsigned turn; /* which of them is tried, and which of its addresses */
     struct hermes_publisher *publishers;
     struct hermes_subscriber *subscribers;
@@ -19,9 +21,14 @@ struct hermes_client {
     uint64_t attempt_pause_ns;   /* from the last attempt to the next one */
     uint64_t request_timeout_ns; /* how long the broker may take to answer */
     uint64_t hello;              /* the number of the request that greeted it */
+    uint64_t proof;              /* of the one that says by a token who we are; 0: none does */
     uint64_t unanswered;         /* that of a goodbye that was waited for in vain; 0: of none */
     int told_fd;                 /* what it lets us tell in, log/told.h; -1: nothing */
-    uint32_t instance;           /* of the broker at the other end, from its welcome on: before that 0 */
+    uint32_t instance;           /* of the broker at the other end, once it has let us in: before that 0 */
+    uint32_t welcome;            /* the same, from its welcome on */
+    int refused;               /* HERMES_EACCESS, HERMES_EPROTOCOL: one end does not want the other; else 0 */
+    uint64_t refused_ns;       /* which attempt told: its time */
+    struct error_text refusal; /* the sentence */
     void (*tend)(struct hermes_client *client); /* what is due for handles that nobody calls */
     struct error_text error;
 };
@@ -46,8 +53,12 @@ int client_dial(struct hermes_client *client, uint64_t until_ns);
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
-/* The channel's last reply answers the hello. On failure there is no session. */
-int client_take_welcome(struct hermes_client *client, struct error_text *text);
+/* The channel's last reply, to no request that somebody waits for: does it answer hello or token? On failure
+ * there is no session. */
+bool client_take_greeting(struct hermes_client *client);
+
+/* No broker came back, or it does not let us in: HERMES_EDISCONNECTED, and a sentence about the topic. */
+int client_say_away(struct hermes_client *client, const char *topic);
 
 /* Tells the broker that a handle is not needed any more, and waits for its answer as long as that - not at
  * all while an earlier one that was waited for in vain has none: the broker answers in order. */

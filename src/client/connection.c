@@ -17,13 +17,10 @@ static __thread struct error_text connect_error;
 static void take_late(void *context, struct channel *channel)
 {
     struct hermes_client *client = context;
-    struct error_text ignored;
     if (channel->header.sequence >= client->unanswered)
         client->unanswered = 0;
-    if (channel->header.sequence == client->hello) {
-        (void)client_take_welcome(client, &ignored);
+    if (client_take_greeting(client))
         return;
-    }
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
         if (asked_take(&p->asked, channel) || (p->outflow != NULL && outflow_take_reply(p->outflow, channel)))
             return;
@@ -61,7 +58,21 @@ static uint64_t request_timeout_ns(void)
     return value > 0 && value < 3600000 ? value * 1000000 : default_request_timeout_ns;
 }
 
+static void end(struct hermes_client *client)
+{
+    channel_close(&client->channel);
+    if (client->told_fd >= 0)
+        close(client->told_fd);
+    identity_drop(&client->identity);
+    free(client);
+}
+
 int hermes_connect(const char *url, hermes_client_t **out)
+{
+    return hermes_connect_with(url, NULL, out);
+}
+
+int hermes_connect_with(const char *url, const hermes_connect_options_t *options, hermes_client_t **out)
 {
     *out = NULL;
     struct hermes_client *client = calloc(1, sizeof *client);
@@ -74,25 +85,19 @@ int hermes_connect(const char *url, hermes_client_t **out)
     client->tend = tend;
     client->request_timeout_ns = request_timeout_ns();
     int rc = places_parse(url, &client->places, &client->error);
+    if (rc == 0)
+        rc = identity_take(&client->identity, options, client->places.encrypted, &client->error);
     client->channel.streams = client_streams(client);
     barrier_register();
     if (rc == 0)
         rc = client_dial(client, clock_deadline_ns(client->request_timeout_ns));
     if (rc < 0) {
         connect_error = client->error;
-        free(client);
+        end(client);
         return rc;
     }
     *out = client;
     return HERMES_OK;
-}
-
-static void end(struct hermes_client *client)
-{
-    channel_close(&client->channel);
-    if (client->told_fd >= 0)
-        close(client->told_fd);
-    free(client);
 }
 
 int64_t hermes_disconnect(hermes_client_t *client)
@@ -114,6 +119,7 @@ int64_t hermes_disconnect(hermes_client_t *client)
         missing += publisher_close(client->publishers, start_ns);
     if (missing > 0)
         connect_error = client->error;
+    channel_take_leave(&client->channel);
     end(client);
     return missing;
 }

@@ -36,9 +36,7 @@ static int say_why(struct hermes_publisher *p, int rc)
             "topic '%s': the broker takes no more at the moment: there is no room in the topic, or "
             "it is slower",
             p->topic);
-    return rc == HERMES_OK
-               ? rc
-               : error_say(text, HERMES_EDISCONNECTED, "topic '%s': no broker came back", p->topic);
+    return rc == HERMES_OK ? rc : client_say_away(p->client, p->topic);
 }
 
 int publisher_settle_outflow(struct hermes_publisher *p, uint64_t until_ns)
@@ -68,6 +66,8 @@ int publisher_hand_over(struct hermes_publisher *p, uint64_t until_ns, uint64_t 
         uint64_t left = clock_left_ns(until_ns);
         if (rc == 0 || (left == 0 && outflow_is_attached(p->outflow)))
             return HERMES_OK;
+        if (left == 0 && p->client->refused != 0)
+            return client_say_away(p->client, p->topic);
         if (left == 0)
             return error_say(
                 &p->client->error, HERMES_EDISCONNECTED,

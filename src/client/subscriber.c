@@ -139,7 +139,7 @@ static int wait_for_inflow(struct hermes_subscriber *s, hermes_message_t *messag
     }
     if (inflow_is_attached(s->inflow))
         return 0;
-    return error_say(&s->client->error, HERMES_EDISCONNECTED, "topic '%s': no broker came back", s->topic);
+    return client_say_away(s->client, s->topic);
 }
 
 int hermes_wait(hermes_subscriber_t *s, hermes_message_t *message, uint64_t timeout_ns)

@@ -109,6 +109,7 @@ static void begin(struct channel *channel)
     channel->fd_count = 0;
     channel->fds_lost = false;
     channel->received = 0;
+    channel->failure = 0;
     channel->connected = channel->correlation;
 }
 
@@ -225,6 +226,21 @@ static bool is_flow(uint8_t type)
     return type == WIRE_LOG || type == WIRE_CONFIRM || type == WIRE_END;
 }
 
+/* What comes is not what should. */
+static int refuse(struct channel *channel, int rc, struct error_text *text)
+{
+    const struct carrier *carrier = channel->conduit.carrier;
+    const char *why = carrier->kind->why(carrier);
+    if (why != NULL)
+        (void)error_say(text, rc, "%s", why);
+    else
+        (void)error_say(text, rc, "what the broker sends cannot be understood: %s", hermes_strerror(rc));
+    channel_close(channel);
+    channel->failure = rc;
+    channel->failure_text = *text;
+    return rc;
+}
+
 /* 1: a reply; 0: nothing, or what was none. */
 static int take_streamed(struct channel *channel, bool *any, struct error_text *text)
 {
@@ -244,10 +260,7 @@ static int take_streamed(struct channel *channel, bool *any, struct error_text *
     }
     if (rc == HERMES_EDISCONNECTED)
         return lost(channel, text);
-    if (rc >= 0)
-        return rc;
-    channel_close(channel);
-    return error_say(text, rc, "what the broker sends cannot be understood: %s", hermes_strerror(rc));
+    return rc < 0 ? refuse(channel, rc, text) : rc;
 }
 
 /* The next reply where bytes alone come. */
@@ -328,21 +341,12 @@ int channel_send_flow(struct channel *channel, enum wire_type type, uint64_t han
     return conduit_send(&channel->conduit, parts, 2);
 }
 
-int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
-                 uint64_t until_ns, struct error_text *text)
+/* HERMES_ETIMEOUT, HERMES_EINTERRUPTED: nothing was sent. */
+static int send_bytes(struct channel *channel, const uint8_t *bytes, size_t all, uint64_t until_ns,
+                      struct error_text *text)
 {
-    if (channel->fd < 0)
-        return error_say(text, HERMES_EDISCONNECTED, "there is no connection to the broker");
-    if (channel->streams)
-        return send_streamed(channel, type, payload, length, until_ns, text);
-    uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
-    hermes_header_t header;
-    wire_header(&header, type, channel->correlation + 1, length);
-    memcpy(bytes, &header, sizeof header);
     int rc;
-    if (length > 0)
-        memcpy(bytes + sizeof header, payload, length);
-    for (size_t sent = 0, all = sizeof header + length; sent < all;) {
+    for (size_t sent = 0; sent < all;) {
         ssize_t now = send(channel->fd, bytes + sent, all - sent, MSG_NOSIGNAL);
         if (now > 0)
             sent += (size_t)now;
@@ -354,6 +358,25 @@ int channel_send(struct channel *channel, enum wire_type type, const void *paylo
     }
     channel->correlation++;
     return HERMES_OK;
+}
+
+int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,
+                 uint64_t until_ns, struct error_text *text)
+{
+    if (channel->fd < 0)
+        return error_say(text, HERMES_EDISCONNECTED, "there is no connection to the broker");
+    if (channel->streams)
+        return send_streamed(channel, type, payload, length, until_ns, text);
+    uint8_t bytes[HERMES_HEADER_BYTES + WIRE_REQUEST_MAX];
+    hermes_header_t header;
+    wire_header(&header, type, channel->correlation + 1, length);
+    memcpy(bytes, &header, sizeof header);
+    if (length > 0)
+        memcpy(bytes + sizeof header, payload, length);
+    int rc = send_bytes(channel, bytes, sizeof header + length, until_ns, text);
+    if (type == WIRE_AUTHENTICATE)
+        explicit_bzero(bytes, sizeof bytes);
+    return rc;
 }
 
 short channel_events(const struct channel *channel)
@@ -431,6 +454,13 @@ bool channel_is_up(struct channel *channel)
             show_late(channel);
     }
     return channel->fd >= 0;
+}
+
+void channel_take_leave(struct channel *channel)
+{
+    struct carrier *carrier = channel->conduit.carrier;
+    if (carrier != NULL && conduit_is_flushed(&channel->conduit))
+        carrier->kind->take_leave(carrier);
 }
 
 void channel_close(struct channel *channel)

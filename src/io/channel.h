@@ -36,6 +36,8 @@ struct channel {
      * receives. What it returns but HERMES_OK ends the connection. */
     int (*flow)(void *context, const hermes_header_t *header, const uint8_t *payload);
     void *context;
+    int failure; /* Streams: what came that was not to be believed, and ended it, whoever read it; else 0 */
+    struct error_text failure_text;
 };
 
 /*
@@ -91,6 +93,9 @@ int channel_take_fd(struct channel *channel, unsigned index);
 /* Is the broker still there? Flows reach who they are for. Replies that have come in meanwhile go to `late`;
  * the last one waited for is gone then, with its descriptors. Costs a system call. */
 bool channel_is_up(struct channel *channel);
+
+/* Streams: what the broker is told before an end that is meant, if that goes without waiting. */
+void channel_take_leave(struct channel *channel);
 
 void channel_close(struct channel *channel);
 

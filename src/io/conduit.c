@@ -21,6 +21,8 @@ void conduit_close(struct conduit *conduit)
     if (conduit->carrier != NULL)
         conduit->carrier->kind->close(conduit->carrier);
     free(conduit->in);
+    if (conduit->out != NULL)
+        explicit_bzero(conduit->out, conduit->out_room); /* a token may be among it */
     free(conduit->out);
     *conduit = (struct conduit){.carrier = NULL};
 }
@@ -136,6 +138,14 @@ int conduit_send(struct conduit *conduit, const struct iovec *parts, int count)
         return (int)gone;
     keep(conduit, parts, count, gone > 0 ? (size_t)gone : 0);
     return HERMES_OK;
+}
+
+void conduit_wipe(struct conduit *conduit)
+{
+    if (conduit->out == NULL)
+        return;
+    explicit_bzero(conduit->out, conduit->out_from);
+    explicit_bzero(conduit->out + conduit->out_to, conduit->out_room - conduit->out_to);
 }
 
 short conduit_events(const struct conduit *conduit)

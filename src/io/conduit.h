@@ -42,6 +42,9 @@ int conduit_send(struct conduit *conduit, const struct iovec *parts, int count);
 /* What has not gone goes, as far as it is taken. HERMES_EDISCONNECTED. */
 int conduit_flush(struct conduit *conduit);
 
+/* What has gone is in memory no more: there was a secret in it. */
+void conduit_wipe(struct conduit *conduit);
+
 static inline bool conduit_is_flushed(const struct conduit *conduit)
 {
     return conduit->out_from == conduit->out_to;

@@ -65,23 +65,41 @@ static int find_default(struct places *places, struct place *place, struct error
 static int parse_one(struct places *places, struct place *place, bool *streams, struct error_text *text)
 {
     char *url = (char *)(uintptr_t)place->url;
-    *streams = begins(url, "tcp://");
+    place->encrypted = begins(url, "tls://");
+    *streams = place->encrypted || begins(url, "tcp://");
     if (*streams)
         return tcp_check(url, text);
-    if (begins(url, "tls://"))
-        return error_say(text, HERMES_ENOTSUP, "'%.200s': TLS cannot be spoken yet", url);
     if (strcmp(url, "shm:") == 0)
         return find_default(places, place, text);
     if (begins(url, "shm:"))
         return check_path(place, url + strlen("shm:"), text);
     bool is_path = !begins(url, "unix:");
     if (is_path && strstr(url, "://") != NULL)
-        return error_say(text, HERMES_ENOTSUP,
-                         "'%.200s': there are shm:, unix:PATH and tcp://HOST:PORT, no other kind", url);
+        return error_say(
+            text, HERMES_ENOTSUP,
+            "'%.200s': there are shm:, unix:PATH, tcp://HOST:PORT and tls://HOST:PORT, no other kind", url);
     if (is_path)
         return check_path(place, url, text);
     int rc = take_options(url, streams, text);
     return rc < 0 ? rc : check_path(place, url + strlen("unix:"), text);
+}
+
+static bool is_plain_tcp(const struct place *place)
+{
+    return place->path == NULL && !place->encrypted;
+}
+
+/* What is encrypted stays so, whichever of them is there. */
+static int check_fallback(const struct places *places, struct error_text *text)
+{
+    for (unsigned i = 0; i < places->count && places->encrypted; i++)
+        if (is_plain_tcp(&places->at[i]))
+            return error_say(
+                text, HERMES_EINVALID,
+                "'%.200s' beside tls:// would send in the clear what the others encrypt: name it "
+                "with tls://, or alone",
+                places->at[i].url);
+    return HERMES_OK;
 }
 
 static int add(struct places *places, const char *url, struct error_text *text)
@@ -100,12 +118,14 @@ static int add(struct places *places, const char *url, struct error_text *text)
                          "not)",
                          places->at[0].url, url);
     places->streams = streams;
-    return HERMES_OK;
+    places->encrypted |= place->encrypted;
+    return check_fallback(places, text);
 }
 
 int places_parse(const char *url, struct places *places, struct error_text *text)
 {
     places->count = 0;
+    places->encrypted = false;
     const char *named = getenv("HERMES_URL");
     if (url == NULL)
         url = named != NULL && named[0] != 0 ? named : "shm:";
@@ -133,6 +153,12 @@ int place_look_up(struct place *place, struct error_text *text)
         place->count = (unsigned)count;
     }
     return place->count > 0 ? HERMES_OK : HERMES_EDISCONNECTED;
+}
+
+bool place_is_exposed(const struct place *place, unsigned turn)
+{
+    return is_plain_tcp(place) && place->count > 0 &&
+           !tcp_is_loopback(&place->addresses[turn % place->count]);
 }
 
 int place_connect(const struct place *place, unsigned turn, int *fd, struct error_text *text)

@@ -31,13 +31,25 @@ static short plain_wants(const struct carrier *carrier, short events)
     return events;
 }
 
+static const char *plain_why(const struct carrier *carrier)
+{
+    (void)carrier;
+    return NULL;
+}
+
+static void plain_take_leave(struct carrier *carrier)
+{
+    (void)carrier; /* that it closes says as much */
+}
+
 static void plain_close(struct carrier *carrier)
 {
     close(carrier->fd);
     free(carrier);
 }
 
-static const struct carrier_kind plain = {plain_read, plain_write, plain_wants, plain_close};
+static const struct carrier_kind plain = {plain_read, plain_write,      plain_wants,
+                                          plain_why,  plain_take_leave, plain_close};
 
 struct carrier *plain_new(int fd)
 {

@@ -26,15 +26,22 @@ static const char *check_port(const char *port)
     return digits > 5 || atoi(port) > 65535 ? "the port is more than 65535" : NULL;
 }
 
-/* HOST and PORT of "tcp://HOST:PORT", brackets taken off. What is wrong with it; NULL: nothing. */
+static const char plain[] = "tcp://", encrypted[] = "tls://";
+enum { SCHEME_BYTES = sizeof plain - 1 };
+
+static const char *scheme_of(const char *url)
+{
+    return strncmp(url, encrypted, SCHEME_BYTES) == 0 ? encrypted : plain;
+}
+
+/* HOST and PORT, brackets taken off. What is wrong with it; NULL: nothing. */
 static const char *split(const char *url, char host[TCP_URL_BYTES], char port[TCP_URL_BYTES])
 {
-    static const char scheme[] = "tcp://";
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0)
+    if (strncmp(url, scheme_of(url), SCHEME_BYTES) != 0)
         return "it does not begin so";
     if (strlen(url) >= TCP_URL_BYTES)
         return "it is too long";
-    url += sizeof scheme - 1;
+    url += SCHEME_BYTES;
     const char *colon = strrchr(url, ':'), *end = colon;
     if (colon == NULL || (url[0] == '[' && strchr(colon, ']') != NULL))
         return "the port is missing";
@@ -51,6 +58,11 @@ static const char *split(const char *url, char host[TCP_URL_BYTES], char port[TC
     return host[0] == 0 ? "the host is missing" : check_port(port);
 }
 
+static int refuse(const char *url, const char *wrong, struct error_text *text)
+{
+    return error_say(text, HERMES_EINVALID, "'%.200s' is not %sHOST:PORT: %s", url, scheme_of(url), wrong);
+}
+
 /* The list is to be freed. */
 static int look_up(const char *url, int flags, struct addrinfo **found, struct error_text *text)
 {
@@ -58,7 +70,7 @@ static int look_up(const char *url, int flags, struct addrinfo **found, struct e
     struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
     const char *wrong = split(url, host, port);
     if (wrong != NULL)
-        return error_say(text, HERMES_EINVALID, "'%.200s' is not tcp://HOST:PORT: %s", url, wrong);
+        return refuse(url, wrong, text);
     int rc = getaddrinfo(host, port, &wanted, found);
     return rc != 0 ? error_say(text, HERMES_ENOTFOUND, "%s: %s", url, gai_strerror(rc)) : HERMES_OK;
 }
@@ -87,9 +99,14 @@ int tcp_check(const char *url, struct error_text *text)
     const char *wrong = split(url, host, port);
     if (wrong == NULL && atoi(port) == 0)
         wrong = "nobody listens at port 0";
-    return wrong == NULL
-               ? HERMES_OK
-               : error_say(text, HERMES_EINVALID, "'%.200s' is not tcp://HOST:PORT: %s", url, wrong);
+    return wrong == NULL ? HERMES_OK : refuse(url, wrong, text);
+}
+
+void tcp_host(const char *url, char host[TCP_URL_BYTES])
+{
+    char port[TCP_URL_BYTES];
+    if (split(url, host, port) != NULL)
+        host[0] = 0;
 }
 
 int tcp_resolve(const char *url, struct tcp_address *addresses, unsigned most, struct error_text *text)
@@ -168,7 +185,7 @@ void tcp_name(int fd, char url[TCP_URL_BYTES])
     struct sockaddr_storage at = {0};
     socklen_t length = sizeof at;
     (void)getsockname(fd, (struct sockaddr *)&at, &length);
-    write_url(&at, "tcp://", url, TCP_URL_BYTES);
+    write_url(&at, plain, url, TCP_URL_BYTES);
 }
 
 int tcp_name_peer(int fd, uint8_t address[16], char *words, size_t size)

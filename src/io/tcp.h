@@ -1,5 +1,6 @@
 /*
- * TCP: addresses as tcp://HOST:PORT, sockets that listen there or go there, who is at the other end.
+ * TCP: addresses as tcp://HOST:PORT or tls://HOST:PORT, sockets that listen there or go there, who is at the
+ * other end.
  */
 #ifndef IO_TCP_H
 #define IO_TCP_H
@@ -18,12 +19,15 @@ struct tcp_address {
     socklen_t length;
 };
 
-/* "tcp://HOST:PORT", HOST a name, an IPv4 address or an IPv6 address in brackets; port 0: the kernel's
+/* HOST a name, an IPv4 address or an IPv6 address in brackets; port 0: the kernel's
  * choice. A name is looked up, which may take long. HERMES_EINVALID, HERMES_ENOTFOUND. */
 int tcp_parse(const char *url, struct tcp_address *address, struct error_text *text);
 
 /* For who goes there. Is it such a URL? Looks nothing up. HERMES_EINVALID. */
 int tcp_check(const char *url, struct error_text *text);
+
+/* HOST of a URL that was checked, without brackets. */
+void tcp_host(const char *url, char host[TCP_URL_BYTES]);
 
 /* Its addresses, the best first, and how many; a name is looked up, which may take long. HERMES_ENOTFOUND. */
 int tcp_resolve(const char *url, struct tcp_address *addresses, unsigned most, struct error_text *text);

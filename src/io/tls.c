@@ -1,14 +1,15 @@
 #include "io/tls.h"
 
 #include <arpa/inet.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#include "io/tls_failure.h"
+#include "io/tls_names.h"
+
+#include "io/openssl.h"
 
 struct tls_context {
     SSL_CTX *ssl;
@@ -27,7 +28,7 @@ struct tls {
     size_t fed_count;
     struct outgoing leaving, next; /* what is being sent stays where it is while more comes */
     enum tls_state state;
-    struct error_text error;
+    struct tls_failure failure;
 };
 
 /* ---- the library's end of it: bytes in memory ---- */
@@ -162,7 +163,9 @@ static int open_context(const SSL_METHOD *method, const struct tls_files *files,
 int tls_serve(const struct tls_files *files, enum tls_clients clients, struct tls_context **context,
               struct error_text *text)
 {
-    int rc = open_context(TLS_server_method(), files, context, text);
+    int rc = openssl_load(text);
+    if (rc == 0)
+        rc = open_context(TLS_server_method(), files, context, text);
     if (rc < 0 || clients == TLS_CLIENTS_NONE)
         return rc;
     SSL_CTX *ssl = (*context)->ssl;
@@ -175,10 +178,12 @@ int tls_serve(const struct tls_files *files, enum tls_clients clients, struct tl
 
 int tls_visit(const struct tls_files *files, struct tls_context **context, struct error_text *text)
 {
-    int rc = open_context(TLS_client_method(), files, context, text);
+    int rc = openssl_load(text);
+    if (rc == 0)
+        rc = open_context(TLS_client_method(), files, context, text);
     if (rc < 0)
         return rc;
-    SSL_CTX_set_verify((*context)->ssl, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify((*context)->ssl, SSL_VERIFY_PEER, tls_failure_witness);
     if (files->authority == NULL)
         SSL_CTX_set_default_verify_paths((*context)->ssl);
     return HERMES_OK;
@@ -215,14 +220,15 @@ int tls_open(struct tls_context *context, const char *host, struct tls **tls, st
     BIO *bio = NULL;
     /* A method of its own: a context may go before its connections. */
     if (made == NULL || (made->method = make_method()) == NULL ||
-        (made->ssl = SSL_new(context->ssl)) == NULL || (bio = BIO_new(made->method)) == NULL)
+        (made->ssl = SSL_new(context->ssl)) == NULL || !tls_failure_watch(made->ssl, &made->failure) ||
+        (bio = BIO_new(made->method)) == NULL)
         goto failed;
     BIO_set_data(bio, made);
     BIO_set_init(bio, 1);
     SSL_set_bio(made->ssl, bio, bio);
     if (host == NULL)
         SSL_set_accept_state(made->ssl);
-    else if (!expect(made->ssl, host))
+    else if ((made->failure.host = strdup(host)) == NULL || !expect(made->ssl, host))
         goto failed;
     *tls = made;
     return HERMES_OK;
@@ -239,6 +245,7 @@ void tls_close(struct tls *tls)
     BIO_meth_free(tls->method);
     free(tls->leaving.bytes);
     free(tls->next.bytes);
+    free(tls->failure.host);
     free(tls);
 }
 
@@ -249,22 +256,7 @@ enum tls_state tls_state(const struct tls *tls)
 
 const char *tls_error(const struct tls *tls)
 {
-    return tls->error.bytes;
-}
-
-/* Of the certificate that the other end showed, or of what we showed it. */
-static int name_failure(struct tls *tls)
-{
-    long verified = SSL_get_verify_result(tls->ssl);
-    if (verified != X509_V_OK)
-        return error_say(&tls->error, HERMES_EACCESS, "the other end's certificate is not accepted: %s",
-                         X509_verify_cert_error_string(verified));
-    int why = ERR_GET_REASON(ERR_peek_last_error());
-    if (why == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
-        return error_say(&tls->error, HERMES_EACCESS, "the other end has no certificate, and needs one");
-    if (why > SSL_AD_REASON_OFFSET) /* it was the other end that gave up */
-        return error_say(&tls->error, HERMES_EACCESS, "the other end refuses: %s", reason());
-    return error_say(&tls->error, HERMES_EPROTOCOL, "this is no TLS 1.3 as it should be: %s", reason());
+    return tls->failure.text.bytes;
 }
 
 static int fail(struct tls *tls, int result)
@@ -274,10 +266,10 @@ static int fail(struct tls *tls, int result)
         return HERMES_OK;
     case SSL_ERROR_ZERO_RETURN:
         tls->state = TLS_ENDED;
-        return error_say(&tls->error, HERMES_ECLOSED, "the other end said goodbye");
+        return error_say(&tls->failure.text, HERMES_ECLOSED, "the other end said goodbye");
     default:
         tls->state = TLS_FAILED;
-        return name_failure(tls);
+        return tls_failure_tell(&tls->failure, tls->ssl);
     }
 }
 
@@ -291,7 +283,7 @@ int64_t tls_read(struct tls *tls, void *bytes, size_t size)
 {
     size_t done = 0, count = 0;
     if (tls->state == TLS_FAILED)
-        return HERMES_EPROTOCOL;
+        return tls->failure.code;
     ERR_clear_error();
     while (done < size) {
         int result = SSL_read_ex(tls->ssl, (uint8_t *)bytes + done, size - done, &count);
@@ -353,55 +345,12 @@ bool tls_has_outgoing(const struct tls *tls)
 
 /* ---- who is there ---- */
 
-/* Whoever has a name with spaces, controls or zeros in it could be taken for another. */
-static bool is_graphic(const unsigned char *name, int length)
-{
-    for (int i = 0; i < length; i++)
-        if (name[i] <= 0x20 || name[i] >= 0x7f)
-            return false;
-    return length > 0 && length < TLS_NAME_BYTES;
-}
-
-static bool copy_name(const ASN1_STRING *from, char name[TLS_NAME_BYTES])
-{
-    unsigned char *utf8;
-    int length = ASN1_STRING_to_UTF8(&utf8, from);
-    if (length < 0)
-        return false;
-    bool fits = is_graphic(utf8, length);
-    if (fits) {
-        memcpy(name, utf8, (size_t)length);
-        name[length] = 0;
-    }
-    OPENSSL_free(utf8);
-    return fits;
-}
-
-static bool find_uri(const X509 *certificate, char name[TLS_NAME_BYTES])
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    bool found = false;
-    for (int i = 0; names != NULL && !found && i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *one = sk_GENERAL_NAME_value(names, i);
-        found = one->type == GEN_URI && copy_name(one->d.uniformResourceIdentifier, name);
-    }
-    GENERAL_NAMES_free(names);
-    return found;
-}
-
-static bool find_common_name(const X509 *certificate, char name[TLS_NAME_BYTES])
-{
-    const X509_NAME *subject = X509_get_subject_name(certificate);
-    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    return at >= 0 && copy_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), name);
-}
-
 bool tls_peer_name(const struct tls *tls, char name[TLS_NAME_BYTES])
 {
     const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
     if (certificate == NULL || SSL_get_verify_result(tls->ssl) != X509_V_OK)
         return false;
-    return find_uri(certificate, name) || find_common_name(certificate, name);
+    return tls_names_subject(certificate, name);
 }
 
 int64_t tls_peer_ends_s(const struct tls *tls)

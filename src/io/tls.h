@@ -44,14 +44,15 @@ struct tls_files {
     const char *authority;   /* who vouches for the other end. NULL: nobody; a client: the system's */
 };
 
-/* HERMES_E..., and a sentence that names the file. The context is whoever's who made it; connections keep
- * what they need of it. */
+/* HERMES_E..., and a sentence that names the file; HERMES_ENOTSUP: there is no OpenSSL here. The context is
+ * whoever's who made it; connections keep what they need of it. */
 int tls_serve(const struct tls_files *files, enum tls_clients clients, struct tls_context **context,
               struct error_text *text);
 int tls_visit(const struct tls_files *files, struct tls_context **context, struct error_text *text);
 void tls_context_free(struct tls_context *context); /* NULL is allowed */
 
-/* host: of a client: the name or address that the server's certificate must have; NULL: we serve. */
+/* host: of a client: the name or address that the server's certificate must have; NULL: we serve.
+ * HERMES_ENOMEM. */
 int tls_open(struct tls_context *context, const char *host, struct tls **tls, struct error_text *text);
 void tls_close(struct tls *tls); /* NULL is allowed */
 
@@ -63,7 +64,7 @@ enum tls_state {
 };
 enum tls_state tls_state(const struct tls *tls);
 
-/* Why it failed, in a sentence. */
+/* Why it failed, in a sentence; a client is told what to do (io/tls_failure.h). */
 const char *tls_error(const struct tls *tls);
 
 /* The bytes stay where they are until tls_read() has returned 0. */

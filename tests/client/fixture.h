@@ -21,7 +21,7 @@ struct fixture {
     unsigned port;
 };
 
-/* How what hermes_connect(NULL) gives reaches the broker: by "tcp", "unix" (the socket, without shared
+/* How what hermes_connect(NULL) gives reaches the broker: by "tcp", "tls", "unix" (the socket, without shared
  * memory), or NULL: as usual. */
 static inline const char *transport(void)
 {
@@ -43,16 +43,33 @@ static inline void reserve_port(struct fixture *f)
     f->port = ntohs(at.sin_port);
 }
 
-/* The broker that is started next listens there, too. */
-static inline void listen_on_tcp(struct fixture *f)
+static inline void run_hermes(const char *arguments)
+{
+    char command[512];
+    snprintf(command, sizeof command, "%s/hermes %s > /dev/null 2>&1", BIN_DIR, arguments);
+    assert_int_equal(system(command), 0);
+}
+
+/* The broker that is started next listens there, too, and goes by these settings. */
+static inline void listen_with(struct fixture *f, const char *scheme, const char *settings)
 {
     char path[128];
-    reserve_port(f);
+    if (f->port_fd == 0)
+        reserve_port(f);
     snprintf(path, sizeof path, "%s/hermes.conf", f->home);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "[net]\nlisten = tcp://127.0.0.1:%u\n", f->port);
+    fprintf(file, "[net]\nlisten = %s://127.0.0.1:%u\n%s", scheme, f->port, settings);
     assert_int_equal(fclose(file), 0);
+}
+
+/* An authority for the broker and its clients. */
+static inline void make_certificates(const struct fixture *f)
+{
+    char path[128];
+    run_hermes("cert server");
+    snprintf(path, sizeof path, "%s/certs/ca.crt", f->home);
+    setenv("HERMES_TLS_CA", path, 1);
 }
 
 static inline void use_transport(struct fixture *f)
@@ -61,11 +78,13 @@ static inline void use_transport(struct fixture *f)
     unsetenv("HERMES_URL");
     if (transport() == NULL)
         return;
-    if (strcmp(transport(), "tcp") == 0) {
-        listen_on_tcp(f);
-        snprintf(url, sizeof url, "tcp://127.0.0.1:%u", f->port);
-    } else {
+    if (strcmp(transport(), "tls") == 0)
+        make_certificates(f);
+    if (strcmp(transport(), "unix") == 0) {
         snprintf(url, sizeof url, "unix:%s/broker.sock?shm=no", f->home);
+    } else {
+        listen_with(f, transport(), "");
+        snprintf(url, sizeof url, "%s://127.0.0.1:%u", transport(), f->port);
     }
     setenv("HERMES_URL", url, 1);
 }

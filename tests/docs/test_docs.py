@@ -3,6 +3,7 @@ example through an installed library, with pkg-config and with CMake."""
 import glob
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,20 @@ class Docs(unittest.TestCase):
         for expected in ("position     12800, behind message 100", "behind       900 messages", "500 ....",
                          "11 ....", "20000\n"):
             self.assertIn(expected, output)
+
+    def test_security(self):
+        """The first two blocks, on a port of our own."""
+        with socket.socket() as free:  # bound, never listened on: a broker may have it, and nobody else
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(("127.0.0.1", 0))
+            make, use = (block.replace("7000", str(free.getsockname()[1])) for block in
+                         blocks("docs/how-to/security.md", "sh")[:2])
+            make = make.replace("hermesd &", "hermesd > $HERMES_HOME/ready & broker=$!\n"
+                                "until grep -q serving $HERMES_HOME/ready; do kill -0 $broker; done")
+            with tempfile.TemporaryDirectory() as home:
+                output = shell(self, f"export HERMES_HOME={home} PATH={BUILD}/bin:$PATH\n{make}\n{use}\n"
+                               "kill $broker; wait $broker\n", home)
+        self.assertTrue(output.endswith("1\nhello\n"), output)
 
     def test_readme(self):
         commands = next(b for b in blocks("README.md") if "HERMES_HOME" in b)

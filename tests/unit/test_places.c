@@ -24,7 +24,8 @@ static void test_each_kind(void **state)
         {"unix:///a/b", "/a/b", false},       {"a/b,c?d", "a/b,c?d", false},
         {"unix:/a,b", "/a,b", false},         {"unix:/a/b?shm=no", "/a/b", true},
         {"tcp://localhost:7000", NULL, true}, {"tcp://127.0.0.1:1", NULL, true},
-        {"tcp://[::1]:65535", NULL, true},
+        {"tcp://[::1]:65535", NULL, true},    {"tls://localhost:7000", NULL, true},
+        {"tls://[::1]:7000", NULL, true},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (places_parse(known[i].url, &places, &text) != 0)
@@ -58,7 +59,9 @@ static void test_says_what_is_wrong_where(void **state)
     expect_refused("tcp://[::1]", HERMES_EINVALID, "port is missing");
     expect_refused("tcp://host:7000/topic", HERMES_EINVALID, "not a number");
     expect_refused("http://host:7000", HERMES_ENOTSUP, "tcp://HOST:PORT");
-    expect_refused("tls://host:7000", HERMES_ENOTSUP, "TLS");
+    expect_refused("tls://host", HERMES_EINVALID, "'tls://host' is not tls://HOST:PORT: the port is missing");
+    expect_refused("tls://::1:7000", HERMES_EINVALID, "brackets");
+    expect_refused("ssl://host:7000", HERMES_ENOTSUP, "tls://HOST:PORT");
     static char longest[PLACES_BYTES + 1];
     memset(longest, 'x', sizeof longest - 1);
     expect_refused(longest, HERMES_ETOOLARGE, "path");
@@ -72,10 +75,17 @@ static void test_lists(void **state)
     assert_true(places.streams);
     assert_string_equal(places.at[1].url, "tcp://[::1]:2");
     assert_string_equal(places.at[2].path, "/c,d");
+    assert_false(places.encrypted);
+    assert_int_equal(places_parse("tls://a:1,unix:/b?shm=no,tls://c:2", &places, &text), 0);
+    assert_true(places.encrypted);
+    assert_true(places.at[2].encrypted);
+    assert_false(places.at[1].encrypted);
     assert_int_equal(places_parse("unix:/a,shm:/b", &places, &text), 0);
     assert_int_equal(places.count, 2);
     assert_false(places.streams);
     expect_refused("unix:/a,tcp://b:1", HERMES_EINVALID, "share memory");
+    expect_refused("tls://a:1,tcp://b:2", HERMES_EINVALID, "'tcp://b:2' beside tls://");
+    expect_refused("tcp://b:2,unix:/a?shm=no,tls://a:1", HERMES_EINVALID, "'tcp://b:2' beside tls://");
     expect_refused("tcp://a:1,tcp://b", HERMES_EINVALID, "tcp://b");
     expect_refused("tcp://a:1,", HERMES_EINVALID, "not a number");
     expect_refused(

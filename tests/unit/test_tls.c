@@ -157,12 +157,12 @@ static void who_is_not_trusted_is_refused(void **state)
     char name[TLS_NAME_BYTES];
     begin(&pair, "elsewhere", TLS_CLIENTS_NONE, false);
     assert_int_equal(shake(&pair), HERMES_EACCESS);
-    assert_non_null(strstr(tls_error(pair.client), "hostname mismatch"));
+    assert_non_null(strstr(tls_error(pair.client), "not for 'elsewhere', but for localhost, 127.0.0.1"));
     finish(&pair);
     begin(&pair, "localhost", TLS_CLIENTS_REQUIRED, false);
     assert_int_equal(shake(&pair), HERMES_EACCESS);
     assert_non_null(strstr(tls_error(pair.server), "has no certificate"));
-    assert_non_null(strstr(tls_error(pair.client), "refuses"));
+    assert_non_null(strstr(tls_error(pair.client), "wants a certificate of this client"));
     finish(&pair);
     begin(&pair, "localhost", TLS_CLIENTS_OPTIONAL, false);
     assert_int_equal(shake(&pair), 0);

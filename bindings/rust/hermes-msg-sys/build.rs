@@ -18,7 +18,11 @@ fn main() {
     for folder in ["base", "message", "ring", "group", "log", "wire", "client"] {
         sources.extend(c_files(&root.join("src").join(folder)));
     }
-    for name in ["channel", "conduit", "interrupt", "location", "notifier", "peer", "places", "plain", "tcp"] {
+    // OpenSSL is loaded by the library itself, for the first tls:// URL: only its headers are needed here.
+    for name in [
+        "channel", "conduit", "encrypted", "interrupt", "location", "notifier", "openssl_loaded", "peer", "places", "plain",
+        "tcp", "tls", "tls_failure", "tls_names",
+    ] {
         sources.push(root.join("src/io").join(name).with_extension("c"));
     }
     for folder in ["include/hermes", "src"] {
