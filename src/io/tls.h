@@ -26,8 +26,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "io/tls_names.h"
 
-enum { TLS_CHAIN_BYTES = 32 * 1024, TLS_NAME_BYTES = 128 };
+enum { TLS_CHAIN_BYTES = 32 * 1024 };
 
 /* Certificates and keys, read once. */
 struct tls_context;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "io/tls.h"
+enum { TLS_NAME_BYTES = 128 };
 
 struct x509_st; /* OpenSSL's X509 */
 

@@ -1,5 +1,5 @@
-/* The client library where messages go through the connection: over TCP, and over the Unix socket without
- * shared memory. */
+/* The client library where messages go through the connection: over TCP, with TLS on it, and over the Unix
+ * socket without shared memory. */
 #include "proxy.h"
 
 #include <inttypes.h>
@@ -9,6 +9,12 @@
 static int setup_tcp(void **state)
 {
     setenv("HERMES_TEST_TRANSPORT", "tcp", 1);
+    return setup(state);
+}
+
+static int setup_tls(void **state)
+{
+    setenv("HERMES_TEST_TRANSPORT", "tls", 1);
     return setup(state);
 }
 
@@ -578,15 +584,17 @@ static void test_connections_cut_at_random_bytes(void **state)
     struct fixture *f = *state;
     struct proxy proxy;
     uint64_t seed = (uint64_t)time(NULL) * 2654435761u | 1;
-    const uint64_t count = getenv("HERMES_TEST_LONG") != NULL ? 20000 : 1500;
+    bool encrypted = strcmp(transport(), "tls") == 0;
+    const uint64_t count = getenv("HERMES_TEST_LONG") != NULL ? 20000 : encrypted ? 500 : 1500;
     print_message("seed %" PRIu64 "\n", seed);
     make_topic(f, "cut", true);
     proxy_start(&proxy, f->port);
-    hermes_client_t *own = f->client, *client = connect_to("tcp://127.0.0.1:%u", proxy.port);
+    hermes_client_t *own = f->client,
+                    *client = connect_to(encrypted ? "tls://127.0.0.1:%u" : "tcp://127.0.0.1:%u", proxy.port);
     f->client = client;
     hermes_publisher_t *publisher = publish_to(f, "cut");
     hermes_subscriber_t *subscriber = subscribe_from(f, "cut", HERMES_FROM_END);
-    atomic_store(&proxy.most, 60000);
+    atomic_store(&proxy.most, encrypted ? 20000 : 60000); /* a handshake is some 3,000 */
     atomic_store(&proxy.seed, seed);
     stop_broker(f, SIGKILL); /* so the connection that was there before is over */
     start_broker(f);
@@ -610,6 +618,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(test, setup_tcp, teardown),                                              \
         cmocka_unit_test_setup_teardown(test, setup_unix, teardown)
 #define TCP(test) cmocka_unit_test_setup_teardown(test, setup_tcp, teardown)
+#define TLS(test) cmocka_unit_test_setup_teardown(test, setup_tls, teardown)
     const struct CMUnitTest tests[] = {
         BOTH(test_what_is_published_comes),
         BOTH(test_every_way_to_publish),
@@ -631,6 +640,13 @@ int main(void)
         TCP(test_memory_topics_begin_anew_after_a_stop),
         TCP(test_places_are_tried_in_turn),
         TCP(test_connections_cut_at_random_bytes),
+        TLS(test_what_is_published_comes),
+        TLS(test_a_batch_larger_than_what_may_be_on_its_way),
+        TLS(test_a_slow_subscriber_misses_nothing_that_is_stored),
+        TLS(test_descriptors_for_event_loops),
+        TLS(test_goes_on_when_the_broker_is_killed),
+        TLS(test_without_a_broker_nothing_waits_that_was_not_asked_to),
+        TLS(test_connections_cut_at_random_bytes),
     };
     return cmocka_run_group_tests_name("streams", tests, NULL, NULL);
 }

@@ -469,7 +469,8 @@ static void test_who_is_put_out_is_told_and_comes_back_by_itself(void **state)
     start_again(f, "[auth]\nrequired = true\n");
     assert_int_equal(hermes_connect_with(NULL, &options, &f->client), 0);
     make_topic(f, "t", true);
-    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    const hermes_publisher_options_t patience = {.size = sizeof patience, .wait_ns = 1000000};
+    assert_int_equal(hermes_publisher_open(f->client, "t", &patience, &publisher), 0);
     assert_int_equal(hermes_subscriber_open(f->client, "t", NULL, &subscriber), 0);
     assert_int_equal(hermes_publish(publisher, "1", 1, NULL), 0);
     assert_int_equal(hermes_wait(subscriber, &message, long_ns), 1);

@@ -20,8 +20,20 @@ fn main() {
     }
     // OpenSSL is loaded by the library itself, for the first tls:// URL: only its headers are needed here.
     for name in [
-        "channel", "conduit", "encrypted", "interrupt", "location", "notifier", "openssl_loaded", "peer", "places", "plain",
-        "tcp", "tls", "tls_failure", "tls_names",
+        "channel",
+        "conduit",
+        "encrypted",
+        "interrupt",
+        "location",
+        "notifier",
+        "openssl_loaded",
+        "peer",
+        "places",
+        "plain",
+        "tcp",
+        "tls",
+        "tls_failure",
+        "tls_names",
     ] {
         sources.push(root.join("src/io").join(name).with_extension("c"));
     }
