@@ -66,6 +66,16 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
+/* No top-level domain is a number: 10.0.0.256 was to be an address. */
+static bool is_name(const char *host)
+{
+    const char *dot = strrchr(host, '.');
+    size_t wildcard = host[0] == '*' ? 1 : 0; /* *.example.org */
+    return strlen(host) < 200 && host[wildcard] != 0 &&
+           host[wildcard + strspn(host + wildcard, legal)] == 0 &&
+           (dot == NULL || dot[1 + strspn(dot + 1, "0123456789")] != 0);
+}
+
 /* As X509V3_EXT_conf_nid() wants them: nothing in them may have a meaning there. */
 static int list_hosts(const struct certificate *certificate, char list[HOSTS_BYTES], struct error_text *text)
 {
@@ -73,9 +83,7 @@ static int list_hosts(const struct certificate *certificate, char list[HOSTS_BYT
     for (unsigned i = 0; i < certificate->host_count; i++) {
         const char *host = certificate->hosts[i];
         bool address = is_address(host);
-        size_t named = host[0] == '*' ? 1 : 0; /* *.example.org */
-        if (!address &&
-            (strlen(host) >= 200 || host[named] == 0 || host[named + strspn(host + named, legal)] != 0))
+        if (!address && !is_name(host))
             return error_say(text, HERMES_ENAME, "'%.100s' is no host's name, and no address", host);
         used += (size_t)snprintf(list + used, HOSTS_BYTES - used, "%s%s:%s", i > 0 ? "," : "",
                                  address ? "IP" : "DNS", host);

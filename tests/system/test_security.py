@@ -323,7 +323,7 @@ class Certificates(Tls):
             self.assertIn(b"--force", self.broker.run("cert", *words, check=False).stderr)
         for name in ("../x", ".x", "a b", "x" * 64):
             self.assertEqual(self.broker.run("cert", "client", name, check=False).returncode, 1)
-        for host in ("a,b", "DNS:x", "a/b", "@section"):
+        for host in ("a,b", "DNS:x", "a/b", "@section", "10.0.0.256", "10.0.1"):
             self.assertEqual(self.broker.run("cert", "server", host, "--force", check=False).returncode, 1)
         for name in ("ca", "server"):  # the files of the authority and of the broker
             before = self.pair(name)
