@@ -36,12 +36,21 @@ void terminal_guard_errors(void)
     stderr = guarded; /* glibc: a variable like any other (info libc, Standard Streams) */
 }
 
+/* As many characters as fit, of whole parts. */
+static int fitting(const char *line, int most)
+{
+    int whole = 0, at = 0;
+    for (; at <= most && line[at] != 0; at++)
+        whole = line[at] == ',' || line[at] == ';' ? at : whole;
+    return at <= most ? at : whole;
+}
+
 void terminal_show(const char *line)
 {
     /* Not the last column: some terminals go on to the next line once that is written. */
     unsigned columns = terminal_columns(STDERR_FILENO);
     FILE *to = errors != NULL ? errors : stderr;
-    fprintf(to, "\r%.*s\033[K", columns > 1 ? (int)columns - 1 : 0, line);
+    fprintf(to, "\r%.*s\033[K", fitting(line, columns > 1 ? (int)columns - 1 : 0), line);
     fflush(to);
 }
 

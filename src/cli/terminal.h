@@ -9,8 +9,9 @@ unsigned terminal_columns(int fd);
  * is no UTF-8, as \xNN: names that are told there are anybody's, and a terminal would obey them. */
 void terminal_guard_errors(void);
 
-/* Writes a line over the one that stands on standard error, cut where the terminal ends, so that it never
- * wraps. Only where terminal_columns(STDERR_FILENO) is not 0. */
+/* Writes a line over the one that stands on standard error. So that it never wraps, what does not fit the
+ * terminal is left out, from a comma or semicolon on: half a number would be another one. Only where
+ * terminal_columns(STDERR_FILENO) is not 0. */
 void terminal_show(const char *line);
 /* That line is over. */
 void terminal_end_line(void);

@@ -339,6 +339,8 @@ class People(Case):
             self.assertTrue(any(re.search(r"orders (executed )?\d+(/| of )\d+$", line) for line in lines), lines)
             self.assertLessEqual(max(len(line) for line in lines if "serving on" not in line), columns, lines)
             self.assertTrue(any("delivered" in line for line in lines))
+        for columns, shown in ((20, "3000 quotes"), (40, "3000 quotes; bot 3000, risk 3000")):  # no part of a number
+            self.assertIn(shown, on_a_terminal(command, columns, self.broker.environment))
 
 
 main()
