@@ -156,8 +156,26 @@ static int find_option(const char *argument, const char **value)
     return -1;
 }
 
+static const char *what_it_wants(const char *option)
+{
+    return strcmp(option, "--url") == 0 ? "a URL: shm:, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT"
+           : strcmp(option, "--tls-server-name") == 0 ? "the name that the broker's certificate has"
+                                                      : "a file";
+}
+
+/* Empty is "$URL" that is not set: another broker, or nobody to trust, is not what was meant. */
+static int refuse_value(const char *option, const char *value)
+{
+    if (value == NULL)
+        fprintf(stderr, "hermes: %s wants %s\n", option, what_it_wants(option));
+    else
+        fprintf(stderr, "hermes: %s '': it is empty\n", option);
+    return -1;
+}
+
 /* Takes these out of the arguments, wherever they stand before a "--": what they say is in the environment
- * then, as if it had been there. Returns how many arguments are left; -1: the last one lacks its value. */
+ * then, as if it had been there. Returns how many arguments are left; -1: one lacks its value, and that was
+ * told. */
 static int take_connection(int argc, char **argv)
 {
     int kept = 1, i = 1;
@@ -168,8 +186,10 @@ static int take_connection(int argc, char **argv)
             argv[kept++] = argv[i];
             continue;
         }
-        if (value == NULL && (value = argv[++i]) == NULL)
-            return -1;
+        if (value == NULL)
+            value = argv[++i];
+        if (value == NULL || value[0] == 0)
+            return refuse_value(connection[option].option, value);
         setenv(connection[option].variable, value, 1);
         if (strcmp(connection[option].option, "--token-file") == 0)
             unsetenv("HERMES_TOKEN"); /* what is said here holds */
@@ -180,24 +200,14 @@ static int take_connection(int argc, char **argv)
     return kept;
 }
 
-static const char *what_it_wants(const char *option)
-{
-    return strcmp(option, "--url") == 0 ? "a URL: shm:, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT"
-           : strcmp(option, "--tls-server-name") == 0 ? "the name that the broker's certificate has"
-                                                      : "a file";
-}
-
 int main(int argc, char **argv)
 {
     standard_take_free_numbers();
     terminal_guard_errors();
     argp_err_exit_status = EXIT_USAGE;
     atexit(finish_help);
-    const char *last = argv[argc - 1];
-    if ((argc = take_connection(argc, argv)) < 0) {
-        fprintf(stderr, "hermes: %s wants %s\n", last, what_it_wants(last));
+    if ((argc = take_connection(argc, argv)) < 0)
         return EXIT_USAGE;
-    }
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;

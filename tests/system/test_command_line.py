@@ -166,6 +166,14 @@ class Connection(Case):
         super().setUp()
         self.url = "--url", f"unix:{self.broker.home}/broker.sock?shm=no"
 
+    def test_a_url_that_is_empty_is_not_taken_for_another(self):
+        for option in ("--url", "--tls-ca", "--tls-cert", "--tls-key", "--tls-server-name", "--token-file"):
+            for words in ((option, ""), (option + "=",)):
+                result = self.broker.run(*words, "topic", "create", "t", check=False)
+                self.assertEqual((result.returncode, result.stderr), (64, f"hermes: {option} '': it is empty\n".encode()))
+            self.assertEqual(self.broker.run("topic", "list", option, check=False).returncode, 64)
+        self.assertEqual(self.broker.run("topic", "list", "--json").stdout, b"")
+
     def test_what_went_out_over_a_connection_has_its_sequence(self):
         for kind in ((), ("--shared",)):
             topic = "t" + "".join(kind)
