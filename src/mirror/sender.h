@@ -69,6 +69,7 @@ struct sender_counters {
     uint64_t strange;          /* from who is no receiver, or says what cannot be */
     uint64_t challenges, full; /* who was asked for its cookie; who found no place */
     uint64_t gone;             /* asked for what does not exist any more */
+    uint64_t complete;         /* who left when the log had ended, with everything */
     uint64_t dropped;          /* ranges over what one may have asked for */
 };
 

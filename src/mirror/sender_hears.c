@@ -52,8 +52,10 @@ static void take_status(struct sender *s, uint64_t now_ns, struct listener *list
     listener->missed_bytes = d->status.missed_bytes;
     measure(s, now_ns, listener, &d->status.heard);
     find_rate(s, now_ns, listener);
-    if (d->status.flags & DATAGRAM_LEAVES)
+    if (d->status.flags & DATAGRAM_LEAVES) {
+        s->counters.complete += s->ended && listener->position == s->end_position;
         listeners_remove(&s->listeners, listener);
+    }
 }
 
 /* It was silent for too long, or this sender has started since. In fewer bytes than the report has. */

@@ -158,6 +158,8 @@ static bool turn(hermes_mirror_sender_t *s)
         sender_end(s->sender, clock_monotonic_ns());
     s->done |= sender_is_done(s->sender) && sender_listeners(s->sender)->count > 0;
     more |= link_receive(&s->link, take_datagram, s);
+    bool was_there = sender_listeners(s->sender)->count > 0 || sender_counters(s->sender)->complete > 0;
+    s->done |= was_there && sender_is_done(s->sender);
     uint64_t now_ns = clock_monotonic_ns();
     while ((packet = link_slot(&s->link)) != NULL && sender_next(s->sender, now_ns, packet) > 0) {
         link_put(&s->link);

@@ -20,6 +20,7 @@ struct pair {
     hermes_mirror_receiver_t *receiver[RECEIVERS];
     uint64_t next[RECEIVERS]; /* sequence */
     int receivers;
+    uint64_t until_ns;
     char url[64];
 };
 
@@ -122,6 +123,14 @@ static void finish(struct pair *pair)
     test_remove(pair->directory);
 }
 
+/* Not for ever. */
+static void run_once(struct pair *pair)
+{
+    pair->until_ns = pair->until_ns == 0 ? clock_monotonic_ns() + patience_ns : pair->until_ns;
+    assert_true(hermes_mirror_sender_run(pair->sender, 0) >= 0);
+    assert_true(clock_monotonic_ns() < pair->until_ns);
+}
+
 /* The last thing that the receiver says other than a message. */
 static int read_some(struct pair *pair, int which, int most)
 {
@@ -171,13 +180,44 @@ static void a_log_is_sent_from_its_first_message_on_and_as_it_grows(void **state
         assert_int_equal(sender_info(&pair).position, hermes_log_position(pair.log));
         hermes_mirror_sender_end(pair.sender);
         while (read_some(&pair, 0, 1) != HERMES_ECLOSED)
-            assert_true(hermes_mirror_sender_run(pair.sender, 0) >= 0);
+            run_once(&pair);
         hermes_mirror_receiver_close(pair.receiver[0]);
         pair.receivers = 0;
         while (!sender_info(&pair).done || sender_info(&pair).receivers > 0)
-            assert_true(hermes_mirror_sender_run(pair.sender, 0) >= 0);
+            run_once(&pair);
         finish(&pair);
     }
+}
+
+/* It reads nothing until all was sent, and the sender hears nothing of it until it has left. */
+static void who_leaves_with_its_last_word_has_had_everything(void **state)
+{
+    (void)state;
+    struct pair pair;
+    begin_log(&pair);
+    hermes_mirror_sender_options_t options = sends(false);
+    begin_sender(&pair, &options);
+    hermes_mirror_receiver_options_t wanted = receives(pair.url, NULL);
+    add_receiver(&pair, &wanted);
+    while (sender_info(&pair).receivers == 0) {
+        run_once(&pair);
+        assert_int_equal(read_some(&pair, 0, 1), 0);
+    }
+    assert_int_equal(read_some(&pair, 0, 1), 0); /* it knows its place */
+    append(pair.log, 20);
+    hermes_mirror_sender_end(pair.sender);
+    for (int i = 0; i < 20; i++) /* the last of these are heartbeats that say so */
+        assert_true(hermes_mirror_sender_run(pair.sender, 5000000) >= 0);
+    while (read_some(&pair, 0, 100) != HERMES_ECLOSED)
+        if (pair.next[0] <= 20)
+            run_once(&pair);
+        else
+            assert_true(hermes_mirror_sender_run(pair.sender, 5000000) >= 0);
+    hermes_mirror_receiver_close(pair.receiver[0]);
+    pair.receivers = 0;
+    while (!sender_info(&pair).done || sender_info(&pair).receivers > 0)
+        run_once(&pair);
+    finish(&pair);
 }
 
 static void who_sleeps_in_it_notices_what_is_new(void **state)
@@ -451,6 +491,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_is_sent_from_its_first_message_on_and_as_it_grows),
+        cmocka_unit_test(who_leaves_with_its_last_word_has_had_everything),
         cmocka_unit_test(who_sleeps_in_it_notices_what_is_new),
         cmocka_unit_test(who_writes_may_be_another_thread),
         cmocka_unit_test(a_log_is_sent_over_ipv6),
