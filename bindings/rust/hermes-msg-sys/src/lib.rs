@@ -212,6 +212,18 @@ pub struct hermes_verification_t {
 }
 
 #[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_connect_options_t {
+    pub size: usize,
+    pub tls_ca: *const c_char,
+    pub tls_cert: *const c_char,
+    pub tls_key: *const c_char,
+    pub tls_server_name: *const c_char,
+    pub token: *const c_char,
+    pub token_file: *const c_char,
+}
+
+#[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct hermes_publisher_options_t {
     pub size: usize,
@@ -311,6 +323,11 @@ extern "C" {
     pub fn hermes_topic_name_check(name: *const c_char) -> c_int;
 
     pub fn hermes_connect(url: *const c_char, client: *mut *mut hermes_client_t) -> c_int;
+    pub fn hermes_connect_with(
+        url: *const c_char,
+        options: *const hermes_connect_options_t,
+        client: *mut *mut hermes_client_t,
+    ) -> c_int;
     pub fn hermes_disconnect(client: *mut hermes_client_t) -> i64;
     pub fn hermes_forget(client: *mut hermes_client_t);
     pub fn hermes_set_interrupt(interrupt: hermes_interrupt_t) -> hermes_interrupt_t;

@@ -49,6 +49,7 @@ fn facts() -> Vec<(String, i128)> {
                 failed, refused, corrupt, keep_bytes, keep_ns, full_waits, full, push_back, waited_for
             }
             hermes_verification_t { size, first_position, end_position, messages, damaged }
+            hermes_connect_options_t { size, tls_ca, tls_cert, tls_key, tls_server_name, token, token_file }
             hermes_publisher_options_t { size, flags, reserved, wait_ns }
             hermes_subscriber_options_t { size, group, name, from, ack, flags, reserved }
             hermes_group_options_t {

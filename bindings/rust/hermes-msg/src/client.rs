@@ -1,10 +1,11 @@
 //! A session with a broker: topics, and what is opened on them.
 
+use crate::connect::{Connect, ConnectOptions};
 use crate::error::{Error, Result};
 use crate::publisher::{Publisher, PublisherOptions};
 use crate::subscriber::{Start, Subscriber, SubscriberOptions};
 use hermes_msg_sys as sys;
-use std::ffi::{c_int, c_void, CStr, CString};
+use std::ffi::{c_int, c_void, CString, OsStr};
 use std::fmt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -18,15 +19,8 @@ pub(crate) struct Session(pub(crate) NonNull<sys::hermes_client_t>);
 unsafe impl Send for Session {}
 
 impl Session {
-    fn open(url: Option<&CStr>) -> Result<Session> {
-        let mut client = std::ptr::null_mut();
-        // SAFETY: url is null or a string; client is written to.
-        let rc = unsafe { sys::hermes_connect(url.map_or(std::ptr::null(), CStr::as_ptr), &mut client) };
-        match NonNull::new(client) {
-            Some(client) if rc >= 0 => Ok(Session(client)),
-            // SAFETY: null asks for this thread's last connect.
-            _ => Err(unsafe { Error::of_client(rc, std::ptr::null()) }),
-        }
+    fn open(connect: &Connect) -> Result<Session> {
+        Ok(Session(connect.session()?))
     }
 
     pub(crate) fn as_ptr(&self) -> *mut sys::hermes_client_t {
@@ -68,12 +62,12 @@ impl Drop for Session {
 /// ```
 pub struct Client {
     pub(crate) session: Session,
-    url: Option<CString>,
+    connect: Connect,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Client").field("url", &self.connect.url).finish_non_exhaustive()
     }
 }
 
@@ -245,16 +239,40 @@ impl Client {
     /// # Errors
     /// [`Error::Disconnected`]: nobody listens there.
     pub fn connect() -> Result<Client> {
-        Ok(Client { session: Session::open(None)?, url: None })
+        Client::open(Connect::new(None, &ConnectOptions::default())?)
     }
 
-    /// A session with the broker at `unix:PATH` or `tcp://HOST:PORT`; several with commas are tried in turn.
+    fn open(connect: Connect) -> Result<Client> {
+        Ok(Client { session: Session::open(&connect)?, connect })
+    }
+
+    /// A session with the broker at `unix:PATH`, `tcp://HOST:PORT` or `tls://HOST:PORT`; several with commas are tried
+    /// in turn.
     ///
     /// # Errors
-    /// [`Error::Disconnected`]; [`Error::InvalidArgument`]: no URL; [`Error::NotSupported`]: one of another kind.
+    /// [`Error::Disconnected`]; [`Error::InvalidArgument`]: no URL; [`Error::NotSupported`]: one of another kind;
+    /// [`Error::AccessDenied`]: one end does not trust the other, and the sentence says what to do.
     pub fn connect_to(url: &str) -> Result<Client> {
-        let url = CString::new(url)?;
-        Ok(Client { session: Session::open(Some(&url))?, url: Some(url) })
+        Client::connect_with(url, &ConnectOptions::default())
+    }
+
+    /// The same, and whom to trust and who one is.
+    ///
+    /// ```no_run
+    /// use hermes_msg::{Client, ConnectOptions};
+    /// let options = ConnectOptions {
+    ///     tls_ca: Some("ca.crt".into()),
+    ///     token_file: Some("token".into()),
+    ///     ..Default::default()
+    /// };
+    /// let client = Client::connect_with("tls://broker.example:7000", &options)?;
+    /// # Ok::<(), hermes_msg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect_to`](Self::connect_to); [`Error::NotFound`]: of a file.
+    pub fn connect_with(url: &str, options: &ConnectOptions) -> Result<Client> {
+        Client::open(Connect::new(Some(OsStr::new(url)), options)?)
     }
 
     /// The same by the path of its socket.
@@ -263,9 +281,8 @@ impl Client {
     /// As [`connect_to`](Self::connect_to).
     pub fn connect_to_path(socket: impl AsRef<Path>) -> Result<Client> {
         use std::os::unix::ffi::OsStrExt;
-        let path = [b"unix:", socket.as_ref().as_os_str().as_bytes()].concat();
-        let url = CString::new(path)?;
-        Ok(Client { session: Session::open(Some(&url))?, url: Some(url) })
+        let url = [b"unix:", socket.as_ref().as_os_str().as_bytes()].concat();
+        Client::open(Connect::new(Some(OsStr::from_bytes(&url)), &ConnectOptions::default())?)
     }
 
     /// Returns once the broker has answered.
@@ -435,7 +452,7 @@ impl Client {
     /// # Errors
     /// As [`publisher`](Self::publisher).
     pub fn publisher_with(&self, topic: &str, options: &PublisherOptions) -> Result<Publisher> {
-        Publisher::open(Session::open(self.url.as_deref())?, &CString::new(topic)?, options)
+        Publisher::open(Session::open(&self.connect)?, &CString::new(topic)?, options)
     }
 
     /// A subscriber with a session of its own.
@@ -452,6 +469,6 @@ impl Client {
     /// [`Error::NotFound`]; [`Error::InvalidArgument`]; [`Error::Busy`]: somebody has the durable subscription;
     /// [`Error::AccessDenied`]: another user's group; [`Error::Limit`].
     pub fn subscriber_with(&self, topic: &str, options: &SubscriberOptions) -> Result<Subscriber> {
-        Subscriber::open(Session::open(self.url.as_deref())?, &CString::new(topic)?, options)
+        Subscriber::open(Session::open(&self.connect)?, &CString::new(topic)?, options)
     }
 }

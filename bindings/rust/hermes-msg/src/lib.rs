@@ -24,6 +24,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod connect;
 mod error;
 mod group;
 mod letter;
@@ -37,6 +38,7 @@ mod subscriber;
 mod sync;
 
 pub use client::{Client, Damage, Durability, TopicInfo, TopicOptions, Verification, WhenFull};
+pub use connect::ConnectOptions;
 pub use error::{Details, Error, Result};
 pub use group::{GroupInfo, GroupOptions};
 pub use letter::{Letter, Reason};
