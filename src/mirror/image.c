@@ -33,19 +33,34 @@ static void stage(struct image *image, uint64_t position, const uint8_t *bytes, 
     memcpy(image->staging, bytes + first, length - first);
 }
 
-static void deliver(struct image *image, const uint8_t *bytes, uint64_t length)
+/* How many the sink has taken. */
+static uint64_t deliver(struct image *image, const uint8_t *bytes, uint64_t length)
 {
-    image->sink->bytes(image->sink->context, image->position, bytes, length);
-    image->position += length;
+    uint64_t taken = image->sink->bytes(image->sink->context, image->position, bytes, length);
+    image->position += taken;
+    return taken;
+}
+
+/* Up to where all is there. */
+static uint64_t contiguous(struct image *image)
+{
+    return image->gaps.count > 0 ? gaps_at(&image->gaps, 0)->begin : image->frontier;
 }
 
 static void deliver_staged(struct image *image)
 {
-    uint64_t end = image->gaps.count > 0 ? gaps_at(&image->gaps, 0)->begin : image->frontier;
+    uint64_t end = contiguous(image);
     while (image->position < end) {
         uint64_t at = image->position & (image->window_bytes - 1);
-        deliver(image, image->staging + at, earlier(end - image->position, image->window_bytes - at));
+        uint64_t run = earlier(end - image->position, image->window_bytes - at);
+        if (deliver(image, image->staging + at, run) < run)
+            return;
     }
+}
+
+bool image_holds(struct image *image)
+{
+    return image->position < contiguous(image);
 }
 
 /* As the position moved on: more of what was announced is within the window. In large steps, each of which is
@@ -61,7 +76,7 @@ static void look_ahead(struct image *image, const struct notice *notice)
 
 static bool is_next(const struct image *image, uint64_t position)
 {
-    return image->gaps.count == 0 && position == image->frontier;
+    return image->gaps.count == 0 && position == image->frontier && position == image->position;
 }
 
 static enum image_taken put(struct image *image, uint64_t position, const uint8_t *bytes, uint64_t length,
@@ -69,8 +84,9 @@ static enum image_taken put(struct image *image, uint64_t position, const uint8_
 {
     uint64_t end = position + length, frontier = image->frontier;
     if (is_next(image, position)) {
+        uint64_t taken = deliver(image, bytes, length);
         image->frontier = end;
-        deliver(image, bytes, length);
+        stage(image, position + taken, bytes + taken, length - taken);
         return IMAGE_NEW;
     }
     int64_t closed = gaps_close(&image->gaps, position, end);
@@ -101,6 +117,12 @@ enum image_taken image_take(struct image *image, uint64_t position, const uint8_
     enum image_taken taken = put(image, position + had, bytes + had, length - had, notice);
     look_ahead(image, notice);
     return taken;
+}
+
+void image_offer(struct image *image, const struct notice *notice)
+{
+    deliver_staged(image);
+    look_ahead(image, notice);
 }
 
 void image_announce(struct image *image, uint64_t position, const struct notice *notice)

@@ -2,7 +2,8 @@
  * The copy of a log that a receiver builds: what came in order goes to the sink at once, what lies beyond a
  * gap waits in a staging area, addressed by position, until the gap is closed.
  *
- *      sink has it         staged, with gaps           not looked at yet
+ *      sink has it     staged: behind a gap, or         not looked at yet
+ *                      more than the sink would take
  *     ──────────────┬──────────┬─────────────────┬────────────────────────┬──────
  *                position   frontier        position + window          announced
  *
@@ -20,8 +21,9 @@
 /* Who gets the log. What it is given is valid for the call. */
 struct mirror_sink {
     void *context;
-    /* The next bytes of the log. */
-    void (*bytes)(void *context, uint64_t position, const uint8_t *bytes, uint64_t length);
+    /* The next bytes of the log. How many of them it takes: what it has no room for stays staged, is offered
+     * again by image_offer(), and counts for the window until then. */
+    uint64_t (*bytes)(void *context, uint64_t position, const uint8_t *bytes, uint64_t length);
     /* These do not exist any more at the sender, and never come. What comes next begins a frame. */
     void (*lost)(void *context, uint64_t position, uint64_t length);
     /* From position on - which may be reached later - the log is of that epoch, and what stands before is
@@ -61,6 +63,12 @@ void image_start(struct image *image, uint64_t position, uint32_t epoch);
 /* Bytes of the log. */
 enum image_taken image_take(struct image *image, uint64_t position, const uint8_t *bytes, uint32_t length,
                             const struct notice *notice);
+
+/* The sink may have room again. */
+void image_offer(struct image *image, const struct notice *notice);
+
+/* Is there something that the sink did not take? */
+bool image_holds(struct image *image);
 
 /* There is something up to there, or was. */
 void image_announce(struct image *image, uint64_t position, const struct notice *notice);

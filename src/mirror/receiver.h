@@ -26,7 +26,8 @@
 #include "mirror/packet.h"
 
 struct receiver_config {
-    uint64_t topic_id;
+    uint64_t topic_id;            /* 0: whatever the sender has */
+    uint64_t known_topic_id;      /* whose bytes its sink has: another is another log; 0: none's */
     struct mirror_address sender; /* only what comes from there counts */
     uint64_t position;            /* the first byte it wants; DATAGRAM_LIVE: what comes from now on */
     uint32_t epoch;               /* that its sink was told last; 0: none */
@@ -42,7 +43,7 @@ enum receiver_state {
     RECEIVER_JOINING,   /* nobody has answered yet, or any more */
     RECEIVER_RECEIVING, /* the log goes on */
     RECEIVER_ENDED,     /* the sink has the last byte there will be */
-    RECEIVER_DIVERGED,  /* it has bytes that are not in the sender's log */
+    RECEIVER_DIVERGED,  /* it has bytes that are not in the sender's log, or of another topic */
     RECEIVER_LEFT,
 };
 
@@ -74,6 +75,10 @@ int receiver_next(struct receiver *receiver, uint64_t now_ns, struct mirror_pack
 
 uint64_t receiver_wake_ns(const struct receiver *receiver);
 
+/* The sink did not take all, and may have room again: it is offered what it left. false: it left nothing, or
+ * has taken all now. */
+bool receiver_offer(struct receiver *receiver, uint64_t now_ns);
+
 /* The socket had to drop datagrams: the window becomes smaller, and grows again little by little. */
 void receiver_overflowed(struct receiver *receiver, uint64_t now_ns);
 
@@ -82,6 +87,12 @@ void receiver_leave(struct receiver *receiver, uint64_t now_ns);
 
 enum receiver_state receiver_state(const struct receiver *receiver);
 uint64_t receiver_position(const struct receiver *receiver);
+/* All below was sent, as far as it was heard. */
+uint64_t receiver_announced(const struct receiver *receiver);
+/* Of the sender's topic; 0: not heard yet. Within the sink's epoch() it is known. */
+uint64_t receiver_topic_id(const struct receiver *receiver);
+/* As the sender measures it; 0: not yet. */
+uint64_t receiver_rtt_ns(const struct receiver *receiver);
 const struct receiver_counters *receiver_counters(const struct receiver *receiver);
 
 /* Bytes of memory, but for the window itself. */

@@ -32,8 +32,21 @@ static void announce(struct receiver *r, uint64_t now_ns, uint64_t position)
     image_changed(r, now_ns);
 }
 
+bool receiver_offer(struct receiver *r, uint64_t now_ns)
+{
+    if (!image_holds(&r->image))
+        return false;
+    struct notice notice = notice_now(r, now_ns);
+    image_offer(&r->image, &notice);
+    image_changed(r, now_ns);
+    return image_holds(&r->image);
+}
+
+/* What the sink has not taken yet comes before: it is asked for once more, and answered, when it has. */
 static void skip(struct receiver *r, uint64_t now_ns, uint64_t position)
 {
+    if (image_holds(&r->image))
+        return;
     if (position > r->image.position)
         r->counters.lost_bytes += position - r->image.position;
     struct notice notice = notice_now(r, now_ns);
@@ -98,7 +111,9 @@ static void joined(struct receiver *r, uint64_t now_ns, const struct datagram *d
     hear(r, now_ns, &d->head);
     learn_rtt(r, d->setup.rtt_ns, d->setup.rtt_variation_ns, d->setup.receivers);
     r->state = RECEIVER_RECEIVING;
-    if (!fits(r, now_ns, &d->setup)) {
+    bool same = r->topic_id == 0 || r->topic_id == d->setup.topic_id;
+    r->topic_id = same ? d->setup.topic_id : r->topic_id;
+    if (!same || !fits(r, now_ns, &d->setup)) {
         r->state = RECEIVER_DIVERGED;
         return;
     }
@@ -128,7 +143,7 @@ static void follow_epoch(struct receiver *r, uint64_t now_ns, const struct datag
 
 static int take_setup(struct receiver *r, uint64_t now_ns, const struct datagram *d)
 {
-    if (d->setup.topic_id != r->config.topic_id)
+    if (r->config.topic_id != 0 && d->setup.topic_id != r->config.topic_id)
         return HERMES_EACCESS;
     if (r->state == RECEIVER_JOINING) {
         joined(r, now_ns, d);

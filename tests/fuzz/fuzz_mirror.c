@@ -35,15 +35,17 @@ static uint64_t source_epoch_end(void *context, uint32_t epoch)
     return epoch == 3 ? UINT64_MAX : epoch * 4096;
 }
 
-static void sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+static uint64_t sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
 {
     (void)context;
     if (delivered != UINT64_MAX && position != delivered)
         abort(); /* not what comes next */
     static volatile uint8_t sum;
     for (uint64_t i = 0; i < length; i += 64)
-        sum = (uint8_t)(sum + bytes[i]); /* it can be read */
-    delivered = position + length;
+        sum = (uint8_t)(sum + bytes[i]);                                  /* it can be read */
+    uint64_t taken = position / 64 % 5 == 0 ? length / 128 * 64 : length; /* often not all of it */
+    delivered = position + taken;
+    return taken;
 }
 
 static void sink_lost(void *context, uint64_t position, uint64_t length)

@@ -62,7 +62,7 @@ static void begin_at(struct host *host, uint64_t position)
     host->has_begun = true;
 }
 
-static void sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+static uint64_t sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
 {
     struct host *host = context;
     struct world *w = host->world;
@@ -71,7 +71,7 @@ static void sink_bytes(void *context, uint64_t position, const uint8_t *bytes, u
     world_check(w, length % 64 == 0 && position + length <= w->scenario->log_bytes + 64 * ACTIONS_MAX * 64,
                 "bytes behind the end of the log");
     if (w->broken != NULL)
-        return;
+        return length;
     for (uint64_t at = 0; at < length; at += 64) {
         uint8_t epoch = slot_epoch(w, position + at, bytes + at);
         world_check(w, epoch != SLOT_NOTHING, "bytes are delivered that never stood in the log");
@@ -81,6 +81,7 @@ static void sink_bytes(void *context, uint64_t position, const uint8_t *bytes, u
     host->delivered_ns = w->network.now_ns;
     if (w->delivered != NULL)
         w->delivered(w, host, position, length);
+    return length;
 }
 
 static void sink_lost(void *context, uint64_t position, uint64_t length)

@@ -4,6 +4,7 @@
 #include "mirror/backoff.h"
 #include "mirror/cookie.h"
 #include "mirror/gaps.h"
+#include "mirror/image.h"
 #include "mirror/naks.h"
 #include "mirror/pacer.h"
 #include "mirror/random.h"
@@ -323,9 +324,73 @@ static void positions_and_numbers_are_not_taken_at_their_word(void **state)
     sender_close(sender);
 }
 
+enum { SLOW_SLICES = 6000, SLOW_WINDOW = 65536 };
+
+struct slow {
+    uint64_t position, room, random;
+};
+
+static uint8_t slow_byte(uint64_t position)
+{
+    return (uint8_t)(position / 64 * 31 + 7);
+}
+
+static uint64_t slow_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+{
+    struct slow *slow = context;
+    assert_int_equal(position, slow->position);
+    uint64_t taken = slow->room < length ? slow->room : length;
+    for (uint64_t at = 0; at < taken; at += 64)
+        assert_int_equal(bytes[at], slow_byte(position + at));
+    slow->room -= taken;
+    slow->position += taken;
+    return taken;
+}
+
+static void nothing_is_lost(void *context, uint64_t position, uint64_t length)
+{
+    (void)context;
+    (void)position;
+    (void)length;
+    fail();
+}
+
+/* It takes a slice now and then, and gets every byte once and in order, whatever the order they come in. */
+static void a_sink_that_has_no_room_holds_up_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct slow slow = {.random = 3};
+    struct mirror_sink sink = {&slow, slow_bytes, nothing_is_lost, NULL};
+    struct image *image = calloc(1, sizeof *image);
+    const struct notice notice = {0};
+    uint8_t slice[64];
+    assert_non_null(image);
+    image->sink = &sink;
+    image->window_bytes = SLOW_WINDOW;
+    image->staging = malloc(SLOW_WINDOW);
+    image_start(image, 0, 0);
+    uint64_t beyond = 0;
+    while (slow.position < SLOW_SLICES * 64) {
+        uint64_t at = slow.position / 64 * 64 + random_below(&slow.random, SLOW_WINDOW / 64 + 20) * 64;
+        if (random_below(&slow.random, 4) == 0)
+            at = image->position; /* or nothing would ever come in order */
+        memset(slice, slow_byte(at), sizeof slice);
+        if (at < SLOW_SLICES * 64)
+            beyond += image_take(image, at, slice, sizeof slice, &notice) == IMAGE_BEYOND;
+        slow.room += random_below(&slow.random, 3) * 64;
+        image_offer(image, &notice);
+        assert_int_equal(image->position, slow.position);
+        assert_true(!image_holds(image) || slow.room == 0);
+    }
+    assert_true(beyond > 0);
+    free(image->staging);
+    free(image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sink_that_has_no_room_holds_up_and_loses_nothing),
         cmocka_unit_test(gaps_agree_with_a_map),
         cmocka_unit_test(a_split_without_room_changes_nothing),
         cmocka_unit_test(siphash_is_siphash),

@@ -41,13 +41,14 @@ struct end {
     uint64_t position;
 };
 
-static void sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+static uint64_t sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
 {
     struct end *end = context;
     assert_int_equal(position, end->position);
     for (uint64_t i = 0; i < length; i++)
         assert_int_equal(bytes[i], byte_at(position + i));
     end->position += length;
+    return length;
 }
 
 static void sink_lost(void *context, uint64_t position, uint64_t length)
