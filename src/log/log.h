@@ -147,6 +147,14 @@ int log_retain(struct log *log);
  */
 int log_purge(struct log *log);
 
+/*
+ * The log goes on at a later position, and with that sequence: a copy of another log, which has no more what
+ * lies between. Readers are told HERMES_EGONE. For WRITER_OWNER's thread; of a stored log while nobody else
+ * stores it. HERMES_EINVALID: not a later position; or a stored log that has messages already, which would be
+ * left with a hole.
+ */
+int log_jump(struct log *log, uint64_t position, uint64_t sequence, struct error_text *text);
+
 /* Asks the writer to ring at its next commit, as a reader that parks does: the word to sleep on, once
  * barrier_remote() was called and log_has_more() still says no. */
 struct futex_word log_park(struct log *log);

@@ -252,6 +252,13 @@ static bool is_purged(const struct reader *reader)
     return reader->position < first && segment_covers(reader, first);
 }
 
+/* The copy of another log, which began later, and of which nothing is stored yet. */
+static bool was_jumped(const struct reader *reader)
+{
+    /* Acquire pairs with log_jump(). */
+    return reader->position < atomic_load_explicit(&reader->status->first, memory_order_acquire);
+}
+
 static int enter_store(struct reader *reader)
 {
     if (__builtin_expect(is_purged(reader), 0))
@@ -259,7 +266,7 @@ static int enter_store(struct reader *reader)
     if (!segment_covers(reader, reader->position)) {
         struct store_place place;
         int rc = reader_open_segment(reader, STORE_BY_POSITION, reader->position, &place);
-        if (rc == HERMES_EGONE)
+        if (rc == HERMES_EGONE || (rc == HERMES_ENOTFOUND && was_jumped(reader)))
             return skip_retired(reader);
         if (rc == HERMES_ENOTFOUND || rc == HERMES_EMALFORMED || rc == HERMES_ECHECKSUM)
             return skip_segment(reader);

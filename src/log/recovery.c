@@ -240,7 +240,8 @@ int store_resume(struct store *store, uint64_t position, uint64_t sequence, stru
     size_t i = 0;
     store->position = position;
     store->sequence = sequence;
-    if (store->entry_count == 0 && position == 0)
+    /* Nothing, or nothing yet of a copy that begins there (log_jump()). */
+    if (store->entry_count == 0 && store->checkpoint.position == 0)
         return store_publish(store, text);
     int rc = tail_find(store, position, &i, text);
     if (rc == 0)

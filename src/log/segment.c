@@ -11,8 +11,9 @@
 #include "base/crc32.h"
 #include "base/guard.h"
 #include "base/standard.h"
+#include "hermes/message.h"
 
-enum { CRC_COVERS = 60 };
+enum { CRC_COVERS = 60, PAD_BYTES = HERMES_PAYLOAD_MAX };
 
 static const uint8_t segment_magic[4] = {'H', 'S', 'E', 'G'};
 
@@ -124,6 +125,25 @@ int segment_begin(int directory, const struct segment_header *header, int fd, bo
         renameat(directory, temporary, directory, name) != 0 || (safe && fsync(directory) != 0))
         return error_set_errno(text, "write the header of segment", name);
     return HERMES_OK;
+}
+
+int segment_pad(int fd, uint64_t base, uint64_t end, uint64_t sequence)
+{
+    static const uint8_t zeros[HERMES_PAYLOAD_MAX];
+    for (uint64_t at = base, bytes; at < end; at += bytes) {
+        bytes = end - at < PAD_BYTES ? end - at : PAD_BYTES;
+        hermes_header_t header = {.magic = HERMES_MAGIC,
+                                  .version = HERMES_VERSION,
+                                  .type = HERMES_TYPE_PAD,
+                                  .flags = HERMES_FLAG_CRC,
+                                  .sequence = sequence,
+                                  .length = (uint32_t)(bytes - HERMES_HEADER_BYTES)};
+        const uint64_t word = hermes_commit_word(header.type, header.flags);
+        header.crc = crc32_message(zeros, header.length, word, sequence, 0);
+        if (segment_write(fd, (const uint8_t *)&header, sizeof header, SEGMENT_HEADER_BYTES + at - base) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 void segment_discard(int directory, uint64_t base)

@@ -68,6 +68,9 @@ int segment_begin(int directory, const struct segment_header *header, int fd, bo
 /* Writes all of it; -1 and errno if that cannot be. */
 int segment_write(int fd, const uint8_t *bytes, size_t count, uint64_t offset);
 
+/* PAD frames from the base of a prepared segment, which is all zeros, up to that position. -1 and errno. */
+int segment_pad(int fd, uint64_t base, uint64_t end, uint64_t sequence);
+
 /* Deletes a prepared segment. */
 void segment_discard(int directory, uint64_t base);
 

@@ -100,6 +100,21 @@ static uint64_t segment_base(const struct store *store)
     return store->position - store->position % store->segment_bytes;
 }
 
+void store_begin_at(struct store *store, uint64_t position, uint64_t sequence)
+{
+    store->position = store->synced_position = position;
+    store->sequence = store->synced_sequence = sequence;
+    atomic_store_explicit(&store->searchable, position, memory_order_relaxed);
+}
+
+/* A segment that is made, and whose first frame does not stand at its base. */
+static int fill_up(struct store *store, const struct segment_header *header, struct error_text *text)
+{
+    return segment_pad(store->next_fd, header->base, store->position, header->first_sequence) == 0
+               ? HERMES_OK
+               : error_set_errno(text, "write to", "the store");
+}
+
 static int roll(struct store *store, uint32_t epoch, struct error_text *text)
 {
     int rc;
@@ -116,6 +131,12 @@ static int roll(struct store *store, uint32_t epoch, struct error_text *text)
     segment_header_finish(&header);
     if ((rc = prepare(store, header.base, text)) < 0)
         return rc;
+    if (store->position > header.base && (rc = fill_up(store, &header, text)) < 0) {
+        close(store->next_fd);
+        store->next_fd = -1;
+        segment_discard(store->directory, header.base);
+        return rc;
+    }
     rc = store_add(store, (struct store_entry){.base = header.base,
                                                .first_sequence = store->sequence,
                                                .created = header.created,

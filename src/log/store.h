@@ -68,6 +68,10 @@ struct store {
 int store_append(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,
                  uint32_t epoch, struct error_text *text);
 
+/* Of a store that has nothing yet: what comes first stands at that position, and has that sequence. What is
+ * before it in its segment is filled with PAD frames when that is made. */
+void store_begin_at(struct store *store, uint64_t position, uint64_t sequence);
+
 /* The same for who goes over the frames anyway, and marks them for the index: begun with store_begin_marks().
  */
 int store_append_marked(struct store *store, const void *frames, size_t bytes, uint64_t next_sequence,

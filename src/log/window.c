@@ -145,6 +145,17 @@ int window_make_room(struct window_writer *writer, uint64_t end)
     return HERMES_OK;
 }
 
+void window_jump(struct window_writer *writer, uint64_t position, uint64_t sequence)
+{
+    window_forget(writer->window, position);
+    /* Relaxed: ordered before the new position by its release. Readers come to this word next. */
+    atomic_store_explicit(window_commit_word(writer->data, position & writer->mask), 0, memory_order_relaxed);
+    writer->position = writer->rung_at = position;
+    writer->sequence = sequence;
+    writer->zeroed = writer->may_zero = position + HERMES_FRAME_ALIGNMENT;
+    (void)window_after_commit(writer);
+}
+
 /*
  * Wakes half a window later than it could. A writer that goes on for each eighth that was read keeps its
  * readers a lap behind for good: what they read has left the caches by then, and both sleep and wake each

@@ -355,6 +355,12 @@ uint64_t window_oldest(const struct window *window, uint64_t end);
  */
 void window_forget(struct window *window, uint64_t position);
 
+/*
+ * Goes on at a later position, of a log that is copied from elsewhere: what lies between does not exist any
+ * more, and who was to read it is told, as of what was overwritten. The writer's thread, between two frames.
+ */
+void window_jump(struct window_writer *writer, uint64_t position, uint64_t sequence);
+
 /* ---- making and checking ---- */
 
 /* Fills in the header page of a fresh mapping of WINDOW_HEADER_BYTES + capacity zero bytes. */
