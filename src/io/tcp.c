@@ -11,51 +11,21 @@
 #include <unistd.h>
 
 #include "base/standard.h"
+#include "io/authority.h"
 
 /* A connection on which nothing comes is asked for a sign of life after so many seconds, so often. */
 enum { IDLE_SECONDS = 30, PROBE_SECONDS = 10, PROBES = 3 };
 
-/* What is wrong with the port; NULL: nothing. */
-static const char *check_port(const char *port)
-{
-    size_t digits = strspn(port, "0123456789");
-    if (port[0] == 0)
-        return "the port is missing";
-    if (port[digits] != 0)
-        return "the port is not a number";
-    return digits > 5 || atoi(port) > 65535 ? "the port is more than 65535" : NULL;
-}
-
 static const char plain[] = "tcp://", encrypted[] = "tls://";
-enum { SCHEME_BYTES = sizeof plain - 1 };
 
 static const char *scheme_of(const char *url)
 {
-    return strncmp(url, encrypted, SCHEME_BYTES) == 0 ? encrypted : plain;
+    return strncmp(url, encrypted, sizeof encrypted - 1) == 0 ? encrypted : plain;
 }
 
-/* HOST and PORT, brackets taken off. What is wrong with it; NULL: nothing. */
 static const char *split(const char *url, char host[TCP_URL_BYTES], char port[TCP_URL_BYTES])
 {
-    if (strncmp(url, scheme_of(url), SCHEME_BYTES) != 0)
-        return "it does not begin so";
-    if (strlen(url) >= TCP_URL_BYTES)
-        return "it is too long";
-    url += SCHEME_BYTES;
-    const char *colon = strrchr(url, ':'), *end = colon;
-    if (colon == NULL || (url[0] == '[' && strchr(colon, ']') != NULL))
-        return "the port is missing";
-    if (colon == url)
-        return "the host is missing";
-    if (url[0] == '[' && end[-1] == ']') {
-        url++;
-        end--;
-    } else if (memchr(url, ':', (size_t)(end - url)) != NULL) { /* where it ends is anybody's guess */
-        return "an IPv6 address stands in brackets: tcp://[::1]:7000";
-    }
-    snprintf(host, TCP_URL_BYTES, "%.*s", (int)(end - url), url);
-    snprintf(port, TCP_URL_BYTES, "%s", colon + 1);
-    return host[0] == 0 ? "the host is missing" : check_port(port);
+    return authority_split(url, scheme_of(url), host, port);
 }
 
 static int refuse(const char *url, const char *wrong, struct error_text *text)
