@@ -28,6 +28,8 @@ local SUBSCRIBER_OPEN = "topic:s128 group:s128 durable:4 from:4 resume_page:8 re
 local GROUP = "topic:s128 group:s128 dead_letter:s128 durable:4 fields:4 lease_ns:8 max_deliveries:4 from:4 position:8 span_bytes:8"
 local GROUP_INFO = "group:s128 dead_letter:s128 durable:4 uid:4 members:4 max_deliveries:4 lease_ns:8 span_bytes:8 position:8 "
     .. "done_position:8 last_sequence:8 in_flight:8 redelivered:8 expired:8 dead:8 lost:8"
+local MIRROR_INFO = "topic:s128 url:s128 role:4 state:4 error:i4 receivers:4 position:8 lag_bytes:8 rtt_ns:8 datagrams:8 bytes:8 lost:8 "
+    .. "repaired:8 gone:8 duplicates:8 naks:8 overruns:8 refused:8"
 local CLAIMS = "position:8 sequence:8 length:4 claim:2 -:2"
 local HEARD = "heard_number:8 echo_ns:8 delay_ns:8"
 
@@ -70,6 +72,10 @@ local layouts = {
     [46] = {"UNSERVED_LIST", "after:s128"},
     [47] = {"TOPIC_PURGE", "topic:s128"},
     [48] = {"AUTHENTICATE", "token:x64"},
+    [49] = {"MIRROR_ADD", "topic:s128 url:s128 role:4 -:4"},
+    [50] = {"MIRROR_REMOVE", "topic:s128 url:s128"},
+    [51] = {"MIRROR_LIST"},
+    [52] = {"MIRRORS", "count:4 more:4", each = MIRROR_INFO},
     [64] = {"OUTLET_OPEN", "topic:s128 topic_id:8 from:4 push_back:4 value:8 credit:8"},
     [65] = {"OUTLET", "handle:4 durability:4 topic_id:8 position:8 sequence:8 epoch:4 shared:4"},
     [66] = {"INTAKE_OPEN", PUBLISHER_OPEN},

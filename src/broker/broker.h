@@ -15,6 +15,7 @@
  *     topic      a topic: its definition, its log, who publishes to it, who subscribes
  *     sequencer  producers' rings -> topic logs, in the event loop
  *     group*     consumer groups: made, joined, where the page is
+ *     mirror/    topics that are sent to other brokers in datagrams, or come from there
  *     topics     all topics: loaded, created, deleted, closed; what a crash left behind
  *     delivery   dead letters -> topic logs, in the event loop
  *     later      requests whose answer has to wait
@@ -44,6 +45,7 @@
 #include "counters/book.h"
 #include "io/poller.h"
 
+struct mirror;
 struct security;
 struct session;
 struct topic;
@@ -72,6 +74,8 @@ struct broker {
 
     struct topic *topics; /* by name */
     unsigned topic_count;
+    struct mirror *mirrors;
+    unsigned mirror_count;
     struct topic *unserved;  /* that could not be loaded, by name */
     uint64_t grace_until_ns; /* while subscribers of before a crash may come back; 0: that is over */
 

@@ -19,6 +19,7 @@
 #include "base/note.h"
 #include "broker/delivery.h"
 #include "broker/group_start.h"
+#include "broker/mirror/mirror.h"
 #include "broker/request/access.h"
 #include "broker/request/handles.h"
 #include "broker/request/request.h"
@@ -625,6 +626,8 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
     if (rc == 0)
         rc = topics_load(&loop->broker, text);
     if (rc == 0)
+        mirrors_load(&loop->broker);
+    if (rc == 0)
         rc = start_listening(loop, text);
     if (rc == 0)
         rc = poller_timer(loop->broker.poller, &loop->look_op, look_again_ns);
@@ -632,6 +635,7 @@ int loop_open(struct loop *loop, const struct config *config, struct error_text 
         tell_counters(&loop->broker);
         book_show(&loop->broker.book);
         shared_memory_sweep();
+        mirrors_start(&loop->broker);
         return HERMES_OK;
     }
     /* Not loop_close(): that stores everything and leaves nothing in shared memory. Who could not start has
@@ -720,6 +724,7 @@ int loop_close(struct loop *loop, struct error_text *text)
     session_close_all(&loop->broker);
     streams_close(&loop->broker);
     workers_drain(&loop->broker.workers); /* what was begun is finished, while topics are there */
+    mirrors_stop(&loop->broker);
     for (struct topic *topic = loop->broker.topics; topic != NULL; topic = topic->next)
         group_stop_all(topic);
     int rc = topics_close(&loop->broker, text); /* takes all tasks out */

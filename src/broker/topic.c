@@ -159,8 +159,11 @@ void topic_remove_remains(const struct broker *broker, const char *name)
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
     int rc = gone(unlink(path));
-    topic_path(broker, name, "epochs", path);
-    rc = rc < 0 ? rc : gone(unlink(path));
+    static const char *const files[] = {"epochs", "mirror.conf", "mirror.conf.new", "mirror.epoch"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        topic_path(broker, name, files[i], path);
+        rc = rc < 0 ? rc : gone(unlink(path));
+    }
     topic_path(broker, name, "groups", path);
     path_sweep(path, "");
     topic_path(broker, name, "", path);
@@ -449,6 +452,12 @@ int topic_begin(struct topic *topic, struct error_text *text)
 
 int topic_check_free(const struct topic *topic, struct error_text *text)
 {
+    if (topic->mirrored.follows)
+        return error_say(
+            text, HERMES_EBUSY,
+            "topic '%s' is a mirror of another broker's, and takes no publisher of its own (hermes "
+            "mirror list)",
+            topic->name);
     bool has_publisher = topic->publisher != NULL || topic->ring_count > topic->rings_left;
     if (has_publisher)
         return error_say(text, HERMES_EBUSY, "topic '%s' has a publisher%s", topic->name,

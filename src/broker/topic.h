@@ -15,6 +15,7 @@
 
 #include "broker/broker.h"
 #include "group/readers.h"
+#include "io/udp.h"
 #include "log/log.h"
 #include "wire/wire.h"
 
@@ -35,6 +36,17 @@ struct streamed {
     uint64_t seen;          /* where the log ended when outlets were last told that there is more */
     bool stirred;           /* they are to be told whether there is or not */
     unsigned awaiting;      /* outlets that have sent all that was there, and may send more */
+};
+
+/* What of a topic goes to other hosts, or comes from there, in datagrams: broker/mirror/. */
+struct mirrored {
+    unsigned count; /* of mirrors, those that are being begun or ended as well */
+    bool follows;   /* it is the copy of another broker's topic: nobody publishes to it here */
+    /* By enum mirror_role, as they are on the disk; "": none. Of jobs of `turns`. */
+    char url[3][UDP_URL_BYTES];
+    uint64_t asker; /* the session that asked for the latest change, and what came of that */
+    int result;
+    struct error_text text;
 };
 
 struct topic {
@@ -91,6 +103,7 @@ struct topic {
     bool blocked;        /* the sequencer found no room in the log when it last looked */
 
     struct streamed streamed;
+    struct mirrored mirrored;
 
     unsigned subscribers;
     struct group *groups;

@@ -220,6 +220,9 @@ static void readers_are_through(struct job *job)
 
 int topics_delete(struct topic *topic, struct error_text *text)
 {
+    if (topic->mirrored.count > 0)
+        return error_say(text, HERMES_EBUSY, "topic '%s' has a mirror (hermes mirror remove %s)", topic->name,
+                         topic->name);
     int rc = topic_check_free(topic, text);
     if (rc < 0)
         return rc;

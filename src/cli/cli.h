@@ -26,6 +26,7 @@ int cli_group(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_info(int argc, char **argv);
+int cli_mirror(int argc, char **argv);
 int cli_ping(int argc, char **argv);
 int cli_pub(int argc, char **argv);
 int cli_replay(int argc, char **argv);

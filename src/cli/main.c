@@ -22,6 +22,7 @@ static const struct {
     {"export", cli_export, "write a stored topic as CSV, JSON lines or pcapng"},
     {"group", cli_group, "create, list, describe, reset, delete consumer groups; dead letters"},
     {"info", cli_info, "describe the broker: since when, for whom, its longest turn"},
+    {"mirror", cli_mirror, "copies of topics on other brokers, over UDP"},
     {"ping", cli_ping, "is the broker up, which one, and how full is its shared memory"},
     {"pub", cli_pub, "publish lines, or generated messages, to a topic"},
     {"replay", cli_replay, "publish a recorded feed (ITCH, CSV, a topic) with its own timing"},

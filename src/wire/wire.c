@@ -68,7 +68,12 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_segment);
     case WIRE_EPOCH_FIND:
         return sizeof(struct wire_epoch_find);
+    case WIRE_MIRROR_ADD:
+        return sizeof(struct wire_mirror_add);
+    case WIRE_MIRROR_REMOVE:
+        return sizeof(struct wire_mirror_remove);
     case WIRE_PING:
+    case WIRE_MIRROR_LIST:
     case WIRE_BROKER_DESCRIBE:
         return 0;
     default:

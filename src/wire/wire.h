@@ -25,6 +25,7 @@ enum {
     WIRE_REQUEST_MAX = 1024,
     WIRE_REPLY_MAX = 32768,
     WIRE_GROUP_BYTES = 128,
+    WIRE_URL_BYTES = 128,
     WIRE_FDS_MAX = 5,
     WIRE_FLOW_MAX = 256 * 1024, /* bytes of frames in one LOG or PUBLISH */
 };
@@ -65,6 +66,10 @@ enum wire_type {
     WIRE_UNSERVED_LIST = 46,    /* wire_list -> WIRE_TOPICS: name and id, the rest 0 */
     WIRE_TOPIC_PURGE = 47,      /* wire_topic -> WIRE_OK */
     WIRE_AUTHENTICATE = 48,     /* wire_authenticate -> WIRE_OK */
+    WIRE_MIRROR_ADD = 49,       /* wire_mirror_add -> WIRE_OK */
+    WIRE_MIRROR_REMOVE = 50,    /* wire_mirror_remove -> WIRE_OK */
+    WIRE_MIRROR_LIST = 51,      /* nothing -> WIRE_MIRRORS */
+    WIRE_MIRRORS = 52,          /* wire_mirrors */
 
     /* Streams: a topic's frames through the connection itself. */
     WIRE_OUTLET_OPEN = 64, /* wire_outlet_open -> WIRE_OUTLET */
@@ -319,6 +324,47 @@ struct wire_epoch {
     uint64_t end_position, end_sequence;
 };
 
+enum wire_mirror_role { WIRE_MIRROR_SERVES = 1, WIRE_MIRROR_FOLLOWS = 2 };
+
+struct wire_mirror_add {
+    char topic[WIRE_TOPIC_BYTES];
+    char url[WIRE_URL_BYTES]; /* udp://HOST:PORT */
+    uint32_t role;            /* enum wire_mirror_role: it is sent from there, or copied from there */
+    uint32_t reserved;
+};
+
+struct wire_mirror_remove {
+    char topic[WIRE_TOPIC_BYTES];
+    char url[WIRE_URL_BYTES]; /* of several; "": it has but one */
+};
+
+struct wire_mirror_info {
+    char topic[WIRE_TOPIC_BYTES];
+    char url[WIRE_URL_BYTES];
+    uint32_t role;
+    uint32_t state;      /* enum hermes_topic_mirror_state */
+    int32_t error;       /* why it waits or failed; 0: for no error */
+    uint32_t receivers;  /* serves: that are there */
+    uint64_t position;   /* serves: all of them have what is below; follows: the copy has */
+    uint64_t lag_bytes;  /* behind the log's end, as far as it is known */
+    uint64_t rtt_ns;     /* 0: not measured yet */
+    uint64_t datagrams;  /* of the log: sent for the first time; received */
+    uint64_t bytes;      /* likewise */
+    uint64_t lost;       /* bytes that were noticed to be missing */
+    uint64_t repaired;   /* serves: bytes that were sent again */
+    uint64_t gone;       /* serves: how often what was asked for did not exist; follows: bytes of that */
+    uint64_t duplicates; /* follows: datagrams with what was there already */
+    uint64_t naks;       /* received; sent */
+    uint64_t overruns;   /* follows: how often its socket was full */
+    uint64_t refused;    /* datagrams: damaged, malformed, or strangers' */
+};
+
+/* All of them: they fit. */
+struct wire_mirrors {
+    struct wire_list_head head;
+    struct wire_mirror_info mirrors[];
+};
+
 struct wire_handle {
     uint32_t handle;
     uint32_t reserved;
@@ -512,6 +558,9 @@ _Static_assert(sizeof(struct wire_handle) == 8, "handle");
 _Static_assert(sizeof(struct wire_forget) == 8, "forget");
 _Static_assert(sizeof(struct wire_epoch_find) == 16, "epoch_find");
 _Static_assert(sizeof(struct wire_epoch) == 40, "epoch");
+_Static_assert(sizeof(struct wire_mirror_add) == 264, "mirror_add");
+_Static_assert(sizeof(struct wire_mirror_remove) == 256, "mirror_remove");
+_Static_assert(sizeof(struct wire_mirror_info) == 368, "mirror_info");
 
 /* A control header. */
 void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);

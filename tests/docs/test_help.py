@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -21,6 +22,8 @@ def itch_orders(count):
 
 
 class Help(Case):
+    broker_config = "[net]\ninsecure = true\n"  # for mirrors
+
     def commands(self):
         return re.findall(r"^  (\w+) ", self.broker.run("--help").stdout.decode(), re.M)
 
@@ -48,7 +51,15 @@ class Help(Case):
         b.run("pub", "orders", "--durable", data=b"first\nsecond\nthird\n")
         shutil.copy(b.segments("orders")[0], self.files)
 
+    def with_a_free_port(self, line):
+        """Others test on this machine too."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = getattr(self, "port", probe.getsockname()[1])
+        return line.replace(":7400", f":{self.port}")
+
     def start(self, line):
+        line = self.with_a_free_port(line)
         environment = dict(self.broker.environment, PATH=os.path.abspath(BIN) + ":" + os.environ["PATH"])
         child = subprocess.Popen(["bash", "-o", "pipefail", "-c", line], cwd=self.files, env=environment, stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -22,7 +22,7 @@ ALLOWED = {
     "auth": {"base", "io", "auth"},
     "client": BELOW_LOG | {"log", "wire", "io", "client"},
     "counters": BELOW_LOG | {"log", "wire", "io", "counters"},
-    "broker": BELOW_LOG | {"log", "wire", "io", "auth", "counters", "broker"},
+    "broker": BELOW_LOG | {"log", "wire", "io", "mirror", "auth", "counters", "broker"},
     "cli": BELOW_LOG | {"log", "auth", "counters", "cli"},
     "bench": BELOW_LOG | {"log", "cli", "bench"},
 }

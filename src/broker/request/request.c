@@ -12,6 +12,7 @@
 #include "broker/request/group_requests.h"
 #include "broker/request/handles.h"
 #include "broker/request/member_requests.h"
+#include "broker/request/mirror_requests.h"
 #include "broker/request/outlet_requests.h"
 #include "broker/request/publisher_requests.h"
 #include "broker/request/subscriber_requests.h"
@@ -172,6 +173,12 @@ static int dispatch(struct session *session, struct error_text *text)
         return group_requests_delete(session, payload, text);
     case WIRE_GROUP_LIST:
         return group_requests_list(session, payload, text);
+    case WIRE_MIRROR_ADD:
+        return mirror_requests_add(session, payload, text);
+    case WIRE_MIRROR_REMOVE:
+        return mirror_requests_remove(session, payload, text);
+    case WIRE_MIRROR_LIST:
+        return mirror_requests_list(session);
     case WIRE_EPOCH_FIND:
         return publisher_requests_find_epoch(session, payload, text);
     case WIRE_CLOSE:

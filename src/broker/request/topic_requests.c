@@ -190,6 +190,9 @@ int topic_requests_purge(struct session *session, const struct wire_topic *reque
     rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc != 0)
         return rc;
+    if (topic->mirrored.follows)
+        return error_say(text, HERMES_EBUSY, "topic '%s' is a mirror, and has what its source has",
+                         topic->name);
     if (!through)
         return later_work(session, topic, &topic->turns, purge_topic, purge_begins);
     return answer_done(session, purged);

@@ -1,0 +1,100 @@
+#include "broker/mirror/engine.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "base/thread.h"
+#include "broker/topic.h"
+
+enum { RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024 };
+
+/* An address that is not there yet, or a name that nobody knows. */
+static const uint64_t again_ns = 500000000;
+
+int engine_start(struct engine *engine, struct error_text *text)
+{
+    atomic_store_explicit(&engine->stop, false, memory_order_relaxed);
+    engine->event_fd = eventfd(0, EFD_CLOEXEC);
+    if (engine->event_fd < 0)
+        return error_set_errno(text, "make", "an eventfd");
+    int rc = thread_start(&engine->thread, engine->body, engine);
+    if (rc < 0) {
+        close(engine->event_fd);
+        return error_set(text, rc, "no thread for a mirror of topic '%s'", engine->topic->name);
+    }
+    engine->runs = true;
+    return HERMES_OK;
+}
+
+void engine_end(struct engine *engine)
+{
+    uint64_t one = 1;
+    atomic_store_explicit(&engine->stop, true, memory_order_relaxed);
+    if (engine->runs)
+        (void)!write(engine->event_fd, &one, sizeof one);
+}
+
+void engine_join(struct engine *engine)
+{
+    if (!engine->runs)
+        return;
+    pthread_join(engine->thread, NULL);
+    close(engine->event_fd);
+    engine->runs = false;
+}
+
+static int open_socket(const struct engine *engine, struct mirror_socket **socket,
+                       struct sockaddr_storage *there, struct error_text *text)
+{
+    int rc = udp_resolve(engine->url, there, text);
+    if (rc < 0)
+        return rc;
+    struct mirror_socket_config config = {
+        .local = engine->role == MIRROR_SERVES ? *there : udp_any(there),
+        .receive_bytes = RECEIVE_BUFFER_BYTES,
+    };
+    rc = mirror_socket_open(socket, &config);
+    return rc < 0 ? error_say(text, rc, "a socket for %s: %s", engine->url, hermes_strerror(rc)) : rc;
+}
+
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *there)
+{
+    bool noted = false;
+    while (!engine_stops(engine)) {
+        struct error_text text;
+        int rc = open_socket(engine, socket, there, &text);
+        if (rc == 0)
+            return true;
+        engine_tell(engine, MIRROR_WAITING, rc);
+        if (!noted)
+            note("topic '%s': its mirror tries again: %s", engine->topic->name, text.bytes);
+        noted = true;
+        engine_sleep(engine, NULL, -1, clock_monotonic_ns() + again_ns);
+    }
+    return false;
+}
+
+void engine_sleep(struct engine *engine, const struct mirror_socket *socket, int other_fd, uint64_t until_ns)
+{
+    struct pollfd polled[4] = {{.fd = engine->event_fd, .events = POLLIN},
+                               {.fd = other_fd, .events = POLLIN}};
+    nfds_t count = 2;
+    int descriptors[2], sockets = socket == NULL ? 0 : mirror_socket_descriptors(socket, descriptors);
+    for (int i = 0; i < sockets; i++)
+        polled[count++] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+    uint64_t left_ns = clock_left_ns(until_ns);
+    struct timespec left = {(time_t)(left_ns / 1000000000), (long)(left_ns % 1000000000)};
+    (void)ppoll(polled, count, until_ns == UINT64_MAX ? NULL : &left, NULL);
+}
+
+void engine_random(void *bytes, size_t count)
+{
+    ssize_t got = getrandom(bytes, count, 0);
+    assert(got == (ssize_t)count); /* so few come whole (getrandom(2)) */
+    (void)got;
+}

@@ -1,0 +1,98 @@
+/*
+ * What the threads of mirrors share: a socket, sleeping, and what they tell others of themselves.
+ *
+ *     engine->body = serve_body; engine_start(engine) ... engine_end(engine); engine_join(engine);
+ */
+#ifndef BROKER_MIRROR_ENGINE_H
+#define BROKER_MIRROR_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "io/udp.h"
+#include "mirror/socket.h"
+
+struct topic;
+
+enum mirror_role { MIRROR_SERVES = 1, MIRROR_FOLLOWS = 2 };
+
+/* As enum hermes_topic_mirror_state. */
+enum mirror_state {
+    MIRROR_STARTING = 0,
+    MIRROR_WAITING = 1,  /* serves: nobody is there. follows: no answer, or no address yet */
+    MIRROR_ACTIVE = 2,   /* somebody is there; the copy goes on */
+    MIRROR_DIVERGED = 3, /* the copy has what its source does not, or is of another topic: it stops */
+    MIRROR_FAILED = 4,   /* for another reason: engine->error */
+};
+
+enum mirror_figure {
+    MIRROR_RECEIVERS,
+    MIRROR_POSITION, /* serves: sent to all; follows: of the copy's end */
+    MIRROR_LAG_BYTES,
+    MIRROR_RTT_NS,
+    MIRROR_DATAGRAMS, /* serves: sent for the first time; follows: received */
+    MIRROR_BYTES,     /* of the log, likewise */
+    MIRROR_LOST,      /* bytes that were noticed to be missing */
+    MIRROR_REPAIRED,  /* bytes sent again; that came after they had been missing */
+    MIRROR_GONE,      /* bytes that could not be repaired */
+    MIRROR_DUPLICATES,
+    MIRROR_NAKS,
+    MIRROR_OVERRUNS, /* of the socket */
+    MIRROR_REFUSED,  /* datagrams: malformed, or strangers' */
+    MIRROR_FIGURES
+};
+
+struct engine {
+    struct topic *topic;
+    enum mirror_role role;
+    char url[UDP_URL_BYTES];
+    void *(*body)(void *engine);
+    pthread_t thread;
+    bool runs;
+    int event_fd;
+    _Atomic bool stop;
+    /* Told by the thread, relaxed: each by itself. */
+    _Atomic uint32_t state; /* enum mirror_state */
+    _Atomic int32_t error;  /* of MIRROR_WAITING and MIRROR_FAILED: enum hermes_error, or 0 */
+    _Atomic uint64_t figures[MIRROR_FIGURES];
+};
+
+/* HERMES_ELIMIT: no thread, or no descriptor, can be had. */
+int engine_start(struct engine *engine, struct error_text *text);
+/* Asks the thread to end; engine_join() waits for it. Any thread. */
+void engine_end(struct engine *engine);
+void engine_join(struct engine *engine);
+
+/* ---- the thread's ---- */
+
+static inline bool engine_stops(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->stop, memory_order_relaxed);
+}
+
+static inline void engine_tell(struct engine *engine, enum mirror_state state, int error)
+{
+    atomic_store_explicit(&engine->state, state, memory_order_relaxed);
+    atomic_store_explicit(&engine->error, error, memory_order_relaxed);
+}
+
+static inline void engine_figure(struct engine *engine, enum mirror_figure figure, uint64_t value)
+{
+    atomic_store_explicit(&engine->figures[figure], value, memory_order_relaxed);
+}
+
+/* A socket: bound to the URL's address, or on the way there, whose address is *there. Tries again and again;
+ * false: the thread is to end. */
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *there);
+
+/* Until a datagram comes, that time by the monotonic clock, another descriptor (-1: none) becomes readable,
+ * or the thread is to end. */
+void engine_sleep(struct engine *engine, const struct mirror_socket *socket, int other_fd, uint64_t until_ns);
+
+/* Random, for seeds, keys and incarnations. */
+void engine_random(void *bytes, size_t count);
+
+#endif

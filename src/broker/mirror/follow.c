@@ -1,0 +1,209 @@
+#include "broker/mirror/follow.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/note.h"
+#include "broker/mirror/copy.h"
+#include "broker/mirror/engine.h"
+#include "broker/mirror/record.h"
+#include "broker/topic.h"
+#include "mirror/receiver.h"
+#include "mirror/time.h"
+
+enum {
+    WINDOW_BYTES = 1024 * 1024, /* that wait beyond a gap, or for room */
+    ROUNDS_A_TURN = 8,
+};
+
+/* Nobody rings when the persister, or readers that are waited for, have made room. */
+static const uint64_t room_ns = 1000000;
+
+struct following {
+    struct engine *engine;
+    struct mirror_socket *socket;
+    struct receiver *receiver;
+    int record_fd;
+    struct mirror_record record;
+    uint64_t now_ns;
+    struct copy copy; /* large: last */
+};
+
+/* ---- what comes ---- */
+
+static uint64_t sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
+{
+    struct following *f = context;
+    (void)position; /* where the copy is: the receiver counts as it does */
+    return copy_take(&f->copy, bytes, length);
+}
+
+static void sink_lost(void *context, uint64_t position, uint64_t length)
+{
+    struct following *f = context;
+    copy_skip(&f->copy, position + length);
+}
+
+/* Before there is a byte of that epoch. */
+static void sink_epoch(void *context, uint64_t position, uint32_t epoch)
+{
+    struct following *f = context;
+    (void)position;
+    f->record = (struct mirror_record){receiver_topic_id(f->receiver), epoch};
+    int rc = mirror_record_write(f->record_fd, &f->record, f->engine->topic->durability != DURABILITY_MEMORY,
+                                 &f->copy.text);
+    if (rc < 0)
+        f->copy.error = rc;
+}
+
+static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
+{
+    struct following *f = context;
+    (void)receiver_receive(f->receiver, f->now_ns, from, bytes, length);
+}
+
+/* ---- turns ---- */
+
+static bool receive(struct following *f)
+{
+    bool more = true;
+    for (int i = 0; i < ROUNDS_A_TURN && more; i++) {
+        f->now_ns = clock_monotonic_ns();
+        more = mirror_socket_receive(f->socket, take, f);
+    }
+    uint32_t overruns = mirror_socket_overflows(f->socket);
+    if (overruns > 0)
+        receiver_overflowed(f->receiver, f->now_ns);
+    return more;
+}
+
+static void send_out(struct following *f)
+{
+    struct mirror_packet *packet;
+    f->now_ns = clock_monotonic_ns();
+    for (;;) {
+        if ((packet = mirror_socket_slot(f->socket)) == NULL) {
+            mirror_socket_flush(f->socket);
+            continue;
+        }
+        if (receiver_next(f->receiver, f->now_ns, packet) <= 0)
+            break;
+        mirror_socket_put(f->socket);
+    }
+    mirror_socket_flush(f->socket);
+}
+
+static void tell_figures(struct following *f)
+{
+    const struct receiver_counters *c = receiver_counters(f->receiver);
+    uint64_t position = f->copy.topic->log.writer.position, announced = receiver_announced(f->receiver);
+    const uint64_t figures[MIRROR_FIGURES] = {
+        [MIRROR_POSITION] = position,
+        [MIRROR_LAG_BYTES] = announced > position ? announced - position : 0,
+        [MIRROR_RTT_NS] = receiver_rtt_ns(f->receiver),
+        [MIRROR_DATAGRAMS] = c->datagrams,
+        [MIRROR_BYTES] = c->bytes,
+        [MIRROR_LOST] = c->missed_bytes,
+        [MIRROR_GONE] = f->copy.gone,
+        [MIRROR_DUPLICATES] = c->duplicates,
+        [MIRROR_NAKS] = c->naks,
+        [MIRROR_OVERRUNS] = c->overflows,
+        [MIRROR_REFUSED] = c->refused + c->strange,
+    };
+    for (int i = 0; i < MIRROR_FIGURES; i++)
+        engine_figure(f->engine, (enum mirror_figure)i, figures[i]);
+    engine_tell(f->engine, receiver_state(f->receiver) == RECEIVER_RECEIVING ? MIRROR_ACTIVE : MIRROR_WAITING,
+                HERMES_OK);
+}
+
+/* Says why, once, and does nothing more until it is ended. */
+static void stop(struct following *f, enum mirror_state state, int error, const char *why)
+{
+    note("topic '%s' follows %s no more: %s", f->engine->topic->name, f->engine->url, why);
+    engine_tell(f->engine, state, error);
+    while (!engine_stops(f->engine))
+        engine_sleep(f->engine, NULL, -1, UINT64_MAX);
+}
+
+static void follow(struct following *f)
+{
+    while (!engine_stops(f->engine)) {
+        bool more = receive(f);
+        bool waits = receiver_offer(f->receiver, f->now_ns);
+        if (f->copy.error < 0) {
+            stop(f, MIRROR_FAILED, f->copy.error, f->copy.text.bytes);
+            return;
+        }
+        if (receiver_state(f->receiver) == RECEIVER_DIVERGED) {
+            stop(f, MIRROR_DIVERGED, HERMES_ECORRUPT,
+                 "it has messages that its source does not have, or is of another topic; delete it and add "
+                 "the mirror again to begin anew");
+            return;
+        }
+        send_out(f);
+        tell_figures(f);
+        if (more)
+            continue;
+        uint64_t until_ns = receiver_wake_ns(f->receiver);
+        engine_sleep(f->engine, f->socket, -1, waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns);
+    }
+    receiver_leave(f->receiver, f->now_ns);
+    send_out(f);
+}
+
+/* ---- the thread ---- */
+
+static int begin(struct following *f, const struct sockaddr_storage *there)
+{
+    struct topic *topic = f->engine->topic;
+    char path[PATH_BYTES];
+    copy_begin(&f->copy, topic);
+    topic_path(topic->broker, topic->name, "mirror.epoch", path);
+    int rc = mirror_record_open(path, &f->record_fd, &f->record, &f->copy.text);
+    if (rc < 0) {
+        f->record_fd = -1;
+        return rc;
+    }
+    if (f->copy.position == 0) /* nothing of any log is here, whatever was told of */
+        f->record = (struct mirror_record){0};
+    struct receiver_config config = {
+        .known_topic_id = f->record.topic_id,
+        .sender = mirror_address_of(there),
+        .position = f->copy.position,
+        .epoch = f->record.epoch,
+        .window_bytes = WINDOW_BYTES,
+    };
+    engine_random(&config.seed, sizeof config.seed);
+    struct mirror_sink sink = {f, sink_bytes, sink_lost, sink_epoch};
+    rc = receiver_open(&f->receiver, &config, &sink);
+    return rc < 0 ? error_set(&f->copy.text, rc, "a receiver") : rc;
+}
+
+void *follow_body(void *argument)
+{
+    struct engine *engine = argument;
+    struct sockaddr_storage there;
+    struct following *f = aligned_alloc(HERMES_FRAME_ALIGNMENT, sizeof *f);
+    if (f == NULL) {
+        engine_tell(engine, MIRROR_FAILED, HERMES_ENOMEM);
+        return NULL;
+    }
+    f->engine = engine;
+    f->record_fd = -1;
+    f->receiver = NULL;
+    f->socket = NULL;
+    if (engine_socket(engine, &f->socket, &there)) {
+        int rc = begin(f, &there);
+        if (rc == 0)
+            follow(f);
+        else
+            stop(f, MIRROR_FAILED, rc, f->copy.text.bytes);
+    }
+    receiver_close(f->receiver);
+    mirror_socket_close(f->socket);
+    if (f->record_fd >= 0)
+        close(f->record_fd);
+    free(f);
+    return NULL;
+}

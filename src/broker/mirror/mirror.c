@@ -1,0 +1,335 @@
+#include "broker/mirror/mirror.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/note.h"
+#include "broker/mirror/follow.h"
+#include "broker/mirror/serve.h"
+
+/* As enum mirror_role. */
+static const char *const roles[] = {NULL, "serves", "follows"};
+
+static struct mirror *of(struct job *job)
+{
+    return (struct mirror *)(void *)((char *)job - offsetof(struct mirror, job));
+}
+
+struct mirror *mirror_find(struct broker *broker, const struct topic *topic, enum mirror_role role)
+{
+    struct mirror *mirror = broker->mirrors;
+    while (mirror != NULL && (mirror->engine.topic != topic || mirror->engine.role != role))
+        mirror = mirror->next;
+    return mirror;
+}
+
+/* ---- the definition: in the turn of topic->turns ---- */
+
+static int write_file(const char *path, const char *bytes, struct error_text *text)
+{
+    size_t length = strlen(bytes);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(text, "create", path);
+    errno = EIO; /* for a write that is short */
+    int rc = HERMES_OK;
+    if (pwrite(fd, bytes, length, 0) != (ssize_t)length || fdatasync(fd) != 0)
+        rc = error_set_errno(text, "write", path);
+    close(fd);
+    return rc;
+}
+
+/* As it was, or as it is now, after a crash too. */
+static int write_definition(const struct topic *topic, struct error_text *text)
+{
+    char path[PATH_BYTES], next[PATH_BYTES], bytes[3 * UDP_URL_BYTES] = "";
+    topic_path(topic->broker, topic->name, "mirror.conf", path);
+    topic_path(topic->broker, topic->name, "mirror.conf.new", next);
+    for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++)
+        if (topic->mirrored.url[role][0] != 0)
+            snprintf(bytes + strlen(bytes), sizeof bytes - strlen(bytes), "%s = %s\n", roles[role],
+                     topic->mirrored.url[role]);
+    int rc = HERMES_OK;
+    if (bytes[0] == 0) {
+        if (unlink(path) != 0 && errno != ENOENT)
+            return error_set_errno(text, "delete", path);
+        return path_sync_parent(path, text);
+    }
+    rc = write_file(next, bytes, text);
+    if (rc == 0 && rename(next, path) != 0)
+        rc = error_set_errno(text, "rename to", path);
+    if (rc < 0)
+        unlink(next);
+    return rc < 0 ? rc : path_sync_parent(path, text);
+}
+
+static void set_url(struct mirror *mirror, const char *url)
+{
+    snprintf(mirror->engine.topic->mirrored.url[mirror->engine.role], UDP_URL_BYTES, "%s", url);
+}
+
+/* ---- beginning ---- */
+
+static void forget(struct mirror *mirror)
+{
+    struct mirror **at = &mirror->broker->mirrors;
+    struct topic *topic = mirror->engine.topic;
+    while (*at != mirror)
+        at = &(*at)->next;
+    *at = mirror->next;
+    mirror->broker->mirror_count--;
+    topic->mirrored.count--;
+    if (mirror->engine.role == MIRROR_FOLLOWS)
+        topic->mirrored.follows = false;
+    topic_release(topic);
+    free(mirror);
+}
+
+static void tell_asker(struct mirror *mirror)
+{
+    struct mirrored *mirrored = &mirror->engine.topic->mirrored;
+    mirrored->asker = mirror->asker;
+    mirrored->result = mirror->result;
+    mirrored->text = mirror->text;
+}
+
+/* Who asks for it shall know at once that the address cannot be had. */
+static int try_address(const struct engine *engine, struct error_text *text)
+{
+    struct mirror_socket_config config = {0};
+    struct mirror_socket *socket;
+    int rc = udp_resolve(engine->url, &config.local, text);
+    if (rc < 0 || engine->role != MIRROR_SERVES)
+        return rc;
+    rc = mirror_socket_open(&socket, &config);
+    if (rc < 0)
+        return error_say(text, rc, "%s cannot be bound: %s", engine->url, hermes_strerror(rc));
+    mirror_socket_close(socket);
+    return HERMES_OK;
+}
+
+/* On a worker. */
+static void define(struct job *job)
+{
+    struct mirror *mirror = of(job);
+    struct topic *topic = mirror->engine.topic;
+    if (!mirror->told) {
+        mirror->result = try_address(&mirror->engine, &mirror->text);
+        if (mirror->result < 0)
+            return;
+        set_url(mirror, mirror->engine.url);
+        mirror->result = write_definition(topic, &mirror->text);
+    }
+    if (mirror->result == 0 && mirror->engine.role == MIRROR_FOLLOWS)
+        mirror->result = log_renew(&topic->log, &mirror->text);
+    if (mirror->result < 0 && !mirror->told) {
+        struct error_text ignored;
+        set_url(mirror, "");
+        (void)write_definition(topic, &ignored);
+    }
+}
+
+static void defined(struct job *job)
+{
+    struct mirror *mirror = of(job);
+    struct topic *topic = mirror->engine.topic;
+    bool was_told = mirror->told;
+    mirror->changing = false;
+    if (mirror->result == 0 && mirror->engine.role == MIRROR_FOLLOWS)
+        log_take(&topic->log, WRITER_OWNER);
+    if (mirror->result == 0) {
+        mirror->told = true;
+        mirror->result = engine_start(&mirror->engine, &mirror->text);
+    }
+    tell_asker(mirror);
+    if (mirror->result == 0)
+        return;
+    note("topic '%s' has no mirror at %s: %s", topic->name, mirror->engine.url, mirror->text.bytes);
+    engine_tell(&mirror->engine, MIRROR_FAILED, mirror->result);
+    if (!was_told && !mirror->told)
+        forget(mirror);
+}
+
+static int check_copy(struct topic *topic, struct error_text *text)
+{
+    if (topic->shared)
+        return error_say(text, HERMES_EINVALID,
+                         "topic '%s' is shared, and a copy has one writer: delete it, and create it again",
+                         topic->name);
+    int rc = topic_check_free(topic, text);
+    if (rc < 0)
+        return rc;
+    topic_look(topic);
+    return topic->told_position == 0
+               ? HERMES_OK
+               : error_say(text, HERMES_EINVALID,
+                           "topic '%s' has messages of its own: what is copied begins with none",
+                           topic->name);
+}
+
+static int check(struct topic *topic, enum mirror_role role, const char *url, struct error_text *text)
+{
+    struct broker *broker = topic->broker;
+    const struct mirror *other = mirror_find(broker, topic, role);
+    if (!broker->config.insecure)
+        return error_say(text, HERMES_EACCESS,
+                         "what goes to a mirror is neither encrypted nor authenticated: it is only where "
+                         "[net] insecure = true says so");
+    int rc = udp_check(url, text);
+    if (rc < 0)
+        return rc;
+    if (other != NULL && other->changing)
+        return error_say(text, HERMES_EBUSY, "the mirror of topic '%s' is being changed", topic->name);
+    if (other != NULL)
+        return error_say(text, HERMES_EEXISTS, "topic '%s' %s %s (hermes mirror remove)", topic->name,
+                         roles[role], other->engine.url);
+    if (broker->mirror_count >= MIRRORS_MAX)
+        return error_say(text, HERMES_ELIMIT, "%u mirrors", broker->mirror_count);
+    return role == MIRROR_FOLLOWS ? check_copy(topic, text) : HERMES_OK;
+}
+
+static struct mirror *make(struct topic *topic, enum mirror_role role, const char *url)
+{
+    struct broker *broker = topic->broker;
+    struct mirror *mirror = calloc(1, sizeof *mirror);
+    if (mirror == NULL)
+        return NULL;
+    mirror->broker = broker;
+    mirror->engine.topic = topic;
+    mirror->engine.role = role;
+    mirror->engine.body = role == MIRROR_SERVES ? serve_body : follow_body;
+    snprintf(mirror->engine.url, sizeof mirror->engine.url, "%s", url);
+    mirror->next = broker->mirrors;
+    broker->mirrors = mirror;
+    broker->mirror_count++;
+    topic->mirrored.count++;
+    topic_hold(topic);
+    return mirror;
+}
+
+static void begin(struct mirror *mirror)
+{
+    struct topic *topic = mirror->engine.topic;
+    topic->mirrored.follows |= mirror->engine.role == MIRROR_FOLLOWS;
+    mirror->changing = true;
+    mirror->job = (struct job){.work = define, .done = defined};
+    topic_look(topic);
+    workers_submit(&mirror->broker->workers, &topic->turns, &mirror->job);
+}
+
+int mirror_add(struct topic *topic, enum mirror_role role, const char *url, uint64_t asker,
+               struct error_text *text)
+{
+    int rc = check(topic, role, url, text);
+    if (rc < 0)
+        return rc;
+    struct mirror *mirror = make(topic, role, url);
+    if (mirror == NULL)
+        return error_set(text, HERMES_ENOMEM, "a mirror of topic '%s'", topic->name);
+    mirror->asker = asker;
+    begin(mirror);
+    return HERMES_OK;
+}
+
+/* ---- ending ---- */
+
+/* On a worker: who copied writes the log no more, and it is a topic like others. */
+static void undo(struct job *job)
+{
+    struct mirror *mirror = of(job);
+    struct topic *topic = mirror->engine.topic;
+    char path[PATH_BYTES];
+    engine_join(&mirror->engine);
+    set_url(mirror, "");
+    mirror->result = write_definition(topic, &mirror->text);
+    if (mirror->engine.role != MIRROR_FOLLOWS)
+        return;
+    log_end(&topic->log, EPOCH_LEFT);
+    topic_path(topic->broker, topic->name, "mirror.epoch", path);
+    unlink(path);
+}
+
+static void undone(struct job *job)
+{
+    struct mirror *mirror = of(job);
+    tell_asker(mirror);
+    forget(mirror);
+}
+
+int mirror_remove(struct mirror *mirror, uint64_t asker, struct error_text *text)
+{
+    struct topic *topic = mirror->engine.topic;
+    if (mirror->changing)
+        return error_say(text, HERMES_EBUSY, "the mirror of topic '%s' is being changed", topic->name);
+    mirror->changing = true;
+    mirror->asker = asker;
+    mirror->result = HERMES_OK;
+    engine_end(&mirror->engine);
+    mirror->job = (struct job){.work = undo, .done = undone};
+    topic_look(topic);
+    workers_submit(&mirror->broker->workers, &topic->turns, &mirror->job);
+    return HERMES_OK;
+}
+
+/* ---- from run to run ---- */
+
+static int definition_line(void *user, const char *section, const char *name, const char *value)
+{
+    struct topic *topic = user;
+    (void)section;
+    for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++)
+        if (strcmp(name, roles[role]) == 0 && strlen(value) < UDP_URL_BYTES) {
+            snprintf(topic->mirrored.url[role], UDP_URL_BYTES, "%s", value);
+            return 1;
+        }
+    return 0;
+}
+
+void mirrors_load(struct broker *broker)
+{
+    char path[PATH_BYTES];
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next) {
+        topic_path(broker, topic->name, "mirror.conf", path);
+        int line = ini_parse(path, definition_line, topic);
+        if (line > 0)
+            note("topic '%s': %s: line %d cannot be read", topic->name, path, line);
+        topic->mirrored.follows = topic->mirrored.url[MIRROR_FOLLOWS][0] != 0;
+    }
+}
+
+static void start(struct topic *topic, enum mirror_role role)
+{
+    const char *url = topic->mirrored.url[role];
+    if (!topic->broker->config.insecure) {
+        note("topic '%s' %s %s no more: [net] insecure = true is missing", topic->name, roles[role], url);
+        return;
+    }
+    struct mirror *mirror = make(topic, role, url);
+    if (mirror == NULL)
+        return;
+    mirror->told = true;
+    begin(mirror);
+}
+
+void mirrors_start(struct broker *broker)
+{
+    for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
+        for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++)
+            if (topic->mirrored.url[role][0] != 0)
+                start(topic, role);
+}
+
+void mirrors_stop(struct broker *broker)
+{
+    for (struct mirror *mirror = broker->mirrors; mirror != NULL; mirror = mirror->next)
+        engine_end(&mirror->engine);
+    while (broker->mirrors != NULL) {
+        engine_join(&broker->mirrors->engine);
+        forget(broker->mirrors);
+    }
+}

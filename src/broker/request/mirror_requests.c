@@ -1,0 +1,132 @@
+#include "broker/request/mirror_requests.h"
+
+#include <stdio.h>
+
+#include "broker/later.h"
+#include "broker/mirror/mirror.h"
+#include "broker/request/access.h"
+#include "broker/request/answer.h"
+
+_Static_assert(sizeof(struct wire_mirrors) + MIRRORS_MAX * sizeof(struct wire_mirror_info) <= WIRE_REPLY_MAX,
+               "all fit a reply");
+_Static_assert((int)WIRE_URL_BYTES == (int)UDP_URL_BYTES, "of one size");
+_Static_assert((int)WIRE_MIRROR_SERVES == (int)MIRROR_SERVES &&
+                   (int)WIRE_MIRROR_FOLLOWS == (int)MIRROR_FOLLOWS,
+               "the same roles");
+
+/* What came of the change that this request began; false: it has begun none. */
+static bool is_changed(const struct session *session, struct topic *topic, int *rc, struct error_text *text)
+{
+    struct mirrored *mirrored = &topic->mirrored;
+    if (mirrored->asker != session->id)
+        return false;
+    mirrored->asker = 0;
+    *rc = mirrored->result;
+    *text = mirrored->text;
+    return true;
+}
+
+static void take_url(char url[UDP_URL_BYTES], const char from[WIRE_URL_BYTES])
+{
+    snprintf(url, UDP_URL_BYTES, "%.*s", WIRE_URL_BYTES - 1, from);
+}
+
+int mirror_requests_add(struct session *session, const struct wire_mirror_add *request,
+                        struct error_text *text)
+{
+    struct topic *topic;
+    char url[UDP_URL_BYTES];
+    int rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc != 0)
+        return rc;
+    if (is_changed(session, topic, &rc, text))
+        return answer_done(session, rc);
+    if (request->role != WIRE_MIRROR_SERVES && request->role != WIRE_MIRROR_FOLLOWS)
+        return error_say(text, HERMES_EINVALID, "a mirror of topic '%s' that neither serves nor follows",
+                         topic->name);
+    take_url(url, request->url);
+    rc = mirror_add(topic, (enum mirror_role)request->role, url, session->id, text);
+    return rc < 0 ? rc : later_turn(session, topic, &topic->turns);
+}
+
+/* The one that is meant. NULL: none is. */
+static struct mirror *find(struct topic *topic, const char *url, struct error_text *text)
+{
+    struct mirror *found = NULL;
+    for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++) {
+        struct mirror *mirror = mirror_find(topic->broker, topic, role);
+        if (mirror == NULL || (url[0] != 0 && strcmp(mirror->engine.url, url) != 0))
+            continue;
+        if (found != NULL) {
+            (void)error_say(text, HERMES_EINVALID, "topic '%s' has two mirrors: which, %s or %s?",
+                            topic->name, found->engine.url, mirror->engine.url);
+            return NULL;
+        }
+        found = mirror;
+    }
+    if (found == NULL)
+        (void)error_say(text, HERMES_ENOTFOUND, "topic '%s' has no mirror%s%s", topic->name,
+                        url[0] != 0 ? " at " : "", url);
+    return found;
+}
+
+int mirror_requests_remove(struct session *session, const struct wire_mirror_remove *request,
+                           struct error_text *text)
+{
+    struct topic *topic;
+    char url[UDP_URL_BYTES];
+    int rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc != 0)
+        return rc;
+    if (is_changed(session, topic, &rc, text))
+        return answer_done(session, rc);
+    take_url(url, request->url);
+    struct mirror *mirror = find(topic, url, text);
+    if (mirror == NULL)
+        return topic->mirrored.count > 1 ? HERMES_EINVALID : HERMES_ENOTFOUND;
+    rc = mirror_remove(mirror, session->id, text);
+    return rc < 0 ? rc : later_turn(session, topic, &topic->turns);
+}
+
+static uint64_t figure(const struct engine *engine, enum mirror_figure which)
+{
+    return atomic_load_explicit(&engine->figures[which], memory_order_relaxed);
+}
+
+static void describe(const struct engine *engine, struct wire_mirror_info *info)
+{
+    *info = (struct wire_mirror_info){
+        .role = (uint32_t)engine->role,
+        .state = atomic_load_explicit(&engine->state, memory_order_relaxed),
+        .error = atomic_load_explicit(&engine->error, memory_order_relaxed),
+        .receivers = (uint32_t)figure(engine, MIRROR_RECEIVERS),
+        .position = figure(engine, MIRROR_POSITION),
+        .lag_bytes = figure(engine, MIRROR_LAG_BYTES),
+        .rtt_ns = figure(engine, MIRROR_RTT_NS),
+        .datagrams = figure(engine, MIRROR_DATAGRAMS),
+        .bytes = figure(engine, MIRROR_BYTES),
+        .lost = figure(engine, MIRROR_LOST),
+        .repaired = figure(engine, MIRROR_REPAIRED),
+        .gone = figure(engine, MIRROR_GONE),
+        .duplicates = figure(engine, MIRROR_DUPLICATES),
+        .naks = figure(engine, MIRROR_NAKS),
+        .overruns = figure(engine, MIRROR_OVERRUNS),
+        .refused = figure(engine, MIRROR_REFUSED),
+    };
+    snprintf(info->topic, sizeof info->topic, "%s", engine->topic->name);
+    snprintf(info->url, sizeof info->url, "%s", engine->url);
+}
+
+int mirror_requests_list(struct session *session)
+{
+    struct wire_mirrors *mirrors = (struct wire_mirrors *)(void *)session->reply->payload;
+    struct access_sight sight;
+    access_look(session, &sight);
+    *mirrors = (struct wire_mirrors){0};
+    for (const struct mirror *mirror = session->broker->mirrors; mirror != NULL; mirror = mirror->next)
+        if (access_sees(&sight, mirror->engine.topic->name))
+            describe(&mirror->engine, &mirrors->mirrors[mirrors->head.count++]);
+    answer(session, WIRE_MIRRORS, mirrors,
+           (uint32_t)(sizeof *mirrors + mirrors->head.count * sizeof(struct wire_mirror_info)));
+    return HERMES_OK;
+}

@@ -1,0 +1,390 @@
+"""A topic of one broker on another, in datagrams that a proxy loses, delays and reorders: every byte compared."""
+import hashlib
+import heapq
+import json
+import os
+import random
+import selectors
+import socket
+import threading
+import time
+
+import hermes_test
+from hermes_test import Broker, Case
+
+INSECURE = "[net]\ninsecure = true\n"
+SMALL = ("--window", "256K", "--segment", "1M")
+
+
+def free_port(family=socket.AF_INET):
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Proxy(threading.Thread):
+    """Stands between receivers and a sender. Each that comes has a socket of its own to the sender."""
+
+    def __init__(self, port, loss=0.0, delay=0.0, seed=1):
+        super().__init__(daemon=True)
+        self.random = random.Random(seed)
+        self.loss, self.delay = loss, delay
+        self.target = ("127.0.0.1", port)
+        self.near = self.bound(("127.0.0.1", 0))
+        self.url = "udp://127.0.0.1:%d" % self.near.getsockname()[1]
+        self.far, self.waiting, self.count = {}, [], 0
+        self.passed = self.lost = 0
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.near, selectors.EVENT_READ, None)
+        self.ends = False
+        self.start()
+
+    @staticmethod
+    def bound(address):
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        bound.bind(address)
+        bound.setblocking(False)
+        return bound
+
+    def upstream(self, client):
+        if client not in self.far:
+            self.far[client] = self.bound(("127.0.0.1", 0))
+            self.selector.register(self.far[client], selectors.EVENT_READ, client)
+        return self.far[client]
+
+    def pass_on(self, out, datagram, to):
+        if self.random.random() < self.loss:
+            self.lost += 1
+            return
+        self.count += 1
+        due = time.monotonic() + self.delay * self.random.random()  # one after the other: reordered
+        heapq.heappush(self.waiting, (due, self.count, out, datagram, to))
+
+    def take(self, of, client):
+        for _ in range(64):
+            try:
+                datagram, address = of.recvfrom(65536)
+            except OSError:  # no more; or nobody is there (ECONNREFUSED)
+                return
+            if client is None:
+                self.pass_on(self.upstream(address), datagram, self.target)
+            else:
+                self.pass_on(self.near, datagram, client)
+
+    def run(self):
+        while not self.ends:
+            timeout = max(0, self.waiting[0][0] - time.monotonic()) if self.waiting else 0.05
+            for key, _ in self.selector.select(timeout):
+                self.take(key.fileobj, key.data)
+            while self.waiting and self.waiting[0][0] <= time.monotonic():
+                _, _, out, datagram, to = heapq.heappop(self.waiting)
+                try:
+                    out.sendto(datagram, to)
+                    self.passed += 1
+                except OSError:  # full
+                    self.lost += 1
+
+    def close(self):
+        self.ends = True
+        self.join()
+        for one in (self.near, *self.far.values()):
+            one.close()
+
+
+class Mirror(Case):
+    broker_config = INSECURE
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(7)
+        self.other = self.another()
+
+    def another(self):
+        other = Broker(INSECURE)
+        self.addCleanup(other.close)
+        return other
+
+    def proxy(self, *arguments, **options):
+        proxy = Proxy(*arguments, **options)
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def serve(self, topic, host="127.0.0.1", broker=None):
+        """Where it is served: at a port that nobody else has."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        while True:
+            port = free_port(family)
+            result = (broker or self.broker).run("mirror", "serve", topic, f"udp://{host}:{port}", check=False)
+            if result.returncode == 0:
+                return port
+            self.assertIn("in use", result.stderr.decode())
+
+    def publish(self, topic, count, most=300, broker=None):
+        lines = b"".join(self.random.randbytes(self.random.randrange(most)).hex().encode() + b"\n"
+                         for _ in range(count))
+        (broker or self.broker).run("pub", topic, data=lines)
+
+    def await_copy(self, topic="t", broker=None, of=None):
+        broker, of = broker or self.other, of or self.broker
+        end = of.info(topic)["committed_position"]
+        self.wait_for(lambda: broker.info(topic)["committed_position"] == end,
+                      f"the copy reaches {end}: {broker.messages()} {broker.run('mirror', 'list').stdout}")
+
+    @staticmethod
+    def messages(broker, topic="t", first=1, last=None):
+        """What a plain reader gets: everything but when it was read."""
+        last = last or broker.info(topic)["last_sequence"]
+        said = broker.run("sub", topic, "--from", "first", "--count", str(last - first + 1), "--json").stdout
+        return [json.loads(line) for line in said.splitlines()]
+
+    def stored(self, broker, topic, begin):
+        """The bytes of the log from a position on, as they are in its segments."""
+        self.wait_for(lambda: broker.info(topic)["durable_position"] == broker.info(topic)["committed_position"],
+                      "all is stored")
+        end, data = broker.info(topic)["committed_position"], hashlib.sha256()
+        for path in broker.segments(topic):
+            base = int(os.path.basename(path)[:20])
+            with open(path, "rb") as file:
+                content = file.read()[64:]
+            data.update(content[max(0, begin - base):max(0, end - base)])
+        return end, data.hexdigest()
+
+    def assert_same(self, topic="t", broker=None, of=None, begin=0):
+        broker, of = broker or self.other, of or self.broker
+        self.await_copy(topic, broker, of)
+        self.assertEqual(self.stored(broker, topic, begin), self.stored(of, topic, begin))
+
+    def mirrors(self, broker):
+        return [json.loads(line) for line in broker.run("mirror", "list", "--json").stdout.splitlines()]
+
+    def shows(self, broker, **what):
+        """It is told a moment after it is so."""
+        self.wait_for(lambda: what.items() <= self.mirrors(broker)[0].items(), f"a mirror that shows {what}")
+
+    def counts(self, broker, *what):
+        self.wait_for(lambda: all(self.mirrors(broker)[0][one] > 0 for one in what), f"counts of {what}")
+
+    def state(self, broker, state):
+        self.shows(broker, state=state)
+
+    # ---- what is copied ----
+
+    def test_the_copy_has_every_byte_and_readers_see_it(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.publish("t", 200)
+        self.publish("t", 20, 30000)
+        port = self.serve("t")
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{port}", *SMALL)
+        self.assert_same()
+        self.publish("t", 2000)
+        self.publish("t", 50, 32000)
+        self.assert_same()
+        self.assertEqual(self.messages(self.other), self.messages(self.broker))
+        self.assertIn(b"0 damaged", self.other.run("verify", "t").stdout)
+        end = self.broker.info("t")["committed_position"]
+        self.shows(self.broker, role="serves", state="active", receivers=1, position=end, lag_bytes=0, gone=0)
+        self.shows(self.other, role="follows", state="active", position=end, lag_bytes=0, gone=0)
+
+    def test_several_follow_over_ipv6_in_memory_and_one_of_them_serves_another(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        try:
+            port = self.serve("t", "[::1]") if socket.has_ipv6 else None
+        except OSError:
+            self.skipTest("no IPv6 here")
+        third, last = self.another(), self.another()
+        self.other.run("mirror", "add", "t", f"udp://[::1]:{port}", *SMALL)
+        third.run("mirror", "add", "t", f"udp://[::1]:{port}", "--durability", "memory", *SMALL)
+        last.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t', broker=third)}", *SMALL)
+        self.state(self.other, "active")
+        self.publish("t", 300)
+        for broker in (self.other, third, last):
+            self.await_copy(broker=broker)
+        told = self.messages(self.broker)
+        for broker in (self.other, third, last):
+            self.assertEqual(self.messages(broker), told)
+
+    # ---- a network that loses, delays and reorders ----
+
+    def through(self, loss, delay, count, seed):
+        self.broker.run("topic", "create", "t", *SMALL)
+        proxy = self.proxy(self.serve("t"), loss, delay, seed)
+        self.other.run("mirror", "add", "t", proxy.url, *SMALL)
+        self.publish("t", count, 600)
+        self.assert_same()
+        return proxy
+
+    def test_one_datagram_in_a_hundred_is_lost(self):
+        self.through(0.01, 0.002, 3000, 1)
+
+    def test_one_in_ten_is_lost(self):
+        proxy = self.through(0.1, 0.005, 2000, 2)
+        self.assertGreater(proxy.lost, 0)
+        self.counts(self.other, "lost", "naks")
+        self.counts(self.broker, "repaired", "naks", "rtt_ns")
+        self.shows(self.other, gone=0)
+
+    def test_three_in_ten_are_lost(self):
+        self.through(0.3, 0.002, 1000, 3)
+
+    def test_a_blackout_is_caught_up_with(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        proxy = self.proxy(self.serve("t"))
+        self.other.run("mirror", "add", "t", proxy.url, *SMALL)
+        self.publish("t", 100)
+        self.await_copy()
+        proxy.loss = 1.0
+        self.publish("t", 3000)  # more than a window
+        self.state(self.other, "waiting")
+        self.state(self.broker, "waiting")
+        proxy.loss = 0.0
+        self.assert_same()
+
+    # ---- restarts ----
+
+    def test_both_are_killed_in_the_middle_and_go_on_where_they_were(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        proxy = self.proxy(self.serve("t"), 0.05, 0.001, 4)
+        self.other.run("mirror", "add", "t", proxy.url, *SMALL)
+        for killed in (self.other, self.broker, self.other, self.broker):
+            before = self.other.info("t")["committed_position"]
+            self.publish("t", 1000, 600)
+            self.wait_for(lambda: self.other.info("t")["committed_position"] > before, "some of it is copied")
+            killed.kill()
+            killed.start()
+        self.publish("t", 100)
+        self.assert_same()
+        self.assertEqual(self.messages(self.other), self.messages(self.broker))
+
+    def test_both_are_stopped_in_good_order_and_go_on_where_they_were(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t')}", *SMALL)
+        for stopped in (self.other, self.broker):
+            self.publish("t", 100)
+            self.await_copy()
+            self.assertEqual(stopped.stop(), (0, []))
+            stopped.start()
+            self.assert_same()
+        self.publish("t", 100)
+        self.assert_same()
+
+    def test_publishers_come_and_go_and_the_copy_follows(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t')}", *SMALL)
+        self.state(self.other, "active")
+        for _ in range(10):  # each has an epoch of its own
+            self.publish("t", 5)
+        self.assert_same()
+
+    # ---- what is gone ----
+
+    def test_who_comes_late_begins_with_what_is_still_there(self):
+        self.broker.run("topic", "create", "t", *SMALL, "--keep-bytes", "1M")
+        while self.broker.info("t")["first_position"] == 0:
+            self.publish("t", 2000, 600)
+        begin = self.broker.info("t")["first_position"]
+        port = self.serve("t")
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{port}", "--window", "256K", "--segment", "4M")
+        self.await_copy()
+        self.assert_same(begin=self.broker.info("t")["first_position"])
+        self.assertGreaterEqual(self.other.info("t")["first_position"], begin)
+        self.other.kill()
+        self.other.start()
+        self.publish("t", 100)
+        self.assert_same(begin=self.broker.info("t")["first_position"])
+
+    def test_what_a_topic_in_memory_has_no_more_is_lost_and_the_copy_in_memory_goes_on(self):
+        memory = ("--durability", "memory", "--window", "256K")
+        self.broker.run("topic", "create", "t", *memory)
+        proxy = self.proxy(self.serve("t"))
+        self.other.run("mirror", "add", "t", proxy.url, *memory)
+        self.publish("t", 10)
+        self.await_copy()
+        proxy.loss = 1.0
+        self.publish("t", 3000, 600)
+        self.state(self.other, "waiting")
+        proxy.loss = 0.0
+        self.publish("t", 10)
+        self.await_copy()
+        self.counts(self.other, "gone")
+        last = self.broker.info("t")["last_sequence"]
+        self.assertEqual(self.other.info("t")["last_sequence"], last)
+
+    def test_another_topic_of_the_same_name_is_not_taken_for_the_same(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        port = self.serve("t")
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{port}", *SMALL)
+        self.publish("t", 10)
+        self.await_copy()
+        self.broker.run("mirror", "remove", "t")
+        self.broker.run("topic", "delete", "t")
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.publish("t", 20)
+        self.broker.run("mirror", "serve", "t", f"udp://127.0.0.1:{port}")
+        self.state(self.other, "diverged")
+        self.assertEqual(self.other.info("t")["last_sequence"], 10)
+
+    # ---- what is refused ----
+
+    def test_a_mirror_takes_no_publisher_until_it_is_removed(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t')}", *SMALL)
+        self.publish("t", 10)
+        self.await_copy()
+        for command, said in ((("pub", "t"), "takes no publisher of its own"),
+                              (("topic", "delete", "t"), "has a mirror"),
+                              (("topic", "purge", "t"), "is a mirror"),
+                              (("mirror", "add", "t", "udp://127.0.0.1:9"), "follows udp://")):
+            result = self.other.run(*command, data=b"x\n", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(said, result.stderr.decode())
+        self.other.kill()
+        self.other.start()
+        self.assertEqual(self.other.run("pub", "t", data=b"x\n", check=False).returncode, 1)
+        self.other.run("mirror", "remove", "t")
+        self.assertEqual(self.mirrors(self.other), [])
+        self.other.run("pub", "t", data=b"x\n")
+        self.assertEqual(self.other.info("t")["last_sequence"], 11)
+        self.other.run("topic", "delete", "t")
+
+    def refused(self, said, *command):
+        result = self.other.run("mirror", *command, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(said, result.stderr.decode())
+        self.assertEqual(self.mirrors(self.other), [])
+
+    def test_what_cannot_be_a_mirror_is_refused_by_name(self):
+        self.other.run("topic", "create", "t")
+        self.other.run("topic", "create", "shared", "--shared")
+        self.other.run("topic", "create", "used")
+        self.other.run("pub", "used", data=b"x\n")
+        self.refused("not udp://HOST:PORT", "add", "t", "tcp://127.0.0.1:7000")
+        self.refused("the port is missing", "add", "t", "udp://127.0.0.1")
+        self.refused("port 0", "serve", "t", "udp://127.0.0.1:0")
+        self.refused("shared", "add", "shared", "udp://127.0.0.1:7000")
+        self.refused("messages of its own", "add", "used", "udp://127.0.0.1:7000")
+        self.refused("no mirror", "remove", "t")
+        self.refused("bound", "serve", "t", "udp://203.0.113.7:7000")  # nobody's address (RFC 5737)
+        self.refused("not udp://HOST:PORT", "add", "new", "nonsense")
+        self.assertNotIn(b"new", self.other.run("topic", "list").stdout)
+        self.other.run("pub", "t", data=b"x\n")  # it is a topic like others still
+
+    def test_without_insecure_nothing_is_sent_and_nothing_is_followed(self):
+        plain = Broker()
+        self.addCleanup(plain.close)
+        plain.run("topic", "create", "t")
+        for action in ("serve", "add"):
+            result = plain.run("mirror", action, "t", "udp://127.0.0.1:7000", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("insecure = true", result.stderr.decode())
+
+    def test_a_window_that_is_too_small_is_said(self):
+        self.broker.run("topic", "create", "t", "--window", "1M")
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t')}", *SMALL)
+        while [m["state"] for m in self.mirrors(self.other)] != ["failed"]:
+            self.publish("t", 100, 30000)
+        self.wait_for(lambda: "window is smaller" in self.other.messages(), "the operator is told")
+
+
+if __name__ == "__main__":
+    hermes_test.main()
