@@ -21,15 +21,20 @@ import rows
 RINGS = ("push+pop, one thread", "across cores, one at a time", "across cores, batches of 32", "round trip")
 QUEUES = ("push+pop, one thread", "across cores, one at a time", "two and two on two cores", "round trip")
 TOPICS = ("round trip", "one at a time", "batches of 32")
+NET = ("one way, batched", "one way, batched, stored", "request and reply, all asleep", "request and reply, spinning",
+       "to 1 subscriber", "to 10 subscribers", "to 100 subscribers",
+       "lone messages to 1", "lone messages to 64", "lone messages to 1000")
 # hermes bench SUITE, the peers' programs, and what of each is measured: names in their results end like this.
 SUITES = {
     "ring": (("peer_rings", "peer_disruptor"), RINGS),
     "mpmc": (("peer_mpmc", "peer_array_queue"), QUEUES),
     "topic": (("peer_aeron", "peer_iceoryx2", "peer_chronicle"), TOPICS),
+    "net": (("peer_nats", "peer_zeromq", "peer_redis"), NET),
 }
 COMMENTS = {
     "peer_disruptor": "two threads of one process",
     "peer_chronicle": "stored, as a stored topic is",
+    "bare": "without a broker",
 }
 
 
@@ -40,6 +45,11 @@ def split(name, whats):
         if name.endswith(what):
             return name[:-len(what)].rstrip(", "), what
     return None, None
+
+
+def peer_of(program, name):
+    """Who made that row; None: Hermes. What hermes bench measures bare stands where peers do."""
+    return program if program != "hermes" else "bare" if name.startswith("bare ") else None
 
 
 class Turns:
@@ -64,8 +74,8 @@ class Turns:
             self.version, self.machine = document["version"], document["machine"]
         for row in document["results"]:
             who, what = split(row["name"], SUITES[suite][1])
-            row.update(suite=suite, what=what, who=who, peer=None if program == "hermes" else program)
-            if what and program == "hermes":
+            row.update(suite=suite, what=what, who=who, peer=peer_of(program, row["name"]))
+            if what and not row["peer"]:
                 row["who"] = f"hermes {who}"
             self.results.append(rows.place(row))
 

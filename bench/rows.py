@@ -17,6 +17,8 @@ MEASURES = {
     "ns_per_operation": Measure("ns", 1, False, False),
     "messages_per_second": Measure("M/s", 1e-6, True, False),
     "bytes_per_second": Measure("GB/s", 1e-9, True, False),
+    "cpu_seconds_per_million": Measure("CPU seconds a million messages, all processes", 1, False, False),
+    "messages_per_core_second": Measure("messages a core-second of the broker", 1, True, False),
 }
 
 # Where the two cores were, by a cache line's round trip. hermes bench --help has the same.

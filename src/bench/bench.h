@@ -39,6 +39,8 @@ struct bench_result {
     double messages_per_second, ns_per_operation, bytes_per_second;
     double lost_percent; /* where may_lose */
     double cpu_percent, resident_bytes;
+    double cpu_seconds_per_million;    /* of messages: the broker's and all clients' */
+    double messages_per_core_second;   /* of the broker's */
     double quantiles[BENCH_QUANTILES]; /* of a latency, for the plot; see bench_quantile() */
     unsigned thrown_away;              /* tries whose two lines differed by more than a fifth */
     bool unsteady;                     /* so did those of the last try, whose figures these are */
@@ -63,6 +65,7 @@ void bench_topic(struct bench *bench);
 void bench_broker(struct bench *bench);
 void bench_rate(struct bench *bench);
 void bench_eager(struct bench *bench);
+void bench_net(struct bench *bench);
 
 /* A result to fill in; printed by bench_print() when it is complete. */
 struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes);
@@ -86,6 +89,9 @@ void *bench_shared(size_t bytes);
 /* Runs body in a child, pinned to the other CPU. */
 pid_t bench_child(void (*body)(void *context), void *context);
 void bench_join(pid_t pid);
+
+/* Time on a CPU of all threads of a process that there are now, in nanoseconds. */
+uint64_t bench_cpu_ns(pid_t pid);
 
 /* What the plot needs of a distribution, less the clock's own cost; it is the last one then. */
 void bench_take_quantiles(struct bench_result *result, const struct histogram *histogram, double clock_cost);
@@ -138,9 +144,13 @@ struct bench_broker {
     struct bench_directory home;
     pid_t pid;
     uint64_t start_ns; /* when it was started */
+    char backend[16];  /* of its event loop: io_uring or epoll */
 };
 
 void bench_broker_start(struct bench_broker *broker);
+
+/* The same with that hermes.conf, in which it listens at one address: HERMES_URL is that. */
+void bench_broker_start_listening(struct bench_broker *broker, const char *configuration);
 void bench_broker_stop(struct bench_broker *broker);
 
 /* What it stores: confirmations, publishing beside the persister, reading back. */

@@ -1,6 +1,5 @@
 /* hermes bench broker: what the broker costs: its start, its idleness, the way through its sequencer, a
  * wake-up. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,30 +32,6 @@ static void start_to_first_message(struct bench *bench, struct bench_broker *bro
     hermes_disconnect(client);
 }
 
-/* Time on a CPU of all threads, in nanoseconds. */
-static uint64_t cpu_time(pid_t pid)
-{
-    char path[64];
-    uint64_t sum = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
-    DIR *tasks = opendir(path);
-    struct dirent *task;
-    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
-        char file[512];
-        unsigned long long ran;
-        snprintf(file, sizeof file, "%s/%s/schedstat", path, task->d_name);
-        FILE *stat = fopen(file, "re");
-        if (stat == NULL)
-            continue;
-        if (fscanf(stat, "%llu", &ran) == 1)
-            sum += ran;
-        fclose(stat);
-    }
-    if (tasks != NULL)
-        closedir(tasks);
-    return sum;
-}
-
 /* Resident memory that is the process's own: without the shared windows. */
 static double own_memory(pid_t pid)
 {
@@ -81,9 +56,9 @@ static void idle(struct bench *bench, const struct bench_broker *broker)
     (void)bench_publish_to(client, "idle", 0);
     (void)bench_subscribe(client, "waiting", true);
     cli_sleep_until(cli_now_ns() + 1500000000); /* by then it rests */
-    uint64_t before = cpu_time(broker->pid), start = cli_now_ns();
+    uint64_t before = bench_cpu_ns(broker->pid), start = cli_now_ns();
     cli_sleep_until(start + span_ns);
-    uint64_t ran = cpu_time(broker->pid) - before;
+    uint64_t ran = bench_cpu_ns(broker->pid) - before;
     struct bench_result *result = bench_add(bench, "broker: idle, two publishers, a subscriber", 0);
     result->cpu_percent = 100.0 * (double)ran / (double)(cli_now_ns() - start);
     result->resident_bytes = own_memory(broker->pid);

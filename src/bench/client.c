@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,36 +12,83 @@
 #include "base/path.h"
 #include "bench/bench.h"
 
-void bench_broker_start(struct bench_broker *broker)
+/* Its standard output is out. */
+static void run_broker(struct bench_broker *broker, int out)
 {
     char program[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 2);
-    int fds[2];
-    bench_directory_make(&broker->home);
-    if (length <= 0 || pipe2(fds, O_CLOEXEC) != 0)
+    if (length <= 0)
         exit(cli_fail("start a broker", 0, strerror(errno)));
     program[length] = 'd'; /* hermesd stands beside hermes */
     program[length + 1] = 0;
-    setenv("HERMES_HOME", broker->home.path, 1);
-    unsetenv("HERMES_URL");
     pid_t parent = getpid();
     broker->start_ns = cli_now_ns();
     broker->pid = fork();
-    if (broker->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent)
-            _exit(1);
-        fcntl(broker->home.in_use, F_SETFD, 0); /* its home stays as long as it runs */
-        dup2(fds[1], STDOUT_FILENO);
-        bench_pin(-1);
-        execl(program, "hermesd", (char *)NULL);
-        _exit(127);
-    }
+    if (broker->pid != 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(1);
+    fcntl(broker->home.in_use, F_SETFD, 0); /* its home stays as long as it runs */
+    dup2(out, STDOUT_FILENO);
+    bench_pin(-1);
+    execl(program, "hermesd", (char *)NULL);
+    _exit(127);
+}
+
+/* "hermesd: serving on SOCKET (0 topics, io_uring)", and "hermesd: listening on URL" where it does. */
+static void read_what_it_says(struct bench_broker *broker, int fd, bool listens)
+{
+    char line[PATH_BYTES + 256];
+    FILE *said = fdopen(fd, "r");
+    const char *loop = NULL, *url = NULL;
+    if (said != NULL && fgets(line, sizeof line, said) != NULL)
+        loop = strrchr(line, ' ');
+    if (loop == NULL)
+        exit(cli_fail("hermesd", HERMES_EDISCONNECTED, "the broker did not start"));
+    snprintf(broker->backend, sizeof broker->backend, "%.*s", (int)strcspn(loop + 1, ")"), loop + 1);
+    if (listens && fgets(line, sizeof line, said) != NULL)
+        url = strrchr(line, ' ');
+    if (listens && url == NULL)
+        exit(cli_fail("hermesd", HERMES_EDISCONNECTED, "the broker does not listen"));
+    line[strcspn(line, "\n")] = 0;
+    if (url != NULL)
+        setenv("HERMES_URL", url + 1, 1);
+    fclose(said);
+}
+
+static void write_configuration(const struct bench_broker *broker, const char *configuration)
+{
+    char path[BENCH_PATH_BYTES + sizeof "/hermes.conf"];
+    snprintf(path, sizeof path, "%s/hermes.conf", broker->home.path);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fputs(configuration, file) < 0 || fclose(file) != 0)
+        exit(cli_fail(path, 0, strerror(errno)));
+}
+
+static void start(struct bench_broker *broker, const char *configuration)
+{
+    int fds[2];
+    bench_directory_make(&broker->home);
+    if (configuration != NULL)
+        write_configuration(broker, configuration);
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        exit(cli_fail("start a broker", 0, strerror(errno)));
+    setenv("HERMES_HOME", broker->home.path, 1);
+    unsetenv("HERMES_URL");
+    run_broker(broker, fds[1]);
     close(fds[1]);
-    char line[256];
-    if (read(fds[0], line, sizeof line) <= 0)
-        exit(cli_fail(program, HERMES_EDISCONNECTED, "the broker did not start"));
-    close(fds[0]);
+    read_what_it_says(broker, fds[0], configuration != NULL);
+}
+
+void bench_broker_start(struct bench_broker *broker)
+{
+    start(broker, NULL);
+}
+
+void bench_broker_start_listening(struct bench_broker *broker, const char *configuration)
+{
+    start(broker, configuration);
 }
 
 void bench_broker_stop(struct bench_broker *broker)

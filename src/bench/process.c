@@ -1,4 +1,5 @@
 /* Two processes of a benchmark: where they run, what they share, and what ends them. */
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -92,4 +93,27 @@ void bench_must(int rc, const char *what, const char *sentence)
 {
     if (rc < 0)
         exit(cli_fail(what, rc, sentence));
+}
+
+uint64_t bench_cpu_ns(pid_t pid)
+{
+    char path[64];
+    uint64_t sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    struct dirent *task;
+    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+        char file[512];
+        unsigned long long ran;
+        snprintf(file, sizeof file, "%s/%s/schedstat", path, task->d_name);
+        FILE *stat = fopen(file, "re");
+        if (stat == NULL)
+            continue;
+        if (fscanf(stat, "%llu", &ran) == 1)
+            sum += ran;
+        fclose(stat);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return sum;
 }

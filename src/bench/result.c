@@ -59,6 +59,10 @@ static void print_details(FILE *to, const struct bench_result *r)
         fprintf(to, "   %8.2f ns", r->ns_per_operation);
     if (r->bytes_per_second > 0)
         fprintf(to, "   %6.2f GB/s", r->bytes_per_second / 1e9);
+    if (r->cpu_seconds_per_million > 0)
+        fprintf(to, "   %6.3f CPU s a million", r->cpu_seconds_per_million);
+    if (r->messages_per_core_second > 0)
+        fprintf(to, "   %8.0f a core-second", r->messages_per_core_second);
     print_line(to, r);
     if (r->note[0] != 0)
         fprintf(to, "   (%s)", r->note);
@@ -117,6 +121,8 @@ static void print_result(const struct bench_result *r)
     print_field("cpu_percent", r->cpu_percent);
     print_field("resident_bytes", r->resident_bytes);
     print_field("messages_per_second", r->messages_per_second);
+    print_field("cpu_seconds_per_million", r->cpu_seconds_per_million);
+    print_field("messages_per_core_second", r->messages_per_core_second);
     print_field("ns_per_operation", r->ns_per_operation);
     print_field("bytes_per_second", r->bytes_per_second);
     if (r->may_lose)

@@ -153,8 +153,8 @@ class ByTurns(unittest.TestCase):
         path.write_text(PROGRAM.format(python=sys.executable, home=self.home.name, name=name, rounds=json.dumps(rounds)))
         path.chmod(0o755)
 
-    def compare(self, *options):
-        done = run("compare.py", self.home.name, "--suite", "topic", *options)
+    def compare(self, *options, suite="topic"):
+        done = run("compare.py", self.home.name, "--suite", suite, *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
@@ -189,6 +189,22 @@ class ByTurns(unittest.TestCase):
         text = self.compare("--pairs", "2")
         self.assertIn("Runs across cores by placement: 3 close; thrown away because the cores moved: 9.", text)
         self.assertIn("2.00 x best peer", text)
+
+    def test_brokers_over_the_network_are_compared_by_what_they_take_of_the_processors_too(self):
+        flow = lambda name, rate, cpu: row(name, (90, 91), {"messages_per_second": rate, "cpu_seconds_per_million": cpu})
+        self.program("hermes", [[flow("tcp, one way, batched, no checksum", 4e6, 0.5)]])
+        self.program("peer_nats", [[flow("nats, one way, batched", 1e6, 2.0)]])
+        self.program("peer_redis", [[flow("redis, one way, batched", 1e5, 10.0), flow("redis, one way, batched, stored", 1e5, 10.0)]])
+        made = json.loads(self.compare("--pairs", "1", "--json", suite="net"))["summaries"]
+        ours = {r["measure"]: r["times_best_peer"] for r in made if r["who"] == "hermes tcp"}
+        self.assertEqual(ours, {"messages_per_second": 4, "cpu_seconds_per_million": 0.25})
+        self.assertEqual({r["who"] for r in made if r["what"] == "one way, batched, stored"}, {"redis"})
+
+    def test_what_is_measured_bare_stands_where_peers_do(self):
+        self.program("hermes", [[row("tcp, request and reply, spinning, no checksum", (90, 91), {"rtt_p50_ns": 39000}),
+                                 row("bare tcp, twice, request and reply, spinning", (90, 91), {"rtt_p50_ns": 30000})]])
+        made = json.loads(self.compare("--pairs", "1", "--json", suite="net"))["summaries"]
+        self.assertEqual({r["who"]: r.get("times_best_peer") for r in made}, {"hermes tcp": 1.3, "bare tcp, twice": None})
 
     def test_by_turns(self):
         self.program("hermes", [[self.stream("push-back topic", (90, 91), 4e7)]])

@@ -66,6 +66,19 @@ class Suites(unittest.TestCase):
             if row["name"].startswith("topic, "):
                 self.assertTrue(0 <= row["lost_percent"] < 100, row)
 
+    def test_net_has_figures_of_each_kind(self):
+        rows = {(row["name"].removesuffix(", no checksum"), row["size_bytes"]): row for row in self.rows_of("net")}
+        for size in (64, 1024):
+            for what in ("one way, batched", "one way, batched, stored"):
+                self.assertTrue({"messages_per_second", "cpu_seconds_per_million"} <= set(rows[f"tcp, {what}", size]))
+        for who in ("bare tcp, twice", "tcp"):
+            self.assertIn("rtt_p50_ns", rows[f"{who}, request and reply, spinning", 64])
+        self.assertIn("rtt_p50_ns", rows["tcp, request and reply, all asleep", 64])
+        for what in ("to 1 subscriber", "to 10 subscribers", "to 100 subscribers"):
+            self.assertIn("cpu_seconds_per_million", rows[f"tcp, {what}", 64])
+        for count in (1, 64, 1000):
+            self.assertIn("messages_per_core_second", rows[f"tcp on epoll, lone messages to {count}", 64])
+
     def test_eager_says_how_many_can_read_at_once(self):
         rows = self.rows_of("eager")
         self.assertEqual(len(rows), 3)
