@@ -89,6 +89,7 @@ struct broker {
     void (*let_go)(struct topic *topic);
 
     unsigned rings;          /* in all topics: is there anything to sequence? */
+    unsigned rings_fed;      /* of them, that the loop fills itself */
     struct topic *sequenced; /* where the sequencer's next turn begins; NULL: at the first */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */

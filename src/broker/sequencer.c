@@ -384,8 +384,15 @@ static void remove_ring(struct ring *ring)
         go_on(topic);
     topic->rings_left -= ring->left;
     ring->broker->rings--;
+    ring->broker->rings_fed -= ring->is_fed;
     topic_release(topic);
     ring_free(ring);
+}
+
+void sequencer_feed(struct ring *ring)
+{
+    ring->broker->rings_fed += !ring->is_fed;
+    ring->is_fed = true;
 }
 
 void sequencer_leave_ring(struct ring *ring, bool closed)
@@ -475,7 +482,7 @@ uint64_t sequencer_park(struct broker *broker)
     set_parked(broker, 1);
     /* Pairs with barrier_publisher() of every producer. Who could not register says so in the rings that it
      * makes, and producers fence. */
-    bool heard = barrier_remote() || !broker->membarrier;
+    bool heard = broker->rings == broker->rings_fed || barrier_remote() || !broker->membarrier;
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
         for (unsigned i = 0; topic->ring_count > 0 && i < STATUS_RINGS; i++) {
             const struct ring *ring = topic->rings[i];

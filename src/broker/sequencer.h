@@ -42,6 +42,7 @@ struct ring {
     uint64_t position;
     uint64_t sequence; /* of its next message */
     struct pace pace;  /* its producer is let go ahead, as a publisher is by readers */
+    bool is_fed;       /* the loop fills it, with what came through a connection */
     bool condemned;    /* it sent something malformed */
     bool left;         /* no later than `until` */
     uint64_t until;    /* what is left of it: nothing behind this counts */
@@ -62,6 +63,8 @@ int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *s
 /* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never
  * learned of it is free after one. */
 void sequencer_keep_line(struct ring *ring);
+/* The loop fills it itself from now on: before it sleeps it need not ask for news of it. */
+void sequencer_feed(struct ring *ring);
 /* Takes no more from it but what was committed by now. closed: its producer said so, and will not ask. */
 void sequencer_leave_ring(struct ring *ring, bool closed);
 /* The producer of a line that is left has another one now. */

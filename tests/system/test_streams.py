@@ -160,6 +160,18 @@ class Streams(Case):
         for subscriber in subscribers:
             self.assertEqual(subscriber.read_up_to(21)[-1].payload, b"far")
 
+    def test_nobody_wakes_the_loop_for_what_it_writes_itself(self):
+        """Whoever sleeps for a publisher of this host has a thread for it."""
+        self.tcp().create("t", s.MEMORY)
+        threads = lambda: len(os.listdir(f"/proc/{self.broker.process.pid}/task"))
+        before = threads()
+        subscriber = Subscriber(self.tcp, "t", s.AT_END)
+        publisher = Publisher(self.tcp(), "t")
+        for i in range(20):
+            publisher.publish([b"far"] * (i + 1))
+            subscriber.read_up_to(i + 1)
+        self.assertEqual(threads(), before)
+
     def test_many_publishers_have_one_order(self):
         self.tcp().create("t", s.ASYNC, shared=1)
         sent = [[b"%d:%d" % (who, i) for i in range(200)] for who in range(4)]

@@ -177,6 +177,7 @@ int intake_open(struct stream *stream, struct ring *ring, uint32_t handle, uint6
         .membarrier = true,
     };
     window_writer_init(&intake->writer, &options, 0, ring->sequence);
+    sequencer_feed(ring);
     intake->granted = most_credit(intake);
     intake->next = stream->intakes;
     stream->intakes = intake;

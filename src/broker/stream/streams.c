@@ -94,6 +94,14 @@ uint64_t streams_turn(struct broker *broker)
 
 /* ---- sleeping ---- */
 
+/* Outlets wait for what others commit. What the loop itself writes it need not be woken for; and whoever is
+ * to write comes to it first. */
+static bool awaits_others(const struct topic *topic)
+{
+    return topic->streamed.awaiting > 0 && !queue_is_busy(&topic->turns) &&
+           atomic_load_explicit(&topic->log.status->writer, memory_order_relaxed) == WRITER_CLIENT;
+}
+
 static int add_words(struct bells *bells, const struct topic *topic)
 {
     const struct log *log = &topic->log;
@@ -104,7 +112,7 @@ static int add_words(struct bells *bells, const struct topic *topic)
         awaits_durable |= intake_awaits_durable(intake);
     for (struct party *party = topic->streamed.parties; party != NULL && rc == 0; party = party->next)
         rc = bells_add(bells, (struct futex_word){&party->page->notice, party->heard});
-    if (rc == 0 && topic->streamed.awaiting > 0 && !queue_is_busy(&topic->turns)) {
+    if (rc == 0 && awaits_others(topic)) {
         /* Acquire pairs with the release in window_ring(). */
         uint32_t bell = atomic_load_explicit(&log->window->bell, memory_order_acquire);
         rc = bells_add(bells, (struct futex_word){&log->window->bell, bell});
@@ -120,7 +128,7 @@ static int add_words(struct bells *bells, const struct topic *topic)
 static void ask_for_rings(struct broker *broker)
 {
     for (struct topic *topic = broker->streamed; topic != NULL; topic = topic->streamed.next)
-        if (topic->streamed.awaiting > 0 && !queue_is_busy(&topic->turns))
+        if (awaits_others(topic))
             atomic_store_explicit(&topic->log.doorbell->parked, 1, memory_order_relaxed);
 }
 
