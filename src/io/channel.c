@@ -272,7 +272,9 @@ static int receive_streamed(struct channel *channel, uint64_t until_ns, struct e
         if (rc != 0)
             return rc < 0 ? rc : HERMES_OK;
         if (conduit_flush(&channel->conduit) < 0)
-            any = true; /* what it said before it hung up says why */
+            any = true;                                       /* what it said before it hung up says why */
+        if (!any && until_ns == 0 && channel->conduit.is_dry) /* it need not be asked again */
+            return HERMES_ETIMEOUT;
         if (!any && (rc = await_ready(channel, POLLIN, until_ns)) < 0)
             return gave_up(rc, text, "the broker gave no answer");
         if (i % MESSAGES_A_LOOK == 0 && clock_left_ns(until_ns) == 0)

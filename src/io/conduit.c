@@ -64,6 +64,7 @@ int conduit_next(struct conduit *conduit, hermes_header_t *header, const uint8_t
     make_room(conduit);
     struct carrier *carrier = conduit->carrier;
     int64_t got = carrier->kind->read(carrier, conduit->in + conduit->in_to, IN_BYTES - conduit->in_to);
+    conduit->is_dry = got == HERMES_EAGAIN;
     if (got < 0)
         return got == HERMES_EAGAIN ? 0 : (int)got;
     conduit->in_to += (size_t)got;

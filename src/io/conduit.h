@@ -20,6 +20,7 @@ struct conduit {
     struct carrier *carrier; /* NULL: there is none */
     uint8_t *in;             /* what has come and was not taken yet */
     size_t in_from, in_to;
+    bool is_dry;  /* there was nothing to read when that was last tried */
     uint8_t *out; /* what was sent and has not gone yet */
     size_t out_from, out_to, out_room;
 };
