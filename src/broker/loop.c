@@ -38,6 +38,9 @@ static const uint64_t tell_again_ns = 60000000000u;
 static const uint64_t look_again_ns = 10000000000u;
 /* While rings are polled, sockets are looked at this often, or after so much that was moved. */
 enum { TURNS_A_LOOK = 64, BYTES_A_LOOK = 64 * 1024 };
+/* Where so much was sequenced at once there is more to come: what has come in goes out together with it, up
+ * to so much. Each send wakes somebody. */
+enum { HOLDS_FROM_BYTES = 4 * 1024, HOLDS_UP_TO_BYTES = 64 * 1024 };
 enum { LISTEN_QUEUE = 128 };
 enum { HEAP_STEP_BYTES = 64 * 1024 * 1024, DESCRIPTORS = 32 * 1024 };
 
@@ -661,6 +664,17 @@ static uint64_t sleep_in_grace(struct loop *loop, uint64_t sleep_ns)
     return left < sleep_ns ? left : sleep_ns;
 }
 
+/* Is what streams have to send better sent with what comes in just now? */
+static bool holds_back(const struct loop *loop, uint64_t more, uint64_t *held)
+{
+    *held += more;
+    if (more >= HOLDS_FROM_BYTES && *held < HOLDS_UP_TO_BYTES && loop->broker.streamed != NULL &&
+        poller_has_news(loop->broker.poller))
+        return true;
+    *held = 0;
+    return false;
+}
+
 /*
  * Spins while rings are busy, looking at the sockets now and then; after spin_us of nothing it asks to
  * be woken, looks once more, and sleeps in the poller.
@@ -670,10 +684,15 @@ void loop_run(struct loop *loop)
     uint64_t spin_ns =
         loop->broker.config.spin_us == UINT32_MAX ? UINT64_MAX : loop->broker.config.spin_us * 1000ull;
     uint64_t idle_since = 0;
-    uint64_t moved = 0;
+    uint64_t moved = 0, held = 0;
     unsigned turns = 0;
     while (!loop->broker.stopping) {
         uint64_t more = sequencer_turn(&loop->broker);
+        if (holds_back(loop, more, &held)) {
+            idle_since = 0;
+            poller_run(loop->broker.poller, 0);
+            continue;
+        }
         if (streams_turn(&loop->broker) > 0) { /* what is to be sent waits for the poller */
             idle_since = 0;
             poller_run(loop->broker.poller, 0);
@@ -690,7 +709,10 @@ void loop_run(struct loop *loop)
         }
         if (loop->broker.rings > 0) {
             if (++turns % TURNS_A_LOOK != 0) {
-                cpu_relax();
+                if (loop->broker.streamed != NULL && poller_has_news(loop->broker.poller))
+                    poller_run(loop->broker.poller, 0);
+                else
+                    cpu_relax();
                 continue;
             }
             uint64_t now = clock_monotonic_ns();

@@ -288,6 +288,13 @@ struct turn_figures poller_turns(const struct poller *poller)
     return poller->turn.figures;
 }
 
+bool poller_has_news(const struct poller *poller)
+{
+    /* Relaxed: what was posted is taken by finish_posted(). */
+    return poller->over != NULL || atomic_load_explicit(&poller->posted, memory_order_relaxed) != NULL ||
+           poller->methods->has_news(poller);
+}
+
 void poller_yield(struct poller *poller)
 {
     turn_end(&poller->turn, clock_monotonic_ns());

@@ -109,6 +109,10 @@ void poller_leave(struct poller_owner *owner);
 /* Waits at most timeout_ns (0: not at all) and completes what is ready; returns how many. */
 int poller_run(struct poller *poller, uint64_t timeout_ns);
 
+/* Would poller_run() have something to do? For who spins: it is asked without a system call. Where that
+ * cannot be said (epoll) the answer is no. */
+bool poller_has_news(const struct poller *poller);
+
 /* Lets other threads have the processor, if they want it. */
 void poller_yield(struct poller *poller);
 
@@ -125,6 +129,7 @@ struct poller_methods {
     void (*cancel)(struct poller *poller, struct poller_op *op);
     void (*wait)(struct poller *poller, uint64_t timeout_ns);
     int (*complete)(struct poller *poller);
+    bool (*has_news)(const struct poller *poller);
     void (*close)(struct poller *poller);
 };
 

@@ -164,6 +164,12 @@ static int epoll_complete(struct poller *poller)
     return count;
 }
 
+static bool epoll_has_news(const struct poller *poller)
+{
+    (void)poller;
+    return false;
+}
+
 static void epoll_close(struct poller *poller)
 {
     struct epoll *epoll = (struct epoll *)poller;
@@ -178,6 +184,7 @@ static const struct poller_methods epoll_methods = {
     .cancel = epoll_cancel,
     .wait = epoll_wait_for,
     .complete = epoll_complete,
+    .has_news = epoll_has_news,
     .close = epoll_close,
 };
 

@@ -72,9 +72,25 @@ static void uring_cancel(struct poller *poller, struct poller_op *op)
     io_uring_sqe_set_data(sqe, NULL);
 }
 
+/* Completions are there, or the kernel would like to be entered to make some. */
+static bool has_completions(const struct io_uring *ring)
+{
+    /* Relaxed: io_uring_enter() and io_uring_peek_batch_cqe() pair with the kernel. */
+    unsigned flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 || io_uring_cq_ready(ring) > 0;
+}
+
+static bool uring_has_news(const struct poller *poller)
+{
+    const struct io_uring *ring = &((const struct uring *)poller)->ring;
+    return io_uring_sq_ready(ring) > 0 || has_completions(ring);
+}
+
 static void uring_wait(struct poller *poller, uint64_t timeout_ns)
 {
     struct uring *uring = (struct uring *)poller;
+    if (timeout_ns == 0 && !uring_has_news(poller))
+        return;
     struct io_uring_cqe *first;
     struct __kernel_timespec timeout = {(long long)(timeout_ns / 1000000000u),
                                         (long long)(timeout_ns % 1000000000u)};
@@ -145,6 +161,7 @@ static const struct poller_methods uring_methods = {
     .cancel = uring_cancel,
     .wait = uring_wait,
     .complete = uring_complete,
+    .has_news = uring_has_news,
     .close = uring_close,
 };
 
@@ -195,7 +212,8 @@ static int try_multishot_accept(struct io_uring *ring)
 
 static int open_ring(struct io_uring *ring)
 {
-    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                                  IORING_SETUP_TASKRUN_FLAG};
     int rc = io_uring_queue_init_params(ENTRIES, ring, &parameters);
     if (rc == -EINVAL) { /* before 6.1 */
         parameters = (struct io_uring_params){0};
