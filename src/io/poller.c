@@ -27,7 +27,7 @@ static void begin(struct poller *poller, struct poller_op *op)
         op->owner->under_way++;
 }
 
-static void release(struct poller_owner *owner)
+void poller_release(struct poller_owner *owner)
 {
     if (owner != NULL && --owner->under_way == 0 && owner->leaving)
         owner->gone(owner);
@@ -46,7 +46,7 @@ void poller_finish(struct poller *poller, struct poller_op *op, int result)
     (void)poller;
     end(op);
     op->done(op, result); /* which may start it again, or free it */
-    release(owner);
+    poller_release(owner);
 }
 
 void poller_finish_later(struct poller *poller, struct poller_op *op, int result)

@@ -158,6 +158,9 @@ void poller_finish(struct poller *poller, struct poller_op *op, int result);
 /* The same at the next turn, for who is in the middle of something. */
 void poller_finish_later(struct poller *poller, struct poller_op *op, int result);
 
+/* One that held the owner is over. NULL: there is none. */
+void poller_release(struct poller_owner *owner);
+
 /* An accept or a watch goes on after done(). */
 static inline bool poller_goes_on(const struct poller_op *op, int result)
 {

@@ -13,6 +13,7 @@ struct slot {
     struct poller_op *reading;
     struct poller_op *writing;
     uint32_t registered; /* events that epoll waits for; 0: it does not know the descriptor */
+    uint32_t kept;       /* of these, while an operation is told that it is over: it may be started again */
 };
 
 struct epoll {
@@ -29,7 +30,7 @@ static uint32_t events_of(const struct slot *slot)
     uint32_t events = slot->writing != NULL ? EPOLLOUT : 0u;
     if (slot->reading != NULL)
         events |= slot->reading->kind == OP_WATCH ? EPOLLIN | EPOLLET : EPOLLIN;
-    return events;
+    return events | (slot->kept & slot->registered);
 }
 
 /* Before a descriptor may be closed epoll must have forgotten it: somebody else may hold what it stands for,
@@ -69,6 +70,28 @@ static struct poller_op **place_of(struct epoll *epoll, const struct poller_op *
     return op->kind == OP_SEND ? &slot->writing : &slot->reading;
 }
 
+/* Readiness may be taken back between epoll_wait and the call: nothing may block there. */
+static void forbid_blocking(const struct poller_op *op)
+{
+    bool waits_by_flag = op->kind == OP_ACCEPT || op->kind == OP_READ; /* the others say so with each call */
+    int flags = waits_by_flag ? fcntl(op->fd, F_GETFL) : O_NONBLOCK;
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        fcntl(op->fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static int perform(const struct poller_op *op);
+
+/* There is nearly always room. */
+static bool send_at_once(struct poller *poller, struct poller_op *op)
+{
+    int result = op->kind == OP_SEND ? perform(op) : -EAGAIN;
+    if (result == -EAGAIN || result == -EINTR)
+        return false;
+    op->cancelled = true; /* it is over: cancelling comes too late */
+    poller_finish_later(poller, op, result);
+    return true;
+}
+
 static int epoll_start(struct poller *poller, struct poller_op *op)
 {
     struct epoll *epoll = (struct epoll *)poller;
@@ -77,10 +100,9 @@ static int epoll_start(struct poller *poller, struct poller_op *op)
     int rc = reserve(epoll, op->fd);
     if (rc < 0)
         return rc;
-    /* Readiness may be taken back between epoll_wait and the call: nothing may block there. */
-    int flags = op->kind == OP_WATCH ? O_NONBLOCK : fcntl(op->fd, F_GETFL);
-    if (flags >= 0 && !(flags & O_NONBLOCK))
-        fcntl(op->fd, F_SETFL, flags | O_NONBLOCK);
+    forbid_blocking(op);
+    if (send_at_once(poller, op))
+        return HERMES_OK;
     *place_of(epoll, op) = op;
     rc = update(epoll, op->fd);
     if (rc < 0)
@@ -104,13 +126,13 @@ static int perform(const struct poller_op *op)
         rc = accept4(op->fd, NULL, NULL, SOCK_CLOEXEC);
         break;
     case OP_RECEIVE:
-        rc = recv(op->fd, op->buffer, op->bytes, 0);
+        rc = recv(op->fd, op->buffer, op->bytes, MSG_DONTWAIT);
         break;
     case OP_READ:
         rc = read(op->fd, op->buffer, op->bytes);
         break;
     case OP_SEND:
-        rc = sendmsg(op->fd, op->message, MSG_NOSIGNAL);
+        rc = sendmsg(op->fd, op->message, MSG_DONTWAIT | MSG_NOSIGNAL);
         break;
     case OP_WATCH:
     case OP_TIMER:
@@ -118,6 +140,20 @@ static int perform(const struct poller_op *op)
         break;
     }
     return rc < 0 ? -errno : (int)rc;
+}
+
+/* What receives goes on receiving, nearly always: epoll forgets the descriptor only if it is not started
+ * again. Its owner, which closes it, stays that long. */
+static void finish_and_look(struct epoll *epoll, struct poller_op *op, int result)
+{
+    struct poller_owner *owner = op->owner;
+    int fd = op->fd;
+    owner->under_way++;
+    epoll->slots[fd].kept = EPOLLIN;
+    poller_finish(&epoll->base, op, result);
+    epoll->slots[fd].kept = 0;
+    (void)update(epoll, fd);
+    poller_release(owner);
 }
 
 static int complete(struct epoll *epoll, struct poller_op *op)
@@ -130,6 +166,10 @@ static int complete(struct epoll *epoll, struct poller_op *op)
         return 1;
     }
     *place_of(epoll, op) = NULL;
+    if (op->kind == OP_RECEIVE && result > 0 && op->owner != NULL) {
+        finish_and_look(epoll, op, result);
+        return 1;
+    }
     (void)update(epoll, op->fd);
     poller_finish(&epoll->base, op, result);
     return 1;
