@@ -1,5 +1,5 @@
 """Small schedules of durable subscriptions: where a place stands, whose it is, and what of it counts."""
-from group_scenarios import GROUP, PLACE, TOPIC, flow, holder, joined, make, must, one_by_one, publish, publish_away, scenario
+from group_scenarios import GROUP, PATIENCE_MS, PLACE, TOPIC, flow, holder, joined, make, must, one_by_one, publish, publish_away, scenario
 from scenarios import restart
 from world import World
 
@@ -17,16 +17,16 @@ def who_comes_after_holder_and_broker_died_together_is_let_in(world):
     second.do("work 10 500")
 
 
-@scenario(config="[broker]\ngrace_ms = 400\n")
+@scenario(config="[broker]\ngrace_ms = 1000\n")
 def who_acks_keeps_its_place_over_a_brokers_death(world):
     """It asks for no message for longer than the broker waits for it."""
     make(world, durable=True)
     publish(world, 20)
     first = holder(world)
-    first.do("take 16 500")
+    first.do(f"take 16 {PATIENCE_MS}")
     restart(world)
     for sequence in range(1, 17):
-        flow(50)
+        flow(80)
         first.do(f"ack {sequence}")
     second = holder(world, try_ms=100)
     must(not second.is_open(), "two holders", "another was let in while the holder acks one message after the other")
