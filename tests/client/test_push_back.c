@@ -98,6 +98,13 @@ static void read_all(hermes_subscriber_t *s, uint64_t first, uint64_t last)
     }
 }
 
+/* While it reads it tells publishers where it is now and then; who finds nothing more says it exactly. */
+static void read_nothing(hermes_subscriber_t *s)
+{
+    hermes_message_t message;
+    assert_int_equal(hermes_poll(s, &message), 0);
+}
+
 static void test_refuses(void **state)
 {
     struct fixture *f = *state;
@@ -145,6 +152,8 @@ static void wait_and_go_on(struct fixture *f)
             read_all(slow, i, i);
             read_all(fast, i, i);
         }
+        read_nothing(slow);
+        read_nothing(fast);
     }
     /* All that fits a window (and the producer's ring), and not much more, is under way at a time. */
     assert_in_range(last, 5 * WINDOW / 2 / PAYLOAD, 5 * 3 * WINDOW / PAYLOAD);
