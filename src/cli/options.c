@@ -80,13 +80,15 @@ int cli_finish(int code)
 /* A broker that was started a moment ago, or again after a crash, may need that moment. */
 hermes_client_t *cli_connect(void)
 {
-    static const uint64_t patience_ns = 1000000000;
+    static const uint64_t patience_ns = 1000000000, longest_pause_ns = 80000000;
     hermes_client_t *client;
-    uint64_t start = cli_now_ns();
+    uint64_t start = cli_now_ns(), pause_ns = 5000000;
     int rc;
     while ((rc = hermes_connect(NULL, &client)) == HERMES_EDISCONNECTED &&
-           cli_now_ns() - start < patience_ns && !cli_stop)
-        cli_sleep_until(cli_now_ns() + 5000000);
+           cli_now_ns() - start < patience_ns && !cli_stop) {
+        cli_sleep_until(cli_now_ns() + pause_ns);
+        pause_ns = pause_ns < longest_pause_ns ? 2 * pause_ns : pause_ns;
+    }
     if (rc < 0)
         exit(cli_fail(NULL, rc, hermes_last_error(NULL)));
     return client;

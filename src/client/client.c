@@ -158,8 +158,13 @@ static int no_broker(struct hermes_client *client)
 {
     unsigned turn;
     const struct place *place = place_of(client, &turn);
-    return error_say(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
-                     place->path != NULL ? place->path : place->url);
+    if (place->path != NULL)
+        return error_say(&client->error, HERMES_EDISCONNECTED, "no broker at %s (is hermesd running?)",
+                         place->path);
+    /* One that is spoken to in the other way hangs up without a word. */
+    return error_say(&client->error, HERMES_EDISCONNECTED,
+                     "no broker at %s (is hermesd running? or is it %s?)", place->url,
+                     place->encrypted ? "tcp://" : "tls://");
 }
 
 /* Of hello or token. */

@@ -691,6 +691,18 @@ class Rules(Tls):
         self.wait_for(counted, "each is counted")
         self.assertIn(b"\n  refused: connections 1  tokens 1  requests 2\n", self.broker.run("stat").stdout)
 
+    def test_who_is_hung_up_on_comes_again_a_few_times_and_hears_what_may_be_wrong(self):
+        for kind, port in (("tcp", "tls"), ("tls", "tcp")):
+            url = f"{kind}://127.0.0.1:{self.ports[port]}"
+            result = self.broker.run("--url", url, "--tls-ca", self.path("certs/ca.crt"), "topic", "list", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(f"no broker at {url} (is hermesd running? or is it {port}://?)".encode(), result.stderr)
+
+        def refused():
+            return json.loads(self.broker.run("stat", "--json").stdout)["loops"][0]["refused_connections"]
+        self.wait_for(refused, "it is counted")
+        self.assertLess(refused(), 40)
+
     def test_reload_signals_the_broker_of_this_host_alone(self):
         """What a broker over a network says of its process is the number of another one here."""
         result = self.broker.run("--url", f"tcp://127.0.0.1:{self.ports['tcp']}", "auth", "reload", check=False)
