@@ -160,11 +160,16 @@ def stopped_at(stops_, when):
 UNNOTICED_NS = 1000000000  # so long a member may go on whose session was lost behind its back, before it notices
 
 
+def deaths(events, worker):
+    """[(begin, end)]: killed in between. It may do something yet behind the word that it is to be."""
+    return spans(events, f"kill {worker}", f"{worker} is dead")
+
+
 def partings(calls, events, worker):
     """[(begin, end)]: when the worker let go of what it has, by itself, or killed, or may have had to."""
     found = [(call.begin, call.begin) for call in calls if call.what in ("leave", "part")]
     found += [(call.begin, call.begin + UNNOTICED_NS) for call in calls if call.what == "lose"]
-    return sorted(found + [(when, when) for when, what in events if what == f"kill {worker}"])
+    return sorted(found + deaths(events, worker))
 
 
 def left_at(partings_, when):

@@ -2,7 +2,7 @@
 from bisect import bisect_left, bisect_right
 
 import codes
-from claims import NEVER, eras_of, era_of, key_of, partings, spans
+from claims import NEVER, deaths, eras_of, era_of, key_of, partings, spans
 from verdicts import Verdict
 
 
@@ -214,7 +214,7 @@ def judge_alone(name, histories, events, verdicts):
                 held.append((begin, call.begin, worker, call))
                 begin = None
         if begin is not None:
-            ends = [when for when, what in events if what == f"kill {worker}" and when > begin]
+            ends = [max(begin, since) for since, to in deaths(events, worker) if to > begin]
             held.append((begin, min(ends, default=NEVER), worker, None))
     held.sort(key=lambda each: each[0])
     for (_, end, first, _), (begin, _, second, _) in zip(held, held[1:]):

@@ -209,6 +209,13 @@ class Groups(unittest.TestCase):
         self.assertIn("came again", self.judge(*lines, given(A, 50, 1, 2), events=events))
 
 
+    def test_who_is_killed_may_take_one_more(self):
+        """Between the word that it is to be killed and its death."""
+        lines = [join(A), join(B), given(A, 10, 1), f"{A} 12 ack sequence=1 take=2 | 0", given(A, 20, 2), given(B, 40, 2, 2),
+                 f"{B} 50 ack sequence=2 take=2 | 0"]
+        self.assertEqual(self.judge(*lines, events=[(19 * MS, f"kill {A}"), (22 * MS, f"{A} is dead")]), [])
+        self.assertEqual(self.judge(*lines, events=[(15 * MS, f"kill {A}"), (19 * MS, f"{A} is dead")]), ["under a lease"])
+
     def test_a_stop_overtakes_what_was_claimed_before_it_is_told(self):
         events = [(25 * MS, "broker is told to stop"), (27 * MS, "broker is gone"), (28 * MS, "broker starts")]
         lines = [join(A), given(A, 10, 1), f"{A} 22 ack sequence=1 take=2 | 0", given(A, 30, 2, 2), f"{A} 40 ack sequence=2 take=4 | 0"]
@@ -251,6 +258,12 @@ class Durables(unittest.TestCase):
         self.assertIn("expired early", self.judge(join(A), given(A, 10, 1), f"{A} 20 ack sequence=1 take=2 | EEXPIRED"))
         self.assertIn("two holders", self.judge(join(A), given(A, 10, 1), join(B).replace(" 0 ", " 50 "), given(B, 60, 1)))
         self.assertIn("given again", self.judge(join(A), given(A, 10, 1), given(A, 20, 1)))
+
+    def test_who_is_killed_as_it_gets_the_place_loses_it(self):
+        lines = [join(A).replace(" 0 ", " 20 "), join(B).replace(" 0 ", " 40 "), given(B, 50, 1), given(B, 60, 2), given(B, 65, 3),
+                 f"{B} 70 ack sequence=3 take=4 | 0"]
+        self.assertEqual(self.judge(*lines, events=[(19 * MS, f"kill {A}"), (22 * MS, f"{A} is dead")]), [])
+        self.assertEqual(self.judge(*lines), ["two holders"])
 
     def test_who_asks_while_another_has_the_place_comes_behind_it(self):
         """A is silent behind a death of the broker, and B has the place, while A asks for the next message."""

@@ -135,6 +135,7 @@ class Worker:
         self.world.note(f"kill {self.name}")
         self.process.kill()
         self.process.wait()
+        self.world.note(f"{self.name} is dead")
 
     def calls(self):
         return read_calls(self.name, self.log)
