@@ -358,7 +358,7 @@ class World:
                 raise Violation(kind, what)
             time.sleep(0.005)
 
-    def wait_persisted(self, topic, seconds=5):
+    def wait_persisted(self, topic, seconds=15):
         """Nobody asks for it, and yet what is committed comes to the disk."""
         def is_persisted():
             info = self.info(topic)
