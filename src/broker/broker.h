@@ -15,8 +15,8 @@
  *     topic      a topic: its definition, its log, who publishes to it, who subscribes
  *     sequencer  producers' rings -> topic logs, in the event loop
  *     group*     consumer groups: made, joined, where the page is
- *     mirror/    topics that are sent to other brokers in datagrams, or come from there
  *     topics     all topics: loaded, created, deleted, closed; what a crash left behind
+ *     mirror/    topics that are sent to other brokers in datagrams, or come from there
  *     delivery   dead letters -> topic logs, in the event loop
  *     later      requests whose answer has to wait
  *     stream/    topics through the connection itself: outlets, intakes, and whose turn it is

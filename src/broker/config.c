@@ -128,6 +128,26 @@ static bool add_listen(struct parse *parse, const char *value)
     }
 }
 
+/* "TOPIC udp://HOST:PORT"; several, each in a line of its own. */
+static bool add_mirror(struct parse *parse, const char *value, bool follows)
+{
+    struct config *config = parse->config;
+    struct error_text ignored;
+    size_t name = strcspn(value, " \t");
+    const char *url = value + name + strspn(value + name, " \t");
+    struct config_mirror mirror = {.follows = follows};
+    bool fits = config->mirror_count < CONFIG_MIRRORS_MAX && name < sizeof mirror.topic &&
+                strlen(url) < sizeof mirror.url;
+    if (fits) {
+        memcpy(mirror.topic, value, name);
+        memcpy(mirror.url, url, strlen(url));
+    }
+    bool good = fits && hermes_topic_name_check(mirror.topic) == 0 && udp_check(mirror.url, &ignored) == 0;
+    if (good)
+        config->mirrors[config->mirror_count++] = mirror;
+    return expect(parse, good, "TOPIC udp://HOST:PORT, up to %d of them", CONFIG_MIRRORS_MAX);
+}
+
 static bool set_bool(struct parse *parse, const char *value, bool *is)
 {
     *is = strcmp(value, "true") == 0;
@@ -220,6 +240,10 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
         return add_listen(parse, value);
     if (SETTING("net", "insecure"))
         return set_bool(parse, value, &c->insecure);
+    if (SETTING("mirror", "serve"))
+        return add_mirror(parse, value, false);
+    if (SETTING("mirror", "add"))
+        return add_mirror(parse, value, true);
     if (SETTING("tls", "certificate"))
         return set_path(parse, value, c->certificate);
     if (SETTING("tls", "key"))

@@ -9,8 +9,16 @@
 #include "io/poller.h"
 #include "io/tcp.h"
 #include "io/tls.h"
+#include "io/udp.h"
 
-enum { CONFIG_SPIN_US = 50 }; /* the default */
+enum { CONFIG_SPIN_US = 50 /* the default */, CONFIG_TOPIC_BYTES = 128, CONFIG_MIRRORS_MAX = 64 };
+
+/* A mirror that is begun at the start: [mirror] serve, add. */
+struct config_mirror {
+    char topic[CONFIG_TOPIC_BYTES];
+    char url[UDP_URL_BYTES];
+    bool follows;
+};
 
 struct config {
     struct location location;
@@ -39,7 +47,9 @@ struct config {
     char tokens[PATH_BYTES], rules[PATH_BYTES];
     bool tokens_named, rules_named; /* and so they must be there */
     bool must_authenticate;         /* who is not on this host, or comes by TCP all the same */
-    uint32_t silent_per_address;    /* TCP connections that have not said hello */
+    struct config_mirror mirrors[CONFIG_MIRRORS_MAX];
+    unsigned mirror_count;
+    uint32_t silent_per_address; /* TCP connections that have not said hello */
 };
 
 /* path NULL: the default file, which may be missing; a file that was named must exist. */

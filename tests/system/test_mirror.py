@@ -160,7 +160,8 @@ class Mirror(Case):
 
     def shows(self, broker, **what):
         """It is told a moment after it is so."""
-        self.wait_for(lambda: what.items() <= self.mirrors(broker)[0].items(), f"a mirror that shows {what}")
+        self.wait_for(lambda: any(what.items() <= one.items() for one in self.mirrors(broker)),
+                      f"a mirror that shows {what}: {self.mirrors(broker)} {broker.messages()}")
 
     def counts(self, broker, *what):
         self.wait_for(lambda: all(self.mirrors(broker)[0][one] > 0 for one in what), f"counts of {what}")
@@ -323,6 +324,32 @@ class Mirror(Case):
         self.broker.run("mirror", "serve", "t", f"udp://127.0.0.1:{port}")
         self.state(self.other, "diverged")
         self.assertEqual(self.other.info("t")["last_sequence"], 10)
+
+    # ---- by configuration ----
+
+    def configured(self, text, broker=None):
+        if broker is None:
+            broker = Broker(INSECURE + text)
+            self.addCleanup(broker.close)
+            return broker
+        with open(os.path.join(broker.home, "hermes.conf"), "w") as file:
+            file.write(INSECURE + text)
+        broker.kill()
+        broker.start()
+        return broker
+
+    def test_mirrors_that_are_configured_begin_at_the_start(self):
+        self.broker.run("topic", "create", "t")
+        self.publish("t", 10)
+        nowhere, port = free_port(), free_port()
+        follows = self.configured(f"[mirror]\nadd = t udp://127.0.0.1:{nowhere}\n")
+        self.shows(follows, role="follows", url=f"udp://127.0.0.1:{nowhere}")
+        self.configured(f"[mirror]\nserve = t udp://127.0.0.1:{port}\nserve = none udp://127.0.0.1:{port}\n",
+                        self.broker)
+        self.told("no such topic yet")
+        self.configured(f"[mirror]\nadd = t udp://127.0.0.1:{port}\n", follows)  # it comes before what is known
+        self.shows(follows, role="follows", url=f"udp://127.0.0.1:{port}")
+        self.await_copy(broker=follows)
 
     # ---- what is refused ----
 

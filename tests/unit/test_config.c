@@ -118,6 +118,19 @@ static void addresses(void **state)
         "tcp://9\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(load(bad[i], &config), HERMES_EINVALID);
+    assert_int_equal(
+        load("[mirror]\nserve = a udp://127.0.0.1:7\nadd = b.c udp://[::1]:8\nadd = d udp://host:9\n",
+             &config),
+        0);
+    assert_int_equal(config.mirror_count, 3);
+    assert_string_equal(config.mirrors[1].topic, "b.c");
+    assert_string_equal(config.mirrors[1].url, "udp://[::1]:8");
+    assert_true(!config.mirrors[0].follows && config.mirrors[1].follows);
+    static const char *const no_mirrors[] = {
+        "[mirror]\nserve = udp://127.0.0.1:7\n", "[mirror]\nadd = a\n", "[mirror]\nadd = a tcp://1.2.3.4:5\n",
+        "[mirror]\nadd = a udp://1.2.3.4:0\n", "[mirror]\nadd = .a udp://1.2.3.4:5\n"};
+    for (size_t i = 0; i < sizeof no_mirrors / sizeof no_mirrors[0]; i++)
+        assert_int_equal(load(no_mirrors[i], &config), HERMES_EINVALID);
     static const char *const nowhere[] = {
         "tcp://",           "tcp://:1",     "tcp://1.2.3.4",       "tcp://1.2.3.4:",
         "tcp://1.2.3.4:-1", "tcp://::1:80", "tcp://1.2.3.4:65536", "tcp://[]:1",

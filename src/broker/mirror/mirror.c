@@ -11,6 +11,7 @@
 #include "base/note.h"
 #include "broker/mirror/follow.h"
 #include "broker/mirror/serve.h"
+#include "broker/topics.h"
 
 /* As enum mirror_role. */
 static const char *const roles[] = {NULL, "serves", "follows"};
@@ -316,12 +317,83 @@ static void start(struct topic *topic, enum mirror_role role)
     begin(mirror);
 }
 
+/* A topic that a configured mirror is of, which is being made. */
+struct awaited {
+    struct job job;
+    struct topic *topic;
+    const struct config_mirror *wanted;
+};
+
+static void add_configured(struct topic *topic, const struct config_mirror *wanted)
+{
+    struct error_text text;
+    enum mirror_role role = wanted->follows ? MIRROR_FOLLOWS : MIRROR_SERVES;
+    if (mirror_add(topic, role, wanted->url, 0, &text) < 0)
+        note("[mirror] %s = %s %s: %s", wanted->follows ? "add" : "serve", wanted->topic, wanted->url,
+             text.bytes);
+}
+
+static void topic_is_made(struct job *job)
+{
+    struct awaited *awaited = (struct awaited *)(void *)job;
+    struct topic *topic = awaited->topic;
+    if (topic->change_result == 0)
+        add_configured(topic, awaited->wanted);
+    else
+        note("[mirror] add = %s: %s", awaited->wanted->topic, topic->change_text.bytes);
+    topic_release(topic);
+    free(awaited);
+}
+
+static void make_topic(struct broker *broker, const struct config_mirror *wanted)
+{
+    struct wire_topic_create request = {.durability = DURABILITY_ASYNC};
+    struct awaited *awaited = malloc(sizeof *awaited);
+    struct error_text text = {"no memory"};
+    struct topic *topic;
+    memcpy(request.topic, wanted->topic, sizeof request.topic);
+    if (awaited == NULL || topics_create(broker, broker->uid, &request, &topic, &text) < 0) {
+        note("[mirror] add = %s: %s", wanted->topic, text.bytes);
+        free(awaited);
+        return;
+    }
+    *awaited = (struct awaited){.job = {.done = topic_is_made}, .topic = topic, .wanted = wanted};
+    topics_await_change(topic, &awaited->job);
+}
+
+static void start_configured(struct broker *broker, const struct config_mirror *wanted)
+{
+    struct topic *topic = topic_find(broker, wanted->topic);
+    if (topic == NULL && wanted->follows)
+        make_topic(broker, wanted);
+    else if (topic == NULL)
+        note("[mirror] serve = %s: there is no such topic yet: the next start looks again", wanted->topic);
+    else if (topic->mirrored.url[wanted->follows ? MIRROR_FOLLOWS : MIRROR_SERVES][0] == 0)
+        add_configured(topic, wanted);
+}
+
+/* What the configuration says comes before what was said by hand. */
+static void override(struct broker *broker)
+{
+    for (unsigned i = 0; i < broker->config.mirror_count; i++) {
+        const struct config_mirror *wanted = &broker->config.mirrors[i];
+        struct topic *topic = topic_find(broker, wanted->topic);
+        char *url =
+            topic == NULL ? NULL : topic->mirrored.url[wanted->follows ? MIRROR_FOLLOWS : MIRROR_SERVES];
+        if (url != NULL && url[0] != 0)
+            memcpy(url, wanted->url, UDP_URL_BYTES);
+    }
+}
+
 void mirrors_start(struct broker *broker)
 {
+    override(broker);
     for (struct topic *topic = broker->topics; topic != NULL; topic = topic->next)
         for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++)
             if (topic->mirrored.url[role][0] != 0)
                 start(topic, role);
+    for (unsigned i = 0; i < broker->config.mirror_count; i++)
+        start_configured(broker, &broker->config.mirrors[i]);
 }
 
 void mirrors_stop(struct broker *broker)
