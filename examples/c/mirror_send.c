@@ -17,7 +17,7 @@ static int complain(const char *what, const char *why)
     return 1;
 }
 
-/* Lines that are there already. 0: the input has ended. */
+/* Lines that are there already. 0: there will be no more. */
 static int take_lines(hermes_log_t *log)
 {
     char line[1024];
@@ -27,10 +27,24 @@ static int take_lines(hermes_log_t *log)
             return 0;
         line[strcspn(line, "\n")] = 0;
         int rc = hermes_log_append(log, line, strlen(line), NULL);
-        if (rc < 0)
-            return complain(hermes_error_name(rc), hermes_log_last_error(log)) - 1;
+        if (rc < 0) {
+            complain(hermes_error_name(rc), hermes_log_last_error(log));
+            return 0;
+        }
     }
     return 1;
+}
+
+/* Until somebody was there, and left with everything - or with nobody knows how much, and for long. */
+static void see_it_out(hermes_mirror_sender_t *sender)
+{
+    hermes_mirror_sender_info_t info = {.size = sizeof info};
+    int alone = 0;
+    do {
+        hermes_mirror_sender_run(sender, 10000000);
+        hermes_mirror_sender_describe(sender, &info);
+        alone = info.joins == 0 || info.receivers > 0 ? 0 : alone + 1;
+    } while (alone == 0 || (!info.done && alone < 300));
 }
 
 int main(int argc, char **argv)
@@ -54,10 +68,7 @@ int main(int argc, char **argv)
     while (take_lines(log) > 0)
         hermes_mirror_sender_run(sender, 10000000);
     hermes_mirror_sender_end(sender);
-    do { /* until somebody was there, and left with everything */
-        hermes_mirror_sender_run(sender, 10000000);
-        hermes_mirror_sender_describe(sender, &info);
-    } while (!info.done || info.receivers > 0);
+    see_it_out(sender);
     hermes_mirror_sender_close(sender);
     return hermes_log_close(log) < 0;
 }

@@ -225,7 +225,8 @@ HERMES_API int hermes_mirror_sender_run(hermes_mirror_sender_t *sender, uint64_t
 
 /* Nothing more will be written: receivers that have everything are told HERMES_ECLOSED. Go on running until
  * hermes_mirror_sender_describe() says that this is done and nobody is there any more: a receiver leaves when
- * it is closed, or a while after it was told (silence_ns). */
+ * it is closed, or a while after it was told (silence_ns). Whose last words were lost on the way may have had
+ * everything, and nobody knows: give up some seconds after the last one has gone. */
 HERMES_API void hermes_mirror_sender_end(hermes_mirror_sender_t *sender);
 
 /* With a key: that receiver was handed the secret, and is heard from now on; or never any more (who has the
