@@ -149,7 +149,8 @@ struct bench_broker {
 
 void bench_broker_start(struct bench_broker *broker);
 
-/* The same with that hermes.conf, in which it listens at one address: HERMES_URL is that. */
+/* The same with that hermes.conf, in which it listens at one address: HERMES_URL is that, and HERMES_TLS_CA
+ * who vouches for it, where it is tls://. */
 void bench_broker_start_listening(struct bench_broker *broker, const char *configuration);
 void bench_broker_stop(struct bench_broker *broker);
 

@@ -66,6 +66,23 @@ static void write_configuration(const struct bench_broker *broker, const char *c
         exit(cli_fail(path, 0, strerror(errno)));
 }
 
+/* Certificates for a broker that listens by TLS, and whom its clients trust. */
+static void make_certificates(const struct bench_broker *broker)
+{
+    char authority[BENCH_PATH_BYTES + sizeof "/certs/ca.crt"];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (freopen("/dev/null", "w", stdout) != NULL)
+            execl("/proc/self/exe", "hermes", "cert", "server", (char *)NULL);
+        _exit(127);
+    }
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        exit(cli_fail("hermes cert server", 0, "no certificates for the broker"));
+    snprintf(authority, sizeof authority, "%s/certs/ca.crt", broker->home.path);
+    setenv("HERMES_TLS_CA", authority, 1);
+}
+
 static void start(struct bench_broker *broker, const char *configuration)
 {
     int fds[2];
@@ -76,6 +93,9 @@ static void start(struct bench_broker *broker, const char *configuration)
         exit(cli_fail("start a broker", 0, strerror(errno)));
     setenv("HERMES_HOME", broker->home.path, 1);
     unsetenv("HERMES_URL");
+    unsetenv("HERMES_TLS_CA");
+    if (configuration != NULL && strstr(configuration, "tls://") != NULL)
+        make_certificates(broker);
     run_broker(broker, fds[1]);
     close(fds[1]);
     read_what_it_says(broker, fds[0], configuration != NULL);

@@ -85,6 +85,19 @@ static void streams(struct bench *bench, struct net_flow *flow)
     bench_broker_stop(&broker);
 }
 
+static void encrypted(struct bench *bench, struct net_flow *flow)
+{
+    struct bench_broker broker;
+    bench_broker_start_listening(&broker, "[net]\nlisten = tls://127.0.0.1:0\n");
+    flow->broker = broker.pid;
+    flow->topic = "memory";
+    flow->size = LARGE;
+    flow->count = at_most_a_window(2000 * bench->scale, LARGE);
+    create("memory", HERMES_DURABILITY_MEMORY, WINDOW_BYTES);
+    beside_the_line(bench, "tls, one way, batched, no checksum", flow, net_one_way);
+    bench_broker_stop(&broker);
+}
+
 /* ---- there and back ---- */
 
 static void round_trips(struct bench *bench, struct net_flow *flow, const char *configuration, int side,
@@ -165,8 +178,10 @@ void bench_net(struct bench *bench)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
     streams(bench, &flow);
+    encrypted(bench, &flow);
     questions(bench, &flow);
     loops(bench, &flow);
     munmap(flow.shared, sizeof *flow.shared);
     unsetenv("HERMES_URL");
+    unsetenv("HERMES_TLS_CA");
 }
