@@ -15,11 +15,20 @@ SMALL = {"window_bytes": 256 << 10, "segment_bytes": 1 << 20}
 
 
 class Broker:
-    def __init__(self):
+    def __init__(self, starts=True):
         self.home = tempfile.mkdtemp(prefix="hermes-test-")
         self.log = open(os.path.join(self.home, "log"), "ab")
         self.process = None
-        self.start()
+        if starts:
+            self.start()
+
+    def run(self, *arguments):
+        return subprocess.run([BIN / "hermes", *arguments], env=dict(os.environ, HERMES_HOME=self.home), check=True, text=True,
+                              stdout=subprocess.PIPE, stderr=self.log).stdout.strip()
+
+    def configure(self, settings):
+        with open(os.path.join(self.home, "hermes.conf"), "w") as file:
+            file.write(settings)
 
     @property
     def url(self):
@@ -46,7 +55,7 @@ class Broker:
         return hermes.connect(self.url)
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.stop()
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)

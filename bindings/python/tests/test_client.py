@@ -11,7 +11,7 @@ import time
 
 import hermes_msg as hermes
 import pytest
-from conftest import SMALL
+from conftest import SMALL, Broker
 
 
 def test_topics(client):
@@ -65,10 +65,42 @@ def test_connect(broker, monkeypatch):
         hermes.connect("unix:/nowhere/broker.sock")
     assert "/nowhere/broker.sock" in str(error.value) and isinstance(error.value, ConnectionError)
     with pytest.raises(hermes.NotSupported):
+        hermes.connect("http://localhost:1")
+    with pytest.raises(hermes.Disconnected):
         hermes.connect("tcp://localhost:1")
     for bad in (1, "a\0b", ["x"]):
         with pytest.raises((TypeError, ValueError)):
             hermes.connect(bad)
+
+
+def test_connect_over_tls():
+    """By a certificate that is trusted and a token, through sessions of its own."""
+    broker = Broker(starts=False)
+    try:
+        broker.run("cert", "server")
+        secret = broker.run("auth", "token", "create", "desk")
+        broker.configure("[net]\nlisten = tls://127.0.0.1:0\n[auth]\nrequired = true\n")
+        broker.start()
+        url = broker.process.stdout.readline().split()[-1].decode()
+        authority = pathlib.Path(broker.home, "certs", "ca.crt")
+        with pytest.raises(hermes.AccessDenied, match="not trusted here"):
+            hermes.connect(url, token=secret)
+        with pytest.raises(hermes.AccessDenied, match="who this client is"):
+            hermes.connect(url, tls_ca=authority)
+        with pytest.raises(hermes.AccessDenied, match="localhost"):
+            hermes.connect(url, tls_ca=authority, token=secret, tls_server_name="elsewhere")
+        with hermes.connect(url, tls_ca=authority, token=secret) as client:
+            assert secret not in repr(client)
+            client.create_topic("t")
+            with client.publisher("t") as pub, client.subscriber("t", "first") as sub:
+                pub.send(b"hello")
+                assert sub.poll(60).payload == b"hello"
+        for bad in (1, b"x", "a\0b", "\ud800"):
+            with pytest.raises((TypeError, ValueError)) as error:
+                hermes.connect(url, tls_ca=authority, token=bad)
+            assert repr(bad) not in str(error.value)
+    finally:
+        broker.close()
 
 
 def test_closing(broker):

@@ -4,21 +4,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a session is opened by: its URL, and hermes_connect_options_t's fields. */
+enum how { URL, TLS_CA, TLS_CERT, TLS_KEY, TLS_SERVER_NAME, TOKEN, TOKEN_FILE, HOW };
+
 struct client {
     struct handle handle;
-    PyObject *url; /* bytes, for a path need not be text; NULL: the default */
+    PyObject *how; /* a tuple of bytes, for a path need not be text; None: the default */
 };
 
+static const char *said(PyObject *how, enum how which)
+{
+    PyObject *bytes = PyTuple_GetItem(how, which);
+    return bytes == Py_None ? NULL : PyBytes_AsString(bytes);
+}
+
 /* A session with the broker, for what is opened through parent; NULL: for a client. */
-static hermes_client_t *connect_to(struct state *state, struct handle *parent, PyObject *url)
+static hermes_client_t *connect_by(struct state *state, struct handle *parent, PyObject *how)
 {
     hermes_client_t *client = NULL;
-    const char *text = url == NULL ? NULL : PyBytes_AsString(url);
-    Py_XINCREF(url); /* its owner may go while we wait */
+    const hermes_connect_options_t options = {.size = sizeof options,
+                                              .tls_ca = said(how, TLS_CA),
+                                              .tls_cert = said(how, TLS_CERT),
+                                              .tls_key = said(how, TLS_KEY),
+                                              .tls_server_name = said(how, TLS_SERVER_NAME),
+                                              .token = said(how, TOKEN),
+                                              .token_file = said(how, TOKEN_FILE)};
+    const char *url = said(how, URL);
+    Py_INCREF(how); /* its owner may go while we wait */
     int rc;
     bool ended;
-    ASKING(state, parent, ended, rc = hermes_connect(text, &client));
-    Py_XDECREF(url);
+    ASKING(state, parent, ended, rc = hermes_connect_with(url, &options, &client));
+    Py_DECREF(how);
     if (ended) {
         (void)hermes_disconnect(client);
         return NULL;
@@ -48,32 +64,71 @@ static void forget_client(struct handle *handle)
 
 static const struct handle_kind client_kind = {.close = close_client, .forget = forget_client};
 
+/* Bytes of what was given; a path where it may be one. NULL and an exception. */
+static PyObject *take_said(struct state *state, enum how which, PyObject *given)
+{
+    PyObject *bytes = NULL;
+    if (given == Py_None)
+        return Py_NewRef(Py_None);
+    if (which != TLS_SERVER_NAME && which != TOKEN) {
+        (void)take_path(state, given, &bytes);
+        return bytes;
+    }
+    if (!PyUnicode_Check(given)) { /* a secret is not shown */
+        PyErr_Format(PyExc_TypeError, "%s is a str", which == TOKEN ? "a token" : "a server's name");
+        return NULL;
+    }
+    bytes = PyUnicode_AsUTF8String(given);
+    if (bytes != NULL && strlen(PyBytes_AsString(bytes)) == (size_t)PyBytes_Size(bytes))
+        return bytes;
+    Py_CLEAR(bytes);
+    PyErr_Clear();
+    refuse_argument(state, "%s has no such characters", which == TOKEN ? "a token" : "a server's name");
+    return NULL;
+}
+
+static PyObject *take_how(struct state *state, PyObject *given[HOW])
+{
+    PyObject *how = PyTuple_New(HOW);
+    for (int i = 0; how != NULL && i < HOW; i++) {
+        PyObject *bytes = take_said(state, (enum how)i, given[i]);
+        if (bytes == NULL || PyTuple_SetItem(how, i, bytes) < 0)
+            Py_CLEAR(how);
+    }
+    return how;
+}
+
 PyObject *client_connect(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"url", NULL};
-    PyObject *url = Py_None, *path = NULL;
+    static char *names[] = {"url",   "tls_ca",     "tls_cert", "tls_key", "tls_server_name",
+                            "token", "token_file", NULL};
+    PyObject *given[HOW] = {Py_None, Py_None, Py_None, Py_None, Py_None, Py_None, Py_None};
     struct state *state = module_state(module);
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:connect", names, &url) ||
-        (url != Py_None && take_path(state, url, &path) < 0))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOOOOO:connect", names, &given[URL],
+                                     &given[TLS_CA], &given[TLS_CERT], &given[TLS_KEY],
+                                     &given[TLS_SERVER_NAME], &given[TOKEN], &given[TOKEN_FILE]))
+        return NULL;
+    PyObject *how = take_how(state, given);
+    if (how == NULL)
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(state->client_type, Py_tp_alloc);
     struct client *client = (struct client *)(void *)allocate(state->client_type, 0);
-    hermes_client_t *session = client == NULL ? NULL : connect_to(state, NULL, path);
+    hermes_client_t *session = client == NULL ? NULL : connect_by(state, NULL, how);
     if (session != NULL) {
-        handle_init(&client->handle, &client_kind, state, NULL, url);
+        handle_init(&client->handle, &client_kind, state, NULL, given[URL]);
         client->handle.client = session;
-        client->url = Py_XNewRef(path);
+        client->how = Py_NewRef(how);
     } else {
         Py_CLEAR(client);
     }
-    Py_XDECREF(path);
+    Py_DECREF(how);
     return (PyObject *)client;
 }
 
 static void client_dealloc(struct client *self)
 {
     PyObject_GC_UnTrack(self);
-    Py_CLEAR(self->url);
+    Py_CLEAR(self->how);
     handle_dealloc(&self->handle);
 }
 
@@ -316,7 +371,7 @@ static PyObject *client_publisher(struct client *self, PyObject *arguments, PyOb
         take_text(self->handle.state, topic, "a topic's name") == NULL ||
         take_timeout(self->handle.state, timeout, &wait_ns) < 0 || handle_check(&self->handle) < 0)
         return NULL;
-    hermes_client_t *session = connect_to(self->handle.state, &self->handle, self->url);
+    hermes_client_t *session = connect_by(self->handle.state, &self->handle, self->how);
     if (session == NULL)
         return NULL;
     return publisher_new(&self->handle, session, topic, checksum ? 0 : HERMES_PUBLISH_NO_CRC,
@@ -356,7 +411,7 @@ static PyObject *client_subscriber(struct client *self, PyObject *arguments, PyO
     how.verify = verify != 0;
     how.options.flags = push_back ? HERMES_SUBSCRIBE_PUSH_BACK : 0;
     hermes_client_t *session =
-        handle_check(&self->handle) < 0 ? NULL : connect_to(state, &self->handle, self->url);
+        handle_check(&self->handle) < 0 ? NULL : connect_by(state, &self->handle, self->how);
     if (session == NULL)
         return NULL;
     return subscriber_new(&self->handle, session, topic, alone && start != NULL ? &from : NULL, &how);

@@ -8,11 +8,22 @@ struct state *module_state(PyObject *module)
 
 static PyMethodDef functions[] = {
     {"connect", (PyCFunction)(void *)client_connect, METH_VARARGS | METH_KEYWORDS,
-     "connect(url=None)\n--\n\n"
-     "A session with a broker: a Client. url: 'tcp://HOST:PORT', 'unix:/path/broker.sock' or the path, "
-     "several\n"
-     "with commas; None: $HERMES_URL, else $HERMES_HOME, else the default place of this user. Raises\n"
-     "Disconnected if nobody listens there."},
+     "connect(url=None, *, tls_ca=None, tls_cert=None, tls_key=None, tls_server_name=None, token=None, "
+     "token_file=None)\n--\n\n"
+     "A session with a broker: a Client. url: 'tls://HOST:PORT', 'tcp://HOST:PORT', 'unix:/path/broker.sock' "
+     "or the\n"
+     "path, several with commas; None: $HERMES_URL, else $HERMES_HOME, else the default place of this "
+     "user.\n\n"
+     "tls_ca: a file of the authorities that may vouch for the broker. tls_cert, tls_key: files of this "
+     "client's\n"
+     "certificate and key. tls_server_name: what the broker's certificate is to name, where that is not "
+     "HOST. "
+     "token:\n"
+     "the secret that says who this is; token_file: a file whose first line it is, read for each connection. "
+     "None:\n"
+     "$HERMES_TLS_CA ... $HERMES_TOKEN_FILE; '': nothing. Raises Disconnected if nobody listens there, "
+     "AccessDenied\n"
+     "if one end does not trust the other, and says why."},
     {"_open_log", (PyCFunction)(void *)writer_open, METH_VARARGS | METH_KEYWORDS,
      "_open_log(path, *, window_bytes=0, segment_bytes=0, sync_interval=0.01, checksum=True)\n--\n\n"
      "Opens the log at path for appending; makes it if it is not there. One writer at a time (Busy)."},
