@@ -102,7 +102,8 @@ HERMES_API int hermes_connect(const char *url, hermes_client_t **client);
 
 /*
  * Whom to trust, and who one is. What is NULL is what the environment says, what is empty ("") nothing at
- * all. All of it is copied; files are PEM, and are read when the client is made.
+ * all. All of it is copied. Files are PEM; they are read when the client is made, and again for a new
+ * connection if they were replaced.
  */
 typedef struct hermes_connect_options {
     size_t size;          /* sizeof(hermes_connect_options_t) */

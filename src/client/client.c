@@ -35,6 +35,8 @@ static int connect_to(struct hermes_client *client, uint64_t until_ns)
     int rc = place_connect(place, turn, &fd, &client->error);
     if (rc < 0)
         return rc;
+    if (place->encrypted)
+        identity_refresh(&client->identity);
     struct carrier *carrier =
         place->encrypted ? identity_encrypt(&client->identity, place, fd) : plain_new(fd);
     return channel_connect_over(channel, carrier, &client->error);

@@ -60,8 +60,32 @@ static int check(const struct identity *identity, struct error_text *text)
     return rc;
 }
 
+static uint64_t mix(uint64_t sum, uint64_t value)
+{
+    return (sum ^ value) * 0x9E3779B97F4A7C15u + 1;
+}
+
+/* Another number once one of the files is another, or was written to. */
+static uint64_t version_of_files(const struct identity *identity)
+{
+    const char *const files[] = {identity->authority, identity->certificate, identity->key};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct stat status = {.st_size = 0};
+        if (files[i] != NULL)
+            (void)stat(files[i], &status);
+        sum = mix(sum, (uint64_t)status.st_ino);
+        sum = mix(sum, (uint64_t)status.st_size);
+        sum = mix(sum, (uint64_t)status.st_mtim.tv_sec);
+        sum = mix(sum, (uint64_t)status.st_mtim.tv_nsec);
+    }
+    return sum;
+}
+
 static int open_tls(struct identity *identity, struct error_text *text)
 {
+    identity->files =
+        version_of_files(identity); /* before they are read: what changes meanwhile is seen later */
     const struct tls_files files = {
         .certificate = identity->certificate,
         .key = identity->key != NULL ? identity->key : identity->certificate, /* one file may have both */
@@ -152,6 +176,16 @@ int identity_read_token(const struct identity *identity, struct wire_authenticat
 }
 
 /* ---- TLS ---- */
+
+void identity_refresh(struct identity *identity)
+{
+    struct error_text ignored;
+    struct tls_context *former = identity->tls;
+    if (former == NULL || version_of_files(identity) == identity->files)
+        return;
+    if (open_tls(identity, &ignored) == 0)
+        tls_context_free(former);
+}
 
 struct carrier *identity_encrypt(const struct identity *identity, const struct place *place, int fd)
 {

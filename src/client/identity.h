@@ -4,6 +4,7 @@
 #define CLIENT_IDENTITY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "hermes/client.h"
 #include "io/carrier.h"
@@ -16,6 +17,7 @@ struct identity {
     char *server_name;                   /* NULL: that of the URL */
     char *token_file, *token;            /* one of them, or none */
     struct tls_context *tls;             /* NULL: nothing of TLS was asked for */
+    uint64_t files;                      /* which versions of the three files it was made of */
 };
 
 /* given may be NULL. encrypts: for tls://. On failure nothing is to be freed: HERMES_EINVALID,
@@ -36,6 +38,10 @@ static inline bool identity_has_token(const struct identity *identity)
  */
 int identity_read_token(const struct identity *identity, struct wire_authenticate *proof,
                         struct error_text *text);
+
+/* Where one of its files is another one by now, what was read of them is read again: certificates are renewed
+ * under clients that live for long. What cannot be read changes nothing. */
+void identity_refresh(struct identity *identity);
 
 /* Puts TLS on a socket on its way to that place; fd is the carrier's, also on failure. NULL: no memory. */
 struct carrier *identity_encrypt(const struct identity *identity, const struct place *place, int fd);

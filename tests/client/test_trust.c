@@ -513,6 +513,22 @@ static void test_a_broker_that_comes_back_is_looked_at_again(void **state)
         ;
 }
 
+/* Under a new authority, whose certificate is where the former one's was. */
+static void test_files_that_were_replaced_are_read_for_the_next_connection(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(hermes_ping(f->client), 0);
+    run_hermes("cert authority --force");
+    run_hermes("cert server --force");
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    assert_int_equal(hermes_ping(f->client), 0);
+    write_line(in_home(f, "certs/ca.crt"), "half of a certificate");
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    assert_int_equal(hermes_ping(f->client), 0); /* by what was read before */
+}
+
 int main(void)
 {
 #define TLS(test) cmocka_unit_test_setup_teardown(test, setup_tls, teardown)
@@ -528,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_token_counts_at_the_unix_socket_too, setup_plain, teardown),
         TLS(test_who_is_put_out_is_told_and_comes_back_by_itself),
         TLS(test_a_broker_that_comes_back_is_looked_at_again),
+        TLS(test_files_that_were_replaced_are_read_for_the_next_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

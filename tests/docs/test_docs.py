@@ -190,6 +190,14 @@ class Docs(unittest.TestCase):
             self.assertGreater(len(names), least)
             self.assertEqual([name for name in names if not name.startswith(prefix)], [])
 
+    def test_library_needs_no_openssl(self):
+        """It is loaded for the first tls:// URL, and nothing of it is called by its name."""
+        library = os.path.join(BUILD, "lib/libhermes.so")
+        dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+        self.assertNotRegex(dynamic, "libssl|libcrypto")
+        wanted = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True).stdout
+        self.assertNotRegex(wanted, r"\b(SSL|X509|BIO|ERR|EVP|ASN1|CRYPTO|OPENSSL)_")
+
     def test_links_lead_somewhere(self):
         for directory, _, names in os.walk(SOURCE):
             if re.search(r"/(build|\.git|\.cache)(/|$)", directory[len(SOURCE):]):

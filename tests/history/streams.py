@@ -8,12 +8,14 @@ a proxy that spoils its connections (proxy.py), while the broker is killed and s
 
     streams.py --seeds 1 2 3                 these
     streams.py --seconds 60                  one after the other, from a random one on
+    streams.py --tls ...                     with TLS in place of TCP alone
 """
 import argparse
 import contextlib
 import os
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -25,7 +27,7 @@ from proxy import Proxy  # noqa: E402
 
 EAGAIN, EBUSY, EEXPIRED, ECLOSED = -9, -8, -25, -23
 BROKEN = EOFError, OSError, AssertionError  # a connection that was cut within a message says nothing that can be read
-CONFIG = "[net]\nlisten = tcp://127.0.0.1:0\n[limits]\ngreet_ms = 60000\nsilent_per_address = 64\n"
+CONFIG = "[net]\nlisten = SCHEME://127.0.0.1:0\n[limits]\ngreet_ms = 60000\nsilent_per_address = 64\n"
 
 
 class Wrong(Exception):
@@ -38,9 +40,15 @@ def check(holds, what):
 
 
 class World:
-    def __init__(self, seed):
+    def __init__(self, seed, encrypted):
         self.generator = random.Random(seed)
-        self.broker = Broker(CONFIG, self.generator.choice(("auto", "epoll")))
+        settings = CONFIG.replace("SCHEME", "tls" if encrypted else "tcp")
+        self.broker = Broker(settings, self.generator.choice(("auto", "epoll")), starts=False)
+        self.tls = None
+        if encrypted:
+            self.broker.run("cert", "server")
+            self.tls = ssl.create_default_context(cafile=os.path.join(self.broker.home, "certs/ca.crt"))
+        self.broker.start()
         self.learn_port()
         self.proxies = []
 
@@ -77,6 +85,7 @@ class Actor(threading.Thread):
     def __init__(self, world, connect, share):
         super().__init__(daemon=True)
         self.proxy = world.proxy(connect, share)
+        self.tls = world.tls if connect == world.over_tcp else None
         self.wrong = None
         self.connections = 0
 
@@ -94,7 +103,7 @@ class Actor(threading.Thread):
 
     def talk_once(self):
         # Who waits for a connection that stands half open gives up; but not in peace, however slow all this is.
-        client = s.Client(self.proxy.address, timeout=60 if self.proxy.in_peace() else 1)
+        client = s.Client(self.proxy.address, timeout=60 if self.proxy.in_peace() else 1, tls=self.tls)
         try:
             self.talk(client)
         except s.Error as error:
@@ -239,9 +248,9 @@ def judge(world, publishers, subscribers, group):
     return wrong + group.wrong
 
 
-def try_seed(seed, messages):
+def try_seed(seed, messages, encrypted):
     begin = time.monotonic()
-    world = World(seed)
+    world = World(seed, encrypted)
     generator = world.generator
     try:
         client = s.Client(os.path.join(world.broker.home, "broker.sock"))
@@ -282,11 +291,12 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="*", default=[])
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--messages", type=int, default=1500, help="of each publisher")
+    parser.add_argument("--tls", action="store_true")
     arguments = parser.parse_args()
-    found = [try_seed(seed, arguments.messages) for seed in arguments.seeds]
+    found = [try_seed(seed, arguments.messages, arguments.tls) for seed in arguments.seeds]
     seed, end = random.randrange(1 << 32), time.monotonic() + arguments.seconds
     while time.monotonic() < end:
-        found.append(try_seed(seed, arguments.messages))
+        found.append(try_seed(seed, arguments.messages, arguments.tls))
         seed += 1
     print(f"{len(found)} histories, {sum(found)} with something wrong")
     return 1 if any(found) else 0
