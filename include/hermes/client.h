@@ -27,14 +27,15 @@
  *
  *   - never: hermes_poll(), hermes_poll_many(), hermes_subscriber_arm(), hermes_ack(), hermes_nack(),
  *     hermes_renew(), hermes_publisher_poll(), hermes_abort(), hermes_forget(), and whatever only counts or
- *     sets. What these need of the broker is asked for, and later calls find the answer. One exception: the
- *     hermes_ack() of a durable subscription that has to look in the store;
+ *     sets. What these need of the broker is asked for, and later calls find the answer. Two exceptions: the
+ *     hermes_ack() of a durable subscription that has to look in the store, and over a connection
+ *     hermes_ack(), hermes_nack() and hermes_renew();
  *   - for as long as you say: hermes_wait(), for a message or that answer; hermes_publisher_wait(),
  *     hermes_publisher_wait_for(); hermes_publish(), hermes_publish_batch(), hermes_claim() and
  *     hermes_commit(), for wait_ns: for room, a broker, the disk of a sync topic (a broker that came back is
  *     given 20 ms of it, once, to answer); with 0 never;
  *   - for the broker's answer: hermes_connect(), opening, seeking, topics, groups, hermes_ping(),
- *     hermes_broker_describe(), that hermes_ack(), and hermes_subscriber_close() of a member, a durable
+ *     hermes_broker_describe(), those exceptions, and hermes_subscriber_close() of a member, a durable
  *     subscription or who is waited for by publishers: of the first two up to 200 ms more, for a broker that
  *     came back to know them;
  *   - for both: hermes_publisher_close(), hermes_disconnect().
@@ -600,7 +601,9 @@ typedef struct hermes_subscriber_options {
  * or its process ends, nor once it has neither polled nor waited for grace_ms (2 s) after the start of a
  * broker whose predecessor was killed: though it lives, it may be overtaken then, until it polls again. Of
  * the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not for members of a group
- * (HERMES_EINVALID, as where the topic does not allow it).
+ * (HERMES_EINVALID, as where the topic does not allow it). Over a connection anybody may ask for it: nothing
+ * is overwritten that was not sent, and up to 1 MiB may be sent and not read yet; while the connection is
+ * broken nobody is waited for.
  */
 #define HERMES_SUBSCRIBE_PUSH_BACK 1u
 
@@ -608,8 +611,8 @@ typedef struct hermes_subscriber_options {
  * options NULL: alone, from the end. A group or durable subscription that is not there is made, with what
  * hermes_group_create() has for defaults. HERMES_ENOTFOUND: no such topic; HERMES_ENAME; HERMES_EINVALID;
  * HERMES_EBUSY: somebody has the durable subscription; HERMES_EACCESS: the group is another user's;
- * HERMES_ELIMIT: 256 members. Over a connection HERMES_ENOTSUP for groups, durable subscriptions and
- * HERMES_SUBSCRIBE_PUSH_BACK; a subscriber takes 2 MiB, and the broker sends at most 1 MiB that was not read.
+ * HERMES_ELIMIT: 256 members. Over a connection a subscriber takes 2 MiB, and the broker sends at most 1 MiB
+ * that was not read; of a group's messages one at a time, and up to 30 to a member that is quick.
  */
 HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic,
                                       const hermes_subscriber_options_t *options,
@@ -630,7 +633,9 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * damaged, for all. HERMES_EBUSY: another has the durable subscription by now; it is asked for again.
  * Over a connection it takes what has come in, with one system call where nothing is there, and 0 also while
  * there is no broker, or while something that is in the topic has not come yet: awaits_broker tells both.
- * HERMES_EGONE also where the log has lost its end (async, after a power cut).
+ * HERMES_EGONE also where the log has lost its end (async, after a power cut). A member whose connection broke
+ * joins again by itself, and is given nothing before it has; of a group's member awaits_broker tells that it
+ * has not.
  * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns. While messages come
  * faster than lines travel between the cores, it stays a little behind, or both would be slowed down: then a
  * call may take 0.5 us, and a message is read at most 1 us later than it could have been. Messages that come
@@ -694,7 +699,15 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  * done.
  * One limit: a claim has three bits of the number of deliveries. What is said of one delivery eight (or 16,
  * 24...) deliveries later, when the same member has the message again, is taken for said of the later one.
- * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting.
+ * Over a connection it waits for the broker's answer, also for a broker that is away, or comes back meanwhile:
+ * 0 says no less than here. HERMES_EDISCONNECTED: there was none in time; HERMES_EINTERRUPTED: or it was not
+ * wanted any more. It is said all the same, as soon as there is a broker. A connection that breaks ends the
+ * member, as its death would, and what it held is for others: what it has acked holds as long as nobody has
+ * the message again, else it is HERMES_EEXPIRED; of a durable subscription, as long as nobody else had that,
+ * and then nothing comes again either. A broker that was killed awaits the member, and its successor knows
+ * what it holds. Of a durable subscription what has left the window is believed.
+ * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting. Over a
+ * connection, a round trip; none in HERMES_ACK_AUTO, where asking for the next message says so in passing.
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
@@ -723,7 +736,8 @@ HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, con
  * in what the former one left (HERMES_EDISCONNECTED with a durable subscription, whose place nobody knows
  * then). On a stored topic a durable subscription that was sought goes on from there over stops of the
  * broker, too: what was given out since, and neither it nor anything behind it was acked, comes again. A
- * reset of it (hermes_group_alter()) ends that, and another that had it since.
+ * reset of it (hermes_group_alter()) ends that, and another that had it since. Over a connection a durable
+ * subscription cannot seek: HERMES_ENOTSUP; a subscriber without one beside it can.
  */
 HERMES_API int hermes_seek_first(hermes_subscriber_t *subscriber);
 HERMES_API int hermes_seek_end(hermes_subscriber_t *subscriber);

@@ -20,6 +20,8 @@ static enum wire_type answer_to(enum wire_type asked)
         return WIRE_OUTLET;
     case WIRE_INTAKE_OPEN:
         return WIRE_INTAKE;
+    case WIRE_MEMBER_OPEN:
+        return WIRE_MEMBER;
     default:
         return WIRE_OK;
     }
@@ -40,6 +42,8 @@ static uint32_t answer_bytes(enum wire_type asked)
         return sizeof(struct wire_outlet);
     case WIRE_INTAKE_OPEN:
         return sizeof(struct wire_intake);
+    case WIRE_MEMBER_OPEN:
+        return sizeof(struct wire_member);
     default:
         return 0;
     }
@@ -110,8 +114,7 @@ bool asked_take(struct asked *asked, struct channel *channel)
 
 void asked_forget(struct hermes_client *client, struct asked *asked)
 {
-    if (asked->type == WIRE_PUBLISHER_OPEN || asked->type == WIRE_SUBSCRIBER_OPEN ||
-        asked->type == WIRE_OUTLET_OPEN || asked->type == WIRE_INTAKE_OPEN)
+    if (client_opens(asked->type))
         client_forget(client, asked->correlation);
     asked_drop(asked);
 }

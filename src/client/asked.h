@@ -18,6 +18,7 @@ struct asked {
         struct wire_place place;
         struct wire_outlet outlet;
         struct wire_intake intake;
+        struct wire_member member;
     } answer;
     int fds[WIRE_FDS_MAX]; /* that came with it */
 };

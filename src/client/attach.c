@@ -339,11 +339,13 @@ static int start(struct hermes_subscriber *s, uint32_t from)
 /* Through the connection. */
 static int open_inflow(struct hermes_subscriber *s, const hermes_subscriber_options_t *options)
 {
-    if (s->member != NULL || s->push_back)
-        return client_miss_memory(s->client, s->push_back ? "subscribers that publishers wait for"
-                                                          : "groups and durable subscriptions");
+    const struct inflow_kind kind = {.name = s->member != NULL ? s->member->name : NULL,
+                                     .durable = s->member != NULL && s->member->durable,
+                                     .push_back = s->push_back,
+                                     .from = options->from,
+                                     .ack = options->ack};
     s->plain = false;
-    return inflow_open(s->client, s->topic, options->from, &s->reader, s->until_ns, &s->inflow);
+    return inflow_open(s->client, s->topic, &kind, &s->reader, s->until_ns, &s->inflow);
 }
 
 static int open_in_memory(struct hermes_subscriber *s, const hermes_subscriber_options_t *options)
@@ -374,7 +376,7 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
     if (rc < 0) {
         struct error_text why = client->error;
         if (s->inflow != NULL)
-            inflow_close(s->inflow);
+            inflow_close(s->inflow, 0, 0);
         subscriber_close_handle(s, 0);
         subscriber_free(s);
         client->error = why;
@@ -565,7 +567,7 @@ uint64_t subscriber_goodbye_until(void)
 void subscriber_close(struct hermes_subscriber *s, uint64_t known_ns, uint64_t until_ns)
 {
     if (s->inflow != NULL)
-        inflow_close(s->inflow);
+        inflow_close(s->inflow, known_ns, until_ns);
     if (s->member != NULL && s->handle != 0)
         become_known(s, known_ns < until_ns ? known_ns : until_ns);
     asked_forget(s->client, &s->opening);

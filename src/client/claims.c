@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
+
 /* ---- where to read ---- */
 
 /* The sequence of the message at position, for who comes there from elsewhere; 0: not known. What stands in a
@@ -224,9 +226,23 @@ static bool is_had_again(const struct member *m, const hermes_message_t *message
     return m->pending && m->pending_at == message->position;
 }
 
+/* Through a connection. */
+static int say_afar(hermes_subscriber_t *s, enum wire_type type, const hermes_message_t *message)
+{
+    int rc = far_member_say(s->inflow, type, message, clock_deadline_ns(s->client->request_timeout_ns));
+    return rc < 0 ? failed(s, message, rc) : rc;
+}
+
+static bool is_far_member(const hermes_subscriber_t *s)
+{
+    return s->member != NULL && s->inflow != NULL;
+}
+
 int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
 {
     struct member *m = s->member;
+    if (is_far_member(s))
+        return say_afar(s, WIRE_ACK, message);
     if (m != NULL && m->durable) {
         int rc = durable_ack(s, message);
         return rc < 0 ? failed(s, message, rc) : rc;
@@ -240,6 +256,8 @@ int hermes_ack(hermes_subscriber_t *s, const hermes_message_t *message)
 
 int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
 {
+    if (is_far_member(s) && !s->member->durable)
+        return say_afar(s, WIRE_NACK, message);
     struct member *m = member_of(s);
     if (m == NULL)
         return HERMES_EINVALID;
@@ -251,6 +269,8 @@ int hermes_nack(hermes_subscriber_t *s, const hermes_message_t *message)
 
 int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
 {
+    if (is_far_member(s) && !s->member->durable)
+        return say_afar(s, WIRE_RENEW, message);
     struct member *m = member_of(s);
     if (m == NULL)
         return HERMES_EINVALID;
@@ -263,5 +283,7 @@ int hermes_renew(hermes_subscriber_t *s, const hermes_message_t *message)
 unsigned hermes_deliveries(const hermes_subscriber_t *s, const hermes_message_t *message)
 {
     const struct member *m = s->member;
+    if (is_far_member(s))
+        return far_member_deliveries(s->inflow, message);
     return m == NULL || m->durable ? 1 : group_deliveries(&m->group, message->position, message->claim);
 }

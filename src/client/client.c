@@ -319,17 +319,17 @@ static bool is_repeatable(enum wire_type type)
     case WIRE_PING:
     case WIRE_OUTLET_OPEN:
     case WIRE_INTAKE_OPEN:
+    case WIRE_MEMBER_OPEN:
         return true;
     default:
         return false;
     }
 }
 
-/* Does it give this session something that another may want? */
-static bool opens(enum wire_type type)
+bool client_opens(enum wire_type type)
 {
     return type == WIRE_PUBLISHER_OPEN || type == WIRE_SUBSCRIBER_OPEN || type == WIRE_OUTLET_OPEN ||
-           type == WIRE_INTAKE_OPEN;
+           type == WIRE_INTAKE_OPEN || type == WIRE_MEMBER_OPEN;
 }
 
 /* The answer may still come. */
@@ -353,7 +353,7 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
     if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
-    if (is_unanswered(rc) && opens(type) && channel->correlation > before)
+    if (is_unanswered(rc) && client_opens(type) && channel->correlation > before)
         client_forget(client, channel->correlation);
     return tell_refusal(client, rc);
 }

@@ -64,6 +64,9 @@ int client_say_away(struct hermes_client *client, const char *topic);
  * all while an earlier one that was waited for in vain has none: the broker answers in order. */
 int client_close_handle(struct hermes_client *client, uint32_t handle, uint64_t until_ns);
 
+/* Does that request give the session something that another may want? */
+bool client_opens(enum wire_type type);
+
 /* Nobody waits for the answer to that request any more: what it opened, or still will, is closed. Waits for
  * nothing. */
 void client_forget(struct hermes_client *client, uint64_t correlation);

@@ -35,6 +35,9 @@ static void tend(struct hermes_client *client)
     for (struct hermes_publisher *p = client->publishers; p != NULL; p = p->next)
         if (p->outflow != NULL)
             outflow_tend(p->outflow);
+    for (struct hermes_subscriber *s = client->subscribers; s != NULL; s = s->next)
+        if (s->inflow != NULL && s->inflow->member != NULL)
+            far_member_tend(s->inflow);
 }
 
 /* A message of a flow, by its handle. What comes for one that was closed is passed over. */

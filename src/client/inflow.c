@@ -11,13 +11,10 @@
 #include "base/standard.h"
 #include "log/frames.h"
 
-/* The ring holds what was granted, what is being looked at, and what describes runs. */
-enum { CREDIT_BYTES = 1024 * 1024, RING_BYTES = 2 * CREDIT_BYTES, GIVE_BACK_BYTES = CREDIT_BYTES / 4 };
-/* What describes a run takes as much room in the ring as the smallest frame. */
-enum { RUN_BYTES = HERMES_FRAME_ALIGNMENT };
+enum { GIVE_BACK_BYTES = INFLOW_CREDIT_BYTES / 4 };
 #define NO_RUN UINT64_MAX
 
-_Static_assert(sizeof(struct inflow_run) <= RUN_BYTES, "run");
+_Static_assert(sizeof(struct inflow_run) <= INFLOW_NOTE_BYTES, "run");
 
 /* A broker that does not serve the topic now is asked again, less and less often. */
 static const uint64_t first_pause_ns = 20000000, longest_pause_ns = 1000000000;
@@ -26,29 +23,13 @@ static const uint64_t longest_sleep_ns = 250000000;
 
 /* ---- the ring ---- */
 
-static uint8_t *at(const struct inflow *inflow, uint64_t offset)
-{
-    return (uint8_t *)inflow->ring.address + (offset & (RING_BYTES - 1));
-}
-
-static bool is_empty(const struct inflow *inflow)
-{
-    return inflow->put == inflow->taken;
-}
-
 static struct inflow_run *last_run(struct inflow *inflow)
 {
-    return inflow->last == NO_RUN ? &inflow->run : (struct inflow_run *)(void *)at(inflow, inflow->last);
+    return inflow->last == NO_RUN ? &inflow->run
+                                  : (struct inflow_run *)(void *)inflow_at(inflow, inflow->last);
 }
 
-static void put(struct inflow *inflow, const void *bytes, size_t count)
-{
-    memcpy(at(inflow, inflow->put), bytes, count);
-    inflow->put += count;
-}
-
-/* What was received before is read, or not wanted. */
-static void begin_at(struct inflow *inflow, uint64_t position)
+void inflow_begin_at(struct inflow *inflow, uint64_t position)
 {
     inflow->taken = inflow->put;
     inflow->last = NO_RUN;
@@ -61,17 +42,17 @@ static int put_log(struct inflow *inflow, const struct wire_log *log, const uint
     if (log->position % HERMES_FRAME_ALIGNMENT != 0 || count % HERMES_FRAME_ALIGNMENT != 0)
         return HERMES_EMALFORMED;
     if (log->position < last->end || next.end < log->position || count > inflow->granted ||
-        inflow->put + RUN_BYTES + count - inflow->released > RING_BYTES)
+        !inflow_has_room(inflow, INFLOW_NOTE_BYTES + count))
         return HERMES_EPROTOCOL;
     if (log->position == last->end) {
         last->end = next.end;
     } else {
-        uint8_t description[RUN_BYTES] = {0};
+        uint8_t description[INFLOW_NOTE_BYTES] = {0};
         memcpy(description, &next, sizeof next);
         inflow->last = inflow->put;
-        put(inflow, description, sizeof description);
+        inflow_put(inflow, description, sizeof description);
     }
-    put(inflow, frames, count);
+    inflow_put(inflow, frames, count);
     inflow->granted -= count;
     return HERMES_OK;
 }
@@ -86,60 +67,85 @@ static void ring_bell(struct inflow *inflow)
     inflow->armed = false;
 }
 
+static int take_log(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload)
+{
+    struct wire_log log;
+    if (header->length < sizeof log)
+        return HERMES_EMALFORMED;
+    memcpy(&log, payload, sizeof log);
+    if (log.end > inflow->log_end)
+        inflow->log_end = log.end;
+    return header->length == sizeof log
+               ? HERMES_OK
+               : put_log(inflow, &log, payload + sizeof log, header->length - sizeof log);
+}
+
+static int take_end(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload)
+{
+    if (header->length < sizeof inflow->end)
+        return HERMES_EMALFORMED;
+    memcpy(&inflow->end, payload, sizeof inflow->end);
+    inflow->end.text[sizeof inflow->end.text - 1] = 0;
+    inflow->ended = true;
+    return HERMES_OK;
+}
+
 int inflow_take(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload)
 {
-    int rc = HERMES_OK;
-    if (inflow->ended)
+    int rc;
+    if (inflow->ended && header->type != WIRE_SETTLED)
         return HERMES_EPROTOCOL;
-    if (header->type == WIRE_LOG) {
-        struct wire_log log;
-        if (header->length < sizeof log)
-            return HERMES_EMALFORMED;
-        memcpy(&log, payload, sizeof log);
-        if (log.end > inflow->log_end)
-            inflow->log_end = log.end;
-        if (header->length > sizeof log)
-            rc = put_log(inflow, &log, payload + sizeof log, header->length - sizeof log);
-    } else {
-        if (header->length < sizeof inflow->end)
-            return HERMES_EMALFORMED;
-        memcpy(&inflow->end, payload, sizeof inflow->end);
-        inflow->end.text[sizeof inflow->end.text - 1] = 0;
-        inflow->ended = true;
-    }
+    if (header->type == WIRE_END)
+        rc = take_end(inflow, header, payload);
+    else if (header->type == WIRE_LOG)
+        rc = inflow_is_given(inflow) ? HERMES_EPROTOCOL : take_log(inflow, header, payload);
+    else
+        rc = inflow->member == NULL ? HERMES_EPROTOCOL : far_member_take(inflow, header, payload);
     ring_bell(inflow);
     return rc;
 }
 
 /* ---- outlets ---- */
 
-static int tell_deleted(struct inflow *inflow)
+int inflow_tell_deleted(struct inflow *inflow)
 {
     inflow->deleted = true;
+    if (inflow->member != NULL)
+        return error_say(&inflow->client->error, HERMES_ECLOSED, "'%s' of topic '%s' was deleted",
+                         inflow->member->name, inflow->topic);
     return error_say(&inflow->client->error, HERMES_ECLOSED, "topic '%s' was deleted", inflow->topic);
 }
 
 static struct wire_outlet_open request_of(const struct inflow *inflow, enum wire_outlet_from from,
                                           uint64_t value)
 {
-    struct wire_outlet_open request = {
-        .topic_id = inflow->topic_id, .from = from, .value = value, .credit = CREDIT_BYTES};
+    struct wire_outlet_open request = {.topic_id = inflow->topic_id,
+                                       .from = from,
+                                       .push_back = inflow->push_back,
+                                       .value = value,
+                                       .credit = INFLOW_CREDIT_BYTES};
     memcpy(request.topic, inflow->topic, sizeof request.topic);
     return request;
+}
+
+void inflow_take_up(struct inflow *inflow, uint32_t handle, uint64_t topic_id, uint32_t durability,
+                    uint64_t credit)
+{
+    asked_drop(&inflow->opening);
+    inflow->handle = handle;
+    inflow->connection = inflow->client->channel.connected;
+    inflow->topic_id = topic_id;
+    inflow->durability = durability;
+    inflow->granted = credit;
+    inflow->ended = false;
+    inflow->ask_pause_ns = 0;
 }
 
 static void take_up(struct inflow *inflow)
 {
     const struct wire_outlet *opened = &inflow->opening.answer.outlet;
-    asked_drop(&inflow->opening);
-    inflow->handle = opened->handle;
-    inflow->connection = inflow->client->channel.connected;
-    inflow->topic_id = opened->topic_id;
-    inflow->durability = opened->durability;
-    inflow->granted = CREDIT_BYTES;
-    inflow->ended = false;
-    inflow->ask_pause_ns = 0;
-    begin_at(inflow, opened->position);
+    inflow_take_up(inflow, opened->handle, opened->topic_id, opened->durability, INFLOW_CREDIT_BYTES);
+    inflow_begin_at(inflow, opened->position);
 }
 
 static uint64_t sequence_of(const struct wire_outlet *opened)
@@ -182,7 +188,9 @@ bool inflow_take_reply(struct inflow *inflow, struct channel *channel)
 {
     if (!asked_take(&inflow->opening, channel))
         return false;
-    if (inflow->opening.error == 0)
+    if (inflow->opening.error == 0 && inflow->member != NULL)
+        far_member_go_on(inflow);
+    else if (inflow->opening.error == 0)
         go_on(inflow);
     ring_bell(inflow);
     return true;
@@ -196,10 +204,12 @@ bool inflow_is_attached(const struct inflow *inflow)
 
 bool inflow_awaits_broker(const struct inflow *inflow)
 {
-    return !inflow_is_attached(inflow) || inflow->reader->position < inflow->log_end;
+    if (!inflow_is_attached(inflow))
+        return true;
+    return inflow_is_given(inflow) ? inflow->member->unread > 0 : inflow->reader->position < inflow->log_end;
 }
 
-static int ask_later(struct inflow *inflow)
+int inflow_ask_later(struct inflow *inflow)
 {
     uint64_t pause_ns = inflow->ask_pause_ns * 2;
     pause_ns = pause_ns > first_pause_ns ? pause_ns : first_pause_ns;
@@ -214,32 +224,31 @@ static int note_refusal(struct inflow *inflow, int rc)
     bool is_position = inflow->asks_from == WIRE_OUTLET_POSITION;
     bool in_memory = inflow->durability == HERMES_DURABILITY_MEMORY;
     if (rc == HERMES_ECLOSED || (rc == HERMES_ENOTFOUND && !is_position))
-        return tell_deleted(inflow);
+        return inflow_tell_deleted(inflow);
     if (is_position && (rc == HERMES_EGONE || (rc == HERMES_ENOTFOUND && in_memory)))
         inflow->asks_from = WIRE_OUTLET_FIRST;
     else if (is_position && rc == HERMES_ENOTFOUND) /* the log lost its end, or there is no such topic */
         inflow->asks_from = WIRE_OUTLET_END;
     else if (rc == HERMES_EIO || rc == HERMES_EAGAIN || rc == HERMES_EBUSY) /* not served: it may pass */
-        return ask_later(inflow);
+        return inflow_ask_later(inflow);
     else {
-        (void)ask_later(inflow);
+        (void)inflow_ask_later(inflow);
         return rc;
     }
     return HERMES_OK;
 }
 
-/* Of an outlet that nothing is wanted from any more. */
-static void close_handle(struct inflow *inflow, uint32_t handle)
+void inflow_close_handle(struct inflow *inflow, uint32_t handle, uint64_t until_ns)
 {
     if (inflow->connection == inflow->client->channel.connected)
-        (void)client_close_handle(inflow->client, handle, 0);
+        (void)client_close_handle(inflow->client, handle, until_ns);
 }
 
 /* All that came was read, and there is no outlet for more. */
 static int open_again(struct inflow *inflow)
 {
     if (inflow->unwanted != 0)
-        close_handle(inflow, inflow->unwanted);
+        inflow_close_handle(inflow, inflow->unwanted, 0);
     inflow->unwanted = inflow->handle = 0;
     if (inflow->opening.type == 0) {
         if (clock_monotonic_ns() < inflow->ask_ns)
@@ -258,27 +267,34 @@ static int open_again(struct inflow *inflow)
 /* What has come in, and what is due. */
 static int look(struct inflow *inflow)
 {
+    if (inflow->member != NULL)
+        return far_member_look(inflow);
     (void)channel_is_up(&inflow->client->channel);
     inflow->client->tend(inflow->client);
-    if (!is_empty(inflow) || inflow->ended || inflow_is_attached(inflow))
+    if (!inflow_is_empty(inflow) || inflow->ended || inflow_is_attached(inflow))
         return HERMES_OK;
     return open_again(inflow);
 }
 
 /* ---- reading ---- */
 
+void inflow_give_credit(struct inflow *inflow, uint64_t bytes)
+{
+    struct wire_credit credit = {.bytes = bytes};
+    if (channel_send_flow(&inflow->client->channel, WIRE_CREDIT, inflow->handle,
+                          &(struct iovec){&credit, sizeof credit}) == 0)
+        inflow->granted += bytes;
+}
+
 /* Room for more, once it is worth a message. What the caller was given last is his no longer. */
 static void give_back(struct inflow *inflow)
 {
-    uint64_t room = CREDIT_BYTES - inflow->granted, unread = inflow->put - inflow->taken;
+    uint64_t room = INFLOW_CREDIT_BYTES - inflow->granted, unread = inflow->put - inflow->taken;
     inflow->released = inflow->taken;
     room = unread < room ? room - unread : 0;
     if (room < GIVE_BACK_BYTES || inflow->ended || !inflow_is_attached(inflow))
         return;
-    struct wire_credit credit = {.bytes = room};
-    if (channel_send_flow(&inflow->client->channel, WIRE_CREDIT, inflow->handle,
-                          &(struct iovec){&credit, sizeof credit}) == 0)
-        inflow->granted += room;
+    inflow_give_credit(inflow, room);
 }
 
 static int tell_gone(struct inflow *inflow)
@@ -295,11 +311,13 @@ static int begin_run(struct inflow *inflow)
 {
     struct reader *reader = inflow->reader;
     uint64_t expected = reader->gap_from != 0 ? reader->gap_from : reader->sequence;
-    memcpy(&inflow->run, at(inflow, inflow->taken), sizeof inflow->run);
+    memcpy(&inflow->run, inflow_at(inflow, inflow->taken), sizeof inflow->run);
     if (inflow->last == inflow->taken)
         inflow->last = NO_RUN;
-    inflow->taken += RUN_BYTES;
+    inflow->taken += INFLOW_NOTE_BYTES;
     reader->gap_from = 0;
+    if (inflow->member != NULL && inflow->run.position <= inflow->member->had_to) /* it had what is gone */
+        expected = inflow->run.sequence;
     if (expected != 0 && inflow->run.sequence > expected)
         reader->lost += inflow->run.sequence - expected;
     reader_hop(reader, inflow->run.position, inflow->run.sequence);
@@ -336,11 +354,17 @@ static bool is_wanted(struct reader *reader, const hermes_header_t *header)
     return true;
 }
 
+/* Who is still who he was goes on behind what he had, and the broker begins with what is not acknowledged. */
+static bool was_had(const struct inflow *inflow, const struct frame *frame)
+{
+    return inflow->member != NULL && frame->position < inflow->member->had_to;
+}
+
 /* 1: a message; 0: what was to be read of this run is; or what is wrong with it. */
 static int read_run(struct inflow *inflow, hermes_message_t *message)
 {
     struct reader *reader = inflow->reader;
-    struct frames frames = {.data = at(inflow, inflow->taken),
+    struct frames frames = {.data = inflow_at(inflow, inflow->taken),
                             .base = reader->position,
                             .end = inflow->run.end,
                             .position = reader->position,
@@ -357,7 +381,7 @@ static int read_run(struct inflow *inflow, hermes_message_t *message)
         if (reader->gap_from != 0 && frame.header.sequence > reader->gap_from)
             reader->lost += frame.header.sequence - reader->gap_from;
         reader->gap_from = 0;
-        if (!is_wanted(reader, &frame.header))
+        if (!is_wanted(reader, &frame.header) || was_had(inflow, &frame))
             continue;
         *message = frame_message(&frame);
         return 1;
@@ -374,12 +398,12 @@ static int tell_end(struct inflow *inflow)
     inflow->ended = false;
     if (code == HERMES_ECLOSED) {
         inflow->handle = 0;
-        return tell_deleted(inflow);
+        return inflow_tell_deleted(inflow);
     }
-    close_handle(inflow, inflow->handle);
+    inflow_close_handle(inflow, inflow->handle, 0);
     inflow->handle = 0;
     if (code != HERMES_ECORRUPT && code != HERMES_EMALFORMED && code != HERMES_ECHECKSUM) {
-        (void)ask_later(inflow);
+        (void)inflow_ask_later(inflow);
     } else if (end->position > reader->position && end->position % HERMES_FRAME_ALIGNMENT == 0) {
         reader->corrupt++;
         reader_hop(reader, end->position, 0);
@@ -387,7 +411,7 @@ static int tell_end(struct inflow *inflow)
     return error_say(&inflow->client->error, code, "%s", end->text);
 }
 
-int inflow_poll(struct inflow *inflow, hermes_message_t *message)
+int inflow_read(struct inflow *inflow, hermes_message_t *message)
 {
     give_back(inflow);
     for (bool looked = false;;) {
@@ -398,10 +422,10 @@ int inflow_poll(struct inflow *inflow, hermes_message_t *message)
             rc = read_run(inflow, message);
         if (rc != 0)
             return rc;
-        if (!is_empty(inflow))
+        if (!inflow_is_empty(inflow))
             rc = begin_run(inflow);
         else if (inflow->deleted)
-            return tell_deleted(inflow);
+            return inflow_tell_deleted(inflow);
         else if (inflow->ended)
             return tell_end(inflow);
         else if (looked)
@@ -413,6 +437,11 @@ int inflow_poll(struct inflow *inflow, hermes_message_t *message)
         if (rc < 0)
             return rc;
     }
+}
+
+int inflow_poll(struct inflow *inflow, hermes_message_t *message)
+{
+    return inflow->member != NULL ? far_member_poll(inflow, message) : inflow_read(inflow, message);
 }
 
 /* ---- opening, seeking ---- */
@@ -452,22 +481,37 @@ static int open_at(struct inflow *inflow, enum wire_outlet_from from, uint64_t v
     reader->skipping = from == WIRE_OUTLET_SEQUENCE || from == WIRE_OUTLET_TIME;
     reader_hop(reader, opened->position, sequence_of(opened));
     inflow->log_end = opened->position;
-    close_handle(inflow, former);
+    inflow_close_handle(inflow, former, 0);
     if (from != WIRE_OUTLET_END)
         ask_for_end(inflow, until_ns);
     return HERMES_OK;
 }
 
+static int refuse_to_seek(struct inflow *inflow)
+{
+    struct error_text *text = &inflow->client->error;
+    const char *name = inflow->member->name;
+    if (inflow->member->durable)
+        return error_say(
+            text, HERMES_ENOTSUP,
+            "durable subscription '%s' of topic '%s' is read through a connection, and cannot seek", name,
+            inflow->topic);
+    return error_say(text, HERMES_EINVALID,
+                     "a member of group '%s' cannot seek by itself (hermes group reset)", name);
+}
+
 int inflow_seek(struct inflow *inflow, enum wire_outlet_from from, uint64_t value, uint64_t until_ns)
 {
     if (inflow->deleted)
-        return tell_deleted(inflow);
+        return inflow_tell_deleted(inflow);
+    if (inflow->member != NULL)
+        return refuse_to_seek(inflow);
     int rc = open_at(inflow, from, value, until_ns);
-    return rc == HERMES_ECLOSED ? tell_deleted(inflow) : rc;
+    return rc == HERMES_ECLOSED ? inflow_tell_deleted(inflow) : rc;
 }
 
-int inflow_open(struct hermes_client *client, const char *topic, uint32_t from, struct reader *reader,
-                uint64_t until_ns, struct inflow **out)
+int inflow_open(struct hermes_client *client, const char *topic, const struct inflow_kind *kind,
+                struct reader *reader, uint64_t until_ns, struct inflow **out)
 {
     struct inflow *inflow = *out = calloc(1, sizeof *inflow);
     if (inflow == NULL)
@@ -475,22 +519,29 @@ int inflow_open(struct hermes_client *client, const char *topic, uint32_t from, 
     inflow->client = client;
     inflow->reader = reader;
     inflow->topic = topic;
+    inflow->push_back = kind->push_back;
     inflow->events = inflow->timer = -1;
     inflow->last = NO_RUN;
     asked_init(&inflow->opening);
     *reader = (struct reader){.verify = true, .found = READER_NOTHING_FOUND};
-    int rc = map_create_twice(RING_BYTES, &inflow->ring);
+    int rc = map_create_twice(INFLOW_RING_BYTES, &inflow->ring);
     if (rc < 0)
         return error_set(&client->error, rc, "room for what comes of topic '%s'", topic);
-    return open_at(inflow, from == HERMES_FROM_FIRST ? WIRE_OUTLET_FIRST : WIRE_OUTLET_END, 0, until_ns);
+    if (kind->name != NULL)
+        return (rc = far_member_new(inflow, kind)) < 0 ? rc : far_member_open(inflow, until_ns);
+    return open_at(inflow, kind->from == HERMES_FROM_FIRST ? WIRE_OUTLET_FIRST : WIRE_OUTLET_END, 0,
+                   until_ns);
 }
 
-void inflow_close(struct inflow *inflow)
+void inflow_close(struct inflow *inflow, uint64_t known_ns, uint64_t until_ns)
 {
+    if (inflow->member != NULL)
+        far_member_close(inflow, known_ns, until_ns);
     asked_forget(inflow->client, &inflow->opening);
     if (inflow->unwanted != 0)
-        close_handle(inflow, inflow->unwanted);
-    close_handle(inflow, inflow->handle);
+        inflow_close_handle(inflow, inflow->unwanted, 0);
+    bool is_waited_for = inflow->member != NULL || inflow->push_back;
+    inflow_close_handle(inflow, inflow->handle, is_waited_for ? until_ns : 0);
     inflow->handle = 0;
 }
 
@@ -500,6 +551,7 @@ void inflow_free(struct inflow *inflow)
         return;
     asked_drop(&inflow->opening);
     map_release(&inflow->ring);
+    free(inflow->member);
     if (inflow->events >= 0)
         close(inflow->events);
     if (inflow->timer >= 0)
@@ -509,8 +561,7 @@ void inflow_free(struct inflow *inflow)
 
 /* ---- waiting ---- */
 
-/* When it is worth looking though nothing comes. */
-static uint64_t next_look(const struct inflow *inflow)
+uint64_t inflow_next_look(const struct inflow *inflow)
 {
     uint64_t due_ns = 0, attempt_ns = client_next_attempt(inflow->client);
     uint64_t pause_ns = clock_left_ns(inflow->ask_ns);
@@ -526,7 +577,7 @@ static uint64_t next_look(const struct inflow *inflow)
 
 int inflow_sleep(struct inflow *inflow, uint64_t timeout_ns)
 {
-    uint64_t most_ns = next_look(inflow);
+    uint64_t most_ns = inflow_next_look(inflow);
     return channel_sleep(&inflow->client->channel, timeout_ns < most_ns ? timeout_ns : most_ns);
 }
 
@@ -563,17 +614,28 @@ static void watch_connection(struct inflow *inflow)
         (void)epoll_ctl(inflow->events, EPOLL_CTL_MOD, channel->fd, &event);
 }
 
+static bool is_ready(const struct inflow *inflow)
+{
+    if (inflow->deleted || inflow->gone)
+        return true;
+    if (inflow->member != NULL && !far_member_ready(inflow))
+        return false;
+    return inflow_is_given(inflow) || !inflow_is_empty(inflow) || inflow->ended ||
+           inflow->reader->position < inflow->run.end;
+}
+
 int inflow_arm(struct inflow *inflow)
 {
     int rc = inflow_fd(inflow);
     if (rc < 0)
         return rc;
-    if (!inflow->ended && is_empty(inflow))
+    if (!inflow->ended && inflow_is_empty(inflow))
         (void)look(inflow);
-    if (!is_empty(inflow) || inflow->ended || inflow->gone || inflow->deleted ||
-        inflow->reader->position < inflow->run.end)
+    if (inflow_is_given(inflow))
+        gifts_ask_for_more(inflow, clock_monotonic_ns());
+    if (is_ready(inflow))
         return 1;
-    uint64_t look_ns = next_look(inflow);
+    uint64_t look_ns = inflow_next_look(inflow);
     look_ns = look_ns > 0 ? look_ns : 1;
     const struct itimerspec next = {
         .it_value = {(time_t)(look_ns / 1000000000u), (long)(look_ns % 1000000000u)}};

@@ -2,6 +2,11 @@
  * A subscriber whose messages come through the connection: the client's end of an outlet
  * (docs/reference/protocol.md, "Streams").
  *
+ *     inflow       what comes, the place in the log, the next outlet when a connection broke
+ *     far_member   who is a member of a group, or has a durable subscription: who it is to the broker
+ *     gifts        a group's messages, of which each comes with its claim
+ *     settling     what is said of them
+ *
  * What comes is kept in a ring of this process, runs of frames as they stand in the log, and read from there
  * as what is stored is read. The broker sends no more than there is room for, so whoever reads the
  * connection, for whatever handle, can put it there. A connection that breaks takes nothing along: what was
@@ -13,6 +18,18 @@
 #define CLIENT_INFLOW_H
 
 #include "client/asked.h"
+#include "client/settling.h"
+
+enum {
+    INFLOW_CREDIT_BYTES = 1024 * 1024,
+    /* The ring holds what was granted, what is being looked at, and what describes it. */
+    INFLOW_RING_BYTES = 2 * INFLOW_CREDIT_BYTES,
+    /* What describes a run, or a gift, takes as much room in the ring as the smallest frame. */
+    INFLOW_NOTE_BYTES = HERMES_FRAME_ALIGNMENT,
+    /* What each message counts of which a group's member is given: the largest frame. So credit counts
+     * messages. */
+    GIFT_CREDIT_BYTES = 65600,
+};
 
 /* Frames that follow each other. */
 struct inflow_run {
@@ -21,12 +38,69 @@ struct inflow_run {
     uint64_t sequence; /* of its first message */
 };
 
+/* A message that a group's member was given, in front of its frame. */
+struct gift {
+    uint64_t position;
+    uint64_t arrived_ns;
+    uint64_t since_ns; /* its lease began later than that */
+    uint32_t bytes;    /* of its frame */
+    uint16_t claim, deliveries;
+    bool is_asked_for; /* its lease is being renewed */
+    bool is_void;      /* it is another's by now */
+};
+
+/* What the caller was given, and how often somebody was. */
+struct handed {
+    uint64_t position;
+    uint16_t claim, deliveries;
+};
+
+enum { HANDED_KNOWN = 256 };
+
+/*
+ * A member of a group, or who has a durable subscription.
+ *
+ * The broker is the member (docs/decisions/024), and a connection that breaks is its end: then nothing goes
+ * to the caller before the broker was asked whose it is. A group's messages have leases from the moment on
+ * when the broker sent them. So few are asked for at a time: one, and more for who is quick; and what waits
+ * here is renewed, or asked for, before it goes to the caller late.
+ */
+struct far_member {
+    const char *name;
+    bool durable, at_most_once, acks_itself; /* enum hermes_ack_mode */
+    uint32_t from;
+    uint64_t page, id; /* who it is, or was; id 0: nobody yet */
+    uint32_t line, made;
+    /* Of a durable subscription: its messages' claim to the broker, and to the caller. That stays what it is
+     * when the connection breaks and nobody else has the subscription meanwhile. */
+    uint16_t claim, claim_here;
+    struct settling settling;
+
+    bool holds; /* acks_itself: the message handed out last is done when the next is asked for */
+    struct wire_ack held;
+    uint64_t given_to; /* of a durable subscription: behind the farthest message that went to the caller */
+    uint64_t had_to;   /* and what it had of this membership before: passed over */
+
+    uint64_t lease_ns;  /* 0: not known, or none */
+    uint64_t window;    /* bytes of credit that may be out */
+    unsigned unread;    /* gifts in the ring */
+    uint64_t lost;      /* by the broker's word, of this handle */
+    int untold;         /* why the latest are gone, and nobody was told yet; 0: none */
+    uint64_t handed_ns; /* the last one */
+    uint64_t looked_ns; /* when it was last looked what comes */
+    uint64_t seen_ns;   /* what comes now was sent later than that */
+    struct handed handed[HANDED_KNOWN];
+};
+
 struct inflow {
     struct hermes_client *client;
     struct reader *reader;
     const char *topic;
     uint64_t topic_id;
     uint32_t durability;
+
+    struct far_member *member; /* NULL: of no group, and without a durable subscription */
+    bool push_back;            /* publishers wait for it */
 
     uint32_t handle; /* of the outlet; 0: there is none */
     uint64_t connection;
@@ -54,13 +128,21 @@ struct inflow {
     bool armed;
 };
 
+/* Who is more than a plain reader. name: of the group, or of the durable subscription; NULL: neither. */
+struct inflow_kind {
+    const char *name;
+    bool durable, push_back;
+    uint32_t from, ack;
+};
+
 /* Opens topic, from its end or its first message, and waits for that. *inflow is there on failure, too, but
- * for HERMES_ENOMEM: to be closed. */
-int inflow_open(struct hermes_client *client, const char *topic, uint32_t from, struct reader *reader,
-                uint64_t until_ns, struct inflow **inflow);
+ * for HERMES_ENOMEM: to be closed. Topic and name are the caller's, and stay. */
+int inflow_open(struct hermes_client *client, const char *topic, const struct inflow_kind *kind,
+                struct reader *reader, uint64_t until_ns, struct inflow **inflow);
 void inflow_free(struct inflow *inflow);
-/* Tells the broker, too; waits for nothing. */
-void inflow_close(struct inflow *inflow);
+/* Tells the broker, too; a member, and who is waited for, waits until then for its answer. A member that the
+ * broker does not know tries until known_ns to be known, and to say what it has to say. */
+void inflow_close(struct inflow *inflow, uint64_t known_ns, uint64_t until_ns);
 
 /* As hermes_poll(). What has come in is taken, and what is due is asked for; nothing is waited for. */
 int inflow_poll(struct inflow *inflow, hermes_message_t *message);
@@ -90,10 +172,92 @@ static inline bool inflow_is_for(const struct inflow *inflow, const hermes_heade
 {
     return inflow->handle != 0 && header->sequence == inflow->handle &&
            inflow->connection == inflow->client->channel.connected &&
-           (header->type == WIRE_LOG || header->type == WIRE_END);
+           (header->type == WIRE_LOG || header->type == WIRE_GIVEN || header->type == WIRE_SETTLED ||
+            header->type == WIRE_END);
 }
 
-/* A LOG or an END. HERMES_EPROTOCOL, HERMES_EMALFORMED: it breaks the rules. */
+/* One of these. HERMES_EPROTOCOL, HERMES_EMALFORMED: it breaks the rules. */
 int inflow_take(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload);
+
+/* ---- far_member.c: for who calls ---- */
+
+/* As hermes_ack(), hermes_nack(), hermes_renew(): waits until then for what came of it. HERMES_EDISCONNECTED:
+ * the broker has not said by then, and is told when it is there. */
+int far_member_say(struct inflow *inflow, enum wire_type type, const hermes_message_t *message,
+                   uint64_t until_ns);
+/* As hermes_deliveries(). */
+unsigned far_member_deliveries(const struct inflow *inflow, const hermes_message_t *message);
+/* What was said and has not gone goes; waits for nothing. */
+void far_member_tend(struct inflow *inflow);
+
+/* ---- for inflow.c, far_member.c and gifts.c ---- */
+
+static inline uint8_t *inflow_at(const struct inflow *inflow, uint64_t offset)
+{
+    return (uint8_t *)inflow->ring.address + (offset & (INFLOW_RING_BYTES - 1));
+}
+
+static inline void inflow_put(struct inflow *inflow, const void *bytes, size_t count)
+{
+    memcpy(inflow_at(inflow, inflow->put), bytes, count);
+    inflow->put += count;
+}
+
+static inline bool inflow_is_empty(const struct inflow *inflow)
+{
+    return inflow->put == inflow->taken;
+}
+
+static inline bool inflow_has_room(const struct inflow *inflow, uint64_t bytes)
+{
+    return inflow->put + bytes - inflow->released <= INFLOW_RING_BYTES;
+}
+
+/* Members of a group are given messages one by one. */
+static inline bool inflow_is_given(const struct inflow *inflow)
+{
+    return inflow->member != NULL && !inflow->member->durable;
+}
+
+/* What was received before is read, or not wanted; the next frame stands at position. */
+void inflow_begin_at(struct inflow *inflow, uint64_t position);
+/* A broker that does not serve the topic now is asked again, less and less often. HERMES_OK. */
+int inflow_ask_later(struct inflow *inflow);
+/* Of an outlet that nothing is wanted from any more. */
+void inflow_close_handle(struct inflow *inflow, uint32_t handle, uint64_t until_ns);
+/* It goes on through that handle of this connection. */
+void inflow_take_up(struct inflow *inflow, uint32_t handle, uint64_t topic_id, uint32_t durability,
+                    uint64_t credit);
+int inflow_tell_deleted(struct inflow *inflow);
+/* As far as the broker takes it now. */
+void inflow_give_credit(struct inflow *inflow, uint64_t bytes);
+/* When it is worth looking though nothing comes. */
+uint64_t inflow_next_look(const struct inflow *inflow);
+/* As inflow_poll(), of who has no member's duties, or has done them. */
+int inflow_read(struct inflow *inflow, hermes_message_t *message);
+
+int far_member_new(struct inflow *inflow, const struct inflow_kind *kind);
+int far_member_open(struct inflow *inflow, uint64_t until_ns);
+void far_member_close(struct inflow *inflow, uint64_t known_ns, uint64_t until_ns);
+int far_member_poll(struct inflow *inflow, hermes_message_t *message);
+/* What has come in, and what is due. */
+int far_member_look(struct inflow *inflow);
+/* The answer is there. */
+void far_member_go_on(struct inflow *inflow);
+int far_member_take(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload);
+/* Is there a message, or something to be told? */
+bool far_member_ready(const struct inflow *inflow);
+
+/* A GIVEN. */
+int gifts_take(struct inflow *inflow, const uint8_t *payload, uint32_t length);
+/* Room for more. */
+void gifts_ask_for_more(struct inflow *inflow, uint64_t now_ns);
+/* The next one: 1; 0: there is none, or it is not known whether it still is this member's. */
+int gifts_next(struct inflow *inflow, hermes_message_t *message, uint64_t now_ns);
+bool gifts_has_next(const struct inflow *inflow, uint64_t now_ns);
+/* Those that were not read are others' by now. */
+void gifts_drop(struct inflow *inflow);
+/* What came of a renewal. */
+void gifts_renewed(void *inflow, const struct saying *saying, int code);
 
 #endif

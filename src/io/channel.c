@@ -223,7 +223,8 @@ static int receive_up_to(struct channel *channel, size_t wanted, uint64_t until_
 
 static bool is_flow(uint8_t type)
 {
-    return type == WIRE_LOG || type == WIRE_CONFIRM || type == WIRE_END;
+    return type == WIRE_LOG || type == WIRE_CONFIRM || type == WIRE_END || type == WIRE_GIVEN ||
+           type == WIRE_SETTLED;
 }
 
 /* What comes is not what should. */
@@ -455,6 +456,7 @@ bool channel_is_up(struct channel *channel)
         if (rc == 0)
             show_late(channel);
     }
+    channel->is_drained = rc == HERMES_ETIMEOUT;
     return channel->fd >= 0;
 }
 

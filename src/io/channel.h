@@ -27,6 +27,7 @@ struct channel {
     hermes_header_t header; /* of the last reply */
     int fds[WIRE_FDS_MAX];  /* that came with it; the caller takes them by channel_take_fd() */
     uint64_t sleeps;        /* so often somebody has waited for the broker */
+    bool is_drained;        /* the last channel_is_up() took all that had come */
     bool fds_lost;          /* a descriptor that came with a reply found no room in this process */
     unsigned fd_count;
     /* Is shown each reply that was not waited for; what it leaves of the descriptors is closed. It may send,

@@ -460,7 +460,7 @@ struct wire_member_open {
     uint64_t topic_id;                      /* that it must have; 0: any */
     uint64_t credit;                        /* so many bytes of frames may be sent */
     uint32_t at_most_once;                  /* of a group: what is sent is done */
-    uint32_t reserved;
+    uint32_t least; /* of a group: each message counts as so many bytes of credit at least */
 };
 
 struct wire_member {
@@ -473,9 +473,10 @@ struct wire_member {
     uint64_t page; /* which page it is, and its line there: what it says when it comes again */
     uint64_t member;
     uint32_t line;
-    uint32_t made;  /* which group of that name; 0: not known */
-    uint32_t claim; /* of a durable subscription: that of all its messages */
-    uint32_t reserved;
+    uint32_t made;      /* which group of that name; 0: not known */
+    uint16_t claim;     /* of a durable subscription: that of all its messages */
+    uint16_t continues; /* and nobody had it since: what was given then is acked with this claim, too */
+    uint32_t lease_ms;  /* of a group, at this moment; 0: of a durable subscription */
 };
 
 struct wire_given {

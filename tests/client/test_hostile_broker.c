@@ -17,8 +17,9 @@ struct liar {
     unsigned port;
     trick_t trick;
     uint64_t random;
-    bool lies_at_once; /* instead of a welcome */
-    bool hangs_up;     /* when it has lied */
+    enum wire_type cue; /* what its trick follows on; 0: what opens an outlet, an intake or a member */
+    bool lies_at_once;  /* instead of a welcome */
+    bool hangs_up;      /* when it has lied */
     _Atomic unsigned played, ended;
     pthread_t thread;
 };
@@ -69,14 +70,25 @@ static void answer(int fd, const hermes_header_t *asked)
     const struct wire_outlet outlet = {.handle = HANDLE, .topic_id = TOPIC_ID, .sequence = 1};
     const struct wire_intake intake = {
         .handle = HANDLE, .topic_id = TOPIC_ID, .ring_id = 1, .sequence = 1, .resumed = 1, .credit = 1 << 20};
+    const struct wire_member member = {
+        .handle = HANDLE, .topic_id = TOPIC_ID, .page = 1, .member = 1, .claim = 1, .lease_ms = 1000};
     if (asked->type == WIRE_HELLO)
         say_message(fd, WIRE_WELCOME, asked->sequence, &welcome, sizeof welcome);
     else if (asked->type == WIRE_OUTLET_OPEN)
         say_message(fd, WIRE_OUTLET, asked->sequence, &outlet, sizeof outlet);
     else if (asked->type == WIRE_INTAKE_OPEN)
         say_message(fd, WIRE_INTAKE, asked->sequence, &intake, sizeof intake);
+    else if (asked->type == WIRE_MEMBER_OPEN)
+        say_message(fd, WIRE_MEMBER, asked->sequence, &member, sizeof member);
     else if (asked->type < WIRE_OUTLET_OPEN)
         say_message(fd, WIRE_OK, asked->sequence, NULL, 0);
+}
+
+static bool is_cue(const struct liar *liar, uint8_t type)
+{
+    if (liar->cue != 0)
+        return type == liar->cue;
+    return type == WIRE_OUTLET_OPEN || type == WIRE_INTAKE_OPEN || type == WIRE_MEMBER_OPEN;
 }
 
 static void serve(struct liar *liar, int fd)
@@ -88,7 +100,7 @@ static void serve(struct liar *liar, int fd)
     while (hear(fd, &asked, sizeof asked) && asked.length <= sizeof payload &&
            hear(fd, payload, asked.length)) {
         answer(fd, &asked);
-        if (asked.type == WIRE_OUTLET_OPEN || asked.type == WIRE_INTAKE_OPEN) {
+        if (is_cue(liar, asked.type)) {
             liar->trick(fd, &liar->random);
             atomic_fetch_add(&liar->played, 1);
             if (liar->hangs_up)
@@ -372,6 +384,241 @@ static void test_a_confirmation_that_cannot_be_ends_the_connection(void **state)
     }
 }
 
+/* ---- what members are given, and told ---- */
+
+/* So many messages, of which the list and the frames may say otherwise. */
+static void give(int fd, uint32_t count, uint64_t position, const uint8_t *bytes, size_t length)
+{
+    static uint8_t payload[sizeof(struct wire_given) + 64 * sizeof(struct wire_gift) + WIRE_FLOW_MAX];
+    const struct wire_given given = {.epoch = 1, .count = count};
+    size_t used = sizeof given, listed = count < 64 ? count : 0;
+    memcpy(payload, &given, used);
+    for (size_t i = 0; i < listed; i++, used += sizeof(struct wire_gift)) {
+        const struct wire_gift gift = {.position = position + i * 64, .claim = 8193, .deliveries = 1};
+        memcpy(payload + used, &gift, sizeof gift);
+    }
+    memcpy(payload + used, bytes, length);
+    say_message(fd, WIRE_GIVEN, HANDLE, payload, (uint32_t)(used + length));
+}
+
+static void a_gift_between_frames(int fd, uint64_t *random)
+{
+    (void)random;
+    give(fd, 1, 32, frames, put_frame(frames, 1, 8));
+}
+
+static void a_gift_without_its_frame(int fd, uint64_t *random)
+{
+    (void)random;
+    give(fd, 2, 0, frames, put_frame(frames, 1, 8));
+}
+
+static void a_frame_without_its_gift(int fd, uint64_t *random)
+{
+    (void)random;
+    give(fd, 0, 0, frames, put_frame(frames, 1, 8));
+}
+
+static void a_list_without_an_end(int fd, uint64_t *random)
+{
+    (void)random;
+    give(fd, UINT32_MAX, 0, frames, 64);
+}
+
+static void a_gift_that_is_no_message(int fd, uint64_t *random)
+{
+    (void)random;
+    size_t bytes = put_frame(frames, 1, 8);
+    frames[5] = HERMES_TYPE_PAD;
+    give(fd, 1, 0, frames, bytes);
+}
+
+static void a_gift_longer_than_it_says(int fd, uint64_t *random)
+{
+    (void)random;
+    size_t bytes = put_frame(frames, 1, 8);
+    frames[26] = 0xff;
+    give(fd, 1, 0, frames, bytes);
+}
+
+static void more_gifts_than_credit(int fd, uint64_t *random)
+{
+    (void)random;
+    size_t bytes = put_frame(frames, 1, 8);
+    bytes += put_frame(frames + bytes, 2, 8);
+    give(fd, 2, 0, frames, bytes);
+}
+
+static void a_given_without_its_head(int fd, uint64_t *random)
+{
+    (void)random;
+    say_message(fd, WIRE_GIVEN, HANDLE, frames, 31);
+}
+
+static void a_log_for_a_member_of_a_group(int fd, uint64_t *random)
+{
+    (void)random;
+    one_good_message(fd);
+}
+
+static void say_settled(int fd, uint64_t settled, uint32_t refused, uint64_t number, int32_t code)
+{
+    struct {
+        struct wire_settled head;
+        struct wire_refusal refusal;
+    } said = {{.settled = settled, .refused = refused}, {.number = number, .code = code}};
+    say_message(fd, WIRE_SETTLED, HANDLE, &said, refused == 0 ? sizeof said.head : sizeof said);
+}
+
+static void settles_what_was_not_said(int fd, uint64_t *random)
+{
+    (void)random;
+    say_settled(fd, 1, 0, 0, 0);
+}
+
+static void refuses_what_was_not_said(int fd, uint64_t *random)
+{
+    (void)random;
+    say_settled(fd, 0, 1, 1, HERMES_EEXPIRED);
+}
+
+static void refuses_more_than_it_lists(int fd, uint64_t *random)
+{
+    (void)random;
+    say_settled(fd, 0, UINT32_MAX, 0, HERMES_EEXPIRED);
+}
+
+static void a_settled_without_its_head(int fd, uint64_t *random)
+{
+    (void)random;
+    say_message(fd, WIRE_SETTLED, HANDLE, frames, 15);
+}
+
+static hermes_subscriber_t *join_liar(hermes_client_t *client, bool durable)
+{
+    hermes_subscriber_t *member;
+    const hermes_subscriber_options_t options = {.size = sizeof options,
+                                                 .group = durable ? NULL : "g",
+                                                 .name = durable ? "d" : NULL,
+                                                 .ack = HERMES_ACK_MANUAL};
+    assert_int_equal(hermes_subscriber_open(client, "t", &options, &member), 0);
+    return member;
+}
+
+/* Its member asked for a message, or (cue) said something of one. */
+static void expect_the_end_of_a_member(trick_t trick, enum wire_type cue, bool durable)
+{
+    struct liar liar;
+    hermes_message_t message = {.claim = 1};
+    begin(&liar, trick, 0);
+    liar.cue = cue;
+    hermes_client_t *client = connect_to_liar(&liar);
+    hermes_subscriber_t *member = join_liar(client, durable);
+    while (atomic_load(&liar.played) < 2)
+        (void)hermes_wait(member, &message, 1000000); /* one that was good, in front of it */
+    hermes_disconnect(client);
+    end(&liar);
+}
+
+static void test_what_members_are_told_against_the_rules_ends_the_connection(void **state)
+{
+    (void)state;
+    static const trick_t on_credit[] = {
+        a_gift_between_frames,     a_gift_without_its_frame,  a_frame_without_its_gift,
+        a_list_without_an_end,     a_gift_that_is_no_message, a_gift_longer_than_it_says,
+        more_gifts_than_credit,    a_given_without_its_head,  a_log_for_a_member_of_a_group,
+        settles_what_was_not_said, refuses_what_was_not_said, refuses_more_than_it_lists,
+        a_settled_without_its_head};
+    static const trick_t on_joining[] = {more_gifts_than_credit, settles_what_was_not_said};
+    for (size_t i = 0; i < sizeof on_credit / sizeof *on_credit; i++)
+        expect_the_end_of_a_member(on_credit[i], WIRE_CREDIT, false);
+    for (size_t i = 0; i < sizeof on_joining / sizeof *on_joining; i++) {
+        expect_the_end_of_a_member(on_joining[i], 0, false);
+        expect_the_end_of_a_member(on_joining[i], 0, true);
+    }
+}
+
+static void settles_with_a_code_that_is_none(int fd, uint64_t *random)
+{
+    (void)random;
+    say_settled(fd, 1, 1, 1, 1);
+}
+
+static void settles_as_expired(int fd, uint64_t *random)
+{
+    (void)random;
+    say_settled(fd, 1, 1, 1, HERMES_EEXPIRED);
+}
+
+/* Twice is enough: it is said again over each connection. */
+static int has_heard_it_twice(void *liar)
+{
+    return atomic_load(&((struct liar *)liar)->played) >= 2;
+}
+
+static void test_an_ack_is_told_what_came_of_it_and_nothing_else(void **state)
+{
+    (void)state;
+    struct liar liar;
+    const hermes_message_t message = {.position = 64, .claim = 1};
+    static const trick_t tricks[] = {settles_with_a_code_that_is_none, settles_as_expired};
+    static const int codes[] = {HERMES_EINTERRUPTED, HERMES_EEXPIRED};
+    for (size_t i = 0; i < 2; i++) {
+        begin(&liar, tricks[i], 0);
+        liar.cue = WIRE_ACK;
+        hermes_client_t *client = connect_to_liar(&liar);
+        hermes_subscriber_t *member = join_liar(client, false);
+        hermes_set_interrupt((hermes_interrupt_t){has_heard_it_twice, &liar});
+        assert_int_equal(hermes_ack(member, &message), codes[i]);
+        hermes_set_interrupt((hermes_interrupt_t){NULL, NULL});
+        hermes_disconnect(client);
+        end(&liar);
+    }
+}
+
+/* Each gift is another's by now, or spoilt, or good: whatever it is, it is passed over or comes. */
+static void gives_anything(int fd, uint64_t *random)
+{
+    size_t bytes = put_frame(frames, 1, (uint32_t)(test_random(random) % 200));
+    if (test_random(random) % 2 == 0)
+        frames[test_random(random) % bytes] ^= (uint8_t)test_random(random);
+    give(fd, 1, test_random(random) % 16 * 64, frames, bytes);
+    if (test_random(random) % 8 == 0)
+        say_settled(fd, test_random(random) % 4, (uint32_t)(test_random(random) % 2), test_random(random) % 4,
+                    (int32_t)(test_random(random) % 8) - 6);
+}
+
+static uint64_t touch(const hermes_message_t *message)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < message->length; i++)
+        sum += ((const uint8_t *)message->payload)[i];
+    return sum;
+}
+
+static void test_whatever_members_are_given_is_survived(void **state)
+{
+    (void)state;
+    const unsigned rounds = getenv("HERMES_TEST_LONG") != NULL ? 2000 : 60;
+    uint64_t seed = (uint64_t)time(NULL) * 2654435761u | 1, sum = 0;
+    struct liar liar;
+    hermes_message_t message;
+    print_message("seed %" PRIu64 "\n", seed);
+    begin(&liar, gives_anything, seed);
+    liar.cue = WIRE_CREDIT;
+    liar.hangs_up = true;
+    hermes_client_t *client = connect_to_liar(&liar);
+    hermes_subscriber_options_t options = {.size = sizeof options, .group = "g"};
+    hermes_subscriber_t *member;
+    assert_int_equal(hermes_subscriber_open(client, "t", &options, &member), 0);
+    while (atomic_load(&liar.played) < rounds)
+        if (hermes_wait(member, &message, 1000000) == 1)
+            sum += touch(&message);
+    print_message("%" PRIu64 "\n", sum);
+    hermes_disconnect(client);
+    end(&liar);
+}
+
 /* ---- anything ---- */
 
 /* Good messages, of which one word or another is wrong. */
@@ -400,14 +647,6 @@ static void say_anything(int fd, uint64_t *random)
             bytes[test_random(random) % (sizeof header + length)] ^= (uint8_t)test_random(random);
         say(fd, bytes, sizeof header + length);
     }
-}
-
-static uint64_t touch(const hermes_message_t *message)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < message->length; i++)
-        sum += ((const uint8_t *)message->payload)[i];
-    return sum;
 }
 
 static void test_whatever_it_says_is_survived(void **state)
@@ -476,6 +715,9 @@ int main(void)
         cmocka_unit_test(test_a_flow_that_breaks_the_rules_ends_the_connection),
         cmocka_unit_test(test_more_than_the_credit_ends_the_connection),
         cmocka_unit_test(test_a_confirmation_that_cannot_be_ends_the_connection),
+        cmocka_unit_test(test_what_members_are_told_against_the_rules_ends_the_connection),
+        cmocka_unit_test(test_an_ack_is_told_what_came_of_it_and_nothing_else),
+        cmocka_unit_test(test_whatever_members_are_given_is_survived),
         cmocka_unit_test(test_whatever_it_says_is_survived),
         cmocka_unit_test(test_no_welcome_is_none),
     };

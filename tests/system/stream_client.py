@@ -20,7 +20,7 @@ Outlet = collections.namedtuple("Outlet", "handle durability topic_id position s
 Intake = collections.namedtuple("Intake", "handle durability topic_id epoch line ring_id sequence resumed shared credit")
 
 
-Member = collections.namedtuple("Member", "handle durability topic_id position epoch shared page member line group claim")
+Member = collections.namedtuple("Member", "handle durability topic_id position epoch shared page member line group claim continues lease")
 Gift = collections.namedtuple("Gift", "position sequence payload claim deliveries")
 
 
@@ -147,12 +147,13 @@ class Client:
         self.ask(kind, name(topic) + name(group) + name(dead_letter) + struct.pack(
             "<IIQIIQQ", durable, fields, lease_ns, deliveries, start, position, span))
 
-    def join(self, topic, group, durable=0, start=AT_FIRST, credit=1 << 20, former=None, at_most_once=0, push_back=0):
+    def join(self, topic, group, durable=0, start=AT_FIRST, credit=1 << 20, former=None, at_most_once=0, push_back=0,
+             least=0):
         """former: what an earlier connection was answered, which this one goes on from."""
         resume = (former.page, former.member, former.line) if former else (0, 0, 0)
-        return Member(*struct.unpack("<IIQQIIQQIII4x", self.ask(MEMBER_OPEN, name(topic) + name(group) + struct.pack(
+        return Member(*struct.unpack("<IIQQIIQQIIHHI", self.ask(MEMBER_OPEN, name(topic) + name(group) + struct.pack(
             "<IIQQIIQIIQQII", durable, start, *resume, push_back, 0, 0, former.group if former else 0,
-            former.topic_id if former else 0, credit, at_most_once, 0), MEMBER)))
+            former.topic_id if former else 0, credit, at_most_once, least), MEMBER)))
 
     def settle(self, kind, handle, gifts):
         self.send(kind, b"".join(struct.pack("<QQIHH", g.position, g.sequence, len(g.payload), g.claim, 0) for g in gifts), handle)

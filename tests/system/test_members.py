@@ -347,6 +347,24 @@ class Members(Case):
         self.publish([b"new"])
         self.assertEqual(self.all_of([other], 2), {100, 101})
 
+    def test_what_comes_again_while_there_is_no_credit_comes_with_the_next(self):
+        self.make(1)
+        member = Member(self.tcp, credit=64)
+        member.take = lambda gifts, count: member.had.extend(gifts)
+        for deliveries in range(1, 6):
+            gift, = member.get(1)
+            self.assertEqual(gift.deliveries, deliveries)
+            self.assertEqual(member.say(s.NACK, [gift]), [None])
+            member.client.give_credit(member.member.handle, 64)
+
+    def test_messages_may_count_as_more_than_their_bytes(self):
+        self.make(6, size=40)
+        member = Member(self.tcp, credit=2000, least=1000)
+        member.take = lambda gifts, count: member.had.extend(gifts)
+        self.assertEqual([g.sequence for g in member.get(2)], [1, 2])
+        other = Member(self.tcp)
+        self.assertEqual([g.sequence for g in other.get(4)], [3, 4, 5, 6])
+
     def test_at_most_once_is_done_when_it_is_sent(self):
         self.make(4)
         first = Member(self.tcp, at_most_once=1)

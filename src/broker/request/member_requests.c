@@ -29,6 +29,39 @@ static bool needs_log_end(const struct wire_subscriber_open *request)
     return request->push_back != 0 || (request->durable != 0 && request->resume_member != 0);
 }
 
+static bool has_member(const struct session *session, const struct topic *topic, const struct group *group,
+                       uint64_t member)
+{
+    for (unsigned i = 0; i < session->handle_count; i++) {
+        const struct handle *handle = &session->handles[i];
+        if (handle->id != 0 && handle->kind == HANDLE_OUTLET && handle->topic == topic &&
+            handle->group == group && handle->member == member)
+            return true;
+    }
+    return false;
+}
+
+/* A member that comes again has left its former connection, which may be there still: perhaps without an end
+ * that lives. It is ended, and what it had is for others; until then its member comes again. Ids can be
+ * guessed: nobody ends another user's session. */
+static int end_former(struct session *session, const struct topic *topic,
+                      const struct wire_subscriber_open *request, struct error_text *text)
+{
+    const struct group *group = group_in(topic, request->group);
+    if (group == NULL || request->resume_member == 0 || request->resume_page != group->kept.settings.page_id)
+        return HERMES_OK;
+    for (struct session *other = session->broker->sessions; other != NULL; other = other->next) {
+        if (other == session || other->uid != session->uid ||
+            !has_member(other, topic, group, request->resume_member))
+            continue;
+        session_end(other);
+        return error_say(text, HERMES_EAGAIN,
+                         "this member's former connection has not left group '%s' of topic '%s' yet",
+                         group->name, topic->name);
+    }
+    return HERMES_OK;
+}
+
 /* The member, and the outlet that it reads by. */
 static int open_outlet(struct stream *stream, const struct wire_member_open *request, struct handle *handle,
                        const struct wire_subscriber *joined, struct wire_outlet *opened)
@@ -45,7 +78,7 @@ static int open_outlet(struct stream *stream, const struct wire_member_open *req
         return rc;
     }
     opened->position = delegate_start(member);
-    if (handle->resumed && delegate_is_durable(member))
+    if (member->continues)
         member->had_to = stretch_log_end(topic);
     rc = outlet_open(stream, topic, opened, request->credit, member, &handle->outlet);
     if (rc < 0)
@@ -70,6 +103,9 @@ static void welcome(struct session *session, const struct handle *handle,
         .line = joined->line,
         .made = member->party->page->made,
         .claim = delegate_is_durable(member) ? member->claim : 0,
+        .continues = member->continues,
+        .lease_ms =
+            delegate_is_durable(member) ? 0 : (uint32_t)(handle->group->kept.settings.lease_ns / 1000000u),
     };
     answer(session, WIRE_MEMBER, &opened, sizeof opened);
 }
@@ -87,6 +123,8 @@ int member_requests_open(struct session *session, const struct wire_member_open 
         return later_turn(session, topic, &topic->affairs);
     if (needs_log_end(&request->subscriber) && !later_may_use(session, &topic->turns))
         return later_turn(session, topic, &topic->turns);
+    if ((rc = end_former(session, topic, &request->subscriber, text)) < 0)
+        return rc;
     struct stream *stream = stream_of(session, &stream_flow);
     struct handle *handle = stream == NULL ? NULL : handles_free(session, text);
     if (handle == NULL)

@@ -4,6 +4,16 @@
 
 /* ---- coming and going ---- */
 
+/* Has nobody had the durable subscription since that member? */
+static bool continues(const struct party *party, const struct wire_subscriber *opened,
+                      const struct wire_subscriber_open *former)
+{
+    const struct group_line *line = &party->page->members[opened->line];
+    return former->resume_page == party->page_id && former->resume_member != 0 &&
+           (opened->member == former->resume_member ||
+            atomic_load_explicit(&line->known, memory_order_relaxed) == former->resume_member);
+}
+
 /* It says that it was that member of this page, whom nobody else has followed in its line. */
 static void remember_former(struct delegate *member, const struct wire_subscriber_open *former)
 {
@@ -30,6 +40,7 @@ int delegate_new(struct party *party, const struct wire_subscriber *opened,
     member->party = party;
     member->line = opened->line;
     member->id = opened->member;
+    member->least = former->least;
     member->claim =
         (uint16_t)atomic_load_explicit(&party->page->members[opened->line].generation, memory_order_relaxed);
     int rc = party->mask == 0 ? HERMES_OK
@@ -41,6 +52,8 @@ int delegate_new(struct party *party, const struct wire_subscriber *opened,
     }
     if (party->mask != 0)
         remember_former(member, &former->subscriber);
+    else
+        member->continues = continues(party, opened, &former->subscriber);
     *out = member;
     return HERMES_OK;
 }
@@ -119,15 +132,20 @@ int delegate_begin(struct delegate *member)
     if (member->gifts == NULL && (member->gifts = malloc(sizeof *member->gifts)) == NULL)
         return HERMES_ENOMEM;
     member->gifts->count = 0;
-    member->gifts->bytes = 0;
+    member->gifts->bytes = member->gifts->credit = 0;
     return HERMES_OK;
+}
+
+static uint64_t credit_of(const struct delegate *member, uint64_t bytes)
+{
+    return bytes > member->least ? bytes : member->least;
 }
 
 static bool fits(const struct delegate *member, uint64_t bytes, uint64_t credit)
 {
     const struct gifts *gifts = member->gifts;
     return gifts->count < DELEGATE_GIFTS && bytes <= sizeof gifts->frames - gifts->bytes &&
-           gifts->bytes + bytes <= credit;
+           gifts->credit + credit_of(member, bytes) <= credit;
 }
 
 static void add(struct delegate *member, const struct frame *frame, uint16_t claim, unsigned deliveries)
@@ -137,17 +155,18 @@ static void add(struct delegate *member, const struct frame *frame, uint16_t cla
         (struct wire_gift){.position = frame->position, .claim = claim, .deliveries = (uint16_t)deliveries};
     memcpy(gifts->frames + gifts->bytes, frame->payload - HERMES_HEADER_BYTES, frame->bytes);
     gifts->bytes += frame->bytes;
+    gifts->credit += credit_of(member, frame->bytes);
 }
 
 int delegate_wants_again(struct delegate *member, uint64_t credit, bool *looks_on)
 {
     const struct gifts *gifts = member->gifts;
     struct party *party = member->party;
-    uint64_t left = credit - gifts->bytes;
+    uint64_t left = credit - gifts->credit, least = credit_of(member, HERMES_FRAME_ALIGNMENT);
     *looks_on = false;
     if (member->pending)
         return 1;
-    if (gifts->count == DELEGATE_GIFTS || left < HERMES_FRAME_ALIGNMENT || left < member->short_of)
+    if (gifts->count == DELEGATE_GIFTS || left < least || left < member->short_of)
         return 0;
     member->short_of = 0;
     int rc = group_again_within(&member->group, &party->look, &party->words, &member->pending_at,
@@ -174,8 +193,8 @@ int delegate_take_again(struct delegate *member, const struct frames *frames, ui
         delegate_write_off(member, rc < 0 ? rc : HERMES_ECORRUPT);
         return HERMES_OK;
     }
-    if (frame.bytes > credit - member->gifts->bytes) {
-        delegate_pass_on(member, frame.bytes);
+    if (credit_of(member, frame.bytes) > credit - member->gifts->credit) {
+        delegate_pass_on(member, credit_of(member, frame.bytes));
         return HERMES_OK;
     }
     if (!fits(member, frame.bytes, credit))

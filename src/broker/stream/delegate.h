@@ -17,7 +17,8 @@ enum { DELEGATE_GIFTS = 64, DELEGATE_GIFT_BYTES = 65600 /* the largest frame */,
 /* What is being sent. */
 struct gifts {
     unsigned count;
-    uint64_t bytes; /* of frames */
+    uint64_t bytes;  /* of frames */
+    uint64_t credit; /* that they count */
     struct wire_gift list[DELEGATE_GIFTS];
     uint8_t frames[DELEGATE_GIFT_BYTES];
 };
@@ -26,9 +27,11 @@ struct delegate {
     struct party *party;
     unsigned line;
     uint64_t id;
-    uint16_t claim;  /* of a durable subscription: what all its messages carry */
-    uint64_t had_to; /* what such a member that came back may have been sent before is below; else 0 */
+    uint16_t claim;            /* of a durable subscription: what all its messages carry */
+    bool continues;            /* and who has it is who had it */
+    uint64_t had_to;           /* then: what it may have been sent before is below; else 0 */
     struct group_member group; /* not of one */
+    uint32_t least;            /* each message counts so many bytes of credit, or more */
     struct gifts *gifts;       /* NULL: nothing */
     bool pending;              /* a message was claimed again that is not read yet */
     uint64_t pending_at;
@@ -94,7 +97,8 @@ void delegate_given(struct delegate *member);
 
 /* ---- what it says ---- */
 
-/* HERMES_EAGAIN: it has not been told yet of those before. end: what it was sent is below. */
+/* HERMES_EAGAIN: it has not been told yet of those before. end: what it was sent is below; who continues was
+ * sent more over former connections. */
 int delegate_settle(struct delegate *member, enum wire_type type, const struct wire_ack *ack, uint64_t end);
 
 /* What it is to be told; false: nothing new. */

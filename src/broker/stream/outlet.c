@@ -293,7 +293,7 @@ static bool has_history(const struct outlet *outlet)
 static uint64_t credit_left(const struct outlet *outlet)
 {
     const struct delegate *member = outlet->member;
-    return outlet->credit - (member != NULL && member->gifts != NULL ? member->gifts->bytes : 0);
+    return outlet->credit - (member != NULL && member->gifts != NULL ? member->gifts->credit : 0);
 }
 
 static void ask_history(struct outlet *outlet, uint64_t position, uint64_t sequence)
@@ -414,7 +414,7 @@ static bool next_of_group(struct outlet *outlet, struct run *run)
         rc = take_some_new(outlet);
     if (rc == 0)
         stream_ready(outlet->stream);
-    uint64_t used = member->gifts == NULL ? 0 : member->gifts->bytes;
+    uint64_t used = member->gifts == NULL ? 0 : member->gifts->credit;
     size_t count = member->gifts == NULL ? 0 : delegate_give(member, &bytes);
     if (count == 0)
         return is_an_end(rc) ? fail(outlet, rc, NULL) : false;
@@ -452,10 +452,11 @@ int outlet_settle(struct outlet *outlet, enum wire_type type, const struct wire_
 bool outlet_next(struct outlet *outlet, struct run *run)
 {
     int rc;
-    if (outlet->ended || outlet->flying || outlet->history.working || outlet->credit <= outlet->too_little ||
-        outlet->credit < HERMES_FRAME_ALIGNMENT)
+    if (outlet->ended || outlet->flying || outlet->history.working)
         return false;
-    set_awaits(outlet, false);
+    set_awaits(outlet, false); /* without credit, too: what it is to look at it looks at with the next */
+    if (outlet->credit <= outlet->too_little || outlet->credit < HERMES_FRAME_ALIGNMENT)
+        return false;
     if (outlet->member != NULL && delegate_state(outlet->member) != HERMES_OK)
         return false; /* its party will hear */
     if (outlet_claims(outlet))

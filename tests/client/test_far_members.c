@@ -1,0 +1,439 @@
+/* Members of groups where messages go through the connection: whose a message is, what an ack says, and what
+ * becomes of both when the connection breaks or the broker dies. */
+#include "members.h"
+#include "proxy.h"
+
+#include <poll.h>
+
+static int setup_tcp(void **state)
+{
+    setenv("HERMES_TEST_TRANSPORT", "tcp", 1);
+    return setup(state);
+}
+
+static int setup_unix(void **state)
+{
+    setenv("HERMES_TEST_TRANSPORT", "unix", 1);
+    return setup(state);
+}
+
+/* ---- sharing ---- */
+
+/* Of both kinds, in one group: each message goes to one of them. */
+static void test_members_here_and_afar_are_one_group(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 600, MEMBERS = 3 };
+    char here[128];
+    bool seen[MANY + 1] = {false};
+    hermes_client_t *clients[MEMBERS];
+    hermes_subscriber_t *members[MEMBERS];
+    hermes_message_t message;
+    make_messages(f, MANY);
+    snprintf(here, sizeof here, "unix:%s/broker.sock", f->home);
+    for (int i = 0; i < MEMBERS; i++) {
+        bool is_here = i == 0 && strcmp(transport(), "unix") == 0; /* who comes over TCP is another user */
+        assert_int_equal(hermes_connect(is_here ? here : NULL, &clients[i]), 0);
+        members[i] = join(clients[i]);
+    }
+    for (int got = 0, i = 0; got < MANY; i = (i + 1) % MEMBERS) {
+        int rc = hermes_poll(members[i], &message);
+        assert_in_range(rc, 0, 1);
+        if (rc == 0)
+            continue;
+        uint64_t number = number_of(&message);
+        assert_in_range(number, 1, MANY);
+        assert_false(seen[number]);
+        assert_int_equal(hermes_deliveries(members[i], &message), 1);
+        assert_int_equal(hermes_ack(members[i], &message), 0);
+        seen[number] = true;
+        got++;
+    }
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.members, MEMBERS);
+    assert_int_equal(info.in_flight, 0);
+    assert_int_equal(info.last_sequence, MANY);
+    for (int i = 0; i < MEMBERS; i++)
+        hermes_disconnect(clients[i]);
+    assert_int_equal(describe(f, "risk").members, 0);
+}
+
+/* Who has not asked for anything has nothing, and who closes gives back at once. */
+static void test_who_goes_gives_back_what_it_had(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 20);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *stays = join(f->client), *goes = join(other);
+    for (uint64_t i = 1; i <= 10; i++)
+        expect(goes, i);
+    hermes_subscriber_close(goes);
+    for (uint64_t i = 1; i <= 10; i++) {
+        hermes_message_t again = expect(stays, i);
+        assert_int_equal(hermes_deliveries(stays, &again), 2);
+        assert_int_equal(hermes_ack(stays, &again), 0);
+    }
+    goes = join(other);
+    hermes_subscriber_close(stays); /* what it was sent, and has not asked for, too */
+    for (uint64_t i = 11; i <= 20; i++)
+        expect(goes, i);
+    hermes_disconnect(other);
+}
+
+static void test_large_messages_come_one_by_one_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 40 };
+    static uint8_t payload[HERMES_PAYLOAD_MAX];
+    hermes_publisher_t *publisher;
+    hermes_message_t message;
+    make_topic(f, "t", false);
+    assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        memset(payload, (int)i, sizeof payload);
+        assert_int_equal(hermes_publish(publisher, payload, sizeof payload - i, NULL), 0);
+    }
+    hermes_subscriber_t *member = join_as(f->client, "risk", HERMES_ACK_AUTO);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(hermes_wait(member, &message, patience_ns), 1);
+        assert_int_equal(message.length, sizeof payload - i);
+        assert_int_equal(((const uint8_t *)message.payload)[message.length - 1], i);
+    }
+}
+
+/* ---- acknowledging ---- */
+
+/* Whatever becomes of the connection then. */
+static void test_what_is_acked_is_done_when_that_returns(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *member = join(other);
+    for (uint64_t i = 1; i <= 10; i++) {
+        hermes_message_t message = expect(member, i);
+        if (i % 2 == 0)
+            assert_int_equal(hermes_ack(member, &message), 0);
+    }
+    assert_int_equal(describe(f, "risk").in_flight, 5);
+    hermes_forget(other);
+    member = join(f->client);
+    for (uint64_t i = 1; i <= 10; i += 2)
+        expect(member, i);
+    expect_nothing(member);
+}
+
+static void test_each_word_of_a_message_has_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 3600000000000u, 3, "letters");
+    publish(f, "t", 1, 1);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *a = join(f->client), *b = join(other);
+    hermes_message_t first = expect(a, 1), wrong = first;
+    wrong.position = 1 << 20;
+    for (int i = 0; i < 3; i++) {
+        int (*const words[])(hermes_subscriber_t *, const hermes_message_t *) = {hermes_ack, hermes_nack,
+                                                                                 hermes_renew};
+        assert_int_equal(words[i](a, &wrong), HERMES_EINVALID);
+        assert_int_equal(words[i](b, &first), HERMES_EEXPIRED);
+        assert_non_null(strstr(hermes_last_error(other), "message 1 of topic 't'"));
+    }
+    assert_int_equal(hermes_renew(a, &first), 0);
+    assert_int_equal(hermes_nack(a, &first), 0);
+    hermes_message_t again = expect(b, 1);
+    assert_int_equal(hermes_deliveries(b, &again), 2);
+    assert_int_equal(hermes_ack(a, &first), HERMES_EEXPIRED);
+    assert_int_equal(hermes_nack(b, &again), 0);
+    again = expect(b, 1);
+    assert_int_equal(hermes_deliveries(b, &again), 3);
+    assert_int_equal(hermes_nack(b, &again), 0);
+    assert_int_equal(hermes_ack(b, &again), HERMES_EEXPIRED); /* a dead letter by now */
+    publish(f, "t", 2, 2);
+    again = expect(b, 2);
+    assert_int_equal(hermes_ack(b, &again), 0);
+    assert_int_equal(hermes_ack(b, &again), 0);
+    assert_int_equal(hermes_seek_first(b), HERMES_EINVALID);
+    hermes_disconnect(other);
+}
+
+static void test_asking_for_the_next_acks_in_auto_mode(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_subscriber_t *member = join_as(f->client, "risk", HERMES_ACK_AUTO);
+    for (uint64_t i = 1; i <= 50; i++)
+        expect(member, i);
+    hermes_message_t third = expect(member, 51);
+    assert_int_equal(hermes_nack(member, &third), 0);
+    for (bool came = false; !came;) { /* behind what was on its way */
+        hermes_message_t message;
+        assert_int_equal(hermes_wait(member, &message, patience_ns), 1);
+        came = number_of(&message) == 51;
+    }
+    hermes_subscriber_close(member);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.members, 0);
+    member = join_as(f->client, "risk", HERMES_ACK_AUTO);
+    expect(member, 51);
+}
+
+static void test_at_most_once_never_comes_again(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *member = join_as(f->client, "risk", HERMES_ACK_NONE);
+    for (uint64_t i = 1; i <= 10; i++)
+        expect(member, i);
+    hermes_subscriber_close(member);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+    expect_nothing(join_as(f->client, "risk", HERMES_ACK_NONE));
+}
+
+/* ---- leases ---- */
+
+/* It came here in time, and nobody asked for it before its lease ended. */
+static void test_what_lay_here_too_long_does_not_come_under_anothers_lease(void **state)
+{
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    make_group(f, 50000000, 0, NULL);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *late = join(f->client), *awake = join(other);
+    expect_nothing(late); /* and waits for the next one */
+    publish(f, "t", 1, 1);
+    hermes_message_t again = expect(awake, 1), message;
+    assert_true(hermes_deliveries(awake, &again) >= 2);
+    hermes_group_options_t options = {.size = sizeof options, .lease_ns = 3600000000000u};
+    assert_int_equal(hermes_renew(awake, &again), 0);
+    assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_LEASE, &options), 0);
+    int rc = hermes_ack(awake, &again);
+    if (rc == HERMES_EEXPIRED) /* it was slow itself */
+        return;
+    assert_int_equal(rc, 0);
+    assert_int_equal(hermes_wait(late, &message, blink_ns), 0);
+    hermes_disconnect(other);
+}
+
+/* ---- another position, no group ---- */
+
+static void test_a_reset_begins_anew(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 100);
+    hermes_subscriber_t *member = join(f->client);
+    hermes_message_t held = expect(member, 1);
+    for (uint64_t i = 2; i <= 50; i++)
+        held = expect(member, i);
+    hermes_group_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_POSITION, .position = held.position};
+    reset_group(f, &options);
+    assert_int_equal(hermes_ack(member, &held), HERMES_EEXPIRED);
+    expect(member, 50);
+    options.from = HERMES_FROM_END;
+    reset_group(f, &options);
+    expect_nothing(member);
+    publish(f, "t", 101, 101);
+    expect(member, 101);
+}
+
+static void test_a_deletion_is_told_by_each_call(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    make_messages(f, 2);
+    hermes_subscriber_t *member = join(f->client);
+    hermes_message_t held = expect(member, 1);
+    assert_int_equal(hermes_topic_delete(f->client, "t"), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hermes_wait(member, &message, patience_ns), HERMES_ECLOSED);
+    assert_int_equal(hermes_ack(member, &held), HERMES_EEXPIRED);
+    make_messages(f, 1);
+    assert_int_equal(hermes_poll(member, &message), HERMES_ECLOSED);
+    expect(join(f->client), 1);
+}
+
+static void test_what_was_overwritten_is_told_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 20000 }; /* of 64 bytes, in a window of 256 KiB */
+    hermes_message_t message;
+    hermes_subscriber_counters_t counters = {.size = sizeof counters};
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
+    make_group(f, 0, 0, NULL);
+    publish(f, "t", 1, MANY);
+    hermes_subscriber_t *member = join(f->client);
+    assert_int_equal(hermes_wait(member, &message, patience_ns), HERMES_EGONE);
+    assert_int_equal(hermes_subscriber_describe(member, &counters), 0);
+    assert_in_range(counters.lost, 1, MANY - 1);
+    for (uint64_t i = counters.lost + 1; i <= MANY; i++) {
+        message = expect(member, i);
+        assert_int_equal(hermes_ack(member, &message), 0);
+    }
+    assert_int_equal(describe(f, "risk").lost, counters.lost);
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+}
+
+/* ---- waiting by a descriptor ---- */
+
+static void test_an_event_loop_hears_of_each_message(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 20 };
+    hermes_message_t message;
+    make_topic(f, "t", false);
+    hermes_subscriber_t *member = join(f->client);
+    hermes_client_t *other = another();
+    hermes_publisher_t *publisher;
+    assert_int_equal(hermes_publisher_open(other, "t", NULL, &publisher), 0);
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        int rc;
+        assert_int_equal(hermes_publish(publisher, &i, sizeof i, NULL), 0);
+        while ((rc = hermes_poll(member, &message)) == 0) {
+            struct pollfd ready = {.fd = hermes_subscriber_fd(member), .events = POLLIN};
+            if (hermes_subscriber_arm(member) == 0)
+                assert_int_equal(poll(&ready, 1, PATIENCE * 1000), 1);
+        }
+        assert_int_equal(rc, 1);
+        assert_int_equal(number_of(&message), i);
+        assert_int_equal(hermes_ack(member, &message), 0);
+    }
+    hermes_disconnect(other);
+}
+
+/* ---- connections that break ---- */
+
+static hermes_client_t *connect_through(const struct proxy *proxy)
+{
+    char url[64];
+    hermes_client_t *client;
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", proxy->port);
+    if (hermes_connect(url, &client) != 0)
+        fail_msg("%s", hermes_last_error(NULL));
+    return client;
+}
+
+struct tally {
+    unsigned seen[3001], unseen;
+    bool done[3001];
+};
+
+/* What one of them gets next, if anything. What was told to be done never comes again. */
+static void work(hermes_subscriber_t *member, bool acks, struct tally *tally)
+{
+    hermes_message_t message;
+    int rc = hermes_wait(member, &message, 1000000);
+    if (rc == 0 || rc == HERMES_EDISCONNECTED)
+        return;
+    assert_int_equal(rc, 1);
+    uint64_t number = number_of(&message);
+    assert_in_range(number, 1, 3000);
+    assert_false(tally->done[number]);
+    tally->unseen -= tally->seen[number]++ == 0;
+    if (!acks)
+        return;
+    rc = hermes_ack(member, &message);
+    assert_true(rc == 0 || rc == HERMES_EEXPIRED);
+    tally->done[number] = rc == 0;
+}
+
+/* At random bytes; one of them acks by itself. */
+static void test_no_message_is_passed_over_when_connections_break(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 3000 };
+    static struct tally tally;
+    struct proxy proxy;
+    tally = (struct tally){.unseen = MANY};
+    make_messages(f, MANY);
+    proxy_start(&proxy, f->port);
+    hermes_client_t *clients[2] = {connect_through(&proxy), connect_through(&proxy)};
+    hermes_subscriber_t *members[2] = {join_as(clients[0], "risk", HERMES_ACK_AUTO), join(clients[1])};
+    atomic_store(&proxy.most, 40000);
+    atomic_store(&proxy.seed, (uint64_t)time(NULL) * 2654435761u | 1);
+    restart(f, SIGKILL); /* so the connections that were there before are over */
+    for (unsigned i = 0; tally.unseen > 0; i++)
+        work(members[i % 2], i % 2 == 1, &tally);
+    print_message("%u cuts\n", atomic_load(&proxy.cuts));
+    assert_true(atomic_load(&proxy.cuts) > 0);
+    for (unsigned i = 0; describe(f, "risk").in_flight > 0; i++)
+        work(members[i % 2], i % 2 == 1, &tally);
+    atomic_store(&proxy.seed, 0);
+    for (int i = 0; i < 2; i++)
+        hermes_disconnect(clients[i]);
+    proxy_stop(&proxy);
+}
+
+/* A broker that was killed, and its successor, who awaits the member: what it holds is still its own. (What
+ * another user's members did since the last record is not known any more, and those over TCP are one.) */
+static void test_a_member_lives_through_its_brokers_death(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    make_group(f, 3600000000000u, 0, NULL);
+    hermes_subscriber_t *member = join(f->client);
+    hermes_message_t held[6];
+    for (uint64_t i = 1; i <= 5; i++)
+        held[i] = expect(member, i);
+    assert_int_equal(hermes_ack(member, &held[2]), 0);
+    restart(f, SIGKILL);
+    for (uint64_t i = 1; i <= 5; i++)
+        assert_int_equal(hermes_ack(member, &held[i]), 0);
+    for (uint64_t i = 6; i <= 10; i++) {
+        held[0] = expect(member, i);
+        assert_int_equal(hermes_deliveries(member, &held[0]), 1);
+        assert_int_equal(hermes_ack(member, &held[0]), 0);
+    }
+    assert_int_equal(describe(f, "risk").in_flight, 0);
+    assert_int_equal(describe(f, "risk").redelivered, 0);
+}
+
+/* In good order: what was held is given out again. */
+static void test_a_member_goes_over_to_the_next_broker(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    make_messages(f, 4);
+    hermes_subscriber_t *member = join(f->client);
+    hermes_message_t first = expect(member, 1), second = expect(member, 2);
+    assert_int_equal(hermes_ack(member, &first), 0);
+    stop_broker(f, SIGTERM);
+    assert_int_equal(hermes_wait(member, &message, 1000000), HERMES_EDISCONNECTED);
+    assert_int_equal(hermes_poll(member, &message), 0);
+    start_broker(f);
+    second = expect(member, 2);
+    assert_int_equal(hermes_ack(member, &second), 0);
+    expect(member, 3);
+    expect(member, 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TCP(name) {#name ", TCP", name, setup_tcp, teardown, NULL}
+#define BOTH(name)                                                                                           \
+    TCP(name),                                                                                               \
+    {                                                                                                        \
+#name ", Unix", name, setup_unix, teardown, NULL                                                     \
+    }
+        BOTH(test_members_here_and_afar_are_one_group),
+        BOTH(test_who_goes_gives_back_what_it_had),
+        BOTH(test_large_messages_come_one_by_one_as_they_are),
+        BOTH(test_what_is_acked_is_done_when_that_returns),
+        BOTH(test_each_word_of_a_message_has_its_answer),
+        BOTH(test_asking_for_the_next_acks_in_auto_mode),
+        BOTH(test_at_most_once_never_comes_again),
+        BOTH(test_what_lay_here_too_long_does_not_come_under_anothers_lease),
+        BOTH(test_a_reset_begins_anew),
+        BOTH(test_a_deletion_is_told_by_each_call),
+        BOTH(test_what_was_overwritten_is_told_and_counted),
+        BOTH(test_an_event_loop_hears_of_each_message),
+        TCP(test_no_message_is_passed_over_when_connections_break),
+        {"test_a_member_lives_through_its_brokers_death", test_a_member_lives_through_its_brokers_death,
+         setup_unix, teardown, NULL},
+        TCP(test_a_member_goes_over_to_the_next_broker),
+    };
+    cmocka_set_test_filter(getenv("HERMES_TEST_FILTER"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
