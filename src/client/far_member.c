@@ -30,8 +30,8 @@ int far_member_new(struct inflow *inflow, const struct inflow_kind *kind)
 static struct wire_member_open request_of(const struct inflow *inflow)
 {
     const struct far_member *m = inflow->member;
+    /* Without credit: what is to be settled is, before messages come. */
     struct wire_member_open request = {.topic_id = inflow->topic_id,
-                                       .credit = m->durable ? INFLOW_CREDIT_BYTES : 0,
                                        .at_most_once = m->at_most_once,
                                        .least = m->durable ? 0 : GIFT_CREDIT_BYTES};
     struct wire_subscriber_open *subscriber = &request.subscriber;
@@ -47,14 +47,13 @@ static struct wire_member_open request_of(const struct inflow *inflow)
     return request;
 }
 
-/* It goes on behind what it had, if it still is who had it; else with what was not acknowledged. */
-static void stand(struct inflow *inflow, uint64_t position, bool is_same)
+/* Another had the durable subscription, or may have had: it goes on with what is not acknowledged. */
+static void begin_anew(struct inflow *inflow, uint64_t position)
 {
     struct far_member *m = inflow->member;
     struct reader *reader = inflow->reader;
-    m->had_to = is_same ? reader->position : 0;
-    m->given_to = is_same ? m->given_to : 0;
-    m->holds = m->holds && is_same;
+    m->given_to = 0;
+    m->holds = false;
     inflow->gone = false;
     reader->gap_from = 0;
     reader_hop(reader, position, position == 0 ? 1 : 0);
@@ -69,8 +68,7 @@ void far_member_go_on(struct inflow *inflow)
     bool is_same =
         m->id != 0 && opened.page == m->page && (m->durable ? opened.continues != 0 : opened.member == m->id);
     m->seen_ns = inflow->opening.since_ns;
-    inflow_take_up(inflow, opened.handle, opened.topic_id, opened.durability,
-                   m->durable ? INFLOW_CREDIT_BYTES : 0);
+    inflow_take_up(inflow, opened.handle, opened.topic_id, opened.durability, 0);
     m->page = opened.page;
     m->id = opened.member;
     m->line = opened.line;
@@ -82,8 +80,8 @@ void far_member_go_on(struct inflow *inflow)
     settling_begin(&m->settling);
     if (m->durable && is_same)
         settling_reclaim(&m->settling, m->claim);
-    if (m->durable)
-        stand(inflow, opened.position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1), is_same);
+    if (!is_same && m->durable)
+        begin_anew(inflow, opened.position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1));
     else if (!is_same)
         gifts_drop(inflow);
 }

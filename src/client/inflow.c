@@ -36,11 +36,19 @@ void inflow_begin_at(struct inflow *inflow, uint64_t position)
     inflow->run = (struct inflow_run){.end = position};
 }
 
+/* Who goes on with a durable subscription gets all that is not acknowledged once more: how much of it has
+ * come already. */
+static uint64_t had_of(struct inflow *inflow, const struct wire_log *log, uint64_t count)
+{
+    uint64_t end = last_run(inflow)->end;
+    if (inflow->member == NULL || log->position >= end || count > inflow->granted)
+        return 0;
+    return end - log->position < count ? end - log->position : count;
+}
+
 static int put_log(struct inflow *inflow, const struct wire_log *log, const uint8_t *frames, uint64_t count)
 {
     struct inflow_run *last = last_run(inflow), next = {log->position + count, log->position, log->sequence};
-    if (log->position % HERMES_FRAME_ALIGNMENT != 0 || count % HERMES_FRAME_ALIGNMENT != 0)
-        return HERMES_EMALFORMED;
     if (log->position < last->end || next.end < log->position || count > inflow->granted ||
         !inflow_has_room(inflow, INFLOW_NOTE_BYTES + count))
         return HERMES_EPROTOCOL;
@@ -75,9 +83,13 @@ static int take_log(struct inflow *inflow, const hermes_header_t *header, const 
     memcpy(&log, payload, sizeof log);
     if (log.end > inflow->log_end)
         inflow->log_end = log.end;
-    return header->length == sizeof log
-               ? HERMES_OK
-               : put_log(inflow, &log, payload + sizeof log, header->length - sizeof log);
+    uint64_t count = header->length - sizeof log;
+    if (log.position % HERMES_FRAME_ALIGNMENT != 0 || count % HERMES_FRAME_ALIGNMENT != 0)
+        return count == 0 ? HERMES_OK : HERMES_EMALFORMED;
+    uint64_t had = had_of(inflow, &log, count);
+    log.position += had;
+    inflow->granted -= had;
+    return had == count ? HERMES_OK : put_log(inflow, &log, payload + sizeof log + had, count - had);
 }
 
 static int take_end(struct inflow *inflow, const hermes_header_t *header, const uint8_t *payload)
@@ -316,8 +328,6 @@ static int begin_run(struct inflow *inflow)
         inflow->last = NO_RUN;
     inflow->taken += INFLOW_NOTE_BYTES;
     reader->gap_from = 0;
-    if (inflow->member != NULL && inflow->run.position <= inflow->member->had_to) /* it had what is gone */
-        expected = inflow->run.sequence;
     if (expected != 0 && inflow->run.sequence > expected)
         reader->lost += inflow->run.sequence - expected;
     reader_hop(reader, inflow->run.position, inflow->run.sequence);
@@ -354,12 +364,6 @@ static bool is_wanted(struct reader *reader, const hermes_header_t *header)
     return true;
 }
 
-/* Who is still who he was goes on behind what he had, and the broker begins with what is not acknowledged. */
-static bool was_had(const struct inflow *inflow, const struct frame *frame)
-{
-    return inflow->member != NULL && frame->position < inflow->member->had_to;
-}
-
 /* 1: a message; 0: what was to be read of this run is; or what is wrong with it. */
 static int read_run(struct inflow *inflow, hermes_message_t *message)
 {
@@ -381,7 +385,7 @@ static int read_run(struct inflow *inflow, hermes_message_t *message)
         if (reader->gap_from != 0 && frame.header.sequence > reader->gap_from)
             reader->lost += frame.header.sequence - reader->gap_from;
         reader->gap_from = 0;
-        if (!is_wanted(reader, &frame.header) || was_had(inflow, &frame))
+        if (!is_wanted(reader, &frame.header))
             continue;
         *message = frame_message(&frame);
         return 1;
@@ -633,6 +637,8 @@ int inflow_arm(struct inflow *inflow)
         (void)look(inflow);
     if (inflow_is_given(inflow))
         gifts_ask_for_more(inflow, clock_monotonic_ns());
+    else if (inflow->member != NULL)
+        give_back(inflow);
     if (is_ready(inflow))
         return 1;
     uint64_t look_ns = inflow_next_look(inflow);

@@ -79,7 +79,6 @@ struct far_member {
     bool holds; /* acks_itself: the message handed out last is done when the next is asked for */
     struct wire_ack held;
     uint64_t given_to; /* of a durable subscription: behind the farthest message that went to the caller */
-    uint64_t had_to;   /* and what it had of this membership before: passed over */
 
     uint64_t lease_ns;  /* 0: not known, or none */
     uint64_t window;    /* bytes of credit that may be out */

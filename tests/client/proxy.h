@@ -15,6 +15,7 @@ struct proxy {
     _Atomic uint64_t seed; /* of how long connections live; 0: as long as their ends */
     _Atomic uint64_t most; /* bytes, in both directions */
     _Atomic unsigned cuts, threads;
+    _Atomic bool cuts_now; /* whichever passes on the next bytes, instead */
     pthread_t accepts;
 };
 
@@ -63,6 +64,8 @@ static inline void proxy_end(struct proxy_link *link)
 
 static inline bool proxy_pass(struct proxy_link *link, int to, const char *bytes, size_t count)
 {
+    if (atomic_exchange(&link->proxy->cuts_now, false))
+        atomic_store(&link->left, 0);
     int64_t before = atomic_fetch_sub(&link->left, (int64_t)count);
     size_t may = before <= 0 ? 0 : (int64_t)count < before ? count : (size_t)before;
     for (size_t done = 0; done < may;) {
@@ -141,6 +144,12 @@ static inline void proxy_start(struct proxy *proxy, unsigned target)
     assert_int_equal(getsockname(proxy->listener, (struct sockaddr *)&at, &length), 0);
     proxy->port = ntohs(at.sin_port);
     assert_int_equal(pthread_create(&proxy->accepts, NULL, proxy_accept, proxy), 0);
+}
+
+/* The connection of which the next bytes come. */
+static inline void proxy_cut(struct proxy *proxy)
+{
+    atomic_store(&proxy->cuts_now, true);
 }
 
 /* After those that are connected have gone. */

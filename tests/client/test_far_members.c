@@ -408,6 +408,170 @@ static void test_a_member_goes_over_to_the_next_broker(void **state)
     expect(member, 4);
 }
 
+/* ---- durable subscriptions ---- */
+
+static hermes_subscriber_t *take(hermes_client_t *client, uint32_t ack)
+{
+    hermes_subscriber_t *subscriber = NULL;
+    const hermes_subscriber_options_t options = {
+        .size = sizeof options, .name = "desk", .from = HERMES_FROM_FIRST, .ack = ack};
+    if (hermes_subscriber_open(client, "t", &options, &subscriber) != 0)
+        fail_msg("%s", hermes_last_error(client));
+    return subscriber;
+}
+
+static void test_a_durable_subscription_goes_on_behind_its_last_ack(void **state)
+{
+    struct fixture *f = *state;
+    hermes_subscriber_t *busy;
+    make_messages(f, 100);
+    hermes_client_t *other = another();
+    hermes_subscriber_t *desk = take(other, HERMES_ACK_MANUAL);
+    hermes_message_t held[31];
+    for (unsigned i = 1; i <= 30; i++)
+        held[i] = expect(desk, i);
+    hermes_message_t never = held[30];
+    never.position += 64; /* it is here, and was not handed out yet */
+    assert_int_equal(hermes_ack(desk, &never), HERMES_EINVALID);
+    assert_int_equal(hermes_nack(desk, &held[1]), HERMES_EINVALID);
+    assert_int_equal(hermes_renew(desk, &held[1]), HERMES_EINVALID);
+    assert_int_equal(hermes_deliveries(desk, &held[1]), 1);
+    assert_int_equal(hermes_ack(desk, &held[20]), 0);
+    assert_int_equal(hermes_ack(desk, &held[10]), 0);
+    const hermes_subscriber_options_t options = {.size = sizeof options, .name = "desk"};
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &busy), HERMES_EBUSY);
+    hermes_subscriber_close(desk);
+    desk = take(f->client, HERMES_ACK_AUTO);
+    expect(desk, 21);
+    expect(desk, 22);
+    assert_int_equal(hermes_ack(desk, &held[25]), HERMES_EEXPIRED); /* of the one before */
+    hermes_subscriber_close(desk);
+    desk = take(other, HERMES_ACK_MANUAL);
+    expect(desk, 22);
+    hermes_disconnect(other);
+}
+
+/* Connections break at random bytes, while it opens, too. Nobody else has it meanwhile, so each message comes
+ * once and in order, and what was acked over a connection that broke is done. */
+static void test_a_durable_subscription_goes_on_where_it_stood(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 2000 };
+    hermes_message_t message;
+    struct proxy proxy;
+    make_messages(f, MANY);
+    proxy_start(&proxy, f->port);
+    hermes_client_t *client = connect_through(&proxy);
+    hermes_subscriber_t *desk = take(client, HERMES_ACK_MANUAL);
+    expect(desk, 1);
+    atomic_store(&proxy.most, 100000);
+    atomic_store(&proxy.seed, (uint64_t)time(NULL) * 2654435761u | 1);
+    proxy_cut(&proxy);
+    for (uint64_t i = 2; i <= MANY; i++) {
+        message = expect(desk, i);
+        if (i % 3 == 0)
+            assert_int_equal(hermes_ack(desk, &message), 0);
+    }
+    assert_int_equal(hermes_ack(desk, &message), 0);
+    print_message("%u cuts\n", atomic_load(&proxy.cuts));
+    assert_true(atomic_load(&proxy.cuts) > 0);
+    assert_int_equal(describe(f, "desk").last_sequence, MANY);
+    atomic_store(&proxy.seed, 0);
+    hermes_disconnect(client);
+    proxy_stop(&proxy);
+}
+
+static void test_what_a_durable_subscription_had_comes_again_when_another_had_it(void **state)
+{
+    struct fixture *f = *state;
+    struct proxy proxy;
+    make_messages(f, 10);
+    proxy_start(&proxy, f->port);
+    hermes_client_t *client = connect_through(&proxy);
+    hermes_subscriber_t *desk = take(client, HERMES_ACK_MANUAL);
+    hermes_message_t held[6], message;
+    for (unsigned i = 1; i <= 5; i++)
+        held[i] = expect(desk, i);
+    proxy_cut(&proxy);
+    assert_int_equal(hermes_ping(client), 0); /* over another connection then */
+    hermes_subscriber_t *other = NULL;
+    const hermes_subscriber_options_t options = {
+        .size = sizeof options, .name = "desk", .ack = HERMES_ACK_MANUAL};
+    while (hermes_subscriber_open(f->client, "t", &options, &other) == HERMES_EBUSY)
+        ;
+    message = expect(other, 1);
+    assert_int_equal(hermes_ack(other, &message), 0);
+    int rc;
+    while ((rc = hermes_wait(desk, &message, patience_ns)) == 0)
+        ;
+    assert_int_equal(rc, HERMES_EBUSY);
+    hermes_subscriber_close(other);
+    while ((rc = hermes_wait(desk, &message, patience_ns)) == HERMES_EBUSY)
+        ;
+    assert_int_equal(rc, 1);
+    assert_int_equal(number_of(&message), 2);
+    assert_int_equal(hermes_ack(desk, &held[5]), HERMES_EEXPIRED);
+    assert_int_equal(hermes_ack(desk, &message), 0);
+    hermes_disconnect(client);
+    proxy_stop(&proxy);
+}
+
+/* ---- publishers that wait ---- */
+
+static uint64_t publish_until_full(hermes_publisher_t *publisher)
+{
+    static const char payload[1000] = "much";
+    uint64_t count = 0;
+    int rc;
+    while ((rc = hermes_publish(publisher, payload, sizeof payload, NULL)) == 0)
+        count++;
+    assert_int_equal(rc, HERMES_EAGAIN);
+    return count;
+}
+
+/* In a topic in memory, of which nothing is left but the window. */
+static void test_publishers_wait_for_who_asks_for_it_from_afar(void **state)
+{
+    struct fixture *f = *state;
+    char here[128];
+    hermes_client_t *local;
+    hermes_publisher_t *publisher;
+    hermes_message_t message;
+    hermes_topic_options_t topic = {.size = sizeof topic,
+                                    .durability = HERMES_DURABILITY_MEMORY,
+                                    .window_bytes = 256 * 1024,
+                                    .push_back = 1};
+    assert_int_equal(hermes_topic_create(f->client, "t", &topic), 0);
+    const hermes_subscriber_options_t kinds[] = {
+        {.size = sizeof kinds[0], .flags = HERMES_SUBSCRIBE_PUSH_BACK},
+        {.size = sizeof kinds[0], .flags = HERMES_SUBSCRIBE_PUSH_BACK, .name = "desk"}};
+    snprintf(here, sizeof here, "unix:%s/broker.sock", f->home);
+    assert_int_equal(hermes_connect(here, &local), 0);
+    const hermes_publisher_options_t at_once = {.size = sizeof at_once};
+    assert_int_equal(hermes_publisher_open(local, "t", &at_once, &publisher), 0);
+    hermes_publisher_set_wait(publisher, 0);
+    uint64_t sequence = 0;
+    for (int i = 0; i < 2; i++) {
+        hermes_subscriber_t *slow;
+        assert_int_equal(hermes_subscriber_open(f->client, "t", &kinds[i], &slow), 0);
+        for (int turn = 0; turn < 2; turn++) {
+            uint64_t count = publish_until_full(publisher);
+            for (uint64_t n = 0; n < count; n++) {
+                assert_int_equal(hermes_wait(slow, &message, patience_ns), 1);
+                assert_int_equal(message.sequence, ++sequence);
+            }
+        }
+        (void)publish_until_full(publisher);
+        hermes_subscriber_close(slow); /* and nobody waits for it any more */
+        for (int n = 0; n < 5000; n++)
+            assert_int_equal(hermes_publish(publisher, &n, sizeof n, NULL), 0);
+        hermes_topic_info_t info = {.size = sizeof info};
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+        sequence = info.last_sequence;
+    }
+    hermes_disconnect(local);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,7 +597,10 @@ int main(void)
         {"test_a_member_lives_through_its_brokers_death", test_a_member_lives_through_its_brokers_death,
          setup_unix, teardown, NULL},
         TCP(test_a_member_goes_over_to_the_next_broker),
+        BOTH(test_a_durable_subscription_goes_on_behind_its_last_ack),
+        TCP(test_a_durable_subscription_goes_on_where_it_stood),
+        TCP(test_what_a_durable_subscription_had_comes_again_when_another_had_it),
+        BOTH(test_publishers_wait_for_who_asks_for_it_from_afar),
     };
-    cmocka_set_test_filter(getenv("HERMES_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

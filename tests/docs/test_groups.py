@@ -74,6 +74,8 @@ ELSEWHERE = {
     "Of a message that the group has done with, and has given out another one since a span (`--span`) further on, it is not known "
     "any more how: what is acknowledged then is taken for what was acknowledged before.":
         ("tests/unit/test_group.c", "test_what_was_done_with_long_ago_is_done"),
+    "What differs is on its page; the members of one group are of one user, and all who come over TCP without a certificate or a "
+    "token are one.": ("tests/client/test_far_members.c", "test_members_here_and_afar_are_one_group"),
     "When the limit is lowered, what waits and was given out that often already is dead at once.":
         ("tests/client/test_letters.c", "test_a_lower_limit_buries_what_waits"),
     "With `--requeue` the messages are published in their topic again, those that were not put back before.":
@@ -143,7 +145,7 @@ def sentences():
 
 
 class Groups(Case):
-    broker_config = "[topic]\nwindow = 256K\nsegment = 1M\n"
+    broker_config = "[topic]\nwindow = 256K\nsegment = 1M\n[net]\nlisten = tcp://127.0.0.1:0\n"
 
     def port(self, *opened):
         port = Port(self.broker)
@@ -201,6 +203,14 @@ class Groups(Case):
         port.say("ack a x"), port.say("close a"), port.say("open c group g auto")
         got += [port.say(f"take {s} x") for s in "cbcbcb"]
         self.assertEqual(got, [str(i) for i in range(1, 11)])
+
+    @says("From another host nothing changes but the URL: `hermes --url tcp://HOST:7000 sub orders --group risk`.")
+    def test_members_from_another_host(self):
+        self.topic()
+        url = "tcp://127.0.0.1:%d" % int(self.broker.process.stdout.readline().rsplit(b":", 1)[1])
+        for expected in ([1, 2, 3], [4, 5]):
+            out = self.broker.run("--url", url, "sub", "t", "--group", "g", "--from", "first", "--count", str(len(expected))).stdout
+            self.assertEqual([int(row.split(b" ")[0].rstrip(b".")) for row in out.splitlines()], expected)
 
     @says("A group is made by its first member, and begins at the end of the topic, or at `--from first`.",
           "From then on it goes on where it stands, whoever its members are.")

@@ -32,10 +32,15 @@ static bool needs_log_end(const struct wire_subscriber_open *request)
 static bool has_member(const struct session *session, const struct topic *topic, const struct group *group,
                        uint64_t member)
 {
+    const struct group_line *lines = group->kept.page->members;
     for (unsigned i = 0; i < session->handle_count; i++) {
         const struct handle *handle = &session->handles[i];
-        if (handle->id != 0 && handle->kind == HANDLE_OUTLET && handle->topic == topic &&
-            handle->group == group && handle->member == member)
+        if (handle->id == 0 || handle->kind != HANDLE_OUTLET || handle->topic != topic ||
+            handle->group != group)
+            continue;
+        /* It may have come again already, and not have heard the answer. */
+        if (handle->member == member ||
+            atomic_load_explicit(&lines[handle->line].known, memory_order_relaxed) == member)
             return true;
     }
     return false;
