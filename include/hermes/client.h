@@ -634,12 +634,11 @@ HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic
  * Over a connection it takes what has come in, with one system call where nothing is there, and 0 also while
  * there is no broker, or while something that is in the topic has not come yet: awaits_broker tells both.
  * HERMES_EGONE also where the log has lost its end (async, after a power cut). A member whose connection
- * broke joins again by itself, and is given nothing before it has; of a group's member awaits_broker tells
- * that it has not. Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns.
- * While messages come faster than lines travel between the cores, it stays a little behind, or both would be
- * slowed down: then a call may take 0.5 us, and a message is read at most 1 us later than it could have been.
- * Messages that come alone, at fixed rates that can be followed, or in bursts of less than 8 KiB are read at
- * once.
+ * broke joins again by itself, and is given nothing before it has.
+ * Cost: one cache line transfer from the publisher's core, the checksum, and about 3 ns. While messages come
+ * faster than lines travel between the cores, it stays a little behind, or both would be slowed down: then a
+ * call may take 0.5 us, and a message is read at most 1 us later than it could have been. Messages that come
+ * alone, at fixed rates that can be followed, or in bursts of less than 8 KiB are read at once.
  */
 HERMES_API int hermes_poll(hermes_subscriber_t *subscriber, hermes_message_t *message);
 
@@ -705,9 +704,9 @@ HERMES_API int64_t hermes_poll_many(hermes_subscriber_t *subscriber, size_t most
  * ends the member, as its death would, and what it held is for others: what it has acked holds as long as
  * nobody has the message again, else it is HERMES_EEXPIRED; of a durable subscription, as long as nobody else
  * had that, and then nothing comes again either. A broker that was killed awaits the member, and its
- * successor knows what it holds. Of a durable subscription what has left the window is believed. Cost: one
- * compare-and-swap, no system call; once after each start of a broker, a greeting. Over a connection, a round
- * trip; none in HERMES_ACK_AUTO, where asking for the next message says so in passing.
+ * successor knows what it holds. Of a durable subscription what has left the window is believed.
+ * Cost: one compare-and-swap, no system call; once after each start of a broker, a greeting. Over a
+ * connection a round trip; none in HERMES_ACK_AUTO, where asking for the next message says so in passing.
  */
 HERMES_API int hermes_ack(hermes_subscriber_t *subscriber, const hermes_message_t *message);
 

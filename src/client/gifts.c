@@ -90,6 +90,7 @@ int gifts_take(struct inflow *inflow, const uint8_t *payload, uint32_t length)
         rc = HERMES_EMALFORMED;
     if (rc == 0)
         note_lost(inflow, &given);
+    inflow->member->awaits = given.count > 0 && inflow->granted > 0;
     return rc;
 }
 
@@ -168,8 +169,10 @@ void gifts_ask_for_more(struct inflow *inflow, uint64_t now_ns)
         return;
     if (out == 0 && now_ns - m->handed_ns < quick_ns)
         m->window = m->window * 2 < most ? m->window * 2 : most;
-    if (out + GIFT_CREDIT_BYTES <= m->window && m->window - out >= m->window / 4)
-        inflow_give_credit(inflow, (m->window - out) / GIFT_CREDIT_BYTES * GIFT_CREDIT_BYTES);
+    if (out + GIFT_CREDIT_BYTES > m->window || m->window - out < m->window / 4)
+        return;
+    inflow_give_credit(inflow, (m->window - out) / GIFT_CREDIT_BYTES * GIFT_CREDIT_BYTES);
+    m->awaits = true;
 }
 
 static int tell_lost(struct inflow *inflow)

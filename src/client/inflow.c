@@ -218,7 +218,8 @@ bool inflow_awaits_broker(const struct inflow *inflow)
 {
     if (!inflow_is_attached(inflow))
         return true;
-    return inflow_is_given(inflow) ? inflow->member->unread > 0 : inflow->reader->position < inflow->log_end;
+    return inflow_is_given(inflow) ? inflow->member->unread > 0 || inflow->member->awaits
+                                   : inflow->reader->position < inflow->log_end;
 }
 
 int inflow_ask_later(struct inflow *inflow)

@@ -83,6 +83,7 @@ struct far_member {
     uint64_t lease_ns;  /* 0: not known, or none */
     uint64_t window;    /* bytes of credit that may be out */
     unsigned unread;    /* gifts in the ring */
+    bool awaits;        /* the broker has not said yet that there is nothing for it */
     uint64_t lost;      /* by the broker's word, of this handle */
     int untold;         /* why the latest are gone, and nobody was told yet; 0: none */
     uint64_t handed_ns; /* the last one */

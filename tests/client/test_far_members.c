@@ -286,6 +286,28 @@ static void test_what_was_overwritten_is_told_and_counted(void **state)
     assert_int_equal(describe(f, "risk").in_flight, 0);
 }
 
+/* As long as the broker has not said that there is nothing, somebody who wants what is there looks again. */
+static void test_a_member_knows_when_it_has_all_that_is_there(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 100 };
+    hermes_message_t message;
+    hermes_subscriber_counters_t told = {.size = sizeof told, .awaits_broker = 1};
+    make_messages(f, COUNT);
+    hermes_subscriber_t *member = join_as(f->client, "risk", HERMES_ACK_AUTO);
+    for (uint64_t got = 0; told.awaits_broker != 0;) {
+        int rc = hermes_poll(member, &message);
+        assert_in_range(rc, 0, 1);
+        got += rc == 1;
+        if (rc == 0)
+            assert_int_equal(hermes_subscriber_describe(member, &told), 0);
+        if (told.awaits_broker == 0)
+            assert_int_equal(got, COUNT);
+    }
+    publish(f, "t", COUNT + 1, COUNT + 1);
+    expect(member, COUNT + 1);
+}
+
 /* ---- waiting by a descriptor ---- */
 
 static void test_an_event_loop_hears_of_each_message(void **state)
@@ -603,6 +625,7 @@ int main(void)
         BOTH(test_a_reset_begins_anew),
         BOTH(test_a_deletion_is_told_by_each_call),
         BOTH(test_what_was_overwritten_is_told_and_counted),
+        BOTH(test_a_member_knows_when_it_has_all_that_is_there),
         BOTH(test_an_event_loop_hears_of_each_message),
         TCP(test_no_message_is_passed_over_when_connections_break),
         {"test_a_member_lives_through_its_brokers_death", test_a_member_lives_through_its_brokers_death,

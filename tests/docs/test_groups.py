@@ -208,8 +208,8 @@ class Groups(Case):
     def test_members_from_another_host(self):
         self.topic()
         url = "tcp://127.0.0.1:%d" % int(self.broker.process.stdout.readline().rsplit(b":", 1)[1])
-        for expected in ([1, 2, 3], [4, 5]):
-            out = self.broker.run("--url", url, "sub", "t", "--group", "g", "--from", "first", "--count", str(len(expected))).stdout
+        for ends, expected in (("--count 3", [1, 2, 3]), ("--count 2", [4, 5]), ("--timeout 0", [6, 7, 8, 9, 10]), ("--timeout 0", [])):
+            out = self.broker.run("--url", url, "sub", "t", "--group", "g", "--from", "first", *ends.split()).stdout
             self.assertEqual([int(row.split(b" ")[0].rstrip(b".")) for row in out.splitlines()], expected)
 
     @says("A group is made by its first member, and begins at the end of the topic, or at `--from first`.",

@@ -32,6 +32,7 @@ struct delegate {
     uint64_t had_to;           /* then: what it may have been sent before is below; else 0 */
     struct group_member group; /* not of one */
     uint32_t least;            /* each message counts so many bytes of credit, or more */
+    bool has_all;              /* and it was told that there is nothing for it */
     struct gifts *gifts;       /* NULL: nothing */
     bool pending;              /* a message was claimed again that is not read yet */
     uint64_t pending_at;

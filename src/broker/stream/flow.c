@@ -173,7 +173,7 @@ static void write_given(struct stream *stream, const struct run *run)
                 (uint32_t)(sizeof stream->head.given + run->count));
     stream->head.given = (struct wire_given){
         .epoch = atomic_load_explicit(&topic->log.status->epoch, memory_order_relaxed),
-        .count = member->gifts->count,
+        .count = run->count == 0 ? 0 : member->gifts->count,
         .end = topic->streamed.seen > outlet->position ? topic->streamed.seen : outlet->position,
         .lost = member->lost,
         .why = member->why,
@@ -210,7 +210,8 @@ static unsigned fill(struct session *session, struct iovec *parts)
     else
         write_head(stream, &run);
     parts[count++] = (struct iovec){&stream->head, sizeof stream->head};
-    parts[count++] = (struct iovec){(void *)run.bytes, run.count};
+    if (run.count > 0)
+        parts[count++] = (struct iovec){(void *)run.bytes, run.count};
     return count;
 }
 

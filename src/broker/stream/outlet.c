@@ -398,6 +398,20 @@ static bool is_an_end(int rc)
     return rc < 0 && rc != HERMES_EAGAIN && rc != HERMES_EBUSY && rc != HERMES_EGONE;
 }
 
+/* There is nothing for it now, which who counts messages is told, once for what he asked for. */
+static bool tell_that_it_has_all(struct outlet *outlet, int rc, struct run *run)
+{
+    struct delegate *member = outlet->member;
+    if (rc != HERMES_EAGAIN || member->least == 0 || member->has_all || queue_is_busy(&outlet->topic->turns))
+        return false;
+    member->has_all = true;
+    *run = (struct run){.position = outlet->position, .sequence = outlet->sequence};
+    outlet->flying = true;
+    outlet->flying_bytes = 0;
+    outlet->flying_sequence = outlet->sequence;
+    return true;
+}
+
 /* What came again is first. Of what others have much may be passed over at a time, but not all there is. */
 static bool next_of_group(struct outlet *outlet, struct run *run)
 {
@@ -417,8 +431,9 @@ static bool next_of_group(struct outlet *outlet, struct run *run)
     uint64_t used = member->gifts == NULL ? 0 : member->gifts->credit;
     size_t count = member->gifts == NULL ? 0 : delegate_give(member, &bytes);
     if (count == 0)
-        return is_an_end(rc) ? fail(outlet, rc, NULL) : false;
+        return is_an_end(rc) ? fail(outlet, rc, NULL) : !looks_on && tell_that_it_has_all(outlet, rc, run);
     *run = (struct run){bytes, count, outlet->position, outlet->sequence};
+    member->has_all = false;
     outlet->too_little = 0;
     outlet->flying = true;
     outlet->flying_bytes = 0; /* it stands behind them already */
@@ -503,6 +518,8 @@ int outlet_give_credit(struct outlet *outlet, uint64_t bytes)
     if (bytes > INT64_MAX || outlet->credit + bytes > INT64_MAX)
         return HERMES_EPROTOCOL;
     outlet->credit += bytes;
+    if (outlet->member != NULL && bytes > 0)
+        outlet->member->has_all = false;
     if (!outlet->awaits || (outlet->member != NULL && outlet->member->short_of > 0))
         stream_ready(outlet->stream);
     return HERMES_OK;
