@@ -94,6 +94,22 @@ static const struct counters_column columns[] = {
     ENTRY(COUNTERS_GROUP, COUNTER, "dead_messages", "messages", GROUP_DEAD_MESSAGES),
     ENTRY(COUNTERS_GROUP, COUNTER, "lost_messages", "messages", GROUP_LOST),
     ENTRY(COUNTERS_GROUP, GAUGE, "looked_monotonic_ns", "ns", GROUP_LOOKED_NS),
+
+    ENTRY(COUNTERS_MIRROR, GAUGE, "follows", "flag", MIRROR_COUNTS_FOLLOWS),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "state", "enum", MIRROR_COUNTS_STATE),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "receivers", "count", MIRROR_COUNTS_RECEIVERS),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "position_bytes", "bytes", MIRROR_COUNTS_POSITION),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "behind_bytes", "bytes", MIRROR_COUNTS_LAG),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "round_trip_ns", "ns", MIRROR_COUNTS_RTT_NS),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "datagrams", "count", MIRROR_COUNTS_DATAGRAMS),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "log_bytes", "bytes", MIRROR_COUNTS_BYTES),
+    ENTRY(COUNTERS_MIRROR, GAUGE, "missed_bytes", "bytes", MIRROR_COUNTS_LOST),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "repaired_bytes", "bytes", MIRROR_COUNTS_REPAIRED),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "gone", "count", MIRROR_COUNTS_GONE),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "duplicates", "count", MIRROR_COUNTS_DUPLICATES),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "naks", "count", MIRROR_COUNTS_NAKS),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "overruns", "count", MIRROR_COUNTS_OVERRUNS),
+    ENTRY(COUNTERS_MIRROR, COUNTER, "refused_datagrams", "count", MIRROR_COUNTS_REFUSED),
 };
 
 _Static_assert(sizeof columns / sizeof columns[0] <= COUNTERS_COLUMNS_MAX, "columns");
@@ -110,7 +126,7 @@ const char *counters_kind_name(unsigned kind)
         [COUNTERS_LOOP] = "loop",           [COUNTERS_TOPIC] = "topic",
         [COUNTERS_STORE] = "store",         [COUNTERS_SESSION] = "session",
         [COUNTERS_PUBLISHER] = "publisher", [COUNTERS_SUBSCRIBER] = "subscriber",
-        [COUNTERS_GROUP] = "group",
+        [COUNTERS_GROUP] = "group",         [COUNTERS_MIRROR] = "mirror",
     };
     return kind < COUNTERS_KINDS && names[kind] != NULL ? names[kind] : "";
 }

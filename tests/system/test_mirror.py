@@ -166,6 +166,10 @@ class Mirror(Case):
     def counts(self, broker, *what):
         self.wait_for(lambda: all(self.mirrors(broker)[0][one] > 0 for one in what), f"counts of {what}")
 
+    @staticmethod
+    def counted(broker):
+        return json.loads(broker.run("stat", "--json").stdout)["mirrors"][0]
+
     def state(self, broker, state):
         self.shows(broker, state=state)
 
@@ -186,6 +190,10 @@ class Mirror(Case):
         end = self.broker.info("t")["committed_position"]
         self.shows(self.broker, role="serves", state="active", receivers=1, position=end, lag_bytes=0, gone=0)
         self.shows(self.other, role="follows", state="active", position=end, lag_bytes=0, gone=0)
+        for broker, follows in ((self.broker, 0), (self.other, 1)):  # the same, without a word with the broker
+            wanted = {"name": f"udp://127.0.0.1:{port}", "topic": "t", "follows": follows, "state": 2, "position_bytes": end}
+            self.wait_for(lambda: wanted.items() <= self.counted(broker).items(), f"{wanted} is counted")
+            self.assertGreater(self.counted(broker)["log_bytes"], 0)
 
     def test_several_follow_over_ipv6_in_memory_and_one_of_them_serves_another(self):
         self.broker.run("topic", "create", "t", *SMALL)

@@ -48,6 +48,23 @@ void engine_join(struct engine *engine)
     engine->runs = false;
 }
 
+void engine_tell(struct engine *engine, enum mirror_state state, int error)
+{
+    atomic_store_explicit(&engine->state, state, memory_order_relaxed);
+    atomic_store_explicit(&engine->error, error, memory_order_relaxed);
+    counters_set(engine->counters, MIRROR_COUNTS_STATE, state);
+}
+
+_Static_assert(MIRROR_COUNTS_RECEIVERS + (int)MIRROR_REFUSED == (int)MIRROR_COUNTS_REFUSED, "one order");
+
+void engine_figures(struct engine *engine, const uint64_t figures[MIRROR_FIGURES])
+{
+    for (unsigned i = 0; i < MIRROR_FIGURES; i++) {
+        atomic_store_explicit(&engine->figures[i], figures[i], memory_order_relaxed);
+        counters_set(engine->counters, MIRROR_COUNTS_RECEIVERS + i, figures[i]);
+    }
+}
+
 static int open_socket(const struct engine *engine, struct mirror_socket **socket,
                        struct sockaddr_storage *there, struct error_text *text)
 {

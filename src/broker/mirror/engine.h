@@ -15,6 +15,7 @@
 #include "io/udp.h"
 #include "mirror/socket.h"
 
+struct counters_entry;
 struct topic;
 
 enum mirror_role { MIRROR_SERVES = 1, MIRROR_FOLLOWS = 2 };
@@ -58,6 +59,7 @@ struct engine {
     _Atomic uint32_t state; /* enum mirror_state */
     _Atomic int32_t error;  /* of MIRROR_WAITING and MIRROR_FAILED: enum hermes_error, or 0 */
     _Atomic uint64_t figures[MIRROR_FIGURES];
+    struct counters_entry *counters; /* the same, for who looks from outside */
 };
 
 /* HERMES_ELIMIT: no thread, or no descriptor, can be had. */
@@ -73,16 +75,8 @@ static inline bool engine_stops(const struct engine *engine)
     return atomic_load_explicit(&engine->stop, memory_order_relaxed);
 }
 
-static inline void engine_tell(struct engine *engine, enum mirror_state state, int error)
-{
-    atomic_store_explicit(&engine->state, state, memory_order_relaxed);
-    atomic_store_explicit(&engine->error, error, memory_order_relaxed);
-}
-
-static inline void engine_figure(struct engine *engine, enum mirror_figure figure, uint64_t value)
-{
-    atomic_store_explicit(&engine->figures[figure], value, memory_order_relaxed);
-}
+void engine_tell(struct engine *engine, enum mirror_state state, int error);
+void engine_figures(struct engine *engine, const uint64_t figures[MIRROR_FIGURES]);
 
 /* A socket: bound to the URL's address, or on the way there, whose address is *there. Tries again and again;
  * false: the thread is to end. */

@@ -111,8 +111,7 @@ static void tell_figures(struct following *f)
         [MIRROR_OVERRUNS] = c->overflows,
         [MIRROR_REFUSED] = c->refused + c->strange,
     };
-    for (int i = 0; i < MIRROR_FIGURES; i++)
-        engine_figure(f->engine, (enum mirror_figure)i, figures[i]);
+    engine_figures(f->engine, figures);
     engine_tell(f->engine, receiver_state(f->receiver) == RECEIVER_RECEIVING ? MIRROR_ACTIVE : MIRROR_WAITING,
                 HERMES_OK);
 }

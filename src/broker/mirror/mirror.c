@@ -84,6 +84,7 @@ static void forget(struct mirror *mirror)
         at = &(*at)->next;
     *at = mirror->next;
     mirror->broker->mirror_count--;
+    book_give_back(&mirror->broker->book, mirror->engine.counters);
     topic->mirrored.count--;
     if (mirror->engine.role == MIRROR_FOLLOWS)
         topic->mirrored.follows = false;
@@ -205,6 +206,10 @@ static struct mirror *make(struct topic *topic, enum mirror_role role, const cha
     mirror->engine.role = role;
     mirror->engine.body = role == MIRROR_SERVES ? serve_body : follow_body;
     snprintf(mirror->engine.url, sizeof mirror->engine.url, "%s", url);
+    const struct book_entry entry = {
+        .kind = COUNTERS_MIRROR, .label = url, .id = broker_next_id(broker), .topic = topic->id};
+    mirror->engine.counters = book_take(&broker->book, &entry);
+    counters_set(mirror->engine.counters, MIRROR_COUNTS_FOLLOWS, role == MIRROR_FOLLOWS);
     mirror->next = broker->mirrors;
     broker->mirrors = mirror;
     broker->mirror_count++;

@@ -224,8 +224,7 @@ static void tell_figures(struct serving *s)
         [MIRROR_REFUSED] = sum.refused,
         [MIRROR_OVERRUNS] = 0,
     };
-    for (int i = 0; i < MIRROR_FIGURES; i++)
-        engine_figure(s->engine, (enum mirror_figure)i, figures[i]);
+    engine_figures(s->engine, figures);
     engine_tell(s->engine, receivers > 0 ? MIRROR_ACTIVE : MIRROR_WAITING, HERMES_OK);
 }
 
