@@ -116,7 +116,7 @@ uint64_t copy_take(struct copy *copy, const uint8_t *bytes, uint64_t length)
         some = take_some(copy, bytes + taken, length - taken);
         taken += some;
     }
-    if (writer->position != before)
-        (void)window_after_commit(writer);
+    if (writer->position != before && window_after_commit(writer) == HERMES_EFENCED)
+        (void)error_set(&copy->text, fail(copy, HERMES_EFENCED), "the epoch was ended by somebody else");
     return taken;
 }

@@ -125,11 +125,20 @@ static void stop(struct following *f, enum mirror_state state, int error, const 
         engine_sleep(f->engine, NULL, -1, UINT64_MAX);
 }
 
+/* There is room when the store has taken what is there; one that has failed never does. */
+static void look_at_store(struct following *f)
+{
+    if (atomic_load_explicit(&f->engine->topic->log.status->state, memory_order_relaxed) == STATE_FAILED)
+        f->copy.error = error_set(&f->copy.text, HERMES_EIO, "its store failed");
+}
+
 static void follow(struct following *f)
 {
     while (!engine_stops(f->engine)) {
         bool more = receive(f);
         bool waits = receiver_offer(f->receiver, f->now_ns);
+        if (waits)
+            look_at_store(f);
         if (f->copy.error < 0) {
             stop(f, MIRROR_FAILED, f->copy.error, f->copy.text.bytes);
             return;
