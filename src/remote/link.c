@@ -5,42 +5,21 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-enum { URL_BYTES = 256 };
+#include "io/authority.h"
 
 /* ---- addresses ---- */
-
-/* HOST and PORT of "udp://HOST:PORT", brackets taken off. false: it is none. */
-static bool split(const char *url, char host[URL_BYTES], char port[URL_BYTES])
-{
-    static const char scheme[] = "udp://";
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || strlen(url) >= URL_BYTES)
-        return false;
-    url += sizeof scheme - 1;
-    const char *colon = strrchr(url, ':'), *end = colon;
-    if (colon == NULL || colon == url || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return false;
-    bool bracketed = url[0] == '[' && end[-1] == ']';
-    if (!bracketed && memchr(url, ':', (size_t)(end - url)) != NULL)
-        return false; /* IPv6: where it ends is anybody's guess */
-    url += bracketed;
-    end -= bracketed;
-    snprintf(host, URL_BYTES, "%.*s", (int)(end - url), url);
-    snprintf(port, URL_BYTES, "%s", colon + 1);
-    return host[0] != 0 && port[0] != 0 && strlen(port) <= 5 && atoi(port) <= 65535;
-}
 
 /* family 0: whichever there is. */
 static int find(const char *url, int family, struct sockaddr_storage *address, struct error_text *text)
 {
-    char host[URL_BYTES], port[URL_BYTES];
+    char host[AUTHORITY_BYTES], port[AUTHORITY_BYTES];
     struct addrinfo *found,
         wanted = {.ai_family = family, .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
-    if (!split(url, host, port))
-        return error_say(text, HERMES_EINVALID, "'%.200s' is not udp://HOST:PORT", url);
+    const char *wrong = authority_split(url, "udp://", host, port);
+    if (wrong != NULL)
+        return error_say(text, HERMES_EINVALID, "'%.200s' is not udp://HOST:PORT: %s", url, wrong);
     int rc = getaddrinfo(host, port, &wanted, &found);
     if (rc != 0)
         return error_say(text, HERMES_ENOTFOUND, "%.200s: %s", url, gai_strerror(rc));

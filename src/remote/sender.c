@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "hermes/mirror.h"
 #include "log/embedded.h"
+#include "log/log_source.h"
 #include "remote/link.h"
-#include "remote/source.h"
 
 enum { WINDOW_DEFAULT = 4 << 20, RECEIVERS_DEFAULT = 64, SLICE_OVER_IPV6 = 1344 };
 
@@ -18,7 +18,7 @@ enum { WINDOW_DEFAULT = 4 << 20, RECEIVERS_DEFAULT = 64, SLICE_OVER_IPV6 = 1344 
 
 struct hermes_mirror_sender {
     struct link link;
-    struct source source;
+    struct log_source source;
     struct sender *sender;
     bool has_source, ended;
     bool done; /* somebody was there when the log had ended, and all who were had everything */
@@ -27,6 +27,28 @@ struct hermes_mirror_sender {
 };
 
 static __thread struct error_text open_error;
+
+/* ---- the log ---- */
+
+static bool give_bytes(void *context, uint64_t position, uint32_t length, uint8_t *to, uint64_t *first)
+{
+    return log_source_bytes(context, position, length, to, first);
+}
+
+static uint64_t give_epoch_end(void *context, uint32_t epoch)
+{
+    const struct log_source *source = context;
+    struct epoch_record record;
+    if (epoch == source->log->epoch)
+        return UINT64_MAX;
+    return log_source_epoch(source, epoch, &record) && record.end != EPOCH_OPEN ? record.end_position : 0;
+}
+
+static uint64_t epoch_position(const struct log_source *source)
+{
+    struct epoch_record record;
+    return log_source_epoch(source, source->log->epoch, &record) ? record.first_position : 0;
+}
 
 /* ---- opening ---- */
 
@@ -76,9 +98,9 @@ static int open_sender(hermes_mirror_sender_t *s, const hermes_mirror_sender_opt
     static const enum sender_flow flows[] = {SENDER_ALL, SENDER_MAX, SENDER_MIN_GROUP};
     struct sender_config config = {.topic_id = options->topic_id,
                                    .epoch = s->source.log->epoch,
-                                   .epoch_position = source_epoch_position(&s->source),
-                                   .first_position = source_first(&s->source),
-                                   .end_position = source_end(&s->source),
+                                   .epoch_position = epoch_position(&s->source),
+                                   .first_position = s->source.first,
+                                   .end_position = log_source_end(&s->source),
                                    .multicast = options->group != NULL,
                                    .sealed = s->link.sealing != NULL,
                                    .flow = flows[options->flow],
@@ -89,7 +111,7 @@ static int open_sender(hermes_mirror_sender_t *s, const hermes_mirror_sender_opt
                                    .receivers_max = options->receivers_max,
                                    .window_bytes = options->window_bytes,
                                    .bytes_per_s = options->bytes_per_s};
-    struct mirror_source source = {&s->source, source_bytes, source_epoch_end};
+    struct mirror_source source = {&s->source, give_bytes, give_epoch_end};
     if (options->slice_bytes == 0 && link_address(&s->link).ss_family == AF_INET6)
         config.slice_bytes = SLICE_OVER_IPV6;
     if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed ||
@@ -109,7 +131,7 @@ static int open_all(hermes_mirror_sender_t *s, hermes_log_t *log,
     int rc = open_link(s, options);
     if (rc < 0)
         return rc;
-    if ((rc = source_open(&s->source, embedded_log(log))) < 0)
+    if ((rc = log_source_open(&s->source, embedded_log(log))) < 0)
         return error_set(&open_error, rc, "the log");
     s->has_source = true;
     return open_sender(s, options);
@@ -151,9 +173,9 @@ static void take_datagram(void *context, const struct mirror_address *from, cons
 static bool turn(hermes_mirror_sender_t *s)
 {
     struct mirror_packet *packet;
-    bool more = source_follow(&s->source);
+    bool more = log_source_follow(&s->source);
     s->busy = false;
-    sender_log(s->sender, source_first(&s->source), source_end(&s->source));
+    sender_log(s->sender, s->source.first, log_source_end(&s->source));
     if (s->ended && !more)
         sender_end(s->sender, clock_monotonic_ns());
     s->done |= sender_is_done(s->sender) && sender_listeners(s->sender)->count > 0;
@@ -257,7 +279,7 @@ void hermes_mirror_sender_close(hermes_mirror_sender_t *s)
         return;
     sender_close(s->sender);
     if (s->has_source)
-        source_close(&s->source);
+        log_source_close(&s->source);
     if (s->link.socket != NULL)
         link_close(&s->link);
     free(s);

@@ -18,7 +18,7 @@ ALLOWED = {
     "wire": {"base", "message", "wire"},
     "io": {"base", "message", "wire", "io"},
     "mirror": {"base", "message", "wire", "mirror"},
-    "remote": BELOW_LOG | {"log", "mirror", "remote"},
+    "remote": BELOW_LOG | {"log", "io", "mirror", "remote"},
     "auth": {"base", "io", "auth"},
     "client": BELOW_LOG | {"log", "wire", "io", "client"},
     "counters": BELOW_LOG | {"log", "wire", "io", "counters"},

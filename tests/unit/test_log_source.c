@@ -1,7 +1,7 @@
 /* What a mirror sends of a log: any bytes of it, wherever they are by now. */
 #include "log_fixture.h"
 
-#include "broker/mirror/log_source.h"
+#include "log/log_source.h"
 #include "mirror/random.h"
 
 enum { LOG_BYTES = 3 * SEGMENT, SLICE = 1408, LOOKS = 40 };

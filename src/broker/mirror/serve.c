@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/note.h"
-#include "broker/mirror/log_source.h"
 #include "broker/topic.h"
 #include "io/notifier.h"
+#include "log/log_source.h"
 #include "mirror/sender.h"
 #include "mirror/time.h"
 

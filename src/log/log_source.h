@@ -5,8 +5,8 @@
  * Only what a reader would take is sent: frames that were checked and count, whatever their publisher did
  * meanwhile. So a copy never has more than its source, as long as this machine runs.
  */
-#ifndef BROKER_MIRROR_LOG_SOURCE_H
-#define BROKER_MIRROR_LOG_SOURCE_H
+#ifndef LOG_LOG_SOURCE_H
+#define LOG_LOG_SOURCE_H
 
 #include "log/log.h"
 #include "log/reader.h"

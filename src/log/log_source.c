@@ -1,4 +1,4 @@
-#include "broker/mirror/log_source.h"
+#include "log/log_source.h"
 
 #include <stdlib.h>
 #include <time.h>
