@@ -31,7 +31,7 @@ class Proxy(threading.Thread):
         self.loss, self.delay = loss, delay
         self.target = ("127.0.0.1", port)
         self.near = self.bound(("127.0.0.1", 0))
-        self.url = "udp://127.0.0.1:%d" % self.near.getsockname()[1]
+        self.url = f"udp://127.0.0.1:{self.near.getsockname()[1]}"
         self.far, self.waiting, self.count = {}, [], 0
         self.passed = self.lost = 0
         self.selector = selectors.DefaultSelector()
