@@ -664,12 +664,12 @@ static uint64_t sleep_in_grace(struct loop *loop, uint64_t sleep_ns)
     return left < sleep_ns ? left : sleep_ns;
 }
 
-/* Is what streams have to send better sent with what comes in just now? */
+/* Is what streams have to send better sent with what is to come at once? The next turn of the sequencer
+ * tells. */
 static bool holds_back(const struct loop *loop, uint64_t more, uint64_t *held)
 {
     *held += more;
-    if (more >= HOLDS_FROM_BYTES && *held < HOLDS_UP_TO_BYTES && loop->broker.streamed != NULL &&
-        poller_has_news(loop->broker.poller))
+    if (more >= HOLDS_FROM_BYTES && *held < HOLDS_UP_TO_BYTES && loop->broker.streamed != NULL)
         return true;
     *held = 0;
     return false;
@@ -688,9 +688,11 @@ void loop_run(struct loop *loop)
     unsigned turns = 0;
     while (!loop->broker.stopping) {
         uint64_t more = sequencer_turn(&loop->broker);
+        moved += more;
         if (holds_back(loop, more, &held)) {
             idle_since = 0;
-            poller_run(loop->broker.poller, 0);
+            if (poller_has_news(loop->broker.poller))
+                poller_run(loop->broker.poller, 0);
             continue;
         }
         if (streams_turn(&loop->broker) > 0) { /* what is to be sent waits for the poller */
@@ -700,7 +702,6 @@ void loop_run(struct loop *loop)
         }
         if (more > 0) {
             idle_since = 0;
-            moved += more;
             if (++turns % TURNS_A_LOOK == 0 || moved >= BYTES_A_LOOK) {
                 poller_run(loop->broker.poller, 0);
                 moved = 0;
