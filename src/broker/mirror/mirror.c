@@ -405,8 +405,9 @@ void mirrors_stop(struct broker *broker)
 {
     for (struct mirror *mirror = broker->mirrors; mirror != NULL; mirror = mirror->next)
         engine_end(&mirror->engine);
-    while (broker->mirrors != NULL) {
-        engine_join(&broker->mirrors->engine);
-        forget(broker->mirrors);
+    for (struct mirror *mirror = broker->mirrors, *next; mirror != NULL; mirror = next) {
+        next = mirror->next;
+        engine_join(&mirror->engine);
+        forget(mirror);
     }
 }
