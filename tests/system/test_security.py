@@ -535,6 +535,28 @@ class Tokens(Tls):
         self.tls(token=second).ask(s.PING)
 
 
+class CommandLine(Tls):
+    """`hermes` over TLS: before and behind the command, by options and by the environment."""
+
+    settings = LISTEN + "[auth]\nrequired = true\n"
+
+    def test_whom_to_trust_and_who_one_is_can_be_said(self):
+        url, authority = f"tls://localhost:{self.ports['tls']}", "--tls-ca=" + self.path("certs/ca.crt")
+        with open(os.open(self.path("token"), os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(self.broker.run("auth", "token", "create", "desk").stdout)
+        self.reload()
+        self.broker.run("--url", url, authority, "topic", "create", "t", "--token-file", self.path("token"))
+        self.broker.environment.update(HERMES_URL=url, HERMES_TLS_CA=self.path("certs/ca.crt"),
+                                       HERMES_TOKEN_FILE=self.path("token"))
+        self.broker.run("pub", "t", data=b"hello\n")
+        self.assertEqual(self.broker.run("sub", "t", "--from", "first", "--count", "1").stdout, b"hello\n")
+        for code, wrong, words in ((1, (authority + ".not",), b"ca.crt.not"), (64, ("--tls-ca", ""), b"--tls-ca"),
+                                   (1, ("--token-file", self.path("broker.sock")), b"broker.sock"),
+                                   (1, ("--tls-server-name", "elsewhere"), b"but for localhost")):
+            refused = self.broker.run("ping", *wrong, check=False)
+            self.assertEqual((refused.returncode, words in refused.stderr), (code, True), refused.stderr)
+
+
 class Rules(Tls):
     """A topic that one may not see is not there; one that one sees, and may not use so, says so."""
 
