@@ -721,7 +721,8 @@ HERMES_API int hermes_renew(hermes_subscriber_t *subscriber, const hermes_messag
 /* How often the message had been given out when this subscriber was given it so, that time included; 1 for
  * who is no member; 0: not known any more. What a member had taken again and was not given yet when it left,
  * or its lease ran out, does not count. Beyond 2,047 it says some number from 2,033 to 2,047. Of eight
- * deliveries back it says the later one: see hermes_ack().
+ * deliveries back it says the later one: see hermes_ack(). Over a connection a message counts as given out
+ * once it was sent to a member's process, whether that asked for it or died before.
  */
 HERMES_API unsigned hermes_deliveries(const hermes_subscriber_t *subscriber, const hermes_message_t *message);
 
