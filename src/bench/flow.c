@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 enum { BATCH = 32, SILENCE_NS = 500000000 };
+enum { PUBLISHED = 3 }; /* what flow->ready is at the end */
 
 static void wait_for(const struct flow *flow, uint32_t value)
 {
@@ -105,6 +106,7 @@ static void produce(void *context)
     bench_must(hermes_publisher_wait(publisher, HERMES_COMMITTED, 60000000000u), "commit",
                hermes_last_error(client));
     hermes_disconnect(client);
+    atomic_store(flow->ready, PUBLISHED);
 }
 
 struct stream {
@@ -112,8 +114,8 @@ struct stream {
     bool may_lose;
 };
 
-/* Until the last message is there, or, where it may have been overwritten, for half a second of silence.
- * Returns how many came; end_ns: when the last one did. */
+/* Until the last message is there, or, where they may have been overwritten, be it all of them, for half a
+ * second of silence behind the last. Returns how many came; end_ns: when the last one did. */
 static uint64_t receive(hermes_client_t *client, hermes_subscriber_t *subscriber, const struct stream *stream,
                         uint64_t *end_ns)
 {
@@ -127,7 +129,8 @@ static uint64_t receive(hermes_client_t *client, hermes_subscriber_t *subscriber
             uint64_t now = stream->may_lose ? cli_now_ns() : 0;
             if (idle_since == 0)
                 idle_since = now;
-            if (received > 0 && now - idle_since > SILENCE_NS)
+            if (stream->may_lose && atomic_load(stream->flow->ready) == PUBLISHED &&
+                now - idle_since > SILENCE_NS)
                 break;
             continue;
         }
