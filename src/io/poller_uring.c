@@ -103,7 +103,10 @@ static void uring_wait(struct poller *poller, uint64_t timeout_ns)
 /* The last completion of an operation, or of one stretch of one that goes on. */
 static void last_of(struct poller *poller, struct poller_op *op, int result)
 {
-    bool again = poller_goes_on(op, result) || (op->kind == OP_ACCEPT && poller_accept_is_unhurt(result));
+    /* What waits in a worker of the kernel's ends so when the process is stopped and goes on, or is traced.
+     */
+    bool again = result == -EINTR || poller_goes_on(op, result) ||
+                 (op->kind == OP_ACCEPT && poller_accept_is_unhurt(result));
     if (!again) {
         poller_finish(poller, op, result);
         return;

@@ -156,6 +156,17 @@ class Kill(Case):
         slow.kill()
         slow.communicate()
 
+    def test_a_broker_that_was_halted_hears_that_it_is_to_stop(self):
+        """Some of the halts find the kernel waiting for signals in the broker's stead, and end that."""
+        for at in range(1000):
+            self.broker.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.broker.process.pid, os.WSTOPPED | os.WNOWAIT)
+            self.broker.process.send_signal(signal.SIGCONT)
+            if at % 20 == 0:  # meanwhile it gets to wait again
+                self.broker.run("ping")
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+
     def test_orderly_restarts_under_a_publisher(self):
         b = self.broker
         b.run("topic", "create", "t")
