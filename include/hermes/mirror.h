@@ -101,10 +101,13 @@ typedef struct hermes_mirror_receiver_options {
  * Opens, and begins to join; what the sender is asked, and answers, is so within poll and wait. Strings and
  * the key are copied. *receiver is NULL after
  *     HERMES_EINVALID   no size or no sender; an address that is none, or not of this host; a value outside
- * of its range; neither key nor HERMES_MIRROR_INSECURE, or both HERMES_ENOTSUP    an option that this library
- * is too old to know HERMES_ENOTFOUND  a host or an interface of that name is not known HERMES_EBUSY      the
- * local address is in use HERMES_EACCESS    the operating system does not allow it HERMES_ENOMEM     no
- * memory HERMES_EIO        it refused a socket, or has no AES-256-GCM
+ *                       of its range; neither key nor HERMES_MIRROR_INSECURE, or both
+ *     HERMES_ENOTSUP    an option that this library is too old to know
+ *     HERMES_ENOTFOUND  a host or an interface of that name is not known
+ *     HERMES_EBUSY      the local address is in use
+ *     HERMES_EACCESS    the operating system does not allow it
+ *     HERMES_ENOMEM     no memory
+ *     HERMES_EIO        it refused a socket, or has no AES-256-GCM
  */
 HERMES_API int hermes_mirror_receiver_open(const hermes_mirror_receiver_options_t *options,
                                            hermes_mirror_receiver_t **receiver);
