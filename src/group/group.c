@@ -620,8 +620,10 @@ uint64_t group_note_gap(struct group_page *page, uint64_t mask, const struct gro
         gone = count_gone(page, mask, gap, &counted);
         /* Who raises it counts what lies between, all of it closed by now. */
     } while (!swap(&page->counted, &counted.word, counted_word(gap->last, gap->to)));
-    /* Release pairs with the acquire in load_counted(). */
-    atomic_store_explicit(&page->lost_through, gap->last, memory_order_release);
+    /* Release pairs with the acquire in load_counted(). Who comes late does not set it back. */
+    uint64_t through = counted.through;
+    while (through < gap->last && !swap(&page->lost_through, &through, gap->last))
+        ;
     atomic_fetch_add_explicit(&page->lost, gone, memory_order_relaxed);
     return gone;
 }

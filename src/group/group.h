@@ -303,15 +303,15 @@ static inline enum group_claim group_claim(struct group_member *member, uint64_t
     }
     _Atomic uint64_t *slot = &page->slot[position >> 6 & member->mask];
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
-    if (!group_is_free_for(word, position))
-        return GROUP_TAKEN;
     uint64_t mine = group_place(position) | member->claims;
-    /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it.
-     * Sequentially consistent for who looks at the page's state then: group_is_open(). */
-    return atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_seq_cst,
-                                                   memory_order_relaxed)
-               ? GROUP_MINE
-               : GROUP_TAKEN;
+    do { /* again where a gap of the lap before was closed meanwhile: group_note_gap() */
+        if (!group_is_free_for(word, position))
+            return GROUP_TAKEN;
+        /* Release pairs with the acquire of the cursor, through group_passed(): who walks on has seen it.
+         * Sequentially consistent for who looks at the page's state then: group_is_open(). */
+    } while (!atomic_compare_exchange_strong_explicit(slot, &word, mine, memory_order_seq_cst,
+                                                      memory_order_relaxed));
+    return GROUP_MINE;
 }
 
 /* Of a first claim: what the message carries. */
