@@ -246,7 +246,7 @@ typedef struct hermes_mirror_sender_info {
     size_t size;                    /* sizeof(hermes_mirror_sender_info_t), set by the caller */
     uint32_t port;                  /* where receivers join */
     uint32_t receivers;             /* that are there */
-    uint64_t done;                  /* 1: since the end somebody was there, and all who were had everything */
+    uint64_t done;                  /* 1: since the end somebody had everything, and all who are there have */
     uint64_t position;              /* all below was sent */
     uint64_t datagrams, bytes;      /* of the log, for the first time */
     uint64_t repairs, repair_bytes; /* and again */

@@ -192,3 +192,15 @@ bool log_source_epoch(const struct log_source *source, uint32_t epoch, struct ep
     return status_find_epoch(source->log->status, epoch, record) ||
            epochs_find(&source->log->epochs, epoch, record) == 0;
 }
+
+uint64_t log_source_epoch_end(const struct log_source *source, uint32_t epoch, uint32_t latest)
+{
+    struct epoch_record record;
+    if (!log_source_epoch(source, epoch, &record))
+        return 0;
+    uint64_t end = record.end == EPOCH_OPEN ? UINT64_MAX : record.end_position;
+    for (uint32_t later = latest; later > epoch && latest - later < EPOCHS_KEPT; later--)
+        if (log_source_epoch(source, later, &record) && record.first_position < end)
+            end = record.first_position;
+    return end;
+}

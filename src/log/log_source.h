@@ -48,4 +48,9 @@ bool log_source_bytes(struct log_source *source, uint64_t position, uint32_t len
 /* What is known of an epoch. false: nothing. */
 bool log_source_epoch(const struct log_source *source, uint32_t epoch, struct epoch_record *record);
 
+/* Up to where what was written in an epoch is still what the log has; 0: not known. A later epoch may have
+ * begun below its end: a log in memory begins anew, a power cut takes what was not stored. latest: the epoch
+ * of the log's end. */
+uint64_t log_source_epoch_end(const struct log_source *source, uint32_t epoch, uint32_t latest);
+
 #endif

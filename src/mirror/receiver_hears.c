@@ -73,7 +73,8 @@ static void learn_rtt(struct receiver *r, uint32_t mean_ns, uint32_t variation_n
 }
 
 /* Is the log that the sender offers the one that there is a beginning of? The sender knows where the epoch of
- * the last byte ended, and offers a start before it if bytes from behind there are here. */
+ * the last byte ended, and offers a start before it if bytes from behind there are here. And what its latest
+ * epoch began below, this one's bytes are not here under an older one. */
 static bool fits(struct receiver *r, uint64_t now_ns, const struct datagram_setup *setup)
 {
     struct image *image = &r->image;
@@ -81,6 +82,8 @@ static bool fits(struct receiver *r, uint64_t now_ns, const struct datagram_setu
     if (image->position == DATAGRAM_LIVE)
         image_start(image, start, 0);
     if (start < image->position || setup->epoch < image->epoch)
+        return false;
+    if (setup->epoch != image->epoch && image->epoch != 0 && setup->epoch_position < image->position)
         return false;
     if (setup->epoch != image->epoch) {
         uint64_t begins = setup->epoch_position > image->position ? setup->epoch_position : image->position;

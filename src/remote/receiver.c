@@ -121,7 +121,9 @@ static int open_link(hermes_mirror_receiver_t *r, const hermes_mirror_receiver_o
     grant.id = options->key->id;
     grant.member = options->key->member;
     uint32_t members_max = options->group == NULL ? 1 : 1 + OTHERS_MAX;
-    return link_open(&r->link, &places, &grant, members_max, &open_error);
+    int rc = link_open(&r->link, &places, &grant, members_max, &open_error);
+    explicit_bzero(&grant, sizeof grant);
+    return rc;
 }
 
 static int open_receiver(hermes_mirror_receiver_t *r, const hermes_mirror_receiver_options_t *options)

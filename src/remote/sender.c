@@ -38,10 +38,7 @@ static bool give_bytes(void *context, uint64_t position, uint32_t length, uint8_
 static uint64_t give_epoch_end(void *context, uint32_t epoch)
 {
     const struct log_source *source = context;
-    struct epoch_record record;
-    if (epoch == source->log->epoch)
-        return UINT64_MAX;
-    return log_source_epoch(source, epoch, &record) && record.end != EPOCH_OPEN ? record.end_position : 0;
+    return log_source_epoch_end(source, epoch, source->log->epoch);
 }
 
 static uint64_t epoch_position(const struct log_source *source)
@@ -90,7 +87,9 @@ static int open_link(hermes_mirror_sender_t *s, const hermes_mirror_sender_optio
     memcpy(grant.secret, options->key->secret, sizeof grant.secret);
     grant.id = options->key->id;
     grant.member = SEAL_SENDER;
-    return link_open(&s->link, &places, &grant, options->receivers_max, &open_error);
+    int rc = link_open(&s->link, &places, &grant, options->receivers_max, &open_error);
+    explicit_bzero(&grant, sizeof grant);
+    return rc;
 }
 
 static int open_sender(hermes_mirror_sender_t *s, const hermes_mirror_sender_options_t *options)

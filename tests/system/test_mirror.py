@@ -346,6 +346,22 @@ class Mirror(Case):
         broker.start()
         return broker
 
+    def test_a_source_in_memory_that_began_anew_is_not_taken_for_the_same(self):
+        """Nor when it is longer by then than the copy, message by message alike."""
+        memory = ("--durability", "memory", "--window", "256K")
+        self.broker.run("topic", "create", "t", *memory)
+        proxy = self.proxy(self.serve("t"))
+        self.other.run("mirror", "add", "t", proxy.url, *memory)
+        self.broker.run("pub", "t", data=b"of the first life\n" * 10)
+        self.await_copy()
+        proxy.loss = 1.0
+        self.assertEqual(self.broker.stop(), (0, []))
+        self.broker.start()
+        self.broker.run("pub", "t", data=b"of the second one\n" * 11)
+        proxy.loss = 0.0
+        self.state(self.other, "diverged")
+        self.assertEqual(self.other.info("t")["last_sequence"], 10)
+
     def test_mirrors_that_are_configured_begin_at_the_start(self):
         self.broker.run("topic", "create", "t")
         self.publish("t", 10)
@@ -412,6 +428,21 @@ class Mirror(Case):
             result = plain.run("mirror", action, "t", "udp://127.0.0.1:7000", check=False)
             self.assertEqual(result.returncode, 1)
             self.assertIn("insecure = true", result.stderr.decode())
+
+    def test_a_mirror_that_may_not_be_any_more_is_listed_and_can_be_removed(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t')}", *SMALL)
+        self.publish("t", 10)
+        self.await_copy()
+        self.assertEqual(self.other.stop(), (0, []))
+        with open(os.path.join(self.other.home, "hermes.conf"), "w") as file:
+            file.write("[net]\ninsecure = false\n")
+        self.other.start()
+        self.state(self.other, "failed")
+        self.other.run("mirror", "remove", "t")
+        self.assertEqual(self.mirrors(self.other), [])
+        self.other.run("pub", "t", data=b"x\n")  # it is a topic like others
+        self.assertEqual(len(self.messages(self.other)), 11)
 
     def test_a_window_that_is_too_small_is_said(self):
         self.broker.run("topic", "create", "t", "--window", "1M")

@@ -175,6 +175,8 @@ static int begin(struct following *f, const struct sockaddr_storage *there)
     }
     if (f->copy.position == 0) /* nothing of any log is here, whatever was told of */
         f->record = (struct mirror_record){0};
+    else if (f->record.topic_id == 0)
+        return error_say(&f->copy.text, HERMES_EINVALID, "it has messages of its own");
     struct receiver_config config = {
         .known_topic_id = f->record.topic_id,
         .sender = mirror_address_of(there),

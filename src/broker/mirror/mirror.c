@@ -253,9 +253,12 @@ static void undo(struct job *job)
     engine_join(&mirror->engine);
     set_url(mirror, "");
     mirror->result = write_definition(topic, &mirror->text);
-    if (mirror->engine.role != MIRROR_FOLLOWS)
+    if (mirror->result < 0)
+        set_url(mirror, mirror->engine.url);
+    if (mirror->result < 0 || mirror->engine.role != MIRROR_FOLLOWS)
         return;
-    log_end(&topic->log, EPOCH_LEFT);
+    if (atomic_load(&topic->log.status->writer) == WRITER_OWNER)
+        log_end(&topic->log, EPOCH_LEFT);
     topic_path(topic->broker, topic->name, "mirror.epoch", path);
     unlink(path);
 }
@@ -264,7 +267,12 @@ static void undone(struct job *job)
 {
     struct mirror *mirror = of(job);
     tell_asker(mirror);
-    forget(mirror);
+    if (mirror->result == 0) {
+        forget(mirror);
+        return;
+    }
+    mirror->changing = false; /* to be removed again: as long as the definition stands, it is one */
+    engine_tell(&mirror->engine, MIRROR_FAILED, mirror->result);
 }
 
 int mirror_remove(struct mirror *mirror, uint64_t asker, struct error_text *text)
@@ -311,15 +319,16 @@ void mirrors_load(struct broker *broker)
 static void start(struct topic *topic, enum mirror_role role)
 {
     const char *url = topic->mirrored.url[role];
-    if (!topic->broker->config.insecure) {
-        note("topic '%s' %s %s no more: [net] insecure = true is missing", topic->name, roles[role], url);
-        return;
-    }
     struct mirror *mirror = make(topic, role, url);
     if (mirror == NULL)
         return;
     mirror->told = true;
-    begin(mirror);
+    if (topic->broker->config.insecure) {
+        begin(mirror);
+        return;
+    }
+    note("topic '%s' %s %s no more: [net] insecure = true is missing", topic->name, roles[role], url);
+    engine_tell(&mirror->engine, MIRROR_FAILED, HERMES_EACCESS); /* listed, and can be removed */
 }
 
 /* A topic that a configured mirror is of, which is being made. */

@@ -38,10 +38,8 @@ static bool log_bytes(void *context, uint64_t position, uint32_t length, uint8_t
 
 static uint64_t epoch_end(void *context, uint32_t epoch)
 {
-    struct epoch_record record;
-    if (!log_source_epoch(context, epoch, &record))
-        return 0;
-    return record.end == EPOCH_OPEN ? UINT64_MAX : record.end_position;
+    const struct log_source *source = context;
+    return log_source_epoch_end(source, epoch, source->tail.epoch);
 }
 
 static void tell_all(struct serving *s, uint64_t end)
