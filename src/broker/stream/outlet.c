@@ -39,6 +39,8 @@ static void stand_at(struct outlet *outlet, uint64_t position)
 
 static void tell_publishers(struct outlet *outlet)
 {
+    if (outlet->reader == 0 || outlet->ended) /* nobody waits for it, and its topic's log may be gone */
+        return;
     /* Acquire pairs with the persister's release: those bytes are in the files. */
     bool is_behind =
         outlet->cold &&
@@ -350,7 +352,7 @@ static int take_one_again(struct outlet *outlet)
         ask_history(outlet, member->pending_at, 0);
     } else if (rc == HERMES_EAGAIN) {
         set_awaits(outlet, true);
-    } else {
+    } else if (rc != HERMES_ENOMEM) { /* for want of memory nothing is lost */
         delegate_write_off(member, rc);
         rc = HERMES_OK;
     }
