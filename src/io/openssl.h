@@ -2,9 +2,10 @@
  * OpenSSL, behind a table of those of its functions that TLS needs. Two files fill it, and each program has
  * one of them:
  *
- *   openssl_loaded.c   libhermes: by dlopen(3), when the first tls:// URL is met. A program that shares
- * memory with its broker has neither the library's pages nor its millisecond at the start, and runs where
- * there is no OpenSSL openssl_linked.c   our own programs, which are linked to it anyhow
+ *     openssl_loaded.c   libhermes: by dlopen(3), when the first tls:// URL is met. A program that shares
+ *                        memory with its broker has neither the library's pages nor its millisecond at the
+ *                        start, and runs where there is no OpenSSL
+ *     openssl_linked.c   our own programs, which are linked to it anyhow
  *
  * Includes OpenSSL's headers, and comes after all others. A call that is not in the list is a symbol that
  * programs with libhermes do not find: their link fails.
@@ -50,6 +51,7 @@
     X(SSL_CTX_load_verify_file) \
     X(SSL_CTX_new) \
     X(SSL_CTX_set_client_CA_list) \
+    X(SSL_CTX_set_default_passwd_cb) \
     X(SSL_CTX_set_default_verify_paths) \
     X(SSL_CTX_set_num_tickets) \
     X(SSL_CTX_set_options) \
@@ -75,6 +77,7 @@
     X(SSL_set_bio) \
     X(SSL_set_connect_state) \
     X(SSL_set_ex_data) \
+    X(SSL_set_hostflags) \
     X(SSL_shutdown) \
     X(SSL_write_ex) \
     X(TLS_client_method) \
@@ -140,6 +143,7 @@ int openssl_load(struct error_text *text);
 #define SSL_CTX_load_verify_file openssl.SSL_CTX_load_verify_file
 #define SSL_CTX_new openssl.SSL_CTX_new
 #define SSL_CTX_set_client_CA_list openssl.SSL_CTX_set_client_CA_list
+#define SSL_CTX_set_default_passwd_cb openssl.SSL_CTX_set_default_passwd_cb
 #define SSL_CTX_set_default_verify_paths openssl.SSL_CTX_set_default_verify_paths
 #define SSL_CTX_set_num_tickets openssl.SSL_CTX_set_num_tickets
 #define SSL_CTX_set_options openssl.SSL_CTX_set_options
@@ -165,6 +169,7 @@ int openssl_load(struct error_text *text);
 #define SSL_set_bio openssl.SSL_set_bio
 #define SSL_set_connect_state openssl.SSL_set_connect_state
 #define SSL_set_ex_data openssl.SSL_set_ex_data
+#define SSL_set_hostflags openssl.SSL_set_hostflags
 #define SSL_shutdown openssl.SSL_shutdown
 #define SSL_write_ex openssl.SSL_write_ex
 #define TLS_client_method openssl.TLS_client_method

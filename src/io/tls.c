@@ -113,6 +113,13 @@ static int check_key_is_closed(const char *path, struct error_text *text)
     return HERMES_OK;
 }
 
+/* Of a key that has one: nobody is asked for it on a terminal, amid a call that does not wait. */
+static int no_pass_phrase(char *to, int bytes, int is_written, void *context)
+{
+    (void)to, (void)bytes, (void)is_written, (void)context;
+    return -1;
+}
+
 static int use_own(SSL_CTX *ssl, const struct tls_files *files, struct error_text *text)
 {
     if (files->certificate == NULL)
@@ -122,6 +129,7 @@ static int use_own(SSL_CTX *ssl, const struct tls_files *files, struct error_tex
     int rc = check_key_is_closed(files->key, text);
     if (rc < 0)
         return rc;
+    SSL_CTX_set_default_passwd_cb(ssl, no_pass_phrase);
     if (SSL_CTX_use_PrivateKey_file(ssl, files->key, SSL_FILETYPE_PEM) != 1)
         return refuse_file("key", files->key, text);
     return HERMES_OK;
@@ -210,6 +218,8 @@ static bool is_address(const char *host)
 static bool expect(SSL *ssl, const char *host)
 {
     SSL_set_connect_state(ssl);
+    /* Names that are meant for it alone: no common name, which may be a person's. */
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return is_address(host) ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1
                             : SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
