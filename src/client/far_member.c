@@ -334,9 +334,10 @@ bool far_member_ready(const struct inflow *inflow)
 {
     if (inflow->ended || inflow->deleted)
         return true;
-    if (!may_read(inflow))
+    const struct far_member *m = inflow->member;
+    if (!may_read(inflow) || (m->holds && settling_room(&m->settling) == 0)) /* what settles wakes */
         return false;
-    return inflow->member->durable || gifts_has_next(inflow, clock_monotonic_ns());
+    return m->durable || gifts_has_next(inflow, clock_monotonic_ns());
 }
 
 unsigned far_member_deliveries(const struct inflow *inflow, const hermes_message_t *message)

@@ -261,5 +261,6 @@ bool gifts_has_next(const struct inflow *inflow, uint64_t now_ns)
     if (m->unread == 0)
         return false;
     const struct gift *gift = gift_at(inflow, inflow->taken);
-    return gift->is_void || !is_stale(m, gift, now_ns) || !gift->is_asked_for;
+    return gift->is_void || !is_stale(m, gift, now_ns) ||
+           (!gift->is_asked_for && settling_room(&m->settling) > SETTLING_MOST / 2);
 }

@@ -478,6 +478,7 @@ static int open_at(struct inflow *inflow, enum wire_outlet_from from, uint64_t v
     struct reader *reader = inflow->reader;
     uint32_t former = inflow_is_attached(inflow) ? inflow->handle : 0;
     take_up(inflow); /* before anything is received again, which may be for it */
+    inflow->released = inflow->taken;
     inflow->asks_from = WIRE_OUTLET_POSITION;
     inflow->gone = false;
     reader->gap_from = 0; /* what a seek passes over is not lost */
@@ -640,7 +641,7 @@ int inflow_arm(struct inflow *inflow)
         gifts_ask_for_more(inflow, clock_monotonic_ns());
     else if (inflow->member != NULL)
         give_back(inflow);
-    if (is_ready(inflow))
+    if (is_ready(inflow) || channel_has_more(&inflow->client->channel))
         return 1;
     uint64_t look_ns = inflow_next_look(inflow);
     look_ns = look_ns > 0 ? look_ns : 1;

@@ -60,7 +60,7 @@ static int poll_with_others(struct hermes_subscriber *s, hermes_message_t *messa
     int rc = s->member != NULL ? member_poll(s, message) : reader_poll(&s->reader, message);
     if (rc < 0 && s->member == NULL)
         rc = subscriber_failed(s, rc);
-    if (s->push_back && (rc <= 0 || s->reader.position >= s->tell_at))
+    if (s->push_back && (rc <= 0 || s->member != NULL || s->reader.position >= s->tell_at))
         subscriber_tell_publishers(s);
     return rc;
 }

@@ -387,8 +387,15 @@ short channel_events(const struct channel *channel)
     return channel->streams && channel->fd >= 0 ? conduit_events(&channel->conduit) : POLLIN;
 }
 
+bool channel_has_more(const struct channel *channel)
+{
+    return channel->streams && channel->fd >= 0 && !channel->conduit.is_dry;
+}
+
 int channel_sleep(struct channel *channel, uint64_t timeout_ns)
 {
+    if (channel_has_more(channel))
+        return HERMES_OK;
     struct pollfd ready = {.fd = channel->fd, .events = channel_events(channel)};
     struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
     return ppoll(&ready, 1, &timeout, NULL) < 0 && errno == EINTR ? HERMES_EINTERRUPTED : HERMES_OK;
@@ -456,7 +463,7 @@ bool channel_is_up(struct channel *channel)
         if (rc == 0)
             show_late(channel);
     }
-    channel->is_drained = rc == HERMES_ETIMEOUT;
+    channel->is_drained = rc == HERMES_ETIMEOUT && !channel_has_more(channel);
     return channel->fd >= 0;
 }
 

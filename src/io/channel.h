@@ -85,6 +85,9 @@ int channel_request(struct channel *channel, enum wire_type type, const void *pa
 /* Until something comes in, or what is still to go can go, or the connection ends, at most so long.
  * HERMES_EINTERRUPTED: a signal. */
 int channel_sleep(struct channel *channel, uint64_t timeout_ns);
+
+/* Is there more to look at than the last look took? It is here already, so no descriptor tells. */
+bool channel_has_more(const struct channel *channel);
 /* For which of these poll(2) is asked, in so many words. */
 short channel_events(const struct channel *channel);
 
