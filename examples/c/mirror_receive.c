@@ -25,6 +25,7 @@ int main(int argc, char **argv)
     options.sender = argv[1];
     options.flags = HERMES_MIRROR_INSECURE; /* on this host; elsewhere options.key */
     options.socket_bytes = 4 << 20;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* who reads it through a pipe has each message at once */
     if (hermes_mirror_receiver_open(&options, &receiver) < 0)
         return complain(argv[1], hermes_mirror_receiver_last_error(NULL));
     while ((rc = hermes_mirror_receiver_wait(receiver, &message, 1000000000)) >= 0 || rc == HERMES_EGONE)

@@ -83,7 +83,7 @@ class Network(unittest.TestCase):
         self.addCleanup(self.sender.stdin.close)
         self.path = os.path.join(self.directory, "received")
         with open(self.path, "wb") as file:
-            self.receiver = self.start(self.wire.ends[1], "stdbuf", "-oL", os.path.join(BIN, "mirror_receive"), f"udp://{SENDER}:7001",
+            self.receiver = self.start(self.wire.ends[1], os.path.join(BIN, "mirror_receive"), f"udp://{SENDER}:7001",
                                        stdout=file)
 
     def write(self, first, count):
@@ -145,7 +145,7 @@ class Network(unittest.TestCase):
 
 def is_possible():
     """Not every container may make namespaces, and filter in them."""
-    if os.geteuid() != 0 or not all(shutil.which(program) for program in ("ip", "nft", "stdbuf")):
+    if os.geteuid() != 0 or not all(shutil.which(program) for program in ("ip", "nft")):
         return False
     try:
         wire = Wire()
