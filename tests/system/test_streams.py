@@ -397,6 +397,22 @@ class Streams(Case):
         self.assertEqual((kind, handle, s.parse_end(data)[0]), (s.END, other.handle, ECLOSED))
         self.assertEqual(self.broker.info("t")["subscribers"], 0)
 
+    def test_history_that_is_on_its_way_when_its_topic_is_deleted_ends_its_reader_alone(self):
+        """By then the log is gone which it was looked up in."""
+        reader, other = self.unix(), self.unix()
+        other.create("t", window=1 << 18, segment=1 << 20)
+        self.publish_all([b"x" * 20000] * 100)
+        self.wait_for(lambda: self.broker.info("t")["durable_position"] == self.broker.info("t")["committed_position"],
+                      "all is stored")
+        reader.subscribe("t", credit=1 << 40)
+        reader.receive()  # and no more: the rest of it is on its way from now on
+        segments = self.broker.segments("t")
+        other.ask(s.TOPIC_DELETE, s.name("t"))
+        self.wait_for(lambda: not any(os.path.exists(path) for path in segments), "it is deleted")
+        reader.close()
+        for _ in range(3):
+            other.ask(s.PING)
+
     # ---- push-back ----
 
     def test_publishers_wait_for_who_is_far_away_and_not_for_who_is_gone(self):
