@@ -93,11 +93,13 @@ static void sleep_on(struct watch *watch, const struct futex_word *words, unsign
 static void *watch_main(void *argument)
 {
     struct watch *watch = argument;
-    /* Acquire pairs with the release in watch_stop_all(). */
-    while (!atomic_load_explicit(&watch->stop, memory_order_acquire)) {
-        /* Before the logs are looked at. Acquire pairs with the release in ring(). */
+    for (;;) {
+        /* Before the logs, and whether it is to stop, are looked at: who sleeps on a bell that was rung for
+         * that sleeps for good. Acquire pairs with the release in ring(). */
         struct futex_word words[FUTEX_WORDS_MAX] = {
             {&watch->bell, atomic_load_explicit(&watch->bell, memory_order_acquire)}};
+        if (atomic_load_explicit(&watch->stop, memory_order_relaxed))
+            return NULL;
         pthread_mutex_lock(&watch->lock);
         unsigned used = 1 + gather(watch, words + 1);
         bool found = ring_tasks(watch);
@@ -105,7 +107,6 @@ static void *watch_main(void *argument)
         if (!found)
             sleep_on(watch, words, used);
     }
-    return NULL;
 }
 
 static bool try_to_join(struct watch *watch, struct persisting *persisting)
@@ -176,8 +177,7 @@ void watch_stop_all(struct persister *persister)
     while (persister->watches != NULL) {
         struct watch *watch = persister->watches;
         persister->watches = watch->next;
-        /* Release pairs with the acquire in watch_main(). */
-        atomic_store_explicit(&watch->stop, true, memory_order_release);
+        atomic_store_explicit(&watch->stop, true, memory_order_relaxed); /* ring() tells */
         ring(watch);
         pthread_join(watch->thread, NULL);
         pthread_mutex_destroy(&watch->lock);
