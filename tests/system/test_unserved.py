@@ -70,7 +70,9 @@ class Copies(Unserved):
             self.assertEqual(self.lines("stored"), kept)
             self.assertEqual(self.lines("memory"), b"" if leave == b.stop else kept)
             for topic in ("stored", "memory", "beside-stored", "beside-memory"):
-                b.run("topic", "delete", topic)
+                # A publisher whose goodbye the kill forestalled is waited for, for a moment.
+                self.wait_for(lambda topic=topic: b.run("topic", "delete", topic, check=False).returncode == 0,
+                              f"'{topic}' can be deleted")
         self.assertEqual(b.stop(), (0, []))
 
     def test_nor_is_one_whose_copy_was_changed(self):
