@@ -99,7 +99,7 @@ void topic_path(const struct broker *broker, const char *name, const char *file,
 /* So much has every definition, filled up with empty lines. */
 #define DEFINITION_BYTES 512
 
-static int write_whole(const char *path, const char *bytes, size_t length, struct error_text *text)
+int topic_write_whole(const char *path, const char *bytes, size_t length, struct error_text *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
@@ -134,7 +134,7 @@ int topic_write_definition(const struct topic *topic, struct error_text *text)
         topic->id, topic->shared, durability_names[topic->durability], topic->window_bytes,
         topic->segment_bytes, topic->keep_bytes, topic->keep_ns, topic->full_waits, topic->push_back);
     memset(bytes + length, '\n', DEFINITION_BYTES - (size_t)length);
-    int rc = write_whole(spare, bytes, DEFINITION_BYTES, text);
+    int rc = topic_write_whole(spare, bytes, DEFINITION_BYTES, text);
     if (rc < 0)
         return rc;
     if (renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) != 0) {
@@ -142,7 +142,7 @@ int topic_write_definition(const struct topic *topic, struct error_text *text)
         if (rename(spare, path) != 0)
             return error_set_errno(text, "rename to", path);
         struct error_text ignored;
-        (void)write_whole(spare, bytes, DEFINITION_BYTES, &ignored);
+        (void)topic_write_whole(spare, bytes, DEFINITION_BYTES, &ignored);
     }
     rc = path_sync(directory, text);
     return rc == 0 && is_new ? path_sync(broker->topics_path, text) : rc;

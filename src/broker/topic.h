@@ -134,6 +134,9 @@ void topic_release(struct topic *topic);
 
 void topic_path(const struct broker *broker, const char *name, const char *file, char path[PATH_BYTES]);
 
+/* Over what is there, synced; what was longer stays so. */
+int topic_write_whole(const char *path, const char *bytes, size_t length, struct error_text *text);
+
 /* From <topic>/topic.conf. HERMES_ENOTFOUND: there is none. */
 int topic_read_definition(struct topic *topic, struct error_text *text);
 /* Written, and safe, or as it was. Any thread, in the turn of topic->affairs. */

@@ -1,7 +1,6 @@
 #include "broker/mirror/mirror.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,20 +30,6 @@ struct mirror *mirror_find(struct broker *broker, const struct topic *topic, enu
 
 /* ---- the definition: in the turn of topic->turns ---- */
 
-static int write_file(const char *path, const char *bytes, struct error_text *text)
-{
-    size_t length = strlen(bytes);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return error_set_errno(text, "create", path);
-    errno = EIO; /* for a write that is short */
-    int rc = HERMES_OK;
-    if (pwrite(fd, bytes, length, 0) != (ssize_t)length || fdatasync(fd) != 0)
-        rc = error_set_errno(text, "write", path);
-    close(fd);
-    return rc;
-}
-
 /* As it was, or as it is now, after a crash too. */
 static int write_definition(const struct topic *topic, struct error_text *text)
 {
@@ -61,7 +46,8 @@ static int write_definition(const struct topic *topic, struct error_text *text)
             return error_set_errno(text, "delete", path);
         return path_sync_parent(path, text);
     }
-    rc = write_file(next, bytes, text);
+    unlink(next); /* of one that was not finished */
+    rc = topic_write_whole(next, bytes, strlen(bytes), text);
     if (rc == 0 && rename(next, path) != 0)
         rc = error_set_errno(text, "rename to", path);
     if (rc < 0)
