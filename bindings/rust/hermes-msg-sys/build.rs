@@ -18,25 +18,11 @@ fn main() {
     for folder in ["base", "message", "ring", "group", "log", "wire", "client"] {
         sources.extend(c_files(&root.join("src").join(folder)));
     }
+    let io = root.join("src/io");
+    let carriers = std::fs::read_to_string(io.join("client_sources.txt")).expect("the list that CMake reads, too");
+    sources.extend(carriers.lines().map(|name| io.join(name)));
     // OpenSSL is loaded by the library itself, for the first tls:// URL: only its headers are needed here.
-    for name in [
-        "channel",
-        "conduit",
-        "encrypted",
-        "interrupt",
-        "location",
-        "notifier",
-        "openssl_loaded",
-        "peer",
-        "places",
-        "plain",
-        "tcp",
-        "tls",
-        "tls_failure",
-        "tls_names",
-    ] {
-        sources.push(root.join("src/io").join(name).with_extension("c"));
-    }
+    sources.push(io.join("openssl_loaded.c"));
     for folder in ["include/hermes", "src"] {
         println!("cargo:rerun-if-changed={}", root.join(folder).display());
     }
