@@ -386,8 +386,9 @@ bool group_write_off(struct group_member *member, uint64_t position, uint16_t cl
     struct group_page *page = member->page;
     /* Before the word: a record that has it as done (its words are read first) has it counted. */
     atomic_fetch_add_explicit(&page->lost, 1, memory_order_relaxed);
-    uint64_t claimed;
-    if (finish(member, position, claim, &claimed) == HERMES_OK)
+    uint64_t claimed =
+        0; /* stays so for what is done already, however: who did that counted it, if it was lost */
+    if (finish(member, position, claim, &claimed) == HERMES_OK && claimed != 0)
         return true;
     atomic_fetch_sub_explicit(&page->lost, 1, memory_order_relaxed);
     return false;

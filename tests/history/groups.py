@@ -26,7 +26,8 @@ class Judge:
             self.by_message.setdefault((claim.era, claim.sequence), []).append(claim)
         claims = sorted(history.claims, key=lambda claim: claim.begin)
         self.begins = [claim.begin for claim in claims]
-        self.furthest = list(accumulate((claim.position for claim in claims), max))
+        self.furthest = list(accumulate(((claim.position, claim.sequence) for claim in claims), max))
+        self.places = sorted(set(self.furthest))
 
     def wrong(self, kind, text, call=None):
         """One of a kind is enough; the first is nearest to the fault."""
@@ -128,9 +129,18 @@ class Judge:
     def is_long_done(self, claim, call):
         """Once its place in the page is another message's, it is not known any more who dealt with a message, and how: it is said to
         be done to who had it then."""
-        at = bisect_right(self.begins, call.end) - 1
         return call.end >= claim.free() and self.is_dealt_with(claim, call.end) and (
-            self.furthest[at] >= claim.position + self.history.options.span_bytes)
+            self.reached(call.end) >= claim.position + self.history.options.span_bytes)
+
+    def reached(self, by):
+        """Up to there messages may have had their places in the page by then: those that were given out, and those behind them that
+        nobody was given, because they were found to be gone."""
+        position, sequence = self.furthest[bisect_right(self.begins, by) - 1]
+        further = bisect_right(self.places, (position, sequence))
+        if further == len(self.places):
+            return position if sequence == self.published else NEVER
+        first, its = self.places[further]
+        return position if its == sequence + 1 else first - 64
 
     def is_dealt_with(self, claim, by):
         """By another, or it reached the limit, or is gone."""

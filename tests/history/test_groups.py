@@ -65,6 +65,13 @@ class Groups(unittest.TestCase):
         judge = Judge("g", made, content(count)[removed:], count, list(events))
         return sorted({verdict.kind for verdict in judge.judge(list(letters), info, True)})
 
+    def of_five(self, there, *lines):
+        """Of five messages, of which those are there at the end, with a span of two."""
+        histories = history(*lines)
+        made = history_of("g", Options("t", lease_ms=100, span=256), histories, [])
+        info = histories["administrator-1"][0]
+        return sorted({verdict.kind for verdict in Judge("g", made, there, 5, []).judge([], info, True)})
+
     def right(self):
         """Message 1 is acked; 2 comes again when its lease has run out."""
         return [join(A), join(B), given(A, 10, 1), given(A, 20, 2), f"{A} 30 ack sequence=1 take=2 | 0", given(B, 140, 2, 2),
@@ -117,6 +124,17 @@ class Groups(unittest.TestCase):
             self.assertEqual(self.long_ago(given_back, span=128 if far else 256, removed=1, lost=1)[:1], kinds)
         self.assertEqual(self.long_ago(given_back), ["came again"])
         self.assertEqual(self.long_ago(given_back, dead=1, told="| EEXPIRED"), [])
+
+    def test_what_is_found_to_be_gone_takes_places_too(self):
+        """Message 1 is given to A, then to B, who acks it; then A acks. What is between it and the next one given was gone by then, perhaps."""
+        for others, kinds in (([5], []), ([4, 5], []), ([2, 5], ["came again"]), ([2, 3, 4, 5], ["came again"])):
+            lines = [join(A), join(B), given(A, 10, 1), given(B, 140, 1, 2), f"{B} 150 ack sequence=1 take=2 | 0",
+                     f"{A} 180 ack sequence=1 take=2 | 0"]
+            for at, sequence in enumerate(others):
+                lines += [given(B, 190 + 20 * at, sequence), f"{B} {200 + 20 * at} ack sequence={sequence} take={4 + 2 * at} | 0"]
+            lines.append(described(400, redelivered=1, expired=1, lost=4 - len(others)))
+            gone = [message for message in content(5) if message[0] not in (2, 3, 4)]
+            self.assertEqual(self.of_five(gone, *lines), kinds, others)
 
     def test_at_most_once(self):
         lines = [join(A, "none"), join(B, "none"), given(A, 10, 1), given(A, 20, 2), described(200)]

@@ -368,6 +368,37 @@ static void test_what_cannot_be_read_is_counted_though_the_page_is_over(void **s
     drop_page(page);
 }
 
+/* Its member reads for longer than its lease: another finds out first, or it was done meanwhile. */
+static void test_what_cannot_be_read_is_counted_once(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member late = new_member(page, 3, false), other = new_member(page, 4, false);
+    uint64_t position;
+    uint16_t first = group_first_claim(&late), again, others;
+    assert_int_equal(group_claim(&late, 0), GROUP_MINE);
+    assert_int_equal(nack(&late, 0), 0);
+    assert_true(group_again(&late, &position, &again));
+    assert_int_equal(group_ack(&late, 0, first), 0); /* of the time before */
+    assert_false(group_write_off(&late, 0, again));
+    assert_int_equal(atomic_load(&page->lost), 0);
+
+    assert_int_equal(group_claim(&late, 64), GROUP_MINE);
+    group_passed(&late, 128, 2);
+    assert_int_equal(nack(&late, 64), 0);
+    assert_true(group_again(&late, &position, &again));
+    assert_true(group_give_up(page, MASK, 64, atomic_load(&page->slot[1])));
+    group_tell(page);
+    assert_true(group_again(&other, &position, &others));
+    assert_true(group_write_off(&other, 64, others));
+    assert_false(group_write_off(&late, 64, again));
+    assert_int_equal(group_advance(page, MASK), 128);
+    assert_int_equal(group_claim(&other, 64 + SPAN), GROUP_MINE); /* there is no word of the other any more */
+    assert_false(group_write_off(&late, 64, again));
+    assert_int_equal(atomic_load(&page->lost), 1);
+    drop_page(page);
+}
+
 /* A keeper that looks now and then sees that somebody renewed, however often it was; and who acks or nacks
  * what is just looked at is not told that it expired. */
 static void test_any_number_of_renewals_is_seen(void **state)
@@ -727,6 +758,7 @@ int main(void)
         cmocka_unit_test(test_what_was_done_with_long_ago_is_done),
         cmocka_unit_test(test_after_the_page_nothing_counts),
         cmocka_unit_test(test_what_cannot_be_read_is_counted_though_the_page_is_over),
+        cmocka_unit_test(test_what_cannot_be_read_is_counted_once),
         cmocka_unit_test(test_what_is_told_not_to_be_done_comes_again),
         cmocka_unit_test(test_who_leaves_gives_up_its_own),
         cmocka_unit_test(test_what_is_put_back_is_for_others_and_comes_in_its_turn),
