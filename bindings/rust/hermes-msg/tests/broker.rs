@@ -112,7 +112,8 @@ fn topics() {
     let busy = client.publisher("t001").map(drop).unwrap_err();
     assert!(matches!(busy, Error::Busy(_)) && busy.is_retryable());
     assert!(matches!(client.delete_topic("t001"), Err(Error::Busy(_))));
-    assert!(matches!(Client::connect_to("tcp://localhost:1").map(drop), Err(Error::NotSupported(_))));
+    assert!(matches!(Client::connect_to("tcp://localhost:1").map(drop), Err(Error::Disconnected(_))));
+    assert!(matches!(Client::connect_to("ftp://localhost:1").map(drop), Err(Error::NotSupported(_))));
     let nobody = Client::connect_to("unix:/nowhere/broker.sock").map(drop).unwrap_err();
     assert!(matches!(nobody, Error::Disconnected(_)) && nobody.to_string().contains("/nowhere/broker.sock"));
 }
