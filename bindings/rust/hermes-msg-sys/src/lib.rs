@@ -57,6 +57,16 @@ pub const HERMES_FROM_END: u32 = 0;
 pub const HERMES_FROM_FIRST: u32 = 1;
 pub const HERMES_FROM_POSITION: u32 = 2;
 
+pub const HERMES_MIRROR_SERVES: hermes_mirror_role = 1;
+pub const HERMES_MIRROR_FOLLOWS: hermes_mirror_role = 2;
+pub const HERMES_MIRRORS_MAX: usize = 64;
+
+pub const HERMES_TOPIC_MIRROR_STARTING: u32 = 0;
+pub const HERMES_TOPIC_MIRROR_WAITING: u32 = 1;
+pub const HERMES_TOPIC_MIRROR_ACTIVE: u32 = 2;
+pub const HERMES_TOPIC_MIRROR_DIVERGED: u32 = 3;
+pub const HERMES_TOPIC_MIRROR_FAILED: u32 = 4;
+
 pub const HERMES_ACK_AUTO: u32 = 0;
 pub const HERMES_ACK_MANUAL: u32 = 1;
 pub const HERMES_ACK_NONE: u32 = 2;
@@ -71,6 +81,9 @@ pub const HERMES_LETTER_MAGIC: u32 = 0x5254_4C48;
 pub const HERMES_LETTER_VERSION: u16 = 1;
 pub const HERMES_LETTER_BYTES: usize = 320;
 pub const HERMES_LETTER_DELIVERIES: u16 = 1;
+
+/// `enum hermes_mirror_role`
+pub type hermes_mirror_role = c_uint;
 
 /// `enum hermes_confirmation`
 pub type hermes_confirmation = c_int;
@@ -199,6 +212,30 @@ pub struct hermes_topic_info_t {
     pub full: u32,
     pub push_back: u32,
     pub waited_for: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct hermes_mirror_info_t {
+    pub size: usize,
+    pub topic: [c_char; 128],
+    pub url: [c_char; 128],
+    pub role: u32,
+    pub state: u32,
+    pub error: i32,
+    pub receivers: u32,
+    pub position: u64,
+    pub lag_bytes: u64,
+    pub rtt_ns: u64,
+    pub datagrams: u64,
+    pub bytes: u64,
+    pub lost: u64,
+    pub repaired: u64,
+    pub gone: u64,
+    pub duplicates: u64,
+    pub naks: u64,
+    pub overruns: u64,
+    pub refused: u64,
 }
 
 #[repr(C)]
@@ -373,6 +410,15 @@ extern "C" {
         infos: *mut hermes_topic_info_t,
         count: usize,
     ) -> c_int;
+
+    pub fn hermes_mirror_add(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        role: hermes_mirror_role,
+        url: *const c_char,
+    ) -> c_int;
+    pub fn hermes_mirror_remove(client: *mut hermes_client_t, topic: *const c_char, url: *const c_char) -> c_int;
+    pub fn hermes_mirror_list(client: *mut hermes_client_t, infos: *mut hermes_mirror_info_t, count: usize) -> c_int;
 
     pub fn hermes_publisher_open(
         client: *mut hermes_client_t,

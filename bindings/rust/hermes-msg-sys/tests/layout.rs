@@ -48,6 +48,10 @@ fn facts() -> Vec<(String, i128)> {
                 committed_position, persisted_position, durable_position, last_sequence, epoch, publishers, subscribers,
                 failed, refused, corrupt, keep_bytes, keep_ns, full_waits, full, push_back, waited_for
             }
+            hermes_mirror_info_t {
+                size, topic, url, role, state, error, receivers, position, lag_bytes, rtt_ns, datagrams, bytes, lost,
+                repaired, gone, duplicates, naks, overruns, refused
+            }
             hermes_verification_t { size, first_position, end_position, messages, damaged }
             hermes_connect_options_t { size, tls_ca, tls_cert, tls_key, tls_server_name, token, token_file }
             hermes_publisher_options_t { size, flags, reserved, wait_ns }
@@ -72,7 +76,9 @@ fn facts() -> Vec<(String, i128)> {
             HERMES_COMMITTED, HERMES_DURABLE, HERMES_FROM_END, HERMES_FROM_FIRST, HERMES_FROM_POSITION, HERMES_ACK_AUTO,
             HERMES_ACK_MANUAL, HERMES_ACK_NONE, HERMES_GROUP_LEASE, HERMES_GROUP_DELIVERIES, HERMES_GROUP_POSITION,
             HERMES_SUBSCRIBE_PUSH_BACK, HERMES_LETTER_MAGIC, HERMES_LETTER_VERSION, HERMES_LETTER_BYTES,
-            HERMES_LETTER_DELIVERIES,
+            HERMES_LETTER_DELIVERIES, HERMES_MIRROR_SERVES, HERMES_MIRROR_FOLLOWS, HERMES_MIRRORS_MAX,
+            HERMES_TOPIC_MIRROR_STARTING, HERMES_TOPIC_MIRROR_WAITING, HERMES_TOPIC_MIRROR_ACTIVE,
+            HERMES_TOPIC_MIRROR_DIVERGED, HERMES_TOPIC_MIRROR_FAILED,
         }
     }
 }
