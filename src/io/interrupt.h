@@ -1,4 +1,4 @@
-/* Is what this thread waits for still wanted? As hermes_set_interrupt() in hermes/client.h says. */
+/* Is what this thread waits for still wanted? As hermes_set_interrupt() in hermes/connect.h says. */
 #ifndef IO_INTERRUPT_H
 #define IO_INTERRUPT_H
 

@@ -1,4 +1,4 @@
-"""What include/hermes/client.h says of the codes of each function. Edit here when the header changes."""
+"""What the parts of include/hermes/client.h say of the codes of each function. Edit here when one changes."""
 import os
 import re
 

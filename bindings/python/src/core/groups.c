@@ -1,7 +1,7 @@
 /* Groups and durable subscriptions from outside: made, altered, listed, deleted. */
 #include "module.h"
 
-/* As client.h says. */
+/* As hermes/group.h says. */
 enum { DELIVERIES_MAX = 2047 };
 
 #include <stdlib.h>

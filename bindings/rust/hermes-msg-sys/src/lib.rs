@@ -1,5 +1,6 @@
-//! Declarations of `libhermes`, written by hand after `hermes/client.h`, `hermes/message.h`, `hermes/letter.h` and
-//! `hermes/error.h`, which say what each of them does. The test `layout` holds sizes and offsets against those headers.
+//! Declarations of `libhermes`, written by hand after `hermes/client.h` and its parts, `hermes/message.h`,
+//! `hermes/letter.h` and `hermes/error.h`, which say what each of them does. The test `layout` holds sizes and offsets
+//! against those headers.
 //!
 //! Use the crate `hermes-msg` instead, unless you need what it does not have.
 #![no_std]

@@ -1,0 +1,83 @@
+/*
+ * hermes/topic_mirror.h - mirrors: topics of one broker on others.
+ *
+ * A part of hermes/client.h, which says what holds for all of them: what may wait, threads, time-outs, sizes
+ * of structs, errors.
+ */
+#ifndef HERMES_TOPIC_MIRROR_H
+#define HERMES_TOPIC_MIRROR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hermes/connect.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum hermes_mirror_role {
+    HERMES_MIRROR_SERVES = 1,  /* this broker sends the topic to others, from that address */
+    HERMES_MIRROR_FOLLOWS = 2, /* the topic here is the copy of what is sent from there */
+};
+
+enum hermes_topic_mirror_state {
+    HERMES_TOPIC_MIRROR_STARTING = 0,
+    HERMES_TOPIC_MIRROR_WAITING = 1,  /* serves: for others; follows: for an answer */
+    HERMES_TOPIC_MIRROR_ACTIVE = 2,   /* somebody is there; the copy goes on */
+    HERMES_TOPIC_MIRROR_DIVERGED = 3, /* the copy has messages that its source does not have, or is of another
+                                   topic: it stays as it is */
+    HERMES_TOPIC_MIRROR_FAILED = 4,   /* it stays as it is, for the reason that `error` names */
+};
+
+typedef struct hermes_mirror_info {
+    size_t size; /* sizeof(hermes_mirror_info_t), set by the caller */
+    char topic[128];
+    char url[128];
+    uint32_t role;       /* enum hermes_mirror_role */
+    uint32_t state;      /* enum hermes_topic_mirror_state */
+    int32_t error;       /* why it waits or failed; 0: for no error */
+    uint32_t receivers;  /* serves: that are there */
+    uint64_t position;   /* serves: all of them have what is below; follows: so far it is copied */
+    uint64_t lag_bytes;  /* from there to the end of the topic, as far as it is known */
+    uint64_t rtt_ns;     /* of the slowest; 0: not measured yet */
+    uint64_t datagrams;  /* with messages: serves: sent for the first time; follows: received */
+    uint64_t bytes;      /* likewise */
+    uint64_t lost;       /* bytes that were noticed to be missing, and asked for */
+    uint64_t repaired;   /* serves: bytes that were sent again */
+    uint64_t gone;       /* asked for, and not there any more: serves: how often; follows: bytes */
+    uint64_t duplicates; /* follows: datagrams with what was there */
+    uint64_t naks;       /* serves: received; follows: sent */
+    uint64_t overruns;   /* follows: how often its socket was full */
+    uint64_t refused;    /* datagrams: damaged, or strangers' */
+} hermes_mirror_info_t;
+
+/*
+ * A topic of another broker, here: the same messages, at the same positions and with the same sequences, read
+ * as those of any topic. url: "udp://HOST:PORT". The topic must be there.
+ *
+ *   - HERMES_MIRROR_SERVES: that broker sends it, from that address of its host, to up to 16 others;
+ *   - HERMES_MIRROR_FOLLOWS: this broker copies it from there, from the first message that still exists, and
+ *     goes on where it was after a restart of either. The topic is exclusive, has no message yet, and a
+ *     window not smaller than its source's. Nobody publishes to it, purges or deletes it as long as it is
+ *     a mirror: HERMES_EBUSY. What the source has no more when it is asked for is lost, as HERMES_EGONE
+ *     says to who reads; a topic that is stored takes no such hole, and its mirror fails.
+ *
+ * It is for good: restarts of the broker begin it again. What is sent is neither encrypted nor authenticated:
+ * HERMES_EACCESS, unless the broker's configuration has [net] insecure = true. HERMES_EEXISTS: the topic has
+ * one of that role; HERMES_EINVALID: no such URL, or topic as above; HERMES_EBUSY: it has a publisher, or
+ * somebody has the address; HERMES_ENOTFOUND: no such topic, or host; HERMES_ELIMIT: 64 mirrors.
+ */
+HERMES_API int hermes_mirror_add(hermes_client_t *client, const char *topic, enum hermes_mirror_role role,
+                                 const char *url);
+/* Ends it. What is copied stays, and the topic takes publishers, who go on where the copy ends. url NULL: the
+ * topic has but one. HERMES_ENOTFOUND, HERMES_EINVALID. */
+HERMES_API int hermes_mirror_remove(hermes_client_t *client, const char *topic, const char *url);
+/* Up to count of the broker's mirrors; returns how many. The size of infos[0] is that of all. */
+HERMES_API int hermes_mirror_list(hermes_client_t *client, hermes_mirror_info_t *infos, size_t count);
+enum { HERMES_MIRRORS_MAX = 64 };
+
+#ifdef __cplusplus
+}
+#endif
+#endif
