@@ -262,9 +262,9 @@ static int check_options(struct hermes_client *client, const hermes_subscriber_o
 {
     const char *wrong = NULL;
     bool alone = options->group == NULL && options->name == NULL;
-    if (options->flags & ~HERMES_SUBSCRIBE_PUSH_BACK)
+    if ((options->flags & ~HERMES_SUBSCRIBE_PUSH_BACK) != 0 || options->reserved != 0)
         return error_say(&client->error, HERMES_ENOTSUP,
-                         "flags of a subscriber that this library does not know");
+                         "flags or fields of a subscriber that this library does not know");
     if (options->group != NULL && options->name != NULL)
         wrong = "a subscriber is a member of a group or has a durable subscription, not both";
     else if (options->from > HERMES_FROM_FIRST)

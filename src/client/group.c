@@ -26,6 +26,9 @@ static int fill(struct hermes_client *client, struct wire_group *request, const 
     int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
     if (rc < 0)
         return error_set(&client->error, rc, "options of group '%.140s'", group);
+    if (options.reserved != 0)
+        return error_say(&client->error, HERMES_ENOTSUP,
+                         "a field of a group's options that this library does not know");
     if ((rc = put_names(client, request, topic, group)) < 0)
         return rc;
     if (options.dead_letter != NULL && (rc = hermes_topic_name_check(options.dead_letter)) < 0)

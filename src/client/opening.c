@@ -296,9 +296,9 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     int rc = given == NULL ? HERMES_OK : abi_take(&options, sizeof options, given);
     if (rc < 0)
         return error_set(&client->error, rc, "options of a publisher");
-    if (options.flags & ~(HERMES_PUBLISH_NO_CRC | HERMES_PUBLISH_NO_WAIT))
+    if ((options.flags & ~(HERMES_PUBLISH_NO_CRC | HERMES_PUBLISH_NO_WAIT)) != 0 || options.reserved != 0)
         return error_say(&client->error, HERMES_ENOTSUP,
-                         "flags of a publisher that this library does not know");
+                         "flags or fields of a publisher that this library does not know");
     struct wire_publisher_open request = {.sequence = 0};
     rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)

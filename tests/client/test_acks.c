@@ -4,6 +4,10 @@
  */
 #include "fixture.h"
 
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 static const uint64_t patience_ns = 60000000000u;
 enum { MESSAGES = 3 };
 
@@ -127,6 +131,48 @@ static void test_who_is_alone_acknowledges_nothing(void **state)
     assert_int_equal(take(s).sequence, 2);
 }
 
+enum { CANNOT_TELL = 77 };
+
+/* In a child, which is killed at the first system call but the one that ends it. */
+static void ack_without_the_kernel(enum place place)
+{
+    hermes_subscriber_options_t options = {
+        .size = sizeof options, .from = HERMES_FROM_FIRST, .ack = HERMES_ACK_MANUAL};
+    *(place == MEMBER ? &options.group : &options.name) = place == MEMBER ? "members" : "holder";
+    hermes_client_t *client;
+    hermes_subscriber_t *s;
+    hermes_message_t first, second;
+    if (hermes_connect(NULL, &client) < 0 || hermes_subscriber_open(client, "t", &options, &s) < 0 ||
+        hermes_wait(s, &first, patience_ns) != 1 || hermes_ack(s, &first) != 0 ||
+        hermes_wait(s, &second, patience_ns) != 1)
+        _exit(1);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+        _exit(CANNOT_TELL);
+    bool is_renewed = place == HOLDER || hermes_renew(s, &second) == 0;
+    bool is_acked = hermes_ack(s, &second) == 0 && hermes_ack(s, &second) == 0;
+    syscall(SYS_exit, is_renewed && is_acked ? 0 : 2);
+}
+
+static void test_an_ack_needs_no_system_call(void **state)
+{
+    struct fixture *f = *state;
+    int status;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it has calls of its own */
+#endif
+    publish(f, "t");
+    for (enum place place = MEMBER; place <= HOLDER; place++) {
+        pid_t child = test_fork();
+        if (child == 0)
+            ack_without_the_kernel(place);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == CANNOT_TELL)
+            skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +181,7 @@ int main(void)
         TEST(test_a_durable_subscription_acknowledges_what_it_was_given),
         TEST(test_another_member_acknowledges_nothing_for_this_one),
         TEST(test_who_is_alone_acknowledges_nothing),
+        TEST(test_an_ack_needs_no_system_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* Durable subscriptions against a real broker: a position that survives programs and brokers. */
 #include "members.h"
 
+#include "client/subscriber.h"
+
 static hermes_subscriber_t *subscribe_as(hermes_client_t *client, const char *name, uint32_t ack,
                                          int expected)
 {
@@ -276,6 +278,56 @@ static void test_acks_of_what_a_later_publisher_stored_count(void **state)
     }
 }
 
+/* What stands in neither the window nor the segment that is being read the broker opens; nothing comes of an
+ * ack that nobody could look at, but of what is done nothing has to come. */
+static void test_an_ack_that_must_be_looked_up_needs_a_broker(void **state)
+{
+    static hermes_message_t held[MANY];
+    struct fixture *f = *state;
+    make_topic(f, "t", false);
+    publish_large(f, MANY);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, MANY);
+    stop_broker(f, SIGKILL);
+    f->client->request_timeout_ns = blink_ns;
+    assert_int_equal(hermes_ack(s, &held[MANY / 2]), HERMES_EDISCONNECTED);
+    f->client->request_timeout_ns = patience_ns;
+    start_broker(f);
+    assert_int_equal(hermes_ping(f->client), 0);
+    assert_int_equal(describe(f, "n").position, 0);
+    assert_int_equal(hermes_ack(s, &held[MANY / 2]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, MANY / 2 + 1);
+    stop_broker(f, SIGKILL);
+    assert_int_equal(hermes_ack(s, &held[MANY / 4]), 0);
+    hermes_message_t copy = held[MANY / 4];
+    copy.length -= 128;
+    assert_int_equal(hermes_ack(s, &copy), 0); /* is believed */
+    start_broker(f);
+    assert_int_equal(hermes_ping(f->client), 0);
+    assert_int_equal(describe(f, "n").last_sequence, MANY / 2 + 1);
+}
+
+/* As of what is overwritten: who stands there goes on with what is left. */
+static void test_late_acks_of_what_retention_took_count(void **state)
+{
+    static hermes_message_t held[MANY];
+    struct fixture *f = *state;
+    hermes_topic_info_t info = {.size = sizeof info};
+    hermes_topic_options_t options = {
+        .size = sizeof options, .window_bytes = 256 * 1024, .segment_bytes = 1024 * 1024, .keep_bytes = 1};
+    assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
+    publish_large(f, 100);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
+    read_large(s, held, 100);
+    publish_large(f, MANY);
+    for (time_t start = time(NULL); info.first_position <= held[99].position;) {
+        assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
+        assert_true(time(NULL) - start < PATIENCE);
+    }
+    assert_int_equal(hermes_ack(s, &held[50]), 0);
+    assert_int_equal(describe(f, "n").last_sequence, 51);
+}
+
 /* Where it was sought to it goes on, but for what is done behind that; what was given out there and not acked
  * comes again, as behind its place. */
 static void test_what_was_sought_holds_over_an_orderly_stop(void **state)
@@ -524,6 +576,8 @@ int main(void)
         TEST(test_late_acks_of_what_is_stored_change_nothing_for_the_reader),
         TEST(test_late_acks_of_what_is_overwritten_count),
         TEST(test_acks_of_what_a_later_publisher_stored_count),
+        TEST(test_an_ack_that_must_be_looked_up_needs_a_broker),
+        TEST(test_late_acks_of_what_retention_took_count),
         TEST(test_what_was_sought_holds_over_an_orderly_stop),
         TEST(test_what_a_seek_looks_for_holds_over_an_orderly_stop),
         TEST(test_a_seek_ends_when_another_has_the_place),

@@ -305,19 +305,6 @@ static void test_a_reset_that_fails_takes_nothing_from_anybody(void **state)
     hermes_disconnect(other);
 }
 
-enum { STRANGER = 65534 };
-
-/* The broker lets strangers in. false: there are none here. */
-static bool admit_strangers(struct fixture *f)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/broker.sock", f->home);
-    bool may =
-        geteuid() == 0 && chmod(f->home, 0755) == 0 && chmod(path, 0666) == 0 && seteuid(STRANGER) == 0;
-    assert_int_equal(seteuid(getuid()), 0);
-    return may;
-}
-
 /* Of another user's group: its page is none of the files that outlive a broker. */
 static void test_a_record_that_cannot_be_written_loses_no_acks_of_strangers(void **state)
 {
