@@ -117,7 +117,8 @@ class Place:
         elif self.due is not None or self.perhaps is not None:
             due = self.due or max(self.perhaps, self.reached) + 1
             self.judge_skipped(call, due, sequence)
-            self.gaps += max(0, sequence - due)
+            if due > 1 or self.life == self.eras[0].number:  # else it was set to the first message that there was then
+                self.gaps += max(0, sequence - due)
 
     def judge_skipped(self, call, due, sequence):
         """Retention may have removed some."""

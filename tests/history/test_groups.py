@@ -251,10 +251,11 @@ class Groups(unittest.TestCase):
 
 
 class Durables(unittest.TestCase):
-    def judge(self, *lines, count=3, events=()):
+    def judge(self, *lines, count=3, events=(), there=(1, 2, 3)):
         lines = [line.replace("join", "durable") for line in lines]
         options = Options("t", durable=True)
-        return sorted({v.kind for v in judge_durable("g", options, history(*lines), list(events), content(count), count, True)})
+        return sorted({v.kind for v in judge_durable("g", options, history(*lines), list(events),
+                                                          [message for message in content(count) if message[0] in there], count, True)})
 
     def right(self):
         """Message 1 is acked, and who comes then is given the others."""
@@ -271,6 +272,12 @@ class Durables(unittest.TestCase):
         self.assertEqual(self.judge(*lines[:6], given(B, 55, 1), *lines[6:]), ["came again"])
         self.assertEqual(self.judge(*lines[:7]), ["stuck"])
         self.assertEqual(self.judge(*lines, f"{B} 95 counters | 0 lost=18446744073709551538"), ["counters"])
+
+    def test_what_was_gone_when_it_was_set_to_the_first_message_is_not_missed(self):
+        reset = "administrator-1 40 reset topic=t name=g from=first | 0"
+        for begin, kinds in (([reset], []), ([], ["counters"]), ([reset, given(A, 45, 1)], ["counters"])):
+            lines = [join(A), *begin, given(A, 50, 3), f"{A} 60 ack sequence=3 take={1 + len(begin)} | 0", f"{A} 70 counters | 0 lost=0"]
+            self.assertEqual(self.judge(*lines, there=[3]), kinds, begin)
 
     def test_the_place_is_ones_own(self):
         self.assertIn("expired early", self.judge(join(A), given(A, 10, 1), f"{A} 20 ack sequence=1 take=2 | EEXPIRED"))
