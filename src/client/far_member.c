@@ -169,7 +169,7 @@ int far_member_look(struct inflow *inflow)
     struct far_member *m = inflow->member;
     struct channel *channel = &inflow->client->channel;
     m->looked_ns = clock_monotonic_ns();
-    (void)channel_is_up(channel);
+    (void)channel_take_in(channel);
     if (channel->is_drained) /* what comes from now on was not there at that time */
         m->seen_ns = m->looked_ns;
     inflow->client->tend(inflow->client);

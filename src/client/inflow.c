@@ -282,7 +282,7 @@ static int look(struct inflow *inflow)
 {
     if (inflow->member != NULL)
         return far_member_look(inflow);
-    (void)channel_is_up(&inflow->client->channel);
+    (void)channel_take_in(&inflow->client->channel);
     inflow->client->tend(inflow->client);
     if (!inflow_is_empty(inflow) || inflow->ended || inflow_is_attached(inflow))
         return HERMES_OK;

@@ -49,14 +49,28 @@ static uint64_t walk(const struct outflow *outflow, uint64_t position, uint64_t 
     return position;
 }
 
-/* All before that message are in the topic: their room is free. */
+/* Where the newest run that was sent ends before that message, or where the oldest begins. Whoever has to
+ * know to the frame walks from there. */
+static uint64_t end_of_run_before(struct outflow *outflow, uint64_t sequence)
+{
+    uint64_t end = atomic_load_explicit(&line(outflow)->consumed, memory_order_relaxed);
+    for (; outflow->run_count > 0; outflow->run_count--) {
+        const struct outflow_run *run = &outflow->runs[outflow->run_first];
+        if (run->sequence > sequence)
+            break;
+        end = run->end;
+        outflow->run_first = (outflow->run_first + 1) % OUTFLOW_RUNS;
+    }
+    return end;
+}
+
+/* All before that message are in the topic: the room of runs that are through is free. */
 static void note_committed(struct outflow *outflow, uint64_t sequence)
 {
     struct status_ring *l = line(outflow);
-    uint64_t consumed = atomic_load_explicit(&l->consumed, memory_order_relaxed);
     if (sequence <= committed(outflow) + 1)
         return;
-    atomic_store_explicit(&l->consumed, walk(outflow, consumed, sequence), memory_order_relaxed);
+    atomic_store_explicit(&l->consumed, end_of_run_before(outflow, sequence), memory_order_relaxed);
     atomic_store_explicit(&l->consumed_sequence, sequence - 1, memory_order_relaxed);
     atomic_store_explicit(&l->log_position, sequence - 1, memory_order_relaxed);
 }
@@ -150,8 +164,11 @@ static void go_on(struct outflow *outflow)
     }
     outflow->opened = opened;
     note_committed(outflow, opened.sequence);
-    outflow->sent = atomic_load_explicit(&line(outflow)->consumed, memory_order_relaxed);
+    outflow->sent =
+        walk(outflow, atomic_load_explicit(&line(outflow)->consumed, memory_order_relaxed), opened.sequence);
     outflow->sent_sequence = opened.sequence;
+    outflow->run_count = 0;
+    atomic_store_explicit(&line(outflow)->consumed, outflow->sent, memory_order_relaxed);
     outflow->credit = opened.credit <= INT64_MAX ? opened.credit : 0;
 }
 
@@ -228,6 +245,10 @@ static struct iovec next_run(struct outflow *outflow, uint64_t *sequence)
     outflow->sent = walk(outflow, outflow->sent, outflow->sent_sequence);
     uint64_t end = outflow->sent, lap_end = (end | writer->mask) + 1;
     most = lap_end - end < most ? lap_end - end : most;
+    if (writer->position < lap_end && writer->position - end <= most) { /* no PAD among them */
+        *sequence = writer->sequence;
+        return (struct iovec){writer->data + (end & writer->mask), (size_t)(writer->position - end)};
+    }
     *sequence = outflow->sent_sequence;
     while (end < writer->position) {
         hermes_header_t header = header_at(outflow, end);
@@ -238,6 +259,15 @@ static struct iovec next_run(struct outflow *outflow, uint64_t *sequence)
         ++*sequence;
     }
     return (struct iovec){writer->data + (outflow->sent & writer->mask), (size_t)(end - outflow->sent)};
+}
+
+/* Of more runs than are remembered two are one. */
+static void remember_run(struct outflow *outflow)
+{
+    if (outflow->run_count < OUTFLOW_RUNS)
+        outflow->run_count++;
+    outflow->runs[(outflow->run_first + outflow->run_count - 1) % OUTFLOW_RUNS] =
+        (struct outflow_run){.end = outflow->sent, .sequence = outflow->sent_sequence};
 }
 
 static int send_all(struct outflow *outflow)
@@ -255,6 +285,7 @@ static int send_all(struct outflow *outflow)
         if (sequence > outflow->sent_most)
             outflow->sent_most = sequence;
         outflow->credit -= run.iov_len;
+        remember_run(outflow);
     }
     return HERMES_OK;
 }

@@ -13,6 +13,14 @@
 
 #include "client/asked.h"
 
+/* What was sent at once. */
+struct outflow_run {
+    uint64_t end;      /* of the ring: the position behind it */
+    uint64_t sequence; /* of the message behind it */
+};
+
+enum { OUTFLOW_RUNS = 64 };
+
 struct outflow {
     struct hermes_client *client;
     const char *topic;
@@ -29,6 +37,8 @@ struct outflow {
 
     uint64_t sent, sent_sequence; /* of the ring, over this connection: position and sequence of the next */
     uint64_t sent_most;           /* the first message that was never sent, over whatever connection */
+    struct outflow_run runs[OUTFLOW_RUNS]; /* that are not confirmed, so that no frame is looked at again */
+    unsigned run_first, run_count;
     uint64_t credit;
     bool has_news; /* of the broker, for who waits */
     int over;      /* nothing goes any more: enum hermes_error */

@@ -6,6 +6,7 @@
 #ifndef IO_CARRIER_H
 #define IO_CARRIER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -30,7 +31,8 @@ struct carrier_kind {
 /* The beginning of each. */
 struct carrier {
     const struct carrier_kind *kind;
-    int fd; /* non-blocking */
+    int fd;      /* non-blocking */
+    bool is_dry; /* the last read got less than it had room for: there was no more */
 };
 
 #endif

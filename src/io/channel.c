@@ -458,6 +458,7 @@ bool channel_is_up(struct channel *channel)
 {
     struct error_text ignored;
     int rc = HERMES_OK;
+    channel->conduit.had_all = false;
     for (int i = 0; rc == 0 && channel->fd >= 0 && (!channel->streams || i < MESSAGES_A_LOOK); i++) {
         rc = receive_next(channel, 0, &ignored);
         if (rc == 0)
@@ -465,6 +466,14 @@ bool channel_is_up(struct channel *channel)
     }
     channel->is_drained = rc == HERMES_ETIMEOUT && !channel_has_more(channel);
     return channel->fd >= 0;
+}
+
+bool channel_take_in(struct channel *channel)
+{
+    channel->conduit.trusts = true;
+    bool is_up = channel_is_up(channel);
+    channel->conduit.trusts = channel->conduit.had_all = false;
+    return is_up;
 }
 
 void channel_take_leave(struct channel *channel)

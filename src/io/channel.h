@@ -98,6 +98,10 @@ int channel_take_fd(struct channel *channel, unsigned index);
  * the last one waited for is gone then, with its descriptors. Costs a system call. */
 bool channel_is_up(struct channel *channel);
 
+/* The same but that an end which has come right behind something else is found by the next look: for who
+ * looks again anyway, and waits by a descriptor. So what came costs one system call, not two. */
+bool channel_take_in(struct channel *channel);
+
 /* Streams: what the broker is told before an end that is meant, if that goes without waiting. */
 void channel_take_leave(struct channel *channel);
 

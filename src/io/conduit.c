@@ -61,12 +61,17 @@ int conduit_next(struct conduit *conduit, hermes_header_t *header, const uint8_t
     int rc = take(conduit, header, payload);
     if (rc != 0)
         return rc;
+    conduit->is_dry = conduit->had_all;
+    conduit->had_all = false;
+    if (conduit->is_dry)
+        return 0;
     make_room(conduit);
     struct carrier *carrier = conduit->carrier;
     int64_t got = carrier->kind->read(carrier, conduit->in + conduit->in_to, IN_BYTES - conduit->in_to);
     conduit->is_dry = got == HERMES_EAGAIN;
     if (got < 0)
         return got == HERMES_EAGAIN ? 0 : (int)got;
+    conduit->had_all = conduit->trusts && carrier->is_dry;
     conduit->in_to += (size_t)got;
     return take(conduit, header, payload);
 }

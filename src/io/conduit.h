@@ -20,7 +20,9 @@ struct conduit {
     struct carrier *carrier; /* NULL: there is none */
     uint8_t *in;             /* what has come and was not taken yet */
     size_t in_from, in_to;
-    bool is_dry;  /* there was nothing to read when that was last tried */
+    bool is_dry;  /* there was nothing more to read when that was last tried */
+    bool trusts;  /* that a read which was given less than it had room for was given all there was */
+    bool had_all; /* so it was: the next call says so, and does not try */
     uint8_t *out; /* what was sent and has not gone yet */
     size_t out_from, out_to, out_room;
 };
@@ -32,7 +34,8 @@ void conduit_close(struct conduit *conduit);
 /*
  * 1: a message: *header, checked, and *payload, valid until the next call. 0: it is not all there yet.
  * HERMES_EDISCONNECTED, HERMES_EACCESS: the end; HERMES_EPROTOCOL, HERMES_EVERSION, HERMES_ETOOLARGE: no
- * message of ours. Reads once at most.
+ * message of ours. Reads once at most, and not where it trusts that the last read got all: whoever only wants
+ * what has come asks half as often, and whoever has to know of an end as soon as it is there does not trust.
  */
 int conduit_next(struct conduit *conduit, hermes_header_t *header, const uint8_t **payload);
 

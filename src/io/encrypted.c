@@ -56,8 +56,11 @@ static int64_t end(struct encrypted *e, int code)
 /* All that is decrypted fits into `bytes`: none of it waits where poll(2) sees nothing. */
 static ssize_t receive(struct encrypted *e, size_t bytes)
 {
-    size_t room = bytes > RECORD_BYTES ? bytes - RECORD_BYTES : 1;
-    return recv(e->carrier.fd, e->received, room < RECEIVE_BYTES ? room : RECEIVE_BYTES, 0);
+    size_t most = bytes > RECORD_BYTES ? bytes - RECORD_BYTES : 1;
+    most = most < RECEIVE_BYTES ? most : RECEIVE_BYTES;
+    ssize_t count = recv(e->carrier.fd, e->received, most, 0);
+    e->carrier.is_dry = count < (ssize_t)most && bytes > RECORD_BYTES;
+    return count;
 }
 
 static int64_t encrypted_read(struct carrier *carrier, void *to, size_t bytes)
@@ -66,6 +69,7 @@ static int64_t encrypted_read(struct carrier *carrier, void *to, size_t bytes)
     if (e->failure != 0)
         return e->failure;
     (void)send_out(e); /* what fails is told by what follows */
+    carrier->is_dry = false;
     int64_t got = tls_read(e->tls, to, bytes);
     if (got == 0) {
         ssize_t count = receive(e, bytes);
@@ -159,7 +163,7 @@ struct carrier *encrypted_new(int fd, struct tls_context *context, const char *h
         free(e);
         return NULL;
     }
-    e->carrier = (struct carrier){&encrypted, fd};
+    e->carrier = (struct carrier){.kind = &encrypted, .fd = fd};
     e->said = e->failure = 0;
     e->why.bytes[0] = 0;
     e->url = url;

@@ -16,7 +16,9 @@ static int64_t result_of(ssize_t moved)
 
 static int64_t plain_read(struct carrier *carrier, void *to, size_t bytes)
 {
-    return result_of(recv(carrier->fd, to, bytes, 0));
+    ssize_t got = recv(carrier->fd, to, bytes, 0);
+    carrier->is_dry = got < (ssize_t)bytes;
+    return result_of(got);
 }
 
 static int64_t plain_write(struct carrier *carrier, const struct iovec *parts, int count)
@@ -58,6 +60,6 @@ struct carrier *plain_new(int fd)
         close(fd);
         return NULL;
     }
-    *carrier = (struct carrier){&plain, fd};
+    *carrier = (struct carrier){.kind = &plain, .fd = fd};
     return carrier;
 }
