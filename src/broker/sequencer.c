@@ -275,21 +275,40 @@ static int take_frame(struct ring *ring)
     return rc;
 }
 
-/* Frames that begin before limit. Returns how many bytes of the ring were dealt with. */
-static uint64_t drain(struct ring *ring, uint64_t limit)
+/* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
+static void begin_batch(const struct ring *ring)
 {
-    struct topic *topic = ring->topic;
+    const struct topic *topic = ring->topic;
     struct status *status = topic->log.status;
-    struct status_ring *line = &status->rings[ring->index];
-    if (!has_more(ring))
-        return 0;
-    uint64_t before = ring->position;
-    /* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
     atomic_store_explicit(&status->journal_ring, 0, memory_order_release);
     atomic_store_explicit(&status->journal_log_position, topic->log.writer.position, memory_order_release);
     atomic_store_explicit(&status->journal_sequence, ring->sequence - 1, memory_order_release);
     atomic_store_explicit(&status->journal_line, ring->index, memory_order_release);
     atomic_store_explicit(&status->journal_ring, ring->id, memory_order_release);
+}
+
+/* Frames that are in the log are so for who sleeps there, and in the ring's line. */
+static void end_batch(const struct ring *ring)
+{
+    struct topic *topic = ring->topic;
+    struct status_ring *line = &topic->log.status->rings[ring->index];
+    (void)window_after_commit(&topic->log.writer);
+    atomic_store_explicit(&line->log_position, topic->log.writer.position, memory_order_relaxed);
+    atomic_store_explicit(&line->log_sequence, topic->log.writer.sequence - 1, memory_order_relaxed);
+    /* Release pairs with hermes_publisher_confirmed(). */
+    atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_release);
+    /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
+    atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
+}
+
+/* Frames that begin before limit. Returns how many bytes of the ring were dealt with. */
+static uint64_t drain(struct ring *ring, uint64_t limit)
+{
+    const struct topic *topic = ring->topic;
+    if (!has_more(ring))
+        return 0;
+    uint64_t before = ring->position;
+    begin_batch(ring);
     int rc = POLL_DATA;
     uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2;
     most = most < DRAIN_BYTES ? most : DRAIN_BYTES;
@@ -301,15 +320,48 @@ static uint64_t drain(struct ring *ring, uint64_t limit)
         condemn(ring, rc);
     if (ring->position == before)
         return 0;
-    (void)window_after_commit(&topic->log.writer);
-    atomic_store_explicit(&line->log_position, topic->log.writer.position, memory_order_relaxed);
-    atomic_store_explicit(&line->log_sequence, topic->log.writer.sequence - 1, memory_order_relaxed);
-    /* Release pairs with hermes_publisher_confirmed(). */
-    atomic_store_explicit(&line->consumed_sequence, ring->sequence - 1, memory_order_release);
-    /* Release pairs with the producer's acquire of its gate, and of who waits for "committed". */
-    atomic_store_explicit(&line->consumed, ring->position, memory_order_release);
+    end_batch(ring);
     return ring->position - before;
 }
+
+/* ---- what does not go by way of a ring ---- */
+
+bool sequencer_begin(const struct ring *ring, struct batch *batch)
+{
+    const struct topic *topic = ring->topic;
+    if (ring->left || ring->condemned || topic->blocked || has_more(ring) || !may_write(topic))
+        return false;
+    begin_batch(ring);
+    *batch = (struct batch){.end = topic->log.writer.position + topic->log.capacity / 2};
+    return true;
+}
+
+bool sequencer_take(struct ring *ring, const struct batch *batch, const hermes_header_t *header,
+                    const uint8_t *payload, uint64_t frame_bytes)
+{
+    struct window_writer *writer = &ring->topic->log.writer;
+    int rc = HERMES_OK;
+    if (writer->position + frame_bytes > batch->end)
+        return false;
+    uint8_t *frame = window_reserve(writer, frame_bytes, &rc);
+    if (frame == NULL)
+        return false;
+    hermes_header_t taken = *header;
+    window_payload_in(frame, frame_bytes, payload, header->length);
+    hermes_message_restamp(&taken, writer->sequence, header->timestamp);
+    window_header_in(frame, taken.sequence, taken.timestamp, taken.length, taken.crc);
+    window_commit(writer, hermes_commit_word(HERMES_TYPE_DATA, taken.flags), frame_bytes, 1);
+    ring->sequence++;
+    ring->broker->sequenced_bytes += frame_bytes;
+    return true;
+}
+
+void sequencer_end_batch(const struct ring *ring)
+{
+    end_batch(ring);
+}
+
+/* ---- turning, on ---- */
 
 /* The same of a ring whose producer lives, and is let go ahead while its messages come faster than lines
  * travel: for what is left to come the loop comes again. */
@@ -422,7 +474,7 @@ static uint64_t turn_topic(struct topic *topic, uint64_t budget, bool paced)
         if (ring == NULL)
             continue;
         seen++;
-        moved += paced && !ring->left ? drain_paced(ring) : drain(ring, UINT64_MAX);
+        moved += paced && !ring->left && !ring->is_fed ? drain_paced(ring) : drain(ring, UINT64_MAX);
         if (ring->left && !has_more(ring))
             remove_ring(ring);
         if (moved >= budget) {
@@ -434,7 +486,7 @@ static uint64_t turn_topic(struct topic *topic, uint64_t budget, bool paced)
 }
 
 /* To the end of the list, or as far as the budget goes: then the next turn begins there. */
-uint64_t sequencer_turn(struct broker *broker)
+static uint64_t turn_topics(struct broker *broker)
 {
     uint64_t moved = 0;
     if (broker->rings == 0)
@@ -448,8 +500,15 @@ uint64_t sequencer_turn(struct broker *broker)
     if (moved > 0)
         broker->blocked_ns = blocked_ns;
     else if (!from_the_first) /* nothing in the rest: there may be something in the others */
-        return sequencer_turn(broker);
+        return turn_topics(broker);
     return moved;
+}
+
+uint64_t sequencer_turn(struct broker *broker)
+{
+    uint64_t taken = broker->sequenced_bytes;
+    broker->sequenced_bytes = 0;
+    return taken + turn_topics(broker);
 }
 
 bool sequencer_end(struct topic *topic)

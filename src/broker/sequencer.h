@@ -65,6 +65,28 @@ int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *s
 void sequencer_keep_line(struct ring *ring);
 /* The loop fills it itself from now on: before it sleeps it need not ask for news of it. */
 void sequencer_feed(struct ring *ring);
+
+/*
+ * What the loop has for a ring that it feeds goes into the log at once where the ring is empty, and there is
+ * room: without a copy in the ring, and a turn for it. For who crashes and comes back it came from the ring.
+ *
+ *     if (sequencer_begin(ring, &batch)) {
+ *         while (sequencer_take(ring, &batch, ...))
+ *             ...
+ *         sequencer_end_batch(ring);
+ *     }
+ */
+struct batch {
+    uint64_t end; /* in the log: behind that the journal would be overwritten */
+};
+
+/* false: by way of the ring. */
+bool sequencer_begin(const struct ring *ring, struct batch *batch);
+/* The ring's next message, whose header was checked. false: the rest by way of the ring. */
+bool sequencer_take(struct ring *ring, const struct batch *batch, const hermes_header_t *header,
+                    const uint8_t *payload, uint64_t frame_bytes);
+void sequencer_end_batch(const struct ring *ring);
+
 /* Takes no more from it but what was committed by now. closed: its producer said so, and will not ask. */
 void sequencer_leave_ring(struct ring *ring, bool closed);
 /* The producer of a line that is left has another one now. */
@@ -80,7 +102,8 @@ bool sequencer_end(struct topic *topic);
  */
 int sequencer_append(struct topic *topic, const uint8_t *frames, size_t bytes, unsigned *appended);
 
-/* One turn over the rings, some hundred KiB at most; returns how many bytes moved. */
+/* One turn over the rings, some hundred KiB at most; returns how many bytes moved, with those that went past
+ * rings since the last one. */
 uint64_t sequencer_turn(struct broker *broker);
 /* Announces that producers must wake us; returns how long to sleep: 0: there is something to do after all. */
 uint64_t sequencer_park(struct broker *broker);

@@ -26,6 +26,8 @@ struct intake {
     struct ring *ring;
     uint32_t handle;
     struct window_writer writer; /* of the ring */
+    struct batch batch;
+    bool is_direct;              /* what comes goes past the ring, for now */
     uint64_t sequence;           /* of the next message */
     uint64_t granted;            /* bytes of frames that may still come */
     uint64_t committed, durable; /* its messages up to this one */

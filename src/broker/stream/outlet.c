@@ -155,8 +155,21 @@ static void take_off(struct outlet *outlet, struct run *run, const uint8_t *byte
     outlet->credit -= count;
 }
 
-/* The part of a stretch that there is credit for. HERMES_EBUSY: none of it. */
-static int send_stretch(struct outlet *outlet, struct stretch *stretch, struct run *run)
+/* It was gone over, frame by frame, when it was copied: is its next message this outlet's, and credit for all
+ * of the rest there? */
+static bool is_due_whole(const struct outlet *outlet, const struct stretch *stretch)
+{
+    hermes_header_t first;
+    if (outlet->position != stretch->from && outlet->sequence == 0)
+        return false; /* it may stand anywhere */
+    memcpy(&first, stretch->bytes + (outlet->position - stretch->from), sizeof first);
+    return stretch->to - outlet->position <= outlet->credit &&
+           (outlet->sequence == 0 || outlet->sequence == first.sequence);
+}
+
+/* As many of its frames as there is credit for: *end, and the sequence behind that. */
+static int go_over(const struct outlet *outlet, const struct stretch *stretch, uint64_t *end,
+                   uint64_t *sequence)
 {
     struct frames frames = {.data = stretch->bytes,
                             .base = stretch->from,
@@ -164,15 +177,27 @@ static int send_stretch(struct outlet *outlet, struct stretch *stretch, struct r
                             .position = outlet->position,
                             .sequence = outlet->sequence};
     struct frame frame;
-    uint64_t end = outlet->position, sequence = 0;
     int rc = 0;
     while (frames.position < frames.end && (rc = frames_next_message(&frames, &frame)) > 0 &&
            frames.position - outlet->position <= outlet->credit) {
-        end = frames.position;
-        sequence = frames.sequence;
+        *end = frames.position;
+        *sequence = frames.sequence;
     }
-    if (end == outlet->position)
-        return rc < 0 ? rc : HERMES_EBUSY;
+    return rc < 0 ? rc : HERMES_EBUSY;
+}
+
+/* The part of a stretch that there is credit for. HERMES_EBUSY: none of it. */
+static int send_stretch(struct outlet *outlet, struct stretch *stretch, struct run *run)
+{
+    uint64_t end = outlet->position, sequence = 0;
+    if (is_due_whole(outlet, stretch)) {
+        end = stretch->to;
+        sequence = stretch->next_sequence;
+    } else {
+        int rc = go_over(outlet, stretch, &end, &sequence);
+        if (end == outlet->position)
+            return rc;
+    }
     outlet->stretch = stretch;
     outlet->cold = false;
     take_off(outlet, run, stretch->bytes + (outlet->position - stretch->from), end - outlet->position,

@@ -10,13 +10,15 @@ uint64_t stretch_log_end(const struct topic *topic)
     return log_committed(&topic->log).position & ~(uint64_t)(HERMES_FRAME_ALIGNMENT - 1);
 }
 
-/* How much of it are whole frames, one after the other. */
-static uint64_t whole_frames(const uint8_t *bytes, uint64_t count, uint64_t sequence)
+/* How much of it are whole frames, one after the other. *sequence: of the first; of the message behind them
+ * then. */
+static uint64_t whole_frames(const uint8_t *bytes, uint64_t count, uint64_t *sequence)
 {
-    struct frames frames = {.data = bytes, .end = count, .sequence = sequence};
+    struct frames frames = {.data = bytes, .end = count, .sequence = *sequence};
     struct frame frame;
     while (frames.end - frames.position >= HERMES_FRAME_ALIGNMENT && frames_next_message(&frames, &frame) > 0)
         ;
+    *sequence = frames.sequence;
     return frames.position;
 }
 
@@ -40,8 +42,10 @@ static int copy(const struct log *log, uint64_t position, uint64_t end, struct s
     if (stretch == NULL)
         return HERMES_ENOMEM;
     window_copy_out(stretch->bytes, window->data + (position & mask), bytes);
-    bytes = whole_frames(stretch->bytes, bytes, header.sequence);
-    *stretch = (struct stretch){.users = 1, .from = position, .to = position + bytes};
+    uint64_t sequence = header.sequence;
+    bytes = whole_frames(stretch->bytes, bytes, &sequence);
+    *stretch =
+        (struct stretch){.users = 1, .from = position, .to = position + bytes, .next_sequence = sequence};
     rc = !window_still_there(window, position) ? HERMES_EGONE : bytes == 0 ? HERMES_EMALFORMED : HERMES_OK;
     if (rc == 0)
         *out = stretch;

@@ -11,7 +11,8 @@ enum { STRETCH_BYTES = 64 * 1024 }; /* or one frame that is larger */
 
 struct stretch {
     unsigned users;
-    uint64_t from, to; /* positions */
+    uint64_t from, to;      /* positions */
+    uint64_t next_sequence; /* of the message behind it */
     uint8_t bytes[];
 };
 
