@@ -29,16 +29,9 @@ void secure_close(struct secure *secure)
 /* So much at a time: a stranger's reading speed decides when the rest is encrypted. */
 static int encrypt(struct secure *secure, const struct msghdr *message)
 {
-    int rc = HERMES_OK;
-    secure->said = 0;
-    for (size_t i = 0; i < message->msg_iovlen && secure->said < SECURE_SEND_BYTES && rc == 0; i++) {
-        const struct iovec *part = &message->msg_iov[i];
-        size_t room = SECURE_SEND_BYTES - secure->said;
-        size_t count = part->iov_len < room ? part->iov_len : room;
-        rc = tls_write(secure->tls, part->iov_base, count);
-        secure->said += count;
-    }
-    return rc;
+    int64_t said = tls_write_parts(secure->tls, message->msg_iov, message->msg_iovlen, SECURE_SEND_BYTES);
+    secure->said = said > 0 ? (size_t)said : 0;
+    return said < 0 ? (int)said : HERMES_OK;
 }
 
 int secure_wrap(struct secure *secure, struct msghdr *message)

@@ -7,7 +7,7 @@
 
 #include "io/tls.h"
 
-enum { SECURE_RECEIVE_BYTES = 16 * 1024, SECURE_SEND_BYTES = 64 * 1024 };
+enum { SECURE_RECEIVE_BYTES = 64 * 1024, SECURE_SEND_BYTES = 64 * 1024 };
 
 struct secure {
     struct tls *tls;

@@ -90,14 +90,9 @@ static int64_t encrypted_read(struct carrier *carrier, void *to, size_t bytes)
 
 static int encrypt(struct encrypted *e, const struct iovec *parts, int count)
 {
-    int rc = HERMES_OK;
-    for (int i = 0; i < count && e->said < SEND_BYTES && rc == 0; i++) {
-        size_t room = (size_t)(SEND_BYTES - e->said);
-        size_t bytes = parts[i].iov_len < room ? parts[i].iov_len : room;
-        rc = tls_write(e->tls, parts[i].iov_base, bytes);
-        e->said += (int64_t)bytes;
-    }
-    return rc;
+    int64_t said = tls_write_parts(e->tls, parts, (size_t)count, SEND_BYTES);
+    e->said = said > 0 ? said : 0;
+    return said < 0 ? (int)said : HERMES_OK;
 }
 
 /* Taken is what the socket has taken: whoever has nothing more to write has sent all. */

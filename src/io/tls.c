@@ -16,6 +16,9 @@ struct tls_context {
     BIO_METHOD *bytes; /* of its connections */
 };
 
+/* What is written at once (64 KiB), with what five records have around it (RFC 8446, 5.2). */
+enum { OUTGOING_BYTES = 64 * 1024 + 5 * 256 };
+
 struct outgoing {
     uint8_t *bytes;
     size_t sent, count, room;
@@ -48,6 +51,15 @@ static int give(BIO *bio, char *to, int size)
     return (int)count;
 }
 
+/* Hands are shaken, and short things said, in little; for a whole record there is room for what its sender
+ * has to say besides, or it would be moved with each of them. */
+static size_t room_for(size_t bytes)
+{
+    if (bytes < TLS_RECORD_BYTES)
+        return bytes + 4096;
+    return bytes < OUTGOING_BYTES ? OUTGOING_BYTES : 2 * bytes;
+}
+
 static int take(BIO *bio, const char *from, int size)
 {
     struct tls *tls = BIO_get_data(bio);
@@ -55,7 +67,7 @@ static int take(BIO *bio, const char *from, int size)
     size_t count = (size_t)size;
     BIO_clear_retry_flags(bio);
     if (count > next->room - next->count) {
-        size_t room = next->count + count + 4096;
+        size_t room = room_for(next->count + count);
         uint8_t *grown = realloc(next->bytes, room);
         if (grown == NULL)
             return -1;
@@ -321,6 +333,58 @@ int tls_write(struct tls *tls, const void *bytes, size_t count)
         return HERMES_OK;
     int rc = fail(tls, result);
     return rc < 0 ? rc : HERMES_EPROTOCOL; /* hands are not shaken yet */
+}
+
+/* What becomes the next record, as far as it is gathered from several parts. */
+struct gathering {
+    struct tls *tls;
+    size_t count;
+    uint8_t bytes[TLS_RECORD_BYTES];
+};
+
+static int write_gathered(struct gathering *gathering)
+{
+    size_t count = gathering->count;
+    gathering->count = 0;
+    return tls_write(gathering->tls, gathering->bytes, count);
+}
+
+/* What is a record by itself is not copied; is_last: nor what nothing follows. */
+static int write_part(struct gathering *gathering, const uint8_t *from, size_t left, bool is_last)
+{
+    int rc = HERMES_OK;
+    while (left > 0 && rc == 0) {
+        size_t room = TLS_RECORD_BYTES - gathering->count, count = left < room ? left : room;
+        if (gathering->count == 0 && (is_last || left >= TLS_RECORD_BYTES)) {
+            count = is_last ? left : left - left % TLS_RECORD_BYTES;
+            rc = tls_write(gathering->tls, from, count);
+        } else {
+            memcpy(gathering->bytes + gathering->count, from, count);
+            gathering->count += count;
+            if (gathering->count == TLS_RECORD_BYTES)
+                rc = write_gathered(gathering);
+        }
+        from += count;
+        left -= count;
+    }
+    return rc;
+}
+
+int64_t tls_write_parts(struct tls *tls, const struct iovec *parts, size_t count, size_t most)
+{
+    struct gathering gathering;
+    size_t said = 0;
+    int rc = HERMES_OK;
+    gathering.tls = tls;
+    gathering.count = 0;
+    for (size_t i = 0; i < count && said < most && rc == 0; i++) {
+        size_t room = most - said, bytes = parts[i].iov_len < room ? parts[i].iov_len : room;
+        said += bytes;
+        rc = write_part(&gathering, parts[i].iov_base, bytes, i + 1 == count || said == most);
+    }
+    if (rc == 0)
+        rc = write_gathered(&gathering);
+    return rc < 0 ? rc : (int64_t)said;
 }
 
 void tls_end(struct tls *tls)

@@ -24,11 +24,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/error.h"
 #include "io/tls_names.h"
 
-enum { TLS_CHAIN_BYTES = 32 * 1024 };
+enum { TLS_CHAIN_BYTES = 32 * 1024, TLS_RECORD_BYTES = 16 * 1024 };
 
 /* Certificates and keys, read once. */
 struct tls_context;
@@ -78,6 +79,10 @@ int64_t tls_read(struct tls *tls, void *bytes, size_t size);
 
 /* All of it, once state is TLS_TALKS. HERMES_ENOMEM, HERMES_EPROTOCOL. */
 int tls_write(struct tls *tls, const void *bytes, size_t count);
+
+/* The parts, one after the other, but at most so many bytes of them: how many, in as few records as that
+ * takes. Each costs either end a microsecond besides its bytes. As tls_write(). */
+int64_t tls_write_parts(struct tls *tls, const struct iovec *parts, size_t count, size_t most);
 
 /* Goodbye; nothing is written any more. Without it the other end cannot tell our end from a cut. */
 void tls_end(struct tls *tls);

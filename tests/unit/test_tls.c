@@ -135,6 +135,50 @@ static void what_is_said_is_heard(void **state)
     }
 }
 
+/* Each has five bytes in front, of which the last two are its length (RFC 8446, 5.1). */
+static unsigned count_records(struct tls *tls)
+{
+    const void *out;
+    unsigned records = 0;
+    size_t count = tls_outgoing(tls, &out);
+    for (const uint8_t *at = out, *end = at + count; at < end; records++)
+        at += 5 + (at[3] << 8 | at[4]);
+    return records;
+}
+
+static void parts_go_in_as_few_records_as_there_can_be(void **state)
+{
+    (void)state;
+    static char said[100000], heard[100000];
+    static const struct {
+        size_t lengths[3], most, taken;
+        unsigned records;
+    } cases[] = {
+        {{48, 80, 128}, SIZE_MAX, 256, 1},
+        {{32, 24000, 0}, SIZE_MAX, 24032, 2},
+        {{10, TLS_RECORD_BYTES, TLS_RECORD_BYTES - 10}, SIZE_MAX, 2 * TLS_RECORD_BYTES, 2},
+        {{0, 3 * TLS_RECORD_BYTES, 5}, SIZE_MAX, 3 * TLS_RECORD_BYTES + 5, 4},
+        {{100, 90000, 100}, 65536, 65536, 4},
+        {{0, 0, 0}, SIZE_MAX, 0, 0},
+    };
+    struct pair pair;
+    begin(&pair, "localhost", TLS_CLIENTS_NONE, false);
+    assert_int_equal(shake(&pair), 0);
+    for (size_t i = 0; i < sizeof said; i++)
+        said[i] = (char)(i * 7);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct iovec parts[3];
+        char *at = said;
+        for (int part = 0; part < 3; at += cases[i].lengths[part++])
+            parts[part] = (struct iovec){at, cases[i].lengths[part]};
+        assert_int_equal(tls_write_parts(pair.client, parts, 3, cases[i].most), cases[i].taken);
+        assert_int_equal(count_records(pair.client), cases[i].records);
+        assert_int_equal(carry(&pair, pair.client, pair.server, heard, sizeof heard), cases[i].taken);
+        assert_memory_equal(said, heard, cases[i].taken);
+    }
+    finish(&pair);
+}
+
 static void a_goodbye_is_told_from_a_cut(void **state)
 {
     (void)state;
@@ -229,9 +273,13 @@ static void files_that_are_none_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_said_is_heard),           cmocka_unit_test(a_goodbye_is_told_from_a_cut),
-        cmocka_unit_test(who_is_not_trusted_is_refused),   cmocka_unit_test(a_flipped_bit_ends_it),
-        cmocka_unit_test(both_ends_make_the_same_secrets), cmocka_unit_test(files_that_are_none_are_named),
+        cmocka_unit_test(what_is_said_is_heard),
+        cmocka_unit_test(a_goodbye_is_told_from_a_cut),
+        cmocka_unit_test(who_is_not_trusted_is_refused),
+        cmocka_unit_test(a_flipped_bit_ends_it),
+        cmocka_unit_test(both_ends_make_the_same_secrets),
+        cmocka_unit_test(files_that_are_none_are_named),
+        cmocka_unit_test(parts_go_in_as_few_records_as_there_can_be),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
