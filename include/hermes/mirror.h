@@ -45,8 +45,9 @@
  * challenges, shorter than what they answer, to who has not shown that it gets what is sent to its address.
  *
  * Threads: a handle is for one thread at a time; different handles are independent, and a sender may have
- * another thread than who writes to its log. Memory: a receiver: twice its window and a megabyte; a sender: a
- * megabyte, and 4 KiB for each receiver there may be. Nothing is allocated after opening.
+ * another thread than who writes to its log. Memory: a receiver: twice its window and two
+ * megabytes, of which only what is used is touched; a sender: a megabyte, and 4 KiB for each receiver there
+ * may be. Nothing is allocated after opening.
  */
 #ifndef HERMES_MIRROR_H
 #define HERMES_MIRROR_H
@@ -92,7 +93,7 @@ typedef struct hermes_mirror_receiver_options {
     uint64_t window_bytes; /* beyond a gap that it keeps: a power of two, 64 KiB to 1 GiB; 0: 4 MiB */
     uint64_t tag;          /* of a group of receivers that hold the sender up together; 0: none */
     uint64_t silence_ns;   /* after so long without a word the sender is taken for gone; 0: 1 s */
-    uint32_t socket_bytes; /* of the kernel's receive buffer; 0: the kernel's default, which is small */
+    uint32_t socket_bytes; /* of the kernel's receive buffer, as far as net.core.rmem_max allows; 0: 4 MiB */
     uint32_t reserved;     /* 0 */
     const hermes_mirror_key_t *key; /* NULL: none */
 } hermes_mirror_receiver_options_t;
@@ -122,7 +123,7 @@ HERMES_API int hermes_mirror_receiver_open(const hermes_mirror_receiver_options_
  *     HERMES_ECHECKSUM  a message is damaged, and was so at the sender; the next call goes on behind it
  *     HERMES_EMALFORMED what came is no log. This handle may only be closed
  * Cost: some 20 ns and the checksum of a message that is there already; else a system call or two, which
- * fetch up to 32 datagrams.
+ * fetch up to 512 KiB.
  */
 HERMES_API int hermes_mirror_receiver_poll(hermes_mirror_receiver_t *receiver, hermes_message_t *message);
 
@@ -196,7 +197,7 @@ typedef struct hermes_mirror_sender_options {
     uint32_t flow;          /* enum hermes_mirror_flow */
     uint32_t receivers_max; /* at a time, up to 1,024; 0: 64; without a group 1 */
     uint32_t hops;          /* how far what goes to the group gets; 0: 1, to hosts on the same link */
-    uint32_t socket_bytes;  /* of the kernel's receive buffer; 0: the kernel's default */
+    uint32_t socket_bytes;  /* of the kernel's receive buffer, as of a receiver; 0: 4 MiB */
     uint32_t flags;         /* HERMES_MIRROR_...; others: HERMES_ENOTSUP */
     uint32_t slice_bytes;   /* of the log in a datagram: 512 to 4,096, a multiple of 64; 0: 1,408, over IPv6
                              * 1,344, which fit the MTU of Ethernet */

@@ -6,15 +6,16 @@
 #include "base/clock.h"
 #include "hermes/mirror.h"
 #include "mirror/receiver.h"
+#include "remote/filter.h"
 #include "remote/link.h"
 
 enum {
     WINDOW_DEFAULT = 4 << 20,
     OTHERS_MAX = 255, /* members of a group whose NAKs are heard */
     FRAME_MAX = HERMES_PAYLOAD_MAX + HERMES_FRAME_ALIGNMENT,
-    ARRIVES_MAX = 2 * MIRROR_SOCKET_BATCH, /* datagrams at a time */
-    JUMPS_MAX = ARRIVES_MAX + 2,           /* each may say once that something is gone */
-    LOOK_EVERY = 64,                       /* messages, for what is due */
+    ARRIVES_MAX = 2 * MIRROR_SOCKET_ARRIVALS, /* datagrams at a time */
+    JUMPS_MAX = ARRIVES_MAX + 2,              /* each may say once that something is gone */
+    LOOK_EVERY = 64,                          /* messages, for what is due */
 };
 
 #define SLEEP_MOST_NS 1000000000u
@@ -146,7 +147,8 @@ static int open_receiver(hermes_mirror_receiver_t *r, const hermes_mirror_receiv
                          (unsigned long long)options->position, (unsigned long long)options->window_bytes);
     r->position = r->next_position = options->position;
     r->epoch = options->epoch;
-    r->room = FRAME_MAX + options->window_bytes + (uint64_t)ARRIVES_MAX * DATAGRAM_SLICE_MAX;
+    uint64_t sockets = options->group == NULL ? 1 : 2;
+    r->room = FRAME_MAX + options->window_bytes + sockets * MIRROR_SOCKET_ARRIVALS_BYTES;
     r->buffer = aligned_alloc(HERMES_FRAME_ALIGNMENT, r->room);
     return r->buffer == NULL ? error_set(&open_error, HERMES_ENOMEM, "a buffer") : HERMES_OK;
 }
@@ -334,6 +336,11 @@ int hermes_mirror_receiver_wait(hermes_mirror_receiver_t *r, hermes_message_t *m
 }
 
 /* ---- the rest ---- */
+
+void remote_filter(hermes_mirror_receiver_t *r, mirror_socket_loses *loses, void *context)
+{
+    mirror_socket_filter(r->link.socket, loses, context);
+}
 
 int hermes_mirror_receiver_descriptors(const hermes_mirror_receiver_t *r, int descriptors[2])
 {

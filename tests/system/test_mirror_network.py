@@ -59,6 +59,11 @@ class Wire:
     def lose_nothing(self):
         run("ip", "netns", "exec", self.ends[1], "nft", "flush", "ruleset")
 
+    def take_no_pieces(self):
+        """A rule sees each datagram by itself: a piece that goes through in one (UDP_SEGMENT) is one packet to it."""
+        for name in self.ends:
+            run("ip", "-n", name, "link", "set", "wire", "gso_max_segs", "1")
+
     def carry_at_most(self, count):
         for name in self.ends:
             run("ip", "-n", name, "link", "set", "wire", "mtu", str(count))
@@ -108,6 +113,7 @@ class Network(unittest.TestCase):
         self.assertEqual(self.received(), [f"{i} {line(i)}" for i in range(1, count + 1)])
 
     def copy_while_losing(self, percent):
+        self.wire.take_no_pieces()
         self.wire.lose(PERCENT.format(percent))
         self.start_both()
         self.write(1, LINES)
@@ -121,6 +127,12 @@ class Network(unittest.TestCase):
 
     def test_thirty_percent_are_lost_both_ways(self):
         self.copy_while_losing(30)
+
+    def test_whole_pieces_are_lost(self):
+        self.wire.lose(PERCENT.format(10))
+        self.start_both()
+        self.write(1, 5 * LINES)
+        self.check_all(5 * LINES)
 
     def test_the_wire_falls_silent_for_longer_than_anybody_waits(self):
         self.start_both()

@@ -248,6 +248,114 @@ static void one_to_many_over_ipv4(void **state)
     copies(&config, RECEIVERS);
 }
 
+/* ---- pieces ---- */
+
+struct heard {
+    uint32_t count;
+    uint32_t lengths[4 * MIRROR_SOCKET_BATCH];
+};
+
+/* Each is full of its own number. */
+static void hear(void *context, const struct mirror_address *from, const void *bytes, size_t length)
+{
+    struct heard *heard = context;
+    const uint8_t *byte = bytes;
+    (void)from;
+    assert_true(heard->count < sizeof heard->lengths / sizeof heard->lengths[0]);
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(byte[i], (uint8_t)heard->count);
+    heard->lengths[heard->count++] = (uint32_t)length;
+}
+
+static void say(struct mirror_socket *socket, const struct mirror_address *to, uint32_t number,
+                uint32_t length)
+{
+    struct mirror_packet *packet = mirror_socket_slot(socket);
+    packet->to_group = false;
+    packet->to = *to;
+    packet->length = length;
+    memset(packet->bytes, (int)number, length);
+    mirror_socket_put(socket);
+}
+
+static void hear_all(struct mirror_socket *socket, struct heard *heard, uint32_t count)
+{
+    int descriptors[2];
+    (void)mirror_socket_descriptors(socket, descriptors);
+    while (heard->count < count) {
+        assert_true(poll(&(struct pollfd){.fd = descriptors[0], .events = POLLIN}, 1, 60000) > 0);
+        while (mirror_socket_receive(socket, hear, heard))
+            ;
+    }
+}
+
+/* Whatever goes together on the way comes out as it went in: long ones, short ones, one behind the other. */
+static void what_goes_in_pieces_comes_one_by_one(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = {1456, 1456, 1456, 700, 700, 701, 1, 1, 1, 2, 4160, 4160, 80, 64, 64};
+    struct mirror_socket_config config = over(AF_INET, "127.0.0.1");
+    struct mirror_socket *from, *to;
+    struct heard heard = {.count = 0};
+    uint32_t count = sizeof lengths / sizeof lengths[0];
+    assert_int_equal(mirror_socket_open(&from, &config), 0);
+    assert_int_equal(mirror_socket_open(&to, &config), 0);
+    struct mirror_address there = mirror_socket_address(to);
+    for (uint32_t i = 0; i < count; i++)
+        say(from, &there, i, lengths[i]);
+    mirror_socket_flush(from);
+    for (uint32_t i = 0; i < MIRROR_SOCKET_BATCH; i++)
+        say(from, &there, count + i, 1456);
+    assert_null(mirror_socket_slot(from));
+    mirror_socket_flush(from);
+    hear_all(to, &heard, count + MIRROR_SOCKET_BATCH);
+    assert_memory_equal(heard.lengths, lengths, sizeof lengths);
+    for (uint32_t i = 0; i < MIRROR_SOCKET_BATCH; i++)
+        assert_int_equal(heard.lengths[count + i], 1456);
+    mirror_socket_close(from);
+    mirror_socket_close(to);
+}
+
+static bool every_third(void *context, const void *bytes, size_t length)
+{
+    (void)bytes;
+    (void)length;
+    return ++*(uint32_t *)context % 3 == 0;
+}
+
+static void count_all(void *context, const struct mirror_address *from, const void *bytes, size_t length)
+{
+    (void)from;
+    (void)bytes;
+    (void)length;
+    ++*(uint32_t *)context;
+}
+
+/* Also of those that came in one piece. */
+static void a_filter_is_shown_each_of_them(void **state)
+{
+    (void)state;
+    struct mirror_socket_config config = over(AF_INET, "127.0.0.1");
+    struct mirror_socket *from, *to;
+    uint32_t shown = 0, taken = 0;
+    int descriptors[2];
+    assert_int_equal(mirror_socket_open(&from, &config), 0);
+    assert_int_equal(mirror_socket_open(&to, &config), 0);
+    struct mirror_address there = mirror_socket_address(to);
+    mirror_socket_filter(to, every_third, &shown);
+    for (uint32_t i = 0; i < 30; i++)
+        say(from, &there, i, 1456);
+    mirror_socket_flush(from);
+    (void)mirror_socket_descriptors(to, descriptors);
+    while (shown < 30) {
+        assert_true(poll(&(struct pollfd){.fd = descriptors[0], .events = POLLIN}, 1, 60000) > 0);
+        (void)mirror_socket_receive(to, count_all, &taken);
+    }
+    assert_int_equal(taken, 20);
+    mirror_socket_close(from);
+    mirror_socket_close(to);
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -267,6 +375,8 @@ int main(void)
         cmocka_unit_test(one_to_one_over_ipv4),
         cmocka_unit_test(one_to_one_over_ipv6),
         cmocka_unit_test(one_to_many_over_ipv4),
+        cmocka_unit_test(what_goes_in_pieces_comes_one_by_one),
+        cmocka_unit_test(a_filter_is_shown_each_of_them),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

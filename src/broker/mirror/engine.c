@@ -11,8 +11,6 @@
 #include "base/thread.h"
 #include "broker/topic.h"
 
-enum { RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024 };
-
 /* An address that is not there yet, or a name that nobody knows. */
 static const uint64_t again_ns = 500000000;
 
@@ -73,7 +71,6 @@ static int open_socket(const struct engine *engine, struct mirror_socket **socke
         return rc;
     struct mirror_socket_config config = {
         .local = engine->role == MIRROR_SERVES ? *there : udp_any(there),
-        .receive_bytes = RECEIVE_BUFFER_BYTES,
     };
     rc = mirror_socket_open(socket, &config);
     return rc < 0 ? error_say(text, rc, "a socket for %s: %s", engine->url, hermes_strerror(rc)) : rc;
