@@ -13,13 +13,13 @@ static const struct {
 } suites[] = {{"ring", bench_ring, 2}, {"mpmc", bench_mpmc, 2},   {"codec", bench_codec, 1},
               {"log", bench_log, 2},   {"store", bench_store, 1}, {"topic", bench_topic, 2},
               {"rate", bench_rate, 2}, {"eager", bench_eager, 2}, {"broker", bench_broker, 2},
-              {"net", bench_net, 2}};
+              {"net", bench_net, 2},   {"udp", bench_udp, 2}};
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
 
 static const char documentation[] =
     "Measure Hermes on this machine.\v"
-    "WHAT is ring, mpmc, codec, log, store, topic, rate, eager, broker, net or all. Two pinned "
+    "WHAT is ring, mpmc, codec, log, store, topic, rate, eager, broker, net, udp or all. Two pinned "
     "processes, and every payload byte is read. Where two virtual cores are in the machine changes "
     "within seconds, so beside each figure stands what a bare cache line's round trip took just "
     "before and just after: compare what was measured in the same placement, latencies as ratios to "
@@ -29,8 +29,9 @@ static const char documentation[] =
     "What is stored, is stored in a directory in TMPDIR (/tmp), which goes with the benchmark.\n\n"
     "rate: messages that are due at given moments, and how late they come, from when they were due, "
     "beside loops that only look at the clock by the same schedule. eager: what publishing costs "
-    "alone and beside subscribers that never stop looking. net: topics over TCP on this host. topic, "
-    "rate, eager, broker and net start brokers of their own.\n\n"
+    "alone and beside subscribers that never stop looking. net: topics over TCP on this host. udp: "
+    "mirrors without a broker, what is lost repaired. topic, rate, eager, broker and net start "
+    "brokers of their own.\n\n"
     "--json with --runs or --minutes makes a document that `./run bench --compare OLD NEW` "
     "reads." CLI_EXIT_CODES;
 

@@ -66,6 +66,7 @@ void bench_broker(struct bench *bench);
 void bench_rate(struct bench *bench);
 void bench_eager(struct bench *bench);
 void bench_net(struct bench *bench);
+void bench_udp(struct bench *bench);
 
 /* A result to fill in; printed by bench_print() when it is complete. */
 struct bench_result *bench_add(struct bench *bench, const char *name, uint64_t size_bytes);
@@ -137,6 +138,8 @@ struct bench_directory {
 };
 
 void bench_directory_make(struct bench_directory *directory);
+/* In parent instead. */
+void bench_directory_make_in(struct bench_directory *directory, const char *parent);
 void bench_directory_delete(struct bench_directory *directory);
 
 /* A broker of the benchmark's own; HERMES_HOME leads to it. */

@@ -11,9 +11,8 @@
 #include "bench/bench.h"
 
 /* Sockets are made in it, whose paths have at most 107 bytes. */
-static void make(char path[BENCH_PATH_BYTES])
+static void make(char path[BENCH_PATH_BYTES], const char *parent)
 {
-    const char *parent = getenv("TMPDIR");
     if (parent == NULL || parent[0] != '/' ||
         (size_t)snprintf(path, BENCH_PATH_BYTES, "%s/hermes-bench-XXXXXX", parent) >= BENCH_PATH_BYTES)
         snprintf(path, BENCH_PATH_BYTES, "/tmp/hermes-bench-XXXXXX");
@@ -47,10 +46,10 @@ static void keep(const struct bench_directory *directory, int pipe_fd)
     _exit(0);
 }
 
-void bench_directory_make(struct bench_directory *directory)
+void bench_directory_make_in(struct bench_directory *directory, const char *parent)
 {
     int fds[2];
-    make(directory->path);
+    make(directory->path, parent);
     if (pipe2(fds, O_CLOEXEC) != 0 || (directory->keeper = fork()) < 0) {
         int error = errno;
         rmdir(directory->path);
@@ -62,6 +61,11 @@ void bench_directory_make(struct bench_directory *directory)
     }
     close(fds[0]);
     directory->in_use = fds[1];
+}
+
+void bench_directory_make(struct bench_directory *directory)
+{
+    bench_directory_make_in(directory, getenv("TMPDIR"));
 }
 
 void bench_directory_delete(struct bench_directory *directory)

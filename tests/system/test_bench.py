@@ -80,6 +80,15 @@ class Suites(unittest.TestCase):
         for count in (1, 64, 1000):
             self.assertIn("messages_per_core_second", rows[f"tcp on epoll, lone messages to {count}", 64])
 
+    def test_udp_has_mirrors_beside_bare_sockets(self):
+        rows = {(row["name"], row["size_bytes"]): row for row in self.rows_of("udp")}
+        for name in ("bare udp, round trip", "mirror, round trip"):
+            self.assertTrue({"rtt_p50_ns", "rtt_p99_ns"} <= set(rows[name, 64]))
+        for size in (32, 1024):
+            for lost in ("", ", 1 % lost", ", 10 % lost"):
+                self.assertIn("messages_per_second", rows[f"mirror, stream{lost}", size])
+            self.assertIn("sent again", rows["mirror, stream, 10 % lost", size]["note"])
+
     def test_eager_says_how_many_can_read_at_once(self):
         rows = self.rows_of("eager")
         self.assertEqual(len(rows), 3)

@@ -1,0 +1,126 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/udp.h"
+#include "mirror/random.h"
+#include "remote/filter.h"
+#include "wire/datagram.h"
+
+enum { HOST_BYTES = 32, SYNC_INTERVAL_MS = 1000 };
+
+void udp_begin(struct udp_flow *flow)
+{
+    for (int i = 0; i < 2; i++)
+        bench_directory_make_in(&flow->directories[i], "/dev/shm");
+}
+
+void udp_end(struct udp_flow *flow)
+{
+    for (int i = 1; i >= 0; i--) /* the second one's keeper has the first one's pipe */
+        bench_directory_delete(&flow->directories[i]);
+}
+
+void udp_reach(const struct udp_flow *flow, enum udp_step step)
+{
+    atomic_store(&flow->shared->step, step);
+}
+
+bool udp_has_reached(const struct udp_flow *flow, enum udp_step step)
+{
+    return atomic_load(&flow->shared->step) >= step;
+}
+
+/* ---- opening ---- */
+
+void udp_open_sender(struct udp_side *side, int which)
+{
+    hermes_log_options_t kept = {.size = sizeof kept, .sync_interval_ms = SYNC_INTERVAL_MS};
+    hermes_mirror_sender_options_t options = {
+        .size = sizeof options, .local = "udp://127.0.0.1:0", .flags = HERMES_MIRROR_INSECURE};
+    hermes_mirror_sender_info_t info = {.size = sizeof info};
+    bench_must(hermes_log_open(side->flow->directories[which].path, &kept, &side->log), "log",
+               hermes_log_last_error(NULL));
+    bench_must(hermes_mirror_sender_open(side->log, &options, &side->sender), "sender",
+               hermes_mirror_sender_last_error(NULL));
+    bench_must(hermes_mirror_sender_describe(side->sender, &info), "sender", NULL);
+    atomic_store(&side->flow->shared->port[which], info.port);
+}
+
+static bool is_lost(void *context, const void *bytes, size_t length)
+{
+    struct udp_loss *loss = context;
+    hermes_header_t header;
+    if (length < sizeof header)
+        return false;
+    memcpy(&header, bytes, sizeof header);
+    return header.type == DATAGRAM_DATA && random_below(&loss->random, UDP_PPM) < loss->ppm;
+}
+
+void udp_open_receiver(struct udp_side *side, int which)
+{
+    char sender[HOST_BYTES];
+    uint32_t port;
+    for (uint64_t looks = 1; (port = atomic_load(&side->flow->shared->port[which])) == 0; looks++) {
+        cpu_relax();
+        bench_other_lives(looks);
+    }
+    snprintf(sender, sizeof sender, "udp://127.0.0.1:%u", port);
+    hermes_mirror_receiver_options_t options = {
+        .size = sizeof options, .sender = sender, .flags = HERMES_MIRROR_INSECURE};
+    bench_must(hermes_mirror_receiver_open(&options, &side->receiver), "receiver",
+               hermes_mirror_receiver_last_error(NULL));
+    side->loss = (struct udp_loss){.ppm = side->flow->lost_ppm, .random = 1};
+    if (side->loss.ppm > 0)
+        remote_filter(side->receiver, is_lost, &side->loss);
+}
+
+void udp_close(struct udp_side *side)
+{
+    hermes_mirror_receiver_close(side->receiver);
+    hermes_mirror_sender_close(side->sender);
+    if (side->log != NULL)
+        bench_must(hermes_log_close(side->log), "log", hermes_log_last_error(NULL));
+}
+
+/* ---- running ---- */
+
+int udp_turn(struct udp_side *side, hermes_message_t *message)
+{
+    int rc = 0;
+    if (side->sender != NULL)
+        bench_must(hermes_mirror_sender_run(side->sender, 0), "send", "");
+    if (side->receiver != NULL) {
+        rc = hermes_mirror_receiver_poll(side->receiver, message);
+        bench_must(rc, "receive", hermes_mirror_receiver_last_error(side->receiver));
+    }
+    return rc;
+}
+
+static bool has_met(const struct udp_side *side)
+{
+    hermes_mirror_sender_info_t sender = {.size = sizeof sender, .receivers = 1};
+    hermes_mirror_receiver_info_t receiver = {.size = sizeof receiver, .state = HERMES_MIRROR_RECEIVING};
+    if (side->sender != NULL)
+        (void)hermes_mirror_sender_describe(side->sender, &sender);
+    if (side->receiver != NULL)
+        (void)hermes_mirror_receiver_describe(side->receiver, &receiver);
+    return sender.receivers == 1 && receiver.state == HERMES_MIRROR_RECEIVING;
+}
+
+void udp_meet(struct udp_side *side)
+{
+    hermes_message_t message;
+    for (uint64_t looks = 1; !has_met(side); looks++) {
+        if (udp_turn(side, &message) > 0)
+            exit(cli_fail("benchmark", HERMES_EPROTOCOL, "a message before there is one"));
+        bench_other_lives(looks);
+    }
+}
+
+void udp_append(struct udp_side *side, const void *payload, uint32_t size)
+{
+    int rc;
+    while ((rc = hermes_log_append(side->log, payload, size, NULL)) == HERMES_EAGAIN)
+        (void)hermes_log_wait_room(side->log, 1000000000);
+    bench_must(rc, "append", hermes_log_last_error(side->log));
+}
