@@ -47,6 +47,7 @@ struct udp_side {
     hermes_mirror_sender_t *sender;
     hermes_mirror_receiver_t *receiver; /* NULL: it only sends */
     struct udp_loss loss;
+    uint32_t turns;
 };
 
 /* A log and a sender of it, whose port the other side is told. which: 0 or 1. */
@@ -58,7 +59,13 @@ void udp_close(struct udp_side *side);
 /* What is to be received and sent; until both of its ends have met the others'. */
 void udp_meet(struct udp_side *side);
 
-/* One look. 1: *message is the next one; 0: none yet. */
+/* What was appended goes at once; and what receivers ask for. */
+void udp_send(struct udp_side *side);
+
+/* 1: *message is the next one; 0: none yet. */
+int udp_receive(struct udp_side *side, hermes_message_t *message);
+
+/* The same; every now and then a look at what receivers ask for, too. */
 int udp_turn(struct udp_side *side, hermes_message_t *message);
 
 void udp_append(struct udp_side *side, const void *payload, uint32_t size);

@@ -25,8 +25,10 @@ static void answer(void *context)
     udp_meet(&side);
     udp_reach(flow, UDP_MET);
     while (!udp_has_reached(flow, UDP_DONE))
-        if (udp_turn(&side, &message) > 0)
+        if (udp_turn(&side, &message) > 0) {
             udp_append(&side, message.payload, (uint32_t)message.length);
+            udp_send(&side);
+        }
     udp_close(&side);
 }
 
@@ -49,6 +51,7 @@ void udp_round_trips(void *context, struct histogram *histogram)
     for (uint64_t i = 0, looks = 1; i < flow->count; i++) {
         uint64_t start = cli_now_ns();
         udp_append(&side, payload, flow->size);
+        udp_send(&side);
         while (udp_turn(&side, &message) == 0)
             bench_other_lives(looks++);
         bench_keep(bench_read(message.payload, message.length));

@@ -6,7 +6,7 @@
 #include "remote/filter.h"
 #include "wire/datagram.h"
 
-enum { HOST_BYTES = 32, SYNC_INTERVAL_MS = 1000 };
+enum { HOST_BYTES = 32, SYNC_INTERVAL_MS = 1000, TURNS_A_SENDERS = 8 };
 
 void udp_begin(struct udp_flow *flow)
 {
@@ -84,16 +84,24 @@ void udp_close(struct udp_side *side)
 
 /* ---- running ---- */
 
+void udp_send(struct udp_side *side)
+{
+    bench_must(hermes_mirror_sender_run(side->sender, 0), "send", "");
+}
+
+int udp_receive(struct udp_side *side, hermes_message_t *message)
+{
+    int rc = hermes_mirror_receiver_poll(side->receiver, message);
+    bench_must(rc, "receive", hermes_mirror_receiver_last_error(side->receiver));
+    return rc;
+}
+
 int udp_turn(struct udp_side *side, hermes_message_t *message)
 {
-    int rc = 0;
-    if (side->sender != NULL)
-        bench_must(hermes_mirror_sender_run(side->sender, 0), "send", "");
-    if (side->receiver != NULL) {
-        rc = hermes_mirror_receiver_poll(side->receiver, message);
-        bench_must(rc, "receive", hermes_mirror_receiver_last_error(side->receiver));
-    }
-    return rc;
+    bool sends = side->receiver == NULL || (side->sender != NULL && side->turns++ % TURNS_A_SENDERS == 0);
+    if (sends)
+        udp_send(side);
+    return side->receiver == NULL ? 0 : udp_receive(side, message);
 }
 
 static bool has_met(const struct udp_side *side)

@@ -168,25 +168,32 @@ static void take_datagram(void *context, const struct mirror_address *from, cons
         link_put(&s->link);
 }
 
-/* What came, what is new, and a batch of what is to be sent. */
-static bool turn(hermes_mirror_sender_t *s)
+static void send_what_is_due(hermes_mirror_sender_t *s)
 {
     struct mirror_packet *packet;
-    bool more = log_source_follow(&s->source);
-    s->busy = false;
-    sender_log(s->sender, s->source.first, log_source_end(&s->source));
-    if (s->ended && !more)
-        sender_end(s->sender, clock_monotonic_ns());
-    s->done |= sender_is_done(s->sender) && sender_listeners(s->sender)->count > 0;
-    more |= link_receive(&s->link, take_datagram, s);
-    bool was_there = sender_listeners(s->sender)->count > 0 || sender_counters(s->sender)->complete > 0;
-    s->done |= was_there && sender_is_done(s->sender);
     uint64_t now_ns = clock_monotonic_ns();
     while ((packet = link_slot(&s->link)) != NULL && sender_next(s->sender, now_ns, packet) > 0) {
         link_put(&s->link);
         s->busy = true;
     }
     link_flush(&s->link);
+}
+
+/* What is new, a batch of what is to be sent, and what came: a message that was just appended waits for no
+ * look at an empty socket. */
+static bool turn(hermes_mirror_sender_t *s)
+{
+    bool more = log_source_follow(&s->source);
+    s->busy = false;
+    sender_log(s->sender, s->source.first, log_source_end(&s->source));
+    if (s->ended && !more)
+        sender_end(s->sender, clock_monotonic_ns());
+    s->done |= sender_is_done(s->sender) && sender_listeners(s->sender)->count > 0;
+    send_what_is_due(s);
+    more |= link_receive(&s->link, take_datagram, s);
+    bool was_there = sender_listeners(s->sender)->count > 0 || sender_counters(s->sender)->complete > 0;
+    s->done |= was_there && sender_is_done(s->sender);
+    link_flush(&s->link); /* answers */
     return more || s->busy;
 }
 
