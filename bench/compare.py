@@ -24,14 +24,17 @@ TOPICS = ("round trip", "one at a time", "batches of 32")
 NET = ("one way, batched", "one way, batched, stored", "request and reply, all asleep", "request and reply, spinning",
        "to 1 subscriber", "to 10 subscribers", "to 100 subscribers",
        "lone messages to 1", "lone messages to 64", "lone messages to 1000")
+UDP = ("round trip", "stream", "stream, 1 % lost", "stream, 10 % lost")
 # hermes bench SUITE, the peers' programs, and what of each is measured: names in their results end like this.
 SUITES = {
     "ring": (("peer_rings", "peer_disruptor"), RINGS),
     "mpmc": (("peer_mpmc", "peer_array_queue"), QUEUES),
     "topic": (("peer_aeron", "peer_iceoryx2", "peer_chronicle"), TOPICS),
     "net": (("peer_nats", "peer_zeromq", "peer_redis"), NET),
+    "udp": (("peer_aeron_udp",), UDP),
 }
 COMMENTS = {
+    "peer_aeron_udp": "its driver within each process",
     "peer_disruptor": "two threads of one process",
     "peer_chronicle": "stored, as a stored topic is",
     "bare": "without a broker",

@@ -206,6 +206,14 @@ class ByTurns(unittest.TestCase):
         made = json.loads(self.compare("--pairs", "1", "--json", suite="net"))["summaries"]
         self.assertEqual({r["who"]: r.get("times_best_peer") for r in made}, {"hermes tcp": 1.3, "bare tcp, twice": None})
 
+    def test_streams_that_lose_stand_beside_streams_that_lose_as_much(self):
+        flow = lambda name, rate: row(name, (90, 91), {"messages_per_second": rate})
+        self.program("hermes", [[flow("mirror, stream", 8e6), flow("mirror, stream, 10 % lost", 6e6)]])
+        self.program("peer_aeron_udp", [[flow("aeron udp, stream", 4e6), flow("aeron udp, stream, 10 % lost", 1e6)]])
+        made = json.loads(self.compare("--pairs", "1", "--json", suite="udp"))["summaries"]
+        self.assertEqual({r["what"]: r["times_best_peer"] for r in made if r["who"] == "hermes mirror"},
+                         {"stream": 2, "stream, 10 % lost": 6})
+
     def test_by_turns(self):
         self.program("hermes", [[self.stream("push-back topic", (90, 91), 4e7)]])
         self.program("peer_aeron", [[self.stream("aeron ipc", (90, 91), 4e7)]])
