@@ -126,7 +126,8 @@ class Groups(unittest.TestCase):
         self.assertEqual(self.long_ago(given_back, dead=1, told="| EEXPIRED"), [])
 
     def test_what_is_found_to_be_gone_takes_places_too(self):
-        """Message 1 is given to A, then to B, who acks it; then A acks. What is between it and the next one given was gone by then, perhaps."""
+        """Message 1 is given to A, then to B, who acks it; then A acks. What is between it and the next one that is given may have been
+        found to be gone by then."""
         for others, kinds in (([5], []), ([4, 5], []), ([2, 5], ["came again"]), ([2, 3, 4, 5], ["came again"])):
             lines = [join(A), join(B), given(A, 10, 1), given(B, 140, 1, 2), f"{B} 150 ack sequence=1 take=2 | 0",
                      f"{A} 180 ack sequence=1 take=2 | 0"]
