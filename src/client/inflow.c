@@ -70,8 +70,10 @@ static int put_log(struct inflow *inflow, const struct wire_log *log, const uint
 static void ring_bell(struct inflow *inflow)
 {
     static const struct itimerspec now = {.it_value.tv_nsec = 1};
-    if (inflow->armed)
+    if (inflow->armed) {
         timerfd_settime(inflow->timer, 0, &now, NULL);
+        inflow->timer_due_ns = 0;
+    }
     inflow->armed = false;
 }
 
@@ -365,6 +367,13 @@ static bool is_wanted(struct reader *reader, const hermes_header_t *header)
     return true;
 }
 
+/* Where checksums are nobody's concern: inline. */
+static int next_frame(struct frames *frames, struct frame *frame)
+{
+    bool is_message_likely = frames->check == FRAME_HEADERS && frames->position < frames->end;
+    return is_message_likely ? frames_next_message(frames, frame) : frames_next(frames, frame);
+}
+
 /* 1: a message; 0: what was to be read of this run is; or what is wrong with it. */
 static int read_run(struct inflow *inflow, hermes_message_t *message)
 {
@@ -377,7 +386,7 @@ static int read_run(struct inflow *inflow, hermes_message_t *message)
                             .check = reader->verify ? FRAME_CHECKSUMS : FRAME_HEADERS};
     struct frame frame;
     int rc;
-    while ((rc = frames_next(&frames, &frame)) > 0) {
+    while ((rc = next_frame(&frames, &frame)) > 0) {
         inflow->taken += frame.bytes;
         reader->position = frames.position;
         reader->sequence = frames.sequence;
@@ -444,9 +453,15 @@ int inflow_read(struct inflow *inflow, hermes_message_t *message)
     }
 }
 
+/* Who looks itself is not rung for. */
 int inflow_poll(struct inflow *inflow, hermes_message_t *message)
 {
-    return inflow->member != NULL ? far_member_poll(inflow, message) : inflow_read(inflow, message);
+    bool armed = inflow->armed;
+    inflow->armed = false;
+    int rc = inflow->member != NULL ? far_member_poll(inflow, message) : inflow_read(inflow, message);
+    inflow->armed = armed && rc == 0;
+    inflow->has_looked = rc == 0 && inflow->member == NULL;
+    return rc;
 }
 
 /* ---- opening, seeking ---- */
@@ -615,9 +630,26 @@ static void watch_connection(struct inflow *inflow)
 {
     const struct channel *channel = &inflow->client->channel;
     struct epoll_event event = {.events = (uint32_t)channel_events(channel)};
-    if (channel->fd >= 0 && epoll_ctl(inflow->events, EPOLL_CTL_ADD, channel->fd, &event) != 0 &&
-        errno == EEXIST)
+    if (channel->fd < 0 || (inflow->watched == channel->begun && inflow->watched_events == event.events))
+        return;
+    if (epoll_ctl(inflow->events, EPOLL_CTL_ADD, channel->fd, &event) != 0 && errno == EEXIST)
         (void)epoll_ctl(inflow->events, EPOLL_CTL_MOD, channel->fd, &event);
+    inflow->watched = channel->begun;
+    inflow->watched_events = event.events;
+}
+
+/* Fires when it is worth looking though nothing comes; somewhat sooner, too, so that it is not set each time.
+ */
+static void set_timer(struct inflow *inflow)
+{
+    uint64_t look_ns = inflow_next_look(inflow), now_ns = clock_monotonic_ns();
+    look_ns = look_ns > 0 ? look_ns : 1;
+    if (inflow->timer_due_ns > now_ns + look_ns / 2 && inflow->timer_due_ns <= now_ns + look_ns)
+        return;
+    const struct itimerspec next = {
+        .it_value = {(time_t)(look_ns / 1000000000u), (long)(look_ns % 1000000000u)}};
+    timerfd_settime(inflow->timer, 0, &next, NULL);
+    inflow->timer_due_ns = now_ns + look_ns;
 }
 
 static bool is_ready(const struct inflow *inflow)
@@ -635,19 +667,16 @@ int inflow_arm(struct inflow *inflow)
     int rc = inflow_fd(inflow);
     if (rc < 0)
         return rc;
-    if (!inflow->ended && inflow_is_empty(inflow))
+    if (!inflow->ended && inflow_is_empty(inflow) && !inflow->has_looked)
         (void)look(inflow);
+    inflow->has_looked = false;
     if (inflow_is_given(inflow))
         gifts_ask_for_more(inflow, clock_monotonic_ns());
     else if (inflow->member != NULL)
         give_back(inflow);
     if (is_ready(inflow) || channel_has_more(&inflow->client->channel))
         return 1;
-    uint64_t look_ns = inflow_next_look(inflow);
-    look_ns = look_ns > 0 ? look_ns : 1;
-    const struct itimerspec next = {
-        .it_value = {(time_t)(look_ns / 1000000000u), (long)(look_ns % 1000000000u)}};
-    timerfd_settime(inflow->timer, 0, &next, NULL);
+    set_timer(inflow);
     watch_connection(inflow);
     inflow->armed = true;
     return 0;

@@ -126,6 +126,10 @@ struct inflow {
 
     int events, timer; /* for event loops: an epoll with the connection and the timer in it; -1 */
     bool armed;
+    bool has_looked;         /* the last poll found nothing: to arm needs no look of its own */
+    uint64_t timer_due_ns;   /* 0: not known */
+    uint64_t watched;        /* the connection (channel->begun) that is in `events`, */
+    uint32_t watched_events; /* with these */
 };
 
 /* Who is more than a plain reader. name: of the group, or of the durable subscription; NULL: neither. */

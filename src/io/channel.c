@@ -106,6 +106,7 @@ static int no_broker(struct error_text *text, const char *path)
 static void begin(struct channel *channel)
 {
     channel->fd = -1;
+    channel->begun++;
     channel->fd_count = 0;
     channel->fds_lost = false;
     channel->received = 0;

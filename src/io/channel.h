@@ -22,6 +22,7 @@ struct channel {
     struct conduit conduit;
     uint64_t correlation; /* of the last request; never used twice, whatever the connection */
     uint64_t connected;   /* what it was when the connection was made: replies to earlier ones never come */
+    uint64_t begun;       /* connections, this one among them; 0: none was */
     size_t received;      /* bytes of the message that is coming in */
     uint8_t reply[WIRE_REPLY_MAX];
     hermes_header_t header; /* of the last reply */
