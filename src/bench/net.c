@@ -49,6 +49,7 @@ static void one_way(struct bench *bench, struct net_flow *flow)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         flow->size = sizes[i];
         flow->count = at_most_a_window((sizes[i] == SMALL ? 10000 : 2000) * bench->scale, sizes[i]);
+        beside_the_line(bench, "bare tcp through a relay, batched", flow, net_bare_relay);
         flow->topic = "memory";
         beside_the_line(bench, "tcp, one way, batched, no checksum", flow, net_one_way);
         flow->topic = "stored";

@@ -9,7 +9,7 @@
 
 struct net_shared {
     _Alignas(64) _Atomic uint32_t step; /* counts up: what the other side may begin */
-    uint64_t publisher_cpu_ns;
+    uint64_t publisher_cpu_ns, relay_cpu_ns;
 };
 
 struct net_flow {
@@ -41,6 +41,13 @@ void net_sleeping_round_trips(void *context, struct histogram *histogram);
 /* Two round trips over a bare TCP connection between two processes that spin: what a question and its answer
  * take at least that go through a third. */
 void net_bare_round_trips(void *context, struct histogram *histogram);
+
+/* A connection over loopback; both ends are the caller's. */
+void net_connect_both(int ends[2]);
+
+/* For bench_beside_the_line(): the frames of as many messages, by as many bytes at a time as a client of ours
+ * and a broker send and receive, from a process through one that sends on what it receives to this one. */
+void net_bare_relay(struct bench_result *result, void *context);
 
 /* Connects flow->subscribers, all in one process, and lets them go. */
 void net_gather(struct net_flow *flow);

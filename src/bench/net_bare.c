@@ -15,8 +15,7 @@ struct bare {
     int fd; /* of the side that answers */
 };
 
-/* A connection over loopback; both ends are ours. */
-static void connect_both(int ends[2])
+void net_connect_both(int ends[2])
 {
     const int yes = 1;
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -57,7 +56,7 @@ void net_bare_round_trips(void *context, struct histogram *histogram)
 {
     const struct net_flow *flow = context;
     int ends[2];
-    connect_both(ends);
+    net_connect_both(ends);
     struct bare bare = {flow, ends[1]};
     pid_t child = bench_child(echo, &bare);
     close(ends[1]);

@@ -71,6 +71,7 @@ class Suites(unittest.TestCase):
         for size in (64, 1024):
             for what in ("one way, batched", "one way, batched, stored"):
                 self.assertTrue({"messages_per_second", "cpu_seconds_per_million"} <= set(rows[f"tcp, {what}", size]))
+            self.assertIn("cpu_seconds_per_million", rows["bare tcp through a relay, batched", size])
         self.assertIn("messages_per_second", rows["tls, one way, batched", 1024])
         for who in ("bare tcp, twice", "tcp"):
             self.assertIn("rtt_p50_ns", rows[f"{who}, request and reply, spinning", 64])
