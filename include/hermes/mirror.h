@@ -83,7 +83,8 @@ typedef struct hermes_mirror_key {
 typedef struct hermes_mirror_receiver_options {
     size_t size;        /* sizeof(hermes_mirror_receiver_options_t): lets the struct grow */
     const char *sender; /* "udp://HOST:PORT"; IPv6 in brackets. What comes from elsewhere is not looked at */
-    const char *local;  /* likewise, of this host, port 0: any. NULL: any address and port */
+    const char *local;  /* likewise, of this host, port 0: any. NULL: any port, and any address; with a group
+                           the one that this host has on the way to the sender */
     const char *group;  /* likewise, of a multicast stream. NULL: it is sent to this receiver alone */
     const char *interface; /* of the group, as "eth1". NULL: the kernel's choice */
     uint64_t topic_id;     /* that the sender must have */

@@ -5,7 +5,9 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "io/authority.h"
 
@@ -42,6 +44,32 @@ uint16_t link_port(const struct sockaddr_storage *address)
                                           : ntohs(((const struct sockaddr_in *)address)->sin_port);
 }
 
+static void set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    if (address->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)address)->sin_port = htons(port);
+}
+
+/* The address that this host has on the way there: what is sent to a group would have that of another route,
+ * and be another's to a peer who knows the first one. */
+static int find_own(const struct sockaddr_storage *peer, struct sockaddr_storage *own,
+                    struct error_text *text)
+{
+    socklen_t length = sizeof *own;
+    int fd = socket(peer->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool found = fd >= 0 && connect(fd, (const struct sockaddr *)peer, sizeof *peer) == 0 &&
+                 getsockname(fd, (struct sockaddr *)own, &length) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!found)
+        return error_say(text, HERMES_EIO, "no way to the sender: %s", strerror(error));
+    set_port(own, 0);
+    return HERMES_OK;
+}
+
 static int find_all(const struct link_places *places, struct mirror_socket_config *config,
                     struct sockaddr_storage *peer, struct error_text *text)
 {
@@ -51,6 +79,8 @@ static int find_all(const struct link_places *places, struct mirror_socket_confi
     sa_family_t family = places->local != NULL ? config->local.ss_family : peer->ss_family;
     if (rc == 0 && places->group != NULL)
         rc = find(places->group, family, &config->group, text);
+    if (rc == 0 && places->group != NULL && places->local == NULL)
+        rc = find_own(peer, &config->local, text);
     if (config->local.ss_family == 0)
         config->local.ss_family = peer->ss_family; /* and zeros: any address, any port */
     if (rc == 0 && places->interface != NULL) {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "hermes/mirror.h"
+#include "remote/filter.h"
 
 enum { MESSAGES = 3000, RECEIVERS = 3, PATIENCE_S = 120 };
 
@@ -352,6 +353,49 @@ static void a_log_is_sent_to_a_group(void **state)
     finish(&pair);
 }
 
+static bool every_seventh(void *context, const void *bytes, size_t length)
+{
+    (void)bytes;
+    (void)length;
+    return ++*(uint32_t *)context % 7 == 0;
+}
+
+/* What goes to the group must come from where the receiver joined from, or the sender takes it for another's:
+ * by themselves routes to a group and to one host may have two addresses. */
+static void who_names_no_address_has_one_for_the_group_too(void **state)
+{
+    (void)state;
+    struct pair pair;
+    uint16_t port = (uint16_t)(20000 + getpid() % 20000);
+    char group[64];
+    uint32_t seen[RECEIVERS] = {0};
+    if (!has_multicast("239.255.77.4", port))
+        skip();
+    snprintf(group, sizeof group, "udp://239.255.77.4:%u", port);
+    begin_log(&pair);
+    append(pair.log, MESSAGES);
+    hermes_mirror_sender_options_t options = sends(false);
+    options.group = group;
+    options.interface = "lo";
+    begin_sender(&pair, &options);
+    for (int i = 0; i < RECEIVERS; i++) {
+        struct sockaddr_in here;
+        socklen_t length = sizeof here;
+        int descriptors[2];
+        hermes_mirror_receiver_options_t wanted = receives(pair.url, NULL);
+        wanted.group = group;
+        wanted.interface = "lo";
+        wanted.local = NULL;
+        add_receiver(&pair, &wanted);
+        remote_filter(pair.receiver[i], every_seventh, &seen[i]);
+        assert_int_equal(hermes_mirror_receiver_descriptors(pair.receiver[i], descriptors), 2);
+        assert_int_equal(getsockname(descriptors[0], (struct sockaddr *)&here, &length), 0);
+        assert_int_equal(ntohl(here.sin_addr.s_addr), INADDR_LOOPBACK);
+    }
+    copy_to_all(&pair);
+    finish(&pair);
+}
+
 /* ---- killed ---- */
 
 /* In a process of its own: appends and sends until it is killed. Tells its port. */
@@ -496,6 +540,7 @@ int main(void)
         cmocka_unit_test(who_writes_may_be_another_thread),
         cmocka_unit_test(a_log_is_sent_over_ipv6),
         cmocka_unit_test(a_log_is_sent_to_a_group),
+        cmocka_unit_test(who_names_no_address_has_one_for_the_group_too),
         cmocka_unit_test(a_sender_that_is_killed_and_starts_again_loses_and_repeats_nothing),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
