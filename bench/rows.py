@@ -14,6 +14,8 @@ MEASURES = {
     "one_way_p99_ns": Measure("ns one way, p99", 1, False, False),
     "call_p50_ns": Measure("ns a call", 1, False, False),
     "call_p99_ns": Measure("ns a call, p99", 1, False, False),
+    "repair_p50_ns": Measure("ns until repaired", 1, False, False),
+    "repair_p99_ns": Measure("ns until repaired, p99", 1, False, False),
     "ns_per_operation": Measure("ns", 1, False, False),
     "messages_per_second": Measure("M/s", 1e-6, True, False),
     "bytes_per_second": Measure("GB/s", 1e-9, True, False),

@@ -36,6 +36,7 @@ struct bench_result {
         empty; /* of messages, from when they were due; of a loop that does nothing else */
     double one_way_p50_ns, one_way_p99_ns;
     double call_p50_ns, call_p99_ns;
+    double repair_p50_ns, repair_p99_ns; /* from when what was lost would have come to when it had */
     double messages_per_second, ns_per_operation, bytes_per_second;
     double lost_percent; /* where may_lose */
     double cpu_percent, resident_bytes;

@@ -23,10 +23,11 @@ static void print_latencies(FILE *to, const struct bench_result *r)
         fprintf(to, "   rtt p50 %6.0f p99 %6.0f ns   ratio %.2f", r->rtt_p50_ns, r->rtt_p99_ns,
                 r->ratio_to_line);
     if (r->delay.p50_ns > 0)
-        fprintf(to,
-                "   late p50 %6.0f p99 %6.0f p99.9 %7.0f p99.99 %8.0f ns; empty loop %.0f, %.0f, %.0f, %.0f",
-                r->delay.p50_ns, r->delay.p99_ns, r->delay.p999_ns, r->delay.p9999_ns, r->empty.p50_ns,
-                r->empty.p99_ns, r->empty.p999_ns, r->empty.p9999_ns);
+        fprintf(to, "   late p50 %6.0f p99 %6.0f p99.9 %7.0f p99.99 %8.0f ns", r->delay.p50_ns,
+                r->delay.p99_ns, r->delay.p999_ns, r->delay.p9999_ns);
+    if (r->empty.p50_ns > 0)
+        fprintf(to, "; empty loop %.0f, %.0f, %.0f, %.0f", r->empty.p50_ns, r->empty.p99_ns, r->empty.p999_ns,
+                r->empty.p9999_ns);
     if (r->one_way_p50_ns > 0)
         fprintf(to, "   one way p50 %6.0f p99 %6.0f ns", r->one_way_p50_ns, r->one_way_p99_ns);
     if (r->call_p50_ns > 0)
@@ -47,8 +48,12 @@ static void print_line(FILE *to, const struct bench_result *r)
 static void print_details(FILE *to, const struct bench_result *r)
 {
     print_latencies(to, r);
+    if (r->repair_p50_ns > 0)
+        fprintf(to, "   repaired p50 %6.0f p99 %6.0f ns", r->repair_p50_ns, r->repair_p99_ns);
+    if (r->cpu_percent > 0)
+        fprintf(to, "   %.2f %% of one core", r->cpu_percent);
     if (r->resident_bytes > 0)
-        fprintf(to, "   %.2f %% of one core, %.1f MB", r->cpu_percent, r->resident_bytes / 1e6);
+        fprintf(to, "   %.1f MB", r->resident_bytes / 1e6);
     if (r->messages_per_second > 0)
         fprintf(to, "   %8.2f M/s", r->messages_per_second / 1e6);
     if (r->may_lose)
@@ -118,6 +123,8 @@ static void print_result(const struct bench_result *r)
     print_field("one_way_p99_ns", r->one_way_p99_ns);
     print_field("call_p50_ns", r->call_p50_ns);
     print_field("call_p99_ns", r->call_p99_ns);
+    print_field("repair_p50_ns", r->repair_p50_ns);
+    print_field("repair_p99_ns", r->repair_p99_ns);
     print_field("cpu_percent", r->cpu_percent);
     print_field("resident_bytes", r->resident_bytes);
     print_field("messages_per_second", r->messages_per_second);

@@ -1,6 +1,7 @@
 /* hermes bench udp: which flows. */
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bench/udp.h"
 
@@ -34,10 +35,50 @@ static void streams(struct bench *bench, struct udp_flow *flow)
         }
 }
 
+static void by_the_clock(struct bench *bench, struct udp_flow *flow, const char *name, uint64_t count,
+                         void (*measure)(struct bench_result *result, void *context))
+{
+    flow->size = MIDDLE;
+    flow->count = count;
+    struct bench_result *result = bench_add(bench, name, flow->size);
+    bench_beside_the_line(result, measure, flow);
+    bench_print(bench, result);
+}
+
+static void repairs(struct bench *bench, struct udp_flow *flow)
+{
+    flow->lost_ppm = UDP_PPM / 100;
+    flow->pace_ns = 10000;
+    by_the_clock(bench, flow, "mirror, a message each 10 us, 1 % lost", 1000 * bench->scale, udp_repairs);
+    flow->lost_ppm = UDP_PPM / 4;
+    flow->pace_ns = 1000000;
+    by_the_clock(bench, flow, "mirror, a message each ms, 25 % lost", 10 * bench->scale, udp_repairs);
+}
+
+static void to_many(struct bench *bench, struct udp_flow *flow)
+{
+    char group[64];
+    if (!udp_has_groups()) {
+        fprintf(stderr, "groups are left out: what is sent to one on this host does not come back\n");
+        return;
+    }
+    snprintf(group, sizeof group, "udp://" UDP_GROUP ":%d", 20000 + getpid() % 20000);
+    flow->group = group;
+    flow->lost_ppm = UDP_PPM / 10000;
+    flow->pace_ns = 50000;
+    by_the_clock(bench, flow, "mirror, to three receivers of a group, 0.01 % lost", 200 * bench->scale,
+                 udp_to_many);
+    flow->group = NULL;
+}
+
 void bench_udp(struct bench *bench)
 {
-    struct udp_flow flow = {.shared = bench_shared(sizeof(struct udp_shared))};
+    struct udp_flow flow = {.shared = bench_shared(sizeof(struct udp_shared)), .receivers = 1};
     round_trips(bench, &flow);
     streams(bench, &flow);
+    repairs(bench, &flow);
+    to_many(bench, &flow);
+    udp_idle(bench);
+    udp_memory(bench);
     munmap(flow.shared, sizeof *flow.shared);
 }

@@ -23,8 +23,11 @@ struct udp_shared {
 
 struct udp_flow {
     uint32_t size;
-    uint64_t count;    /* messages; or round trips */
-    uint32_t lost_ppm; /* of a million datagrams with data, by chance */
+    uint64_t count;     /* messages; or round trips */
+    uint32_t lost_ppm;  /* of a million datagrams with data, by chance */
+    uint64_t pace_ns;   /* between messages that are due one after the other */
+    const char *group;  /* of a multicast stream; NULL: to one receiver */
+    uint32_t receivers; /* that a sender waits for */
     struct udp_shared *shared;
     struct bench_directory directories[2]; /* of each side's log */
 };
@@ -35,10 +38,18 @@ void udp_end(struct udp_flow *flow);
 
 /* ---- one side: udp_side.c ---- */
 
-/* What a filter knows: which are lost is a matter of the seed alone. */
+/* What a filter knows: which are lost is a matter of the seed alone. And which are, and were not delivered
+ * yet: by position, in turn. */
+enum { UDP_LOSSES = 1024 };
+
 struct udp_loss {
     uint32_t ppm;
+    bool noted; /* when each was lost, too */
     uint64_t random;
+    uint32_t first, count;
+    struct {
+        uint64_t position, lost_ns;
+    } pending[UDP_LOSSES];
 };
 
 struct udp_side {
@@ -68,8 +79,14 @@ int udp_receive(struct udp_side *side, hermes_message_t *message);
 /* The same; every now and then a look at what receivers ask for, too. */
 int udp_turn(struct udp_side *side, hermes_message_t *message);
 
-void udp_append(struct udp_side *side, const void *payload, uint32_t size);
+/* When the message at that position, which was delivered now, was lost; 0: it was not. */
+uint64_t udp_was_lost(struct udp_loss *loss, uint64_t position);
 
+/* timestamp_ns 0: now. */
+void udp_append(struct udp_side *side, uint64_t timestamp_ns, const void *payload, uint32_t size);
+
+/* Before sides are opened: no step was reached, no port is known. */
+void udp_prepare(const struct udp_flow *flow);
 void udp_reach(const struct udp_flow *flow, enum udp_step step);
 bool udp_has_reached(const struct udp_flow *flow, enum udp_step step);
 
@@ -81,5 +98,17 @@ void udp_bare_round_trips(void *context, struct histogram *histogram);
 
 /* For bench_beside_the_line(): one way, in batches, until the last message was read. */
 void udp_stream(struct bench_result *result, void *context);
+
+/* The same. Messages are due one by one. How long after it would have come what was lost was delivered; and
+ * how late all of them are, at three receivers of a group. */
+void udp_repairs(struct bench_result *result, void *context);
+void udp_to_many(struct bench_result *result, void *context);
+
+#define UDP_GROUP "239.255.77.3"
+bool udp_has_groups(void);
+
+/* Each adds and prints a row. */
+void udp_idle(struct bench *bench);
+void udp_memory(struct bench *bench);
 
 #endif

@@ -6,13 +6,6 @@ enum { BATCH = 32, AHEAD_BYTES = 128 * 1024 };
 
 static uint8_t payload[65536];
 
-static void prepare(const struct udp_flow *flow)
-{
-    udp_reach(flow, UDP_MEETING);
-    for (int i = 0; i < 2; i++)
-        atomic_store(&flow->shared->port[i], 0);
-}
-
 /* ---- there and back ---- */
 
 static void answer(void *context)
@@ -26,7 +19,7 @@ static void answer(void *context)
     udp_reach(flow, UDP_MET);
     while (!udp_has_reached(flow, UDP_DONE))
         if (udp_turn(&side, &message) > 0) {
-            udp_append(&side, message.payload, (uint32_t)message.length);
+            udp_append(&side, 0, message.payload, (uint32_t)message.length);
             udp_send(&side);
         }
     udp_close(&side);
@@ -37,7 +30,7 @@ void udp_round_trips(void *context, struct histogram *histogram)
     struct udp_flow *flow = context;
     struct udp_side side = {.flow = flow};
     hermes_message_t message;
-    prepare(flow);
+    udp_prepare(flow);
     flow->lost_ppm = 0;
     udp_begin(flow);
     pid_t child = bench_child(answer, flow);
@@ -50,7 +43,7 @@ void udp_round_trips(void *context, struct histogram *histogram)
     }
     for (uint64_t i = 0, looks = 1; i < flow->count; i++) {
         uint64_t start = cli_now_ns();
-        udp_append(&side, payload, flow->size);
+        udp_append(&side, 0, payload, flow->size);
         udp_send(&side);
         while (udp_turn(&side, &message) == 0)
             bench_other_lives(looks++);
@@ -118,7 +111,7 @@ void udp_stream(struct bench_result *result, void *context)
     struct udp_side side = {.flow = flow};
     hermes_message_t message;
     uint64_t sum = 0, looks = 1;
-    prepare(flow);
+    udp_prepare(flow);
     udp_begin(flow);
     pid_t child = bench_child(stream_out, flow);
     udp_open_receiver(&side, 0);

@@ -20,6 +20,13 @@ void udp_end(struct udp_flow *flow)
         bench_directory_delete(&flow->directories[i]);
 }
 
+void udp_prepare(const struct udp_flow *flow)
+{
+    udp_reach(flow, UDP_MEETING);
+    for (int i = 0; i < 2; i++)
+        atomic_store(&flow->shared->port[i], 0);
+}
+
 void udp_reach(const struct udp_flow *flow, enum udp_step step)
 {
     atomic_store(&flow->shared->step, step);
@@ -35,8 +42,11 @@ bool udp_has_reached(const struct udp_flow *flow, enum udp_step step)
 void udp_open_sender(struct udp_side *side, int which)
 {
     hermes_log_options_t kept = {.size = sizeof kept, .sync_interval_ms = SYNC_INTERVAL_MS};
-    hermes_mirror_sender_options_t options = {
-        .size = sizeof options, .local = "udp://127.0.0.1:0", .flags = HERMES_MIRROR_INSECURE};
+    hermes_mirror_sender_options_t options = {.size = sizeof options,
+                                              .local = "udp://127.0.0.1:0",
+                                              .flags = HERMES_MIRROR_INSECURE,
+                                              .group = side->flow->group,
+                                              .interface = side->flow->group == NULL ? NULL : "lo"};
     hermes_mirror_sender_info_t info = {.size = sizeof info};
     bench_must(hermes_log_open(side->flow->directories[which].path, &kept, &side->log), "log",
                hermes_log_last_error(NULL));
@@ -46,6 +56,30 @@ void udp_open_sender(struct udp_side *side, int which)
     atomic_store(&side->flow->shared->port[which], info.port);
 }
 
+/* A repair that is lost, too, is the same loss. */
+static void note_loss(struct udp_loss *loss, uint64_t position)
+{
+    for (uint32_t i = 0; i < loss->count; i++)
+        if (loss->pending[(loss->first + i) % UDP_LOSSES].position == position)
+            return;
+    if (loss->count == UDP_LOSSES)
+        return;
+    uint32_t at = (loss->first + loss->count++) % UDP_LOSSES;
+    loss->pending[at].position = position;
+    loss->pending[at].lost_ns = cli_now_ns();
+}
+
+uint64_t udp_was_lost(struct udp_loss *loss, uint64_t position)
+{
+    uint64_t lost_ns = 0;
+    for (; loss->count > 0 && loss->pending[loss->first].position <= position; loss->count--) {
+        if (loss->pending[loss->first].position == position)
+            lost_ns = loss->pending[loss->first].lost_ns;
+        loss->first = (loss->first + 1) % UDP_LOSSES;
+    }
+    return lost_ns;
+}
+
 static bool is_lost(void *context, const void *bytes, size_t length)
 {
     struct udp_loss *loss = context;
@@ -53,7 +87,10 @@ static bool is_lost(void *context, const void *bytes, size_t length)
     if (length < sizeof header)
         return false;
     memcpy(&header, bytes, sizeof header);
-    return header.type == DATAGRAM_DATA && random_below(&loss->random, UDP_PPM) < loss->ppm;
+    bool lost = header.type == DATAGRAM_DATA && random_below(&loss->random, UDP_PPM) < loss->ppm;
+    if (lost && loss->noted)
+        note_loss(loss, header.sequence);
+    return lost;
 }
 
 void udp_open_receiver(struct udp_side *side, int which)
@@ -65,11 +102,15 @@ void udp_open_receiver(struct udp_side *side, int which)
         bench_other_lives(looks);
     }
     snprintf(sender, sizeof sender, "udp://127.0.0.1:%u", port);
-    hermes_mirror_receiver_options_t options = {
-        .size = sizeof options, .sender = sender, .flags = HERMES_MIRROR_INSECURE};
+    hermes_mirror_receiver_options_t options = {.size = sizeof options,
+                                                .sender = sender,
+                                                .flags = HERMES_MIRROR_INSECURE,
+                                                .group = side->flow->group,
+                                                .interface = side->flow->group == NULL ? NULL : "lo"};
     bench_must(hermes_mirror_receiver_open(&options, &side->receiver), "receiver",
                hermes_mirror_receiver_last_error(NULL));
-    side->loss = (struct udp_loss){.ppm = side->flow->lost_ppm, .random = 1};
+    side->loss =
+        (struct udp_loss){.ppm = side->flow->lost_ppm, .noted = side->flow->pace_ns > 0, .random = 1};
     if (side->loss.ppm > 0)
         remote_filter(side->receiver, is_lost, &side->loss);
 }
@@ -106,13 +147,13 @@ int udp_turn(struct udp_side *side, hermes_message_t *message)
 
 static bool has_met(const struct udp_side *side)
 {
-    hermes_mirror_sender_info_t sender = {.size = sizeof sender, .receivers = 1};
+    hermes_mirror_sender_info_t sender = {.size = sizeof sender, .receivers = side->flow->receivers};
     hermes_mirror_receiver_info_t receiver = {.size = sizeof receiver, .state = HERMES_MIRROR_RECEIVING};
     if (side->sender != NULL)
         (void)hermes_mirror_sender_describe(side->sender, &sender);
     if (side->receiver != NULL)
         (void)hermes_mirror_receiver_describe(side->receiver, &receiver);
-    return sender.receivers == 1 && receiver.state == HERMES_MIRROR_RECEIVING;
+    return sender.receivers == side->flow->receivers && receiver.state == HERMES_MIRROR_RECEIVING;
 }
 
 void udp_meet(struct udp_side *side)
@@ -125,10 +166,16 @@ void udp_meet(struct udp_side *side)
     }
 }
 
-void udp_append(struct udp_side *side, const void *payload, uint32_t size)
+static int append(struct udp_side *side, uint64_t timestamp_ns, const void *payload, uint32_t size)
+{
+    return timestamp_ns == 0 ? hermes_log_append(side->log, payload, size, NULL)
+                             : hermes_log_append_at(side->log, timestamp_ns, payload, size, NULL);
+}
+
+void udp_append(struct udp_side *side, uint64_t timestamp_ns, const void *payload, uint32_t size)
 {
     int rc;
-    while ((rc = hermes_log_append(side->log, payload, size, NULL)) == HERMES_EAGAIN)
+    while ((rc = append(side, timestamp_ns, payload, size)) == HERMES_EAGAIN)
         (void)hermes_log_wait_room(side->log, 1000000000);
     bench_must(rc, "append", hermes_log_last_error(side->log));
 }

@@ -89,6 +89,10 @@ class Suites(unittest.TestCase):
             for lost in ("", ", 1 % lost", ", 10 % lost"):
                 self.assertIn("messages_per_second", rows[f"mirror, stream{lost}", size])
             self.assertIn("sent again", rows["mirror, stream, 10 % lost", size]["note"])
+        for name in ("mirror, a message each 10 us, 1 % lost", "mirror, a message each ms, 25 % lost"):
+            self.assertRegex(rows[name, 64]["note"], r"\d+ of \d+ lost")
+        self.assertIn(("mirror, idle, both ends in one broker", 0), rows)
+        self.assertIn("resident_bytes", rows["mirror, memory of a receiver beside its window", 0])
 
     def test_eager_says_how_many_can_read_at_once(self):
         rows = self.rows_of("eager")
