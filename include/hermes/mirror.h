@@ -95,7 +95,7 @@ typedef struct hermes_mirror_receiver_options {
     uint64_t tag;          /* of a group of receivers that hold the sender up together; 0: none */
     uint64_t silence_ns;   /* after so long without a word the sender is taken for gone; 0: 1 s */
     uint32_t socket_bytes; /* of the kernel's receive buffer, as far as net.core.rmem_max allows; 0: 4 MiB */
-    uint32_t reserved;     /* 0 */
+    uint32_t spin_us;      /* so long wait looks again and again before it sleeps: up to 1 s; 0: not at all */
     const hermes_mirror_key_t *key; /* NULL: none */
 } hermes_mirror_receiver_options_t;
 
@@ -202,7 +202,7 @@ typedef struct hermes_mirror_sender_options {
     uint32_t flags;         /* HERMES_MIRROR_...; others: HERMES_ENOTSUP */
     uint32_t slice_bytes;   /* of the log in a datagram: 512 to 4,096, a multiple of 64; 0: 1,408, over IPv6
                              * 1,344, which fit the MTU of Ethernet */
-    uint32_t reserved;      /* 0 */
+    uint32_t spin_us;       /* so long run looks again and again before it sleeps: up to 1 s; 0: not at all */
     const hermes_mirror_key_t *key; /* member 0. NULL: none */
 } hermes_mirror_sender_options_t;
 

@@ -204,6 +204,14 @@ static bool set_segment(struct parse *parse, const char *value, uint64_t *bytes)
                   "from 1M to 1024G");
 }
 
+enum { RATE_MIN = 64 * 1024 };
+
+static bool set_rate(struct parse *parse, const char *value, uint64_t *bytes_per_s)
+{
+    bool good = config_parse_size(value, bytes_per_s) == 0 && (*bytes_per_s == 0 || *bytes_per_s >= RATE_MIN);
+    return expect(parse, good, "bytes a second, at least 64K, or 0");
+}
+
 /* false with nothing wanted: there is no such setting. */
 static bool set(struct parse *parse, const char *section, const char *name, const char *value)
 {
@@ -244,6 +252,10 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
         return add_mirror(parse, value, false);
     if (SETTING("mirror", "add"))
         return add_mirror(parse, value, true);
+    if (SETTING("mirror", "spin_us"))
+        return set_number(parse, value, 0, 1000000, &c->mirror_spin_us);
+    if (SETTING("mirror", "rate"))
+        return set_rate(parse, value, &c->mirror_rate);
     if (SETTING("tls", "certificate"))
         return set_path(parse, value, c->certificate);
     if (SETTING("tls", "key"))

@@ -49,6 +49,8 @@ struct config {
     bool must_authenticate;         /* who is not on this host, or comes by TCP all the same */
     struct config_mirror mirrors[CONFIG_MIRRORS_MAX];
     unsigned mirror_count;
+    uint32_t mirror_spin_us;     /* before the thread of a mirror sleeps */
+    uint64_t mirror_rate;        /* bytes a second, to each receiver; 0: as fast as it lets us */
     uint32_t silent_per_address; /* TCP connections that have not said hello */
 };
 

@@ -56,6 +56,8 @@ struct sockaddr_storage link_address(const struct link *link);
 /* Of an IPv4 or IPv6 address. */
 uint16_t link_port(const struct sockaddr_storage *address);
 
+enum { LINK_SPIN_MAX_US = 1000000 };
+
 /* Until a datagram comes, or so long. HERMES_EINTERRUPTED; 0: look. */
 int link_sleep(const struct link *link, uint64_t timeout_ns);
 

@@ -4,6 +4,7 @@
 
 #include "base/abi.h"
 #include "base/clock.h"
+#include "base/wait.h"
 #include "hermes/mirror.h"
 #include "mirror/receiver.h"
 #include "remote/filter.h"
@@ -37,6 +38,7 @@ struct hermes_mirror_receiver {
     uint64_t position, next_position; /* of begin; of what is delivered next */
     uint32_t epoch, jumps, jumps_taken;
     struct jump jump[JUMPS_MAX];
+    uint64_t spin_ns;
     uint32_t returned; /* since it was last looked what is due */
     int failed;        /* for good */
     struct error_text error;
@@ -91,7 +93,7 @@ static int take_options(hermes_mirror_receiver_options_t *options,
     int rc = given == NULL ? HERMES_EINVALID : abi_take(options, sizeof *options, given);
     if (rc < 0)
         return error_set(&open_error, rc, "options of a receiver");
-    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0 || options->reserved != 0)
+    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0)
         return error_say(&open_error, HERMES_ENOTSUP, "a flag that is not known");
     if (options->sender == NULL)
         return error_say(&open_error, HERMES_EINVALID, "a receiver needs a sender");
@@ -100,9 +102,9 @@ static int take_options(hermes_mirror_receiver_options_t *options,
         return error_say(&open_error, HERMES_EINVALID, "either a key, or HERMES_MIRROR_INSECURE");
     if (options->key != NULL && (options->key->id == 0 || options->key->member == 0))
         return error_say(&open_error, HERMES_EINVALID, "a key has an id and a member, which are not 0");
-    if (options->socket_bytes > INT32_MAX)
-        return error_say(&open_error, HERMES_EINVALID, "a socket's buffer of %u bytes",
-                         options->socket_bytes);
+    if (options->socket_bytes > INT32_MAX || options->spin_us > LINK_SPIN_MAX_US)
+        return error_say(&open_error, HERMES_EINVALID, "a socket's buffer of %u bytes, spinning for %u us",
+                         options->socket_bytes, options->spin_us);
     if (options->window_bytes == 0)
         options->window_bytes = WINDOW_DEFAULT;
     return HERMES_OK;
@@ -147,6 +149,7 @@ static int open_receiver(hermes_mirror_receiver_t *r, const hermes_mirror_receiv
                          (unsigned long long)options->position, (unsigned long long)options->window_bytes);
     r->position = r->next_position = options->position;
     r->epoch = options->epoch;
+    r->spin_ns = options->spin_us * 1000ull;
     uint64_t sockets = options->group == NULL ? 1 : 2;
     r->room = FRAME_MAX + options->window_bytes + sockets * MIRROR_SOCKET_ARRIVALS_BYTES;
     r->buffer = aligned_alloc(HERMES_FRAME_ALIGNMENT, r->room);
@@ -328,6 +331,10 @@ int hermes_mirror_receiver_wait(hermes_mirror_receiver_t *r, hermes_message_t *m
         uint64_t gone_ns = clock_monotonic_ns() - began_ns;
         if (gone_ns >= timeout_ns)
             return 0;
+        if (gone_ns < r->spin_ns) {
+            cpu_relax();
+            continue;
+        }
         uint64_t patience_ns = hermes_mirror_receiver_patience_ns(r), left_ns = timeout_ns - gone_ns;
         rc = link_sleep(&r->link, left_ns < patience_ns ? left_ns : patience_ns);
         if (rc < 0)

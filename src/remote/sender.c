@@ -6,6 +6,7 @@
 
 #include "base/abi.h"
 #include "base/clock.h"
+#include "base/wait.h"
 #include "hermes/mirror.h"
 #include "log/embedded.h"
 #include "log/log_source.h"
@@ -22,6 +23,7 @@ struct hermes_mirror_sender {
     struct sender *sender;
     bool has_source, ended;
     bool done; /* somebody was there when the log had ended, and all who were had everything */
+    uint64_t spin_ns;
     bool busy; /* something was received or sent in this turn */
     struct error_text error;
 };
@@ -55,7 +57,7 @@ static int take_options(hermes_mirror_sender_options_t *options, const hermes_mi
     int rc = given == NULL ? HERMES_EINVALID : abi_take(options, sizeof *options, given);
     if (rc < 0)
         return error_set(&open_error, rc, "options of a sender");
-    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0 || options->reserved != 0)
+    if ((options->flags & ~HERMES_MIRROR_INSECURE) != 0)
         return error_say(&open_error, HERMES_ENOTSUP, "a flag that is not known");
     if (options->local == NULL)
         return error_say(&open_error, HERMES_EINVALID, "a sender needs an address");
@@ -65,7 +67,7 @@ static int take_options(hermes_mirror_sender_options_t *options, const hermes_mi
     if (options->key != NULL && (options->key->id == 0 || options->key->member != SEAL_SENDER))
         return error_say(&open_error, HERMES_EINVALID, "a sender's key has an id, and is member 0");
     if (options->socket_bytes > INT32_MAX || options->hops > UINT8_MAX ||
-        options->flow > HERMES_MIRROR_MIN_GROUP)
+        options->flow > HERMES_MIRROR_MIN_GROUP || options->spin_us > LINK_SPIN_MAX_US)
         return error_say(&open_error, HERMES_EINVALID, "an option outside of its range");
     if (options->window_bytes == 0)
         options->window_bytes = WINDOW_DEFAULT;
@@ -133,6 +135,7 @@ static int open_all(hermes_mirror_sender_t *s, hermes_log_t *log,
     if ((rc = log_source_open(&s->source, embedded_log(log))) < 0)
         return error_set(&open_error, rc, "the log");
     s->has_source = true;
+    s->spin_ns = options->spin_us * 1000ull;
     return open_sender(s, options);
 }
 
@@ -214,6 +217,10 @@ int hermes_mirror_sender_run(hermes_mirror_sender_t *s, uint64_t timeout_ns)
         uint64_t gone_ns = clock_monotonic_ns() - began_ns;
         if (gone_ns >= timeout_ns)
             return 0;
+        if (gone_ns < s->spin_ns) {
+            cpu_relax();
+            continue;
+        }
         uint64_t patience_ns = hermes_mirror_sender_patience_ns(s), left_ns = timeout_ns - gone_ns;
         int rc = link_sleep(&s->link, left_ns < patience_ns ? left_ns : patience_ns);
         if (rc < 0)

@@ -100,8 +100,8 @@ class Mirror(Case):
         self.random = random.Random(7)
         self.other = self.another()
 
-    def another(self):
-        other = Broker(INSECURE)
+    def another(self, configuration=""):
+        other = Broker(INSECURE + configuration)
         self.addCleanup(other.close)
         return other
 
@@ -212,6 +212,27 @@ class Mirror(Case):
         told = self.messages(self.broker)
         for broker in (self.other, third, last):
             self.assertEqual(self.messages(broker), told)
+
+    def test_no_faster_than_its_rate(self):
+        source = self.another("[mirror]\nrate = 512K\n")
+        source.run("topic", "create", "t", *SMALL)
+        self.publish("t", 100, 8000, broker=source)
+        begin = time.monotonic()
+        self.other.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t', broker=source)}", *SMALL)
+        self.await_copy(of=source)
+        took = time.monotonic() - begin
+        size = source.info("t")["committed_position"]
+        self.assertGreater(took, (size - 65536) / 524288)  # but for what may go at once
+
+    def test_threads_that_spin_copy_as_well(self):
+        spins = "[mirror]\nspin_us = 20000\n"
+        source, copy = self.another(spins), self.another(spins)
+        source.run("topic", "create", "t", *SMALL)
+        copy.run("mirror", "add", "t", f"udp://127.0.0.1:{self.serve('t', broker=source)}", *SMALL)
+        for _ in range(3):
+            self.publish("t", 100, broker=source)
+            self.await_copy(broker=copy, of=source)
+        self.assertEqual(self.messages(copy), self.messages(source))
 
     # ---- a network that loses, delays and reorders ----
 

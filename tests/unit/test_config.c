@@ -24,7 +24,7 @@ static void settings(void **state)
     struct config config;
     assert_int_equal(
         load("[topic]\nwindow = 1M\nsegment=2MiB\n[net]\nbackend = epoll\n[broker]\nwait = spin\n"
-             "socket_mode = 0660\n",
+             "socket_mode = 0660\n[mirror]\nspin_us = 200\nrate = 10M\n",
              &config),
         0);
     assert_int_equal(config.window_bytes, 1 << 20);
@@ -32,6 +32,8 @@ static void settings(void **state)
     assert_int_equal(config.backend, POLLER_EPOLL);
     assert_int_equal(config.spin_us, UINT32_MAX);
     assert_int_equal(config.socket_mode, 0660);
+    assert_int_equal(config.mirror_spin_us, 200);
+    assert_int_equal(config.mirror_rate, 10 << 20);
     static const char *const bad[] = {"[topic]\nwindow = 1000\n",
                                       "[topic]\nwindow = x\n",
                                       "[net]\nbackend = kqueue\n",
@@ -43,7 +45,10 @@ static void settings(void **state)
                                       "[store]\nsync_interval_ms = 0\n",
                                       "[topic]\nwindow = 128M\n", /* a segment has 64M */
                                       "[topic]\nwindow = 4M\nsegment = 2M\n",
-                                      "[topic]\nsegment = 66M\n"};
+                                      "[topic]\nsegment = 66M\n",
+                                      "[mirror]\nspin_us = 1000001\n",
+                                      "[mirror]\nrate = 1000\n",
+                                      "[mirror]\nrate = fast\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_true(load(bad[i], &config) < 0);
     struct error_text text;

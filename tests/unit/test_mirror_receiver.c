@@ -362,7 +362,7 @@ static void what_cannot_be_is_refused(void **state)
     REFUSED(key, &key, HERMES_EINVALID);
     REFUSED(position, 1, HERMES_EINVALID);
     REFUSED(window_bytes, 100000, HERMES_EINVALID);
-    REFUSED(reserved, 1, HERMES_ENOTSUP);
+    REFUSED(spin_us, 1000001, HERMES_EINVALID);
     options = good;
     options.flags = 0;
     options.key = &key;

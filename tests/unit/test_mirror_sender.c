@@ -504,7 +504,7 @@ static void what_cannot_be_is_refused(void **state)
     REFUSED(receivers_max, 2, HERMES_EINVALID); /* without a group */
     REFUSED(window_bytes, 100, HERMES_EINVALID);
     REFUSED(slice_bytes, 100, HERMES_EINVALID);
-    REFUSED(reserved, 1, HERMES_ENOTSUP);
+    REFUSED(spin_us, 1000001, HERMES_EINVALID);
     REFUSED(flow, 3, HERMES_EINVALID);
     REFUSED(hops, 256, HERMES_EINVALID);
     REFUSED(flags, 0, HERMES_EINVALID);

@@ -93,6 +93,16 @@ bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct 
     return false;
 }
 
+void engine_was_busy(struct engine *engine, uint64_t now_ns)
+{
+    engine->busy_ns = now_ns;
+}
+
+bool engine_spins(const struct engine *engine, uint64_t now_ns)
+{
+    return now_ns - engine->busy_ns < engine->topic->broker->config.mirror_spin_us * 1000ull;
+}
+
 void engine_sleep(struct engine *engine, const struct mirror_socket *socket, int other_fd, uint64_t until_ns)
 {
     struct pollfd polled[4] = {{.fd = engine->event_fd, .events = POLLIN},

@@ -59,6 +59,7 @@ struct engine {
     _Atomic uint32_t state; /* enum mirror_state */
     _Atomic int32_t error;  /* of MIRROR_WAITING and MIRROR_FAILED: enum hermes_error, or 0 */
     _Atomic uint64_t figures[MIRROR_FIGURES];
+    uint64_t busy_ns;                /* the thread's: when it had something to do */
     struct counters_entry *counters; /* the same, for who looks from outside */
 };
 
@@ -81,6 +82,10 @@ void engine_figures(struct engine *engine, const uint64_t figures[MIRROR_FIGURES
 /* A socket: bound to the URL's address, or on the way there, whose address is *there. Tries again and again;
  * false: the thread is to end. */
 bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *there);
+
+/* There was something to do just now; and: was there, so short ago that it looks again before it sleeps? */
+void engine_was_busy(struct engine *engine, uint64_t now_ns);
+bool engine_spins(const struct engine *engine, uint64_t now_ns);
 
 /* Until a datagram comes, that time by the monotonic clock, another descriptor (-1: none) becomes readable,
  * or the thread is to end. */

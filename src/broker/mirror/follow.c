@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
+#include "base/wait.h"
 #include "broker/mirror/copy.h"
 #include "broker/mirror/engine.h"
 #include "broker/mirror/record.h"
@@ -60,6 +61,7 @@ static void sink_epoch(void *context, uint64_t position, uint32_t epoch)
 static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
 {
     struct following *f = context;
+    engine_was_busy(f->engine, f->now_ns);
     (void)receiver_receive(f->receiver, f->now_ns, from, bytes, length);
 }
 
@@ -153,6 +155,10 @@ static void follow(struct following *f)
         tell_figures(f);
         if (more)
             continue;
+        if (engine_spins(f->engine, f->now_ns)) {
+            cpu_relax();
+            continue;
+        }
         uint64_t until_ns = receiver_wake_ns(f->receiver);
         engine_sleep(f->engine, f->socket, -1, waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns);
     }

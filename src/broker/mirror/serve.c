@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/note.h"
+#include "base/wait.h"
 #include "broker/topic.h"
 #include "io/notifier.h"
 #include "log/log_source.h"
@@ -135,6 +136,7 @@ static struct mirror_packet *slot(struct serving *s)
 static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
 {
     struct serving *s = context;
+    engine_was_busy(s->engine, s->now_ns);
     if (all_listening(s) == 0) { /* nobody was there to follow the log for */
         log_source_leap(&s->source);
         tell_log(s);
@@ -262,18 +264,31 @@ static void sleep_until_something(struct serving *s)
                  until_ns);
 }
 
+/* true: there may be more. */
+static bool follow_log(struct serving *s)
+{
+    uint64_t before = log_source_end(&s->source);
+    bool more = log_source_follow(&s->source);
+    if (log_source_end(&s->source) != before)
+        engine_was_busy(s->engine, s->now_ns);
+    tell_log(s);
+    return more;
+}
+
 static void serve(struct serving *s)
 {
     while (!engine_stops(s->engine)) {
         bool more = receive(s);
         s->now_ns = clock_monotonic_ns();
-        if (all_listening(s) > 0) {
-            more |= log_source_follow(&s->source);
-            tell_log(s);
-        }
+        if (all_listening(s) > 0)
+            more |= follow_log(s);
         more |= send_out(s);
         tell_figures(s);
-        if (!more)
+        if (more)
+            continue;
+        if (engine_spins(s->engine, s->now_ns))
+            cpu_relax();
+        else
             sleep_until_something(s);
     }
 }
@@ -286,6 +301,7 @@ static void prepare(struct serving *s, const struct sockaddr_storage *address)
         .topic_id = topic->id,
         .receivers_max = 1,
         .window_bytes = WINDOW_BYTES,
+        .bytes_per_s = topic->broker->config.mirror_rate,
         .slice_bytes = address->ss_family == AF_INET6 ? SLICE_IPV6_BYTES : 0,
     };
     engine_random(&s->config.incarnation, sizeof s->config.incarnation);
