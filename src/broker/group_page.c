@@ -49,7 +49,7 @@ int page_make(const struct broker *broker, struct group *group, uint64_t sequenc
     struct group_page *page = group->map.address;
     page->made = record->made;
     atomic_store(&page->max_deliveries, record->max_deliveries);
-    atomic_store(&page->cursor_sequence, sequence);
+    group_set_edge(page, record->floor, sequence);
     group_set_counted(page, sequence, record->floor);
     return HERMES_OK;
 }

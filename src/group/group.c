@@ -27,7 +27,7 @@ void group_page_init(struct group_page *page, uint32_t slots, uint64_t topic_id,
     page->slots = slots;
     atomic_store_explicit(&page->generation, (uint32_t)(id % GROUP_GENERATIONS), memory_order_relaxed);
     atomic_store_explicit(&page->state, GROUP_OPEN, memory_order_relaxed);
-    atomic_store_explicit(&page->cursor, position, memory_order_relaxed);
+    group_set_edge(page, position, 0);
     atomic_store_explicit(&page->floor, position, memory_order_relaxed);
     group_set_counted(page, 0, position);
     atomic_thread_fence(memory_order_release);
@@ -575,11 +575,6 @@ struct counted {
     uint64_t to;      /* the position behind it */
 };
 
-static uint64_t counted_word(uint64_t through, uint64_t to)
-{
-    return to >> 6 << 32 | (through & UINT32_MAX);
-}
-
 /* near: a position behind what is counted, within 256 GiB where that matters. */
 static struct counted load_counted(struct group_page *page, uint64_t near)
 {
@@ -593,7 +588,7 @@ static struct counted load_counted(struct group_page *page, uint64_t near)
 
 void group_set_counted(struct group_page *page, uint64_t through, uint64_t to)
 {
-    atomic_store(&page->counted, counted_word(through, to));
+    atomic_store(&page->counted, group_pair(through, to));
     atomic_store(&page->lost_through, through);
 }
 
@@ -620,7 +615,7 @@ uint64_t group_note_gap(struct group_page *page, uint64_t mask, const struct gro
             return 0;
         gone = count_gone(page, mask, gap, &counted);
         /* Who raises it counts what lies between, all of it closed by now. */
-    } while (!swap(&page->counted, &counted.word, counted_word(gap->last, gap->to)));
+    } while (!swap(&page->counted, &counted.word, group_pair(gap->last, gap->to)));
     /* Release pairs with the acquire in load_counted(). Who comes late does not set it back. */
     uint64_t through = counted.through;
     while (through < gap->last && !swap(&page->lost_through, &through, gap->last))
@@ -629,18 +624,28 @@ uint64_t group_note_gap(struct group_page *page, uint64_t mask, const struct gro
     return gone;
 }
 
+/* Of those that are like one another in the low half, the one next to `near`. */
+static uint64_t next_to(uint64_t near, uint64_t low)
+{
+    return near + (uint64_t)(int64_t)(int32_t)(uint32_t)(low - near);
+}
+
 struct group_place group_edge(const struct group_page *page)
 {
-    struct group_place place;
-    uint64_t again = atomic_load_explicit(&page->cursor, memory_order_acquire);
-    int tries = 0;
-    do { /* for each time that somebody went on meanwhile */
-        place.position = again;
-        place.sequence = atomic_load_explicit(&page->cursor_sequence, memory_order_acquire);
-        again = atomic_load_explicit(&page->cursor, memory_order_acquire);
-    } while (again != place.position && ++tries < 64);
-    place.position = group_sane(place.position);
-    return place;
+    /* Acquire pairs with the release in group_passed(): the pair is not of before this cursor. */
+    uint64_t cursor = atomic_load_explicit(&page->cursor, memory_order_acquire);
+    uint64_t sequence = atomic_load_explicit(&page->cursor_sequence, memory_order_relaxed);
+    uint64_t edge = atomic_load_explicit(&page->edge, memory_order_relaxed);
+    if (page->slots == 0)
+        return (struct group_place){group_sane(cursor), sequence};
+    /* The two beside it say which lap, of 256 GiB and of 4 billion messages, it is. */
+    return (struct group_place){group_sane(next_to(cursor >> 6, edge >> 32) << 6), next_to(sequence, edge)};
+}
+
+void group_set_edge(struct group_page *page, uint64_t position, uint64_t sequence)
+{
+    group_say_edge(page, position, sequence);
+    atomic_store_explicit(&page->cursor, position, memory_order_relaxed);
 }
 
 bool group_put_away(struct group_page *page, uint64_t mask, uint64_t position, uint64_t word)

@@ -82,7 +82,7 @@
 
 enum {
     GROUP_MAGIC = 0x50524748, /* "HGRP" */
-    GROUP_VERSION = 3,
+    GROUP_VERSION = 4,
     GROUP_MEMBERS = 256,
     GROUP_HEADER_BYTES = 12288,
     GROUP_SLOTS_MIN = 4096,    /* a span of 256 KiB, more than the largest message; see words */
@@ -130,7 +130,8 @@ struct group_page {
     uint64_t reserved3;
 
     _Alignas(64) _Atomic uint64_t cursor;
-    _Atomic uint64_t cursor_sequence; /* of the last message below it; for a moment, of one before */
+    _Atomic uint64_t cursor_sequence; /* of the last message below it; for a moment, of a neighbour */
+    _Atomic uint64_t edge;            /* a cursor and its sequence: the low halves, which change together */
 
     _Alignas(64) _Atomic uint64_t floor;
 
@@ -329,12 +330,26 @@ static inline bool group_is_open(const struct group_page *page)
     return atomic_load(&page->state) == GROUP_OPEN;
 }
 
+/* What page->edge and page->counted say: a sequence, and the position behind it / 64. */
+static inline uint64_t group_pair(uint64_t sequence, uint64_t position)
+{
+    return position >> 6 << 32 | (sequence & UINT32_MAX);
+}
+
+/* What group_edge() finds. Whoever is held up between these stores and that of the cursor has said so much.
+ */
+static inline void group_say_edge(struct group_page *page, uint64_t position, uint64_t sequence)
+{
+    atomic_store_explicit(&page->edge, group_pair(sequence, position), memory_order_relaxed);
+    atomic_store_explicit(&page->cursor_sequence, sequence, memory_order_relaxed);
+}
+
 /* Everything below end was claimed, by this member or as it saw by others, or cannot be read. */
 static inline void group_passed(struct group_member *member, uint64_t end, uint64_t sequence)
 {
     struct group_page *page = member->page;
     if (atomic_load_explicit(&page->cursor, memory_order_relaxed) < end) {
-        atomic_store_explicit(&page->cursor_sequence, sequence, memory_order_relaxed);
+        group_say_edge(page, end, sequence);
         /* Release pairs with the acquire in group_start() and in scans. */
         atomic_store_explicit(&page->cursor, end, memory_order_release);
     }
@@ -445,8 +460,13 @@ struct group_place {
     uint64_t position, sequence;
 };
 
-/* Where the group stands: what lies before that was somebody's. For a moment, the sequence of a neighbour. */
+/* Where the group stands: what lies before that was somebody's. Position and sequence are of one message, be
+ * it for a moment one before the latest or behind it. Of a durable subscription, the sequence is that of the
+ * latest ack. */
 struct group_place group_edge(const struct group_page *page);
+
+/* Of a page that begins, or is restored: there it stands. */
+void group_set_edge(struct group_page *page, uint64_t position, uint64_t sequence);
 
 /* Messages that are gone: those behind sequence `after`, which ends at position from, up to sequence last,
  * which ends at position to. What lies before that was somebody's. */

@@ -158,8 +158,7 @@ void group_record_restore(const struct group_record *record, struct group_page *
     uint64_t floor = least(record->floor, end.position), cursor = least(record->cursor, end.position);
     bool cut = record->cursor > end.position;
     atomic_store(&page->floor, floor);
-    atomic_store(&page->cursor, cursor);
-    atomic_store(&page->cursor_sequence, cut ? end.sequence : record->cursor_sequence);
+    group_set_edge(page, cursor, cut ? end.sequence : record->cursor_sequence);
     /* Where that ends, no record says. */
     group_set_counted(page, least(record->lost_through, end.sequence), floor);
     atomic_store(&page->redelivered, record->redelivered);

@@ -51,6 +51,31 @@ static void test_a_gap_is_counted_once(void **state)
     drop_page(page);
 }
 
+/* A member is held up while it says that it has passed message 1, and another goes on to 2 meanwhile. */
+static void test_place_and_sequence_are_of_one_message(void **state)
+{
+    (void)state;
+    struct group_page *page = new_page(0, 0, "");
+    struct group_member held_up = new_member(page, 0, false), other = new_member(page, 1, false);
+    assert_int_equal(group_claim(&held_up, 0), GROUP_MINE);
+    assert_int_equal(group_claim(&other, 64), GROUP_MINE);
+    group_passed(&other, 128, 2);
+    group_say_edge(page, 64, 1);
+    struct group_place edge = group_edge(page);
+    assert_int_equal(edge.position, 64 * edge.sequence);
+    const struct group_gap found = {edge.position, edge.sequence, 5 * 64, 5};
+    assert_int_equal(group_note_gap(page, MASK, &found), 3);
+
+    const uint64_t far = (uint64_t)9 << 40, many = (uint64_t)7 << 32; /* the low halves begin again */
+    group_set_edge(page, far + 64, many + 1);
+    edge = group_edge(page);
+    assert_true(edge.position == far + 64 && edge.sequence == many + 1);
+    group_say_edge(page, far - 64, many - 1);
+    edge = group_edge(page);
+    assert_true(edge.position == far - 64 && edge.sequence == many - 1);
+    drop_page(page);
+}
+
 /* It read the message before that was gone, and was about to claim it. */
 static void test_what_is_counted_is_given_to_nobody(void **state)
 {
@@ -191,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_somebody_had_is_not_lost),
         cmocka_unit_test(test_a_gap_is_counted_once),
+        cmocka_unit_test(test_place_and_sequence_are_of_one_message),
         cmocka_unit_test(test_what_is_counted_is_given_to_nobody),
         cmocka_unit_test(test_what_is_counted_is_done),
         cmocka_unit_test(test_a_restored_page_counts_on),

@@ -56,7 +56,7 @@ static void test_what_stands_behind_an_old_cursor_is_not_forgotten(void **state)
     claim(&a, 0, 10);
     assert_int_equal(group_ack(&a, 8 * 64, group_first_claim(&a)), 0);
     assert_int_equal(group_ack(&a, 2 * 64, group_first_claim(&a)), 0);
-    atomic_store(&page->cursor, 5 * 64);
+    group_set_edge(page, 5 * 64, 5);
     struct group_record record = take(page);
     assert_int_equal(record.cursor, 5 * 64);
     struct group_page *fresh = new_page("");
