@@ -39,6 +39,8 @@ class Place:
         self.given_last = None  # to who acks by itself
         self.reached, self.between = self.between, 0  # its holder was given this
         self.gaps = 0  # so many its holder missed, since it has been one
+        # It was set to what was the first message then, and nobody was told which.
+        self.is_anywhere = era is not self.eras[0] and era.start == "first"
 
     def ack(self, sequence, sure=True):
         if sure:
@@ -117,8 +119,9 @@ class Place:
         elif self.due is not None or self.perhaps is not None:
             due = self.due or max(self.perhaps, self.reached) + 1
             self.judge_skipped(call, due, sequence)
-            if due > 1 or self.life == self.eras[0].number:  # else it was set to the first message that there was then
+            if not self.is_anywhere:
                 self.gaps += max(0, sequence - due)
+            self.is_anywhere = False
 
     def judge_skipped(self, call, due, sequence):
         """Retention may have removed some."""

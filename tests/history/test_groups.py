@@ -276,7 +276,8 @@ class Durables(unittest.TestCase):
 
     def test_what_was_gone_when_it_was_set_to_the_first_message_is_not_missed(self):
         reset = "administrator-1 40 reset topic=t name=g from=first | 0"
-        for begin, kinds in (([reset], []), ([], ["counters"]), ([reset, given(A, 45, 1)], ["counters"])):
+        for begin, kinds in (([reset], []), ([], ["counters"]), ([reset, given(A, 45, 1)], ["counters"]),
+                             ([reset.replace(" 40 ", " 30 "), given(A, 30, 1)], [])):
             lines = [join(A), *begin, given(A, 50, 3), f"{A} 60 ack sequence=3 take={1 + len(begin)} | 0", f"{A} 70 counters | 0 lost=0"]
             self.assertEqual(self.judge(*lines, there=[3]), kinds, begin)
 
