@@ -391,6 +391,55 @@ static void put_publishers(struct page *page, int room)
     free(rows);
 }
 
+/* ---- mirrors ---- */
+
+static double mirror_lag(const struct stat_frame *frame, const struct view_row *row)
+{
+    return (double)view_number(frame->view, row, "behind_bytes");
+}
+
+/* As enum hermes_topic_mirror_state. */
+static const char *mirror_state(const struct stat_frame *frame, const struct view_row *row)
+{
+    static const char *const names[] = {"starting", "waiting", "active", "DIVERGED", "FAILED"};
+    uint64_t state = view_number(frame->view, row, "state");
+    return state < sizeof names / sizeof names[0] ? names[state] : "?";
+}
+
+static void put_mirror(struct page *page, const struct layout *layout, const struct view_row *row)
+{
+    const struct stat_frame *frame = page->frame;
+    const struct view_row *topic = stat_topic_of(frame, row);
+    char cells[COLUMNS_MAX][CELL_BYTES];
+    double missed = (double)view_number(frame->view, row, "missed_bytes"),
+           bytes = (double)view_number(frame->view, row, "log_bytes");
+    bool follows = view_number(frame->view, row, "follows") != 0;
+    strcpy(cells[0], row->entry.label);
+    strcpy(cells[1], topic == NULL ? "" : topic->entry.label);
+    strcpy(cells[2], follows ? "follows" : "serves");
+    strcpy(cells[3], mirror_state(frame, row));
+    if (follows)
+        strcpy(cells[4], "-");
+    else
+        set_number(cells[4], frame, row, "receivers");
+    set_number(cells[5], frame, row, "behind_bytes");
+    snprintf(cells[6], CELL_BYTES, "%.0f", (double)view_number(frame->view, row, "round_trip_ns") / 1e3);
+    snprintf(cells[7], CELL_BYTES, "%.2f", bytes > 0 ? 100 * missed / bytes : 0);
+    set_number(cells[8], frame, row, "gone");
+    page_cells(page, layout, cells);
+}
+
+static void put_mirrors(struct page *page, int room)
+{
+    static const struct column columns[] = {{"MIRROR", 0}, {"TOPIC", 0},  {"ROLE", -7},  {"STATE", -8},
+                                            {"RECV", 4},   {"BEHIND", 7}, {"RTT us", 7}, {"LOST %", 7},
+                                            {"GONE", 6},   {NULL, 0}};
+    size_t count;
+    struct keyed *rows = select_rows(page->frame, 1u << COUNTERS_MIRROR, mirror_lag, &count);
+    put_table(page, columns, "mirrors", rows, count, room, put_mirror);
+    free(rows);
+}
+
 static int longest_name(const struct stat_frame *frame)
 {
     size_t longest = 0;
@@ -410,5 +459,6 @@ void stat_print_table(const struct stat_frame *frame, int width, int rows, bool 
     put_broker(&page);
     put_topics(&page, rows > 0 ? page.rows / 2 : INT32_MAX);
     put_readers(&page, rows > 0 ? page.rows * 2 / 3 : INT32_MAX);
+    put_mirrors(&page, rows > 0 ? page.rows / 2 : INT32_MAX);
     put_publishers(&page, page.rows);
 }

@@ -194,6 +194,9 @@ class Mirror(Case):
             wanted = {"name": f"udp://127.0.0.1:{port}", "topic": "t", "follows": follows, "state": 2, "position_bytes": end}
             self.wait_for(lambda: wanted.items() <= self.counted(broker).items(), f"{wanted} is counted")
             self.assertGreater(self.counted(broker)["log_bytes"], 0)
+            row = next(line for line in broker.run("stat").stdout.decode().splitlines() if line.startswith("udp://"))
+            self.assertEqual(row.split()[:5], [f"udp://127.0.0.1:{port}", "t", *(["follows", "active", "-"] if follows else
+                                                                                ["serves", "active", "1"])])
 
     def test_several_follow_over_ipv6_in_memory_and_one_of_them_serves_another(self):
         self.broker.run("topic", "create", "t", *SMALL)
