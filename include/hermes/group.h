@@ -21,7 +21,8 @@
  * grace_ms, for the place of a durable subscription) once the next one runs: they greet it by themselves.
  * After an orderly stop what was in flight comes again, as after a death of its member, or is dead; after a
  * power cut what was done within the last tenth of a second before it, too, and so it is with groups of
- * another user than the broker's (but root) when the broker is killed. A memory topic begins anew after an
+ * another user than the broker's (but root; over TCP all are, who do not say who they are) when the broker is
+ * killed. A memory topic begins anew after an
  * orderly stop, and its groups and durable subscriptions with it.
  *
  *     hermes_subscriber_open(client, "orders", &(hermes_subscriber_options_t){

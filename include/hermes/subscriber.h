@@ -57,7 +57,7 @@ typedef struct hermes_subscriber_options {
  * the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not for members of a group
  * (HERMES_EINVALID, as where the topic does not allow it). Over a connection anybody may ask for it: nothing
  * is overwritten that was not sent, and up to 1 MiB may be sent and not read yet; while the connection is
- * broken nobody is waited for.
+ * broken nobody is waited for. A publisher over a connection is not told whom it waits for.
  */
 #define HERMES_SUBSCRIBE_PUSH_BACK 1u
 
@@ -66,7 +66,9 @@ typedef struct hermes_subscriber_options {
  * hermes_group_create() has for defaults. HERMES_ENOTFOUND: no such topic; HERMES_ENAME; HERMES_EINVALID;
  * HERMES_EBUSY: somebody has the durable subscription; HERMES_EACCESS: the group is another user's;
  * HERMES_ELIMIT: 256 members. Over a connection a subscriber takes 2 MiB, and the broker sends at most 1 MiB
- * that was not read; of a group's messages one at a time, and up to 30 to a member that is quick.
+ * that was not read; of a group's messages one at a time, and up to 30 to a member that is quick, ahead of
+ * its asking: so of two members one may have the next message in hand that the other asks for, and what comes
+ * again comes behind what was sent already.
  */
 HERMES_API int hermes_subscriber_open(hermes_client_t *client, const char *topic,
                                       const hermes_subscriber_options_t *options,

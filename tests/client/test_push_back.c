@@ -6,6 +6,7 @@
 static const uint64_t patience_ns = 60000000000u;
 static const uint64_t blink_ns = 20000000; /* for what must not happen; what must is waited for otherwise */
 enum { WINDOW = 256 * 1024, PAYLOAD = 1000 };
+enum { SENT_MOST = 1024 * 1024 }; /* over a connection may be sent and not read yet (client.h) */
 
 static void make_push_back(struct fixture *f, bool shared, enum hermes_durability durability)
 {
@@ -146,7 +147,10 @@ static void wait_and_go_on(struct fixture *f)
          * the producer's ring.) */
         uint64_t there = before + WINDOW / 2 / PAYLOAD;
         read_all(fast, before + 1, there);
-        assert_int_equal(fill(f, publisher, last), last);
+        uint64_t more = fill(f, publisher, last);
+        if (transport() == NULL) /* else the other's connection may have been what took no more */
+            assert_int_equal(more, last);
+        last = more;
         read_all(slow, before + 1, there);
         for (uint64_t i = there + 1; i <= last; i++) {
             read_all(slow, i, i);
@@ -155,8 +159,10 @@ static void wait_and_go_on(struct fixture *f)
         read_nothing(slow);
         read_nothing(fast);
     }
-    /* All that fits a window (and the producer's ring), and not much more, is under way at a time. */
-    assert_in_range(last, 5 * WINDOW / 2 / PAYLOAD, 5 * 3 * WINDOW / PAYLOAD);
+    /* All that fits a window (and the producer's ring, and connections), and not much more, is under way at a
+     * time. */
+    uint64_t most = 3 * WINDOW + (transport() != NULL ? SENT_MOST : 0);
+    assert_in_range(last, 5 * WINDOW / 2 / PAYLOAD, 5 * most / PAYLOAD);
     hermes_subscriber_close(slow); /* nobody waits for it any more */
     last++;
     hermes_publisher_set_wait(publisher, patience_ns);
@@ -275,7 +281,8 @@ static void test_dead_subscriber_stops_counting(void **state)
     uint64_t last = fill(f, publisher, 0);
     kill(child, SIGSTOP); /* hanging is not dying */
     assert_int_equal(fill(f, publisher, last), last);
-    assert_non_null(strstr(hermes_last_error(f->client), "a subscriber that is waited for is behind"));
+    if (transport() == NULL) /* whom the broker waits for, who is not on its host does not see */
+        assert_non_null(strstr(hermes_last_error(f->client), "a subscriber that is waited for is behind"));
     reap(child);
     hermes_publisher_set_wait(publisher, patience_ns);
     for (int i = 0; i < 1000; i++)
@@ -293,7 +300,10 @@ static void test_killed_broker(void **state)
     stop_broker(f, SIGKILL);
     read_all(s, 1, 10);
     uint64_t more = publish_what_fits(f, publisher, last);
-    assert_in_range(more - last, 1, 20); /* in place of the ten */
+    if (transport() == NULL)
+        assert_in_range(more - last, 1, 20); /* in place of the ten */
+    else
+        assert_int_equal(more, last); /* it is the broker that would say that there is room */
     last = more;
     start_broker(f);
     assert_int_equal(fill(f, publisher, last), last);
@@ -324,6 +334,12 @@ static void test_stopped_broker(void **state)
     stop_broker(f, SIGTERM);
     start_broker(f);
     hermes_publisher_set_wait(publisher, patience_ns);
+    if (transport() != NULL) { /* what was on its way to a broker that stopped is in, or it is not */
+        assert_int_equal(publish(publisher, last + 1), HERMES_EFENCED);
+        hermes_publisher_close(publisher);
+        last = describe(f).last_sequence;
+        publisher = publisher_of(f->client, patience_ns);
+    }
     assert_int_equal(publish(publisher, ++last), 0);
     read_all(s, 1, last);
     assert_int_equal(describe(f).waited_for, 1);
@@ -386,7 +402,10 @@ static void test_who_has_disconnected_is_waited_for_no_more(void **state)
         (void)subscribe(client, HERMES_FROM_END);
         last = fill(f, publisher, last);
         assert_int_equal(hermes_disconnect(client), 0);
+        if (transport() != NULL) /* that there is room the broker has to say */
+            hermes_publisher_set_wait(publisher, patience_ns);
         assert_int_equal(publish(publisher, ++last), 0);
+        hermes_publisher_set_wait(publisher, 0);
     }
 }
 

@@ -93,6 +93,13 @@ uint64_t delegate_start(const struct delegate *member)
 
 /* ---- what is gone ---- */
 
+/* Told with what it gets next; or by itself, where that is nothing. */
+static void note_lost(struct delegate *member, uint64_t count)
+{
+    member->lost += count;
+    member->has_all = member->has_all && count == 0;
+}
+
 void delegate_begin_gap(struct delegate *member, uint64_t position, uint64_t sequence, int why)
 {
     const struct group_page *page = member->party->page;
@@ -120,7 +127,7 @@ void delegate_end_gap(struct delegate *member, uint64_t position, uint64_t seque
     const struct group_place *before = &member->before_gap;
     const struct group_gap gap = {before->position, before->sequence, position, sequence - 1};
     if (before->sequence != UINT64_MAX)
-        member->lost += group_note_gap(party->page, party->mask, &gap);
+        note_lost(member, group_note_gap(party->page, party->mask, &gap));
     if (!delegate_is_durable(member))
         group_passed(&member->group, position, sequence - 1);
 }
@@ -215,7 +222,7 @@ void delegate_write_off(struct delegate *member, int why)
     member->pending = false;
     if (!group_write_off(&member->group, member->pending_at, member->pending_claim))
         return;
-    member->lost++;
+    note_lost(member, 1);
     member->why = why;
 }
 
