@@ -14,6 +14,7 @@ enum { ENTRIES = 256, BATCH = 32 };
 struct uring {
     struct poller base;
     struct io_uring ring;
+    struct poller_op *receives; /* that were started since the last submission, the latest first */
 };
 
 /* A completion, out of the queue. */
@@ -32,9 +33,9 @@ static struct io_uring_sqe *next_sqe(struct uring *uring)
     return sqe;
 }
 
-static int uring_start(struct poller *poller, struct poller_op *op)
+static int submit(struct uring *uring, struct poller_op *op)
 {
-    struct io_uring_sqe *sqe = next_sqe((struct uring *)poller);
+    struct io_uring_sqe *sqe = next_sqe(uring);
     if (sqe == NULL)
         return HERMES_EAGAIN;
     switch (op->kind) {
@@ -61,8 +62,31 @@ static int uring_start(struct poller *poller, struct poller_op *op)
     return HERMES_OK;
 }
 
+/* What is to be sent goes first: somebody may wait for it, while a receive that finds nothing takes as long
+ * as half a send. */
+static int uring_start(struct poller *poller, struct poller_op *op)
+{
+    struct uring *uring = (struct uring *)poller;
+    if (op->kind != OP_RECEIVE)
+        return submit(uring, op);
+    op->then = uring->receives;
+    uring->receives = op;
+    return HERMES_OK;
+}
+
+static void submit_receives(struct uring *uring)
+{
+    while (uring->receives != NULL) {
+        struct poller_op *op = uring->receives;
+        uring->receives = op->then;
+        if (submit(uring, op) < 0)
+            poller_finish_later(&uring->base, op, -EAGAIN);
+    }
+}
+
 static void uring_cancel(struct poller *poller, struct poller_op *op)
 {
+    submit_receives((struct uring *)poller); /* it may be one of them */
     struct io_uring_sqe *sqe = next_sqe((struct uring *)poller);
     if (sqe == NULL) {
         op->cancelled = false; /* the kernel takes nothing now: to be tried again */
@@ -83,12 +107,14 @@ static bool has_completions(const struct io_uring *ring)
 static bool uring_has_news(const struct poller *poller)
 {
     const struct io_uring *ring = &((const struct uring *)poller)->ring;
-    return io_uring_sq_ready(ring) > 0 || has_completions(ring);
+    return ((const struct uring *)poller)->receives != NULL || io_uring_sq_ready(ring) > 0 ||
+           has_completions(ring);
 }
 
 static void uring_wait(struct poller *poller, uint64_t timeout_ns)
 {
     struct uring *uring = (struct uring *)poller;
+    submit_receives(uring);
     if (timeout_ns == 0 && !uring_has_news(poller))
         return;
     struct io_uring_cqe *first;
@@ -116,7 +142,7 @@ static void last_of(struct poller *poller, struct poller_op *op, int result)
     /* The kernel ends a multishot operation when it pleases (io_uring_enter(2), IORING_CQE_F_MORE). */
     if (op->cancelled)
         poller_finish(poller, op, -ECANCELED);
-    else if (uring_start(poller, op) < 0)
+    else if (submit((struct uring *)poller, op) < 0)
         poller_finish(poller, op, -EAGAIN);
 }
 
@@ -244,6 +270,7 @@ int poller_open_uring(struct poller **poller, struct error_text *text)
                              : error_set(text, error_from_errno(-rc), "io_uring cannot be used here (%s)",
                                          strerror(-rc));
     }
+    (void)io_uring_register_ring_fd(&uring->ring); /* or it is looked up each time */
     *poller = &uring->base;
     return HERMES_OK;
 }
