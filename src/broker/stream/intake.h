@@ -1,7 +1,8 @@
 /*
- * An intake: a publisher at the other end of a connection. It fills a ring, as a publisher on this host does,
- * and the sequencer takes it from there: so what came in is in the topic's order once, and what a connection
- * left behind goes into the log like all that is in a ring.
+ * An intake: a publisher at the other end of a connection. It has a ring, as a publisher on this host does:
+ * what comes goes into the log at once as long as the ring is empty and the log has room, else into the ring,
+ * from where the sequencer takes it. So what came in is in the topic's order once, and what a connection left
+ * behind goes into the log like all that is in a ring.
  *
  * Its credit is what the ring has room for, so nothing has to wait here.
  */
