@@ -88,10 +88,10 @@ struct broker {
     /* That topic is deleted: sessions let go of it. */
     void (*let_go)(struct topic *topic);
 
-    unsigned rings;          /* in all topics: is there anything to sequence? */
-    unsigned rings_fed;      /* of them, that the loop fills itself */
+    unsigned rings;           /* in all topics: is there anything to sequence? */
+    unsigned rings_fed;       /* of them, that the loop fills itself */
     uint64_t sequenced_bytes; /* that went past rings since the sequencer's last turn */
-    struct topic *sequenced; /* where the sequencer's next turn begins; NULL: at the first */
+    struct topic *sequenced;  /* where the sequencer's next turn begins; NULL: at the first */
     bool parked;
     uint64_t blocked_ns; /* how long to leave a log alone that has no room */
 
