@@ -54,17 +54,21 @@ typedef struct hermes_mirror_info {
 
 /*
  * A topic of another broker, here: the same messages, at the same positions and with the same sequences, read
- * as those of any topic. url: "udp://HOST:PORT". The topic must be there.
+ * as those of any topic. The topic must be there.
  *
- *   - HERMES_MIRROR_SERVES: that broker sends it, from that address of its host, to up to 16 others;
- *   - HERMES_MIRROR_FOLLOWS: this broker copies it from there, from the first message that still exists, and
- *     goes on where it was after a restart of either. The topic is exclusive, has no message yet, and a
- *     window not smaller than its source's. Nobody publishes to it, purges or deletes it as long as it is
+ *   - HERMES_MIRROR_SERVES: that broker sends it, from that address of its host, "udp://HOST:PORT", to up to
+ *     16 others;
+ *   - HERMES_MIRROR_FOLLOWS: this broker copies it from there. url: "tls://HOST:PORT", where the other broker
+ *     listens: it is asked where the datagrams come from, and for a key to them (hermes_mirror_key()); or
+ *     "udp://HOST:PORT", where they come from, without a key. It copies from the first message that still
+ *     exists, and goes on where it was after a restart of either. The topic is exclusive, has no message yet,
+ * and a window not smaller than its source's. Nobody publishes to it, purges or deletes it as long as it is
  *     a mirror: HERMES_EBUSY. What the source has no more when it is asked for is lost, as HERMES_EGONE
  *     says to who reads; a topic that is stored takes no such hole, and its mirror fails.
  *
- * It is for good: restarts of the broker begin it again. What is sent is neither encrypted nor authenticated:
- * HERMES_EACCESS, unless the broker's configuration has [net] insecure = true. HERMES_EEXISTS: the topic has
+ * It is for good: restarts of the broker begin it again. What is sent without a key is neither encrypted nor
+ * authenticated: HERMES_EACCESS, and no answer to who has none, unless the broker's configuration has [net]
+ * insecure = true. HERMES_EEXISTS: the topic has
  * one of that role; HERMES_EINVALID: no such URL, or topic as above; HERMES_EBUSY: it has a publisher, or
  * somebody has the address; HERMES_ENOTFOUND: no such topic, or host; HERMES_ELIMIT: 64 mirrors.
  */
@@ -76,6 +80,31 @@ HERMES_API int hermes_mirror_remove(hermes_client_t *client, const char *topic, 
 /* Up to count of the broker's mirrors; returns how many. The size of infos[0] is that of all. */
 HERMES_API int hermes_mirror_list(hermes_client_t *client, hermes_mirror_info_t *infos, size_t count);
 enum { HERMES_MIRRORS_MAX = 64 };
+
+/* What a receiver needs of a topic that is sent sealed: where the datagrams come from, and its key to them.
+ */
+typedef struct hermes_mirror_grant {
+    size_t size;        /* sizeof(hermes_mirror_grant_t), set by the caller */
+    uint64_t topic_id;  /* of the topic there */
+    uint64_t lasts_ns;  /* so long from now on; then there is another */
+    char url[128];      /* udp://HOST:PORT */
+    uint8_t secret[32]; /* secret, id and member are those of hermes_mirror_key_t (hermes/mirror.h) */
+    uint16_t id;
+    uint16_t member;
+    uint32_t reserved; /* 0 */
+} hermes_mirror_grant_t;
+
+/*
+ * Asks the broker that serves the topic for such a grant: over tls://, or on its host. It is this client's,
+ * and good for as long as the client is connected and may subscribe to the topic: it lapses 10 s after the
+ * connection ended, and at once when the right is taken away. Asking again gives the same one, or the one
+ * after it where its time is over or the connection was another one: so ask once in a while, and begin anew
+ * with what is another secret. For one receiver: numbers of datagrams under one secret are used once.
+ * HERMES_EACCESS: the right is missing, or the connection is not encrypted; HERMES_ENOTFOUND: there is no
+ * such topic, or it is not sent; HERMES_ELIMIT: it has 32 grants; HERMES_EPROTOCOL: what the broker says is
+ * none.
+ */
+HERMES_API int hermes_mirror_key(hermes_client_t *client, const char *topic, hermes_mirror_grant_t *grant);
 
 #ifdef __cplusplus
 }

@@ -76,6 +76,8 @@ local layouts = {
     [50] = {"MIRROR_REMOVE", "topic:s128 url:s128"},
     [51] = {"MIRROR_LIST"},
     [52] = {"MIRRORS", "count:4 more:4", each = MIRROR_INFO},
+    [53] = {"MIRROR_KEY", "topic:s128"},
+    [54] = {"MIRROR_GRANT", "topic_id:8 lasts_ns:8 url:s128 secret:x32 id:2 member:2 -:4"},
     [64] = {"OUTLET_OPEN", "topic:s128 topic_id:8 from:4 push_back:4 value:8 credit:8"},
     [65] = {"OUTLET", "handle:4 durability:4 topic_id:8 position:8 sequence:8 epoch:4 shared:4"},
     [66] = {"INTAKE_OPEN", PUBLISHER_OPEN},

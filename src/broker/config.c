@@ -128,6 +128,13 @@ static bool add_listen(struct parse *parse, const char *value)
     }
 }
 
+int config_check_mirror(const char *url, bool follows, struct error_text *text)
+{
+    if (follows && config_is_secure(url))
+        return tcp_check(url, text);
+    return udp_check(url, text);
+}
+
 /* "TOPIC udp://HOST:PORT"; several, each in a line of its own. */
 static bool add_mirror(struct parse *parse, const char *value, bool follows)
 {
@@ -142,10 +149,12 @@ static bool add_mirror(struct parse *parse, const char *value, bool follows)
         memcpy(mirror.topic, value, name);
         memcpy(mirror.url, url, strlen(url));
     }
-    bool good = fits && hermes_topic_name_check(mirror.topic) == 0 && udp_check(mirror.url, &ignored) == 0;
+    bool good = fits && hermes_topic_name_check(mirror.topic) == 0 &&
+                config_check_mirror(mirror.url, follows, &ignored) == 0;
     if (good)
         config->mirrors[config->mirror_count++] = mirror;
-    return expect(parse, good, "TOPIC udp://HOST:PORT, up to %d of them", CONFIG_MIRRORS_MAX);
+    return expect(parse, good, "TOPIC udp://HOST:PORT, or of add tls://HOST:PORT, up to %d of them",
+                  CONFIG_MIRRORS_MAX);
 }
 
 static bool set_bool(struct parse *parse, const char *value, bool *is)
@@ -256,6 +265,14 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
         return set_number(parse, value, 0, 1000000, &c->mirror_spin_us);
     if (SETTING("mirror", "rate"))
         return set_rate(parse, value, &c->mirror_rate);
+    if (SETTING("mirror", "ca"))
+        return set_path(parse, value, c->mirror_identity.authority);
+    if (SETTING("mirror", "certificate"))
+        return set_path(parse, value, c->mirror_identity.certificate);
+    if (SETTING("mirror", "key"))
+        return set_path(parse, value, c->mirror_identity.key);
+    if (SETTING("mirror", "token_file"))
+        return set_path(parse, value, c->mirror_identity.token_file);
     if (SETTING("tls", "certificate"))
         return set_path(parse, value, c->certificate);
     if (SETTING("tls", "key"))

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "broker/mirror/lookup.h"
 #include "broker/principal.h"
 #include "io/location.h"
 #include "io/poller.h"
@@ -49,9 +50,10 @@ struct config {
     bool must_authenticate;         /* who is not on this host, or comes by TCP all the same */
     struct config_mirror mirrors[CONFIG_MIRRORS_MAX];
     unsigned mirror_count;
-    uint32_t mirror_spin_us;     /* before the thread of a mirror sleeps */
-    uint64_t mirror_rate;        /* bytes a second, to each receiver; 0: as fast as it lets us */
-    uint32_t silent_per_address; /* TCP connections that have not said hello */
+    struct lookup_identity mirror_identity; /* shown to brokers whose topics are copied */
+    uint32_t mirror_spin_us;                /* before the thread of a mirror sleeps */
+    uint64_t mirror_rate;                   /* bytes a second, to each receiver; 0: as fast as it lets us */
+    uint32_t silent_per_address;            /* TCP connections that have not said hello */
 };
 
 /* path NULL: the default file, which may be missing; a file that was named must exist. */
@@ -59,6 +61,9 @@ int config_load(struct config *config, const char *path, struct error_text *text
 
 /* Does such an address begin with tls://? */
 bool config_is_secure(const char *url);
+
+/* Is it where a topic can be sent from, or copied from? HERMES_EINVALID. */
+int config_check_mirror(const char *url, bool follows, struct error_text *text);
 
 /* "64K", "4MiB", "1G", "65536": bytes. HERMES_EINVALID. */
 int config_parse_size(const char *value, uint64_t *bytes);

@@ -11,6 +11,7 @@
 #include "base/note.h"
 #include "base/standard.h"
 #include "broker/loop.h"
+#include "broker/mirror/lookup.h"
 
 /* --version and -V; libc must see it. */
 __attribute__((visibility("default"))) const char *argp_program_version = "hermesd " PROGRAM_VERSION;
@@ -111,6 +112,7 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
     loop_before_threads();
+    lookup_prepare();
     static struct loop loop;
     (void)note_start("hermesd", STDERR_FILENO);
     struct config config;

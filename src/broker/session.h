@@ -29,7 +29,7 @@ struct ring;
 struct handle {
     uint32_t id;          /* 0: free */
     uint64_t correlation; /* of the request that opened it */
-    enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER, HANDLE_OUTLET } kind;
+    enum { HANDLE_PUBLISHER, HANDLE_RING, HANDLE_SUBSCRIBER, HANDLE_OUTLET, HANDLE_GRANT } kind;
     struct topic *topic;
     struct ring *ring;
     struct intake *intake; /* that fills the ring; NULL: its publisher does so itself */

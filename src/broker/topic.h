@@ -39,9 +39,12 @@ struct streamed {
 };
 
 /* What of a topic goes to other hosts, or comes from there, in datagrams: broker/mirror/. */
+struct grants;
+
 struct mirrored {
-    unsigned count; /* of mirrors, those that are being begun or ended as well */
-    bool follows;   /* it is the copy of another broker's topic: nobody publishes to it here */
+    unsigned count;        /* of mirrors, those that are being begun or ended as well */
+    bool follows;          /* it is the copy of another broker's topic: nobody publishes to it here */
+    struct grants *grants; /* of who receives it, where it is sent (mirror/grants.h); NULL: it is not */
     /* By enum mirror_role, as they are on the disk; "": none. Of jobs of `turns`. */
     char url[3][UDP_URL_BYTES];
     uint64_t asker; /* the session that asked for the latest change, and what came of that */

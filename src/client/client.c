@@ -317,6 +317,7 @@ static bool is_repeatable(enum wire_type type)
     case WIRE_GROUP_ALTER:
     case WIRE_GROUP_LIST:
     case WIRE_PING:
+    case WIRE_MIRROR_KEY:
     case WIRE_OUTLET_OPEN:
     case WIRE_INTAKE_OPEN:
     case WIRE_MEMBER_OPEN:

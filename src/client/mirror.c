@@ -33,6 +33,30 @@ int hermes_mirror_remove(hermes_client_t *client, const char *topic, const char 
     return rc < 0 ? rc : client_request(client, WIRE_MIRROR_REMOVE, &request, sizeof request, WIRE_OK, 0);
 }
 
+int hermes_mirror_key(hermes_client_t *client, const char *topic, hermes_mirror_grant_t *grant)
+{
+    struct wire_topic request;
+    struct wire_mirror_grant wire;
+    int rc = client_put_topic(client, request.topic, topic);
+    if (rc == 0)
+        rc =
+            client_request(client, WIRE_MIRROR_KEY, &request, sizeof request, WIRE_MIRROR_GRANT, sizeof wire);
+    if (rc < 0)
+        return rc;
+    memcpy(&wire, client->channel.reply, sizeof wire);
+    explicit_bzero(client->channel.reply, sizeof wire);
+    if (wire_mirror_grant_check(&wire) < 0)
+        return error_set(&client->error, HERMES_EPROTOCOL, "a key to the mirror of topic '%s'", topic);
+    hermes_mirror_grant_t told = {
+        .topic_id = wire.topic_id, .lasts_ns = wire.lasts_ns, .id = wire.id, .member = wire.member};
+    memcpy(told.url, wire.url, sizeof told.url);
+    memcpy(told.secret, wire.secret, sizeof told.secret);
+    explicit_bzero(&wire, sizeof wire);
+    rc = abi_give(grant, &told, sizeof told);
+    explicit_bzero(&told, sizeof told);
+    return rc;
+}
+
 static int read_info(const uint8_t *bytes, void *info)
 {
     struct wire_mirror_info wire;

@@ -38,6 +38,7 @@ int wire_request_bytes(uint8_t type)
     case WIRE_TOPIC_DELETE:
     case WIRE_TOPIC_PURGE:
     case WIRE_TOPIC_DESCRIBE:
+    case WIRE_MIRROR_KEY:
         return sizeof(struct wire_topic);
     case WIRE_SUBSCRIBER_OPEN:
         return sizeof(struct wire_subscriber_open);
@@ -109,4 +110,12 @@ int wire_flow_check(const hermes_header_t *header)
 int wire_topic_check(const char topic[WIRE_TOPIC_BYTES])
 {
     return memchr(topic, 0, WIRE_TOPIC_BYTES) == NULL ? HERMES_ENAME : hermes_topic_name_check(topic);
+}
+
+int wire_mirror_grant_check(const struct wire_mirror_grant *grant)
+{
+    bool good = grant->id != 0 && grant->member != 0 && grant->lasts_ns != 0 && grant->reserved == 0 &&
+                memchr(grant->url, 0, sizeof grant->url) != NULL &&
+                strncmp(grant->url, "udp://", strlen("udp://")) == 0;
+    return good ? HERMES_OK : HERMES_EMALFORMED;
 }

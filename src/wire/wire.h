@@ -70,6 +70,8 @@ enum wire_type {
     WIRE_MIRROR_REMOVE = 50,    /* wire_mirror_remove -> WIRE_OK */
     WIRE_MIRROR_LIST = 51,      /* nothing -> WIRE_MIRRORS */
     WIRE_MIRRORS = 52,          /* wire_mirrors */
+    WIRE_MIRROR_KEY = 53,       /* wire_topic -> WIRE_MIRROR_GRANT */
+    WIRE_MIRROR_GRANT = 54,     /* wire_mirror_grant */
 
     /* Streams: a topic's frames through the connection itself. */
     WIRE_OUTLET_OPEN = 64, /* wire_outlet_open -> WIRE_OUTLET */
@@ -365,6 +367,18 @@ struct wire_mirrors {
     struct wire_mirror_info mirrors[];
 };
 
+/* A key to the datagrams of a topic that is sent: good for as long as the session that asked stands, and asks
+ * again before lasts_ns are over. */
+struct wire_mirror_grant {
+    uint64_t topic_id;
+    uint64_t lasts_ns;        /* from now on */
+    char url[WIRE_URL_BYTES]; /* udp://HOST:PORT, from where they are sent */
+    uint8_t secret[32];
+    uint16_t id;     /* of the secret; never 0 */
+    uint16_t member; /* the receiver's number with it; never 0 */
+    uint32_t reserved;
+};
+
 struct wire_handle {
     uint32_t handle;
     uint32_t reserved;
@@ -562,6 +576,7 @@ _Static_assert(sizeof(struct wire_epoch) == 40, "epoch");
 _Static_assert(sizeof(struct wire_mirror_add) == 264, "mirror_add");
 _Static_assert(sizeof(struct wire_mirror_remove) == 256, "mirror_remove");
 _Static_assert(sizeof(struct wire_mirror_info) == 368, "mirror_info");
+_Static_assert(sizeof(struct wire_mirror_grant) == 184, "mirror_grant");
 
 /* A control header. */
 void wire_header(hermes_header_t *header, enum wire_type type, uint64_t correlation, uint32_t length);
@@ -584,5 +599,8 @@ int wire_flow_check(const hermes_header_t *header);
 
 /* A name field from a stranger: terminated, and a legal topic name. */
 int wire_topic_check(const char topic[WIRE_TOPIC_BYTES]);
+
+/* A grant from a stranger: is each field one that it may be? HERMES_EMALFORMED. */
+int wire_mirror_grant_check(const struct wire_mirror_grant *grant);
 
 #endif

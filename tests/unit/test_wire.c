@@ -66,6 +66,32 @@ static void names_must_end(void **state)
     assert_int_equal(wire_topic_check(name), 0);
 }
 
+static void a_grant_that_is_none_is_malformed(void **state)
+{
+    (void)state;
+    const struct wire_mirror_grant good = {
+        .topic_id = 7, .lasts_ns = 1, .url = "udp://127.0.0.1:7000", .id = 1, .member = 1};
+    struct wire_mirror_grant bad = good;
+    assert_int_equal(wire_mirror_grant_check(&good), 0);
+    bad.id = 0;
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+    bad = good;
+    bad.member = 0;
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+    bad = good;
+    bad.lasts_ns = 0;
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+    bad = good;
+    bad.reserved = 1;
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+    bad = good;
+    memcpy(bad.url, "tcp", 3);
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+    bad = good;
+    memset(bad.url + 6, 'a', sizeof bad.url - 6); /* it has no end */
+    assert_int_equal(wire_mirror_grant_check(&bad), HERMES_EMALFORMED);
+}
+
 static void long_socket_paths_work(void **state)
 {
     (void)state;
@@ -94,7 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_are_checked),     cmocka_unit_test(requests_have_one_size),
         cmocka_unit_test(flows_have_their_length), cmocka_unit_test(names_must_end),
-        cmocka_unit_test(long_socket_paths_work),
+        cmocka_unit_test(long_socket_paths_work),  cmocka_unit_test(a_grant_that_is_none_is_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

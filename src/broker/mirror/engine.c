@@ -63,32 +63,46 @@ void engine_figures(struct engine *engine, const uint64_t figures[MIRROR_FIGURES
     }
 }
 
-static int open_socket(const struct engine *engine, struct mirror_socket **socket,
-                       struct sockaddr_storage *there, struct error_text *text)
+/* ---- where it leads to ---- */
+
+/* Once for each error. */
+static void wait_for(struct engine *engine, int error, const char *why)
 {
-    int rc = udp_resolve(engine->url, there, text);
-    if (rc < 0)
-        return rc;
-    struct mirror_socket_config config = {
-        .local = engine->role == MIRROR_SERVES ? *there : udp_any(there),
-    };
-    rc = mirror_socket_open(socket, &config);
-    return rc < 0 ? error_say(text, rc, "a socket for %s: %s", engine->url, hermes_strerror(rc)) : rc;
+    engine_tell(engine, MIRROR_WAITING, error);
+    if (engine->noted != error)
+        note("topic '%s': its mirror tries again: %s", engine->topic->name, why);
+    engine->noted = error;
 }
 
-bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *there)
+int engine_look_up(struct engine *engine, struct lookup **lookup)
 {
-    bool noted = false;
+    struct error_text text;
+    struct lookup_wish wish = {engine->url, engine->topic->name, engine->identity};
+    int rc = lookup_open(lookup, &wish, &text);
+    if (rc < 0) {
+        note("topic '%s' has no mirror at %s: %s", engine->topic->name, engine->url, text.bytes);
+        engine_tell(engine, MIRROR_FAILED, rc);
+    }
+    return rc;
+}
+
+bool engine_hear(struct engine *engine, struct lookup *lookup, struct lookup_answer *answer)
+{
+    if (!lookup_take(lookup, answer))
+        return false;
+    if (answer->error < 0)
+        wait_for(engine, answer->error, answer->text.bytes);
+    else
+        engine->noted = HERMES_OK;
+    return true;
+}
+
+bool engine_await(struct engine *engine, struct lookup *lookup, struct lookup_answer *answer)
+{
     while (!engine_stops(engine)) {
-        struct error_text text;
-        int rc = open_socket(engine, socket, there, &text);
-        if (rc == 0)
+        if (engine_hear(engine, lookup, answer) && answer->error == 0)
             return true;
-        engine_tell(engine, MIRROR_WAITING, rc);
-        if (!noted)
-            note("topic '%s': its mirror tries again: %s", engine->topic->name, text.bytes);
-        noted = true;
-        engine_sleep(engine, NULL, -1, clock_monotonic_ns() + again_ns);
+        engine_sleep(engine, NULL, lookup_fd(lookup), UINT64_MAX);
     }
     return false;
 }
@@ -101,6 +115,43 @@ void engine_was_busy(struct engine *engine, uint64_t now_ns)
 bool engine_spins(const struct engine *engine, uint64_t now_ns)
 {
     return now_ns - engine->busy_ns < engine->topic->broker->config.mirror_spin_us * 1000ull;
+}
+
+int engine_bind(struct engine *engine, const struct sockaddr_storage *here, struct mirror_socket **socket)
+{
+    struct error_text text;
+    struct mirror_socket_config config = {.local = *here};
+    int rc = mirror_socket_open(socket, &config);
+    if (rc < 0) {
+        (void)error_say(&text, rc, "a socket for %s: %s", engine->url, hermes_strerror(rc));
+        wait_for(engine, rc, text.bytes);
+    }
+    return rc;
+}
+
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *here)
+{
+    while (!engine_stops(engine)) {
+        struct lookup_answer answer;
+        struct lookup *lookup;
+        if (engine_look_up(engine, &lookup) < 0)
+            return false;
+        bool found = engine_await(engine, lookup, &answer);
+        lookup_close(lookup);
+        if (found && engine_bind(engine, &answer.there, socket) == 0) {
+            *here = answer.there;
+            return true;
+        }
+        engine_pause(engine);
+    }
+    return false;
+}
+
+/* ---- sleeping ---- */
+
+void engine_pause(struct engine *engine)
+{
+    engine_sleep(engine, NULL, -1, clock_monotonic_ns() + again_ns);
 }
 
 void engine_sleep(struct engine *engine, const struct mirror_socket *socket, int other_fd, uint64_t until_ns)

@@ -12,10 +12,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "broker/mirror/lookup.h"
 #include "io/udp.h"
 #include "mirror/socket.h"
 
 struct counters_entry;
+struct grants;
 struct topic;
 
 enum mirror_role { MIRROR_SERVES = 1, MIRROR_FOLLOWS = 2 };
@@ -50,6 +52,8 @@ struct engine {
     struct topic *topic;
     enum mirror_role role;
     char url[UDP_URL_BYTES];
+    struct grants *grants;                  /* serves: whom it may be sent to */
+    const struct lookup_identity *identity; /* follows: as whom the source's broker is asked */
     void *(*body)(void *engine);
     pthread_t thread;
     bool runs;
@@ -61,6 +65,7 @@ struct engine {
     _Atomic uint64_t figures[MIRROR_FIGURES];
     uint64_t busy_ns;                /* the thread's: when it had something to do */
     struct counters_entry *counters; /* the same, for who looks from outside */
+    int noted;                       /* the thread's: the error that the operator was told of last */
 };
 
 /* HERMES_ELIMIT: no thread, or no descriptor, can be had. */
@@ -79,9 +84,23 @@ static inline bool engine_stops(const struct engine *engine)
 void engine_tell(struct engine *engine, enum mirror_state state, int error);
 void engine_figures(struct engine *engine, const uint64_t figures[MIRROR_FIGURES]);
 
-/* A socket: bound to the URL's address, or on the way there, whose address is *there. Tries again and again;
- * false: the thread is to end. */
-bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *there);
+/* HERMES_EIO, HERMES_ELIMIT, ...: where the mirror's URL leads to is not looked up, and it has failed. */
+int engine_look_up(struct engine *engine, struct lookup **lookup);
+
+/* What is found there, however long it takes. false: the thread is to end. */
+bool engine_await(struct engine *engine, struct lookup *lookup, struct lookup_answer *answer);
+
+/* Is there another answer? It, too, is told where it is an error. */
+bool engine_hear(struct engine *engine, struct lookup *lookup, struct lookup_answer *answer);
+
+/* A socket that is bound there. Tells why not. */
+int engine_bind(struct engine *engine, const struct sockaddr_storage *here, struct mirror_socket **socket);
+
+/* The same at the URL's address, which is *here. Tries again and again; false: the thread is to end. */
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *here);
+
+/* For a while, after something that failed. */
+void engine_pause(struct engine *engine);
 
 /* There was something to do just now; and: was there, so short ago that it looks again before it sleeps? */
 void engine_was_busy(struct engine *engine, uint64_t now_ns);

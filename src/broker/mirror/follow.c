@@ -1,6 +1,8 @@
 #include "broker/mirror/follow.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,6 +13,7 @@
 #include "broker/mirror/record.h"
 #include "broker/topic.h"
 #include "mirror/receiver.h"
+#include "mirror/seal.h"
 #include "mirror/time.h"
 
 enum {
@@ -23,11 +26,17 @@ static const uint64_t room_ns = 1000000;
 
 struct following {
     struct engine *engine;
+    struct lookup *lookup;
+    struct lookup_answer source; /* where it is, and the key to it */
+    bool moved;                  /* it is elsewhere by now */
+    int error;                   /* why there may be no key any more */
+    struct sealing *sealing;     /* NULL: it sends in the clear */
     struct mirror_socket *socket;
     struct receiver *receiver;
     int record_fd;
     struct mirror_record record;
     uint64_t now_ns;
+    uint64_t refused; /* that did not open */
     struct copy copy; /* large: last */
 };
 
@@ -62,7 +71,44 @@ static void take(void *context, const struct mirror_address *from, const void *b
 {
     struct following *f = context;
     engine_was_busy(f->engine, f->now_ns);
-    (void)receiver_receive(f->receiver, f->now_ns, from, bytes, length);
+    /* In the socket's buffer, which is ours to write to until it receives again. */
+    int64_t plain =
+        f->sealing == NULL ? (int64_t)length : sealing_unseal(f->sealing, (void *)(uintptr_t)bytes, length);
+    if (plain > 0)
+        (void)receiver_receive(f->receiver, f->now_ns, from, bytes, (size_t)plain);
+    else
+        f->refused++;
+}
+
+/* ---- the source ---- */
+
+/* Numbers of datagrams go on, and so does the stream: whoever has another key is joined anew. */
+static int use_key(struct following *f)
+{
+    struct sealing *sealing = NULL;
+    int rc = f->source.sealed ? sealing_make(&sealing, &f->source.key, 1) : HERMES_OK;
+    OPENSSL_cleanse(&f->source.key, sizeof f->source.key);
+    if (rc < 0)
+        return rc;
+    sealing_free(f->sealing);
+    f->sealing = sealing;
+    return rc;
+}
+
+/* Another key, or why there is none any more: what there is holds on until the source says otherwise. */
+static void hear_of_source(struct following *f)
+{
+    struct lookup_answer answer;
+    if (!engine_hear(f->engine, f->lookup, &answer))
+        return;
+    f->error = answer.error;
+    if (answer.error < 0)
+        return;
+    f->moved = memcmp(&answer.there, &f->source.there, sizeof answer.there) != 0;
+    f->source = answer;
+    OPENSSL_cleanse(&answer.key, sizeof answer.key);
+    if (!f->moved)
+        f->error = use_key(f);
 }
 
 /* ---- turns ---- */
@@ -80,6 +126,17 @@ static bool receive(struct following *f)
     return more;
 }
 
+/* false: as if it were lost. */
+static bool seal(struct following *f, struct mirror_packet *packet)
+{
+    if (f->sealing == NULL)
+        return true;
+    int64_t length = sealing_seal(f->sealing, packet->bytes, packet->length);
+    if (length > 0)
+        packet->length = (uint32_t)length;
+    return length > 0;
+}
+
 static void send_out(struct following *f)
 {
     struct mirror_packet *packet;
@@ -91,7 +148,8 @@ static void send_out(struct following *f)
         }
         if (receiver_next(f->receiver, f->now_ns, packet) <= 0)
             break;
-        mirror_socket_put(f->socket);
+        if (seal(f, packet))
+            mirror_socket_put(f->socket);
     }
     mirror_socket_flush(f->socket);
 }
@@ -111,11 +169,11 @@ static void tell_figures(struct following *f)
         [MIRROR_DUPLICATES] = c->duplicates,
         [MIRROR_NAKS] = c->naks,
         [MIRROR_OVERRUNS] = c->overflows,
-        [MIRROR_REFUSED] = c->refused + c->strange,
+        [MIRROR_REFUSED] = c->refused + c->strange + f->refused,
     };
     engine_figures(f->engine, figures);
-    engine_tell(f->engine, receiver_state(f->receiver) == RECEIVER_RECEIVING ? MIRROR_ACTIVE : MIRROR_WAITING,
-                HERMES_OK);
+    bool receives = receiver_state(f->receiver) == RECEIVER_RECEIVING;
+    engine_tell(f->engine, receives ? MIRROR_ACTIVE : MIRROR_WAITING, receives ? HERMES_OK : f->error);
 }
 
 /* Says why, once, and does nothing more until it is ended. */
@@ -136,7 +194,8 @@ static void look_at_store(struct following *f)
 
 static void follow(struct following *f)
 {
-    while (!engine_stops(f->engine)) {
+    while (!engine_stops(f->engine) && !f->moved) {
+        hear_of_source(f);
         bool more = receive(f);
         bool waits = receiver_offer(f->receiver, f->now_ns);
         if (waits)
@@ -160,7 +219,8 @@ static void follow(struct following *f)
             continue;
         }
         uint64_t until_ns = receiver_wake_ns(f->receiver);
-        engine_sleep(f->engine, f->socket, -1, waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns);
+        engine_sleep(f->engine, f->socket, lookup_fd(f->lookup),
+                     waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns);
     }
     receiver_leave(f->receiver, f->now_ns);
     send_out(f);
@@ -168,7 +228,7 @@ static void follow(struct following *f)
 
 /* ---- the thread ---- */
 
-static int begin(struct following *f, const struct sockaddr_storage *there)
+static int begin(struct following *f)
 {
     struct topic *topic = f->engine->topic;
     char path[PATH_BYTES];
@@ -185,7 +245,8 @@ static int begin(struct following *f, const struct sockaddr_storage *there)
         return error_say(&f->copy.text, HERMES_EINVALID, "it has messages of its own");
     struct receiver_config config = {
         .known_topic_id = f->record.topic_id,
-        .sender = mirror_address_of(there),
+        .sender = mirror_address_of(&f->source.there),
+        .sealed = f->source.sealed,
         .position = f->copy.position,
         .epoch = f->record.epoch,
         .window_bytes = WINDOW_BYTES,
@@ -196,30 +257,47 @@ static int begin(struct following *f, const struct sockaddr_storage *there)
     return rc < 0 ? error_set(&f->copy.text, rc, "a receiver") : rc;
 }
 
+/* From where the source is now, until it is elsewhere or the thread is to end. */
+static void follow_there(struct following *f)
+{
+    struct sockaddr_storage here = udp_any(&f->source.there);
+    f->moved = false;
+    f->record_fd = -1;
+    f->receiver = NULL;
+    if (engine_bind(f->engine, &here, &f->socket) < 0) {
+        engine_pause(f->engine);
+        return;
+    }
+    int rc = begin(f);
+    if (rc == 0 && (rc = use_key(f)) < 0)
+        (void)error_set(&f->copy.text, rc, "a key");
+    if (rc == 0)
+        follow(f);
+    else
+        stop(f, MIRROR_FAILED, rc, f->copy.text.bytes);
+    receiver_close(f->receiver);
+    sealing_free(f->sealing);
+    f->sealing = NULL;
+    mirror_socket_close(f->socket);
+    if (f->record_fd >= 0)
+        close(f->record_fd);
+}
+
 void *follow_body(void *argument)
 {
     struct engine *engine = argument;
-    struct sockaddr_storage there;
     struct following *f = aligned_alloc(HERMES_FRAME_ALIGNMENT, sizeof *f);
     if (f == NULL) {
         engine_tell(engine, MIRROR_FAILED, HERMES_ENOMEM);
         return NULL;
     }
+    memset(f, 0, offsetof(struct following, copy));
     f->engine = engine;
-    f->record_fd = -1;
-    f->receiver = NULL;
-    f->socket = NULL;
-    if (engine_socket(engine, &f->socket, &there)) {
-        int rc = begin(f, &there);
-        if (rc == 0)
-            follow(f);
-        else
-            stop(f, MIRROR_FAILED, rc, f->copy.text.bytes);
-    }
-    receiver_close(f->receiver);
-    mirror_socket_close(f->socket);
-    if (f->record_fd >= 0)
-        close(f->record_fd);
+    if (engine_look_up(engine, &f->lookup) == 0 && engine_await(engine, f->lookup, &f->source))
+        while (!engine_stops(engine))
+            follow_there(f);
+    lookup_close(f->lookup);
+    OPENSSL_cleanse(&f->source.key, sizeof f->source.key);
     free(f);
     return NULL;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "broker/mirror/follow.h"
 #include "broker/mirror/serve.h"
 #include "broker/topics.h"
+
+enum { PATIENCE_MS = 2000 }; /* with who answers for names, while somebody waits for us */
 
 /* As enum mirror_role. */
 static const char *const roles[] = {NULL, "serves", "follows"};
@@ -74,6 +77,9 @@ static void forget(struct mirror *mirror)
     topic->mirrored.count--;
     if (mirror->engine.role == MIRROR_FOLLOWS)
         topic->mirrored.follows = false;
+    else
+        topic->mirrored.grants = NULL;
+    grants_wipe(&mirror->grants);
     topic_release(topic);
     free(mirror);
 }
@@ -86,12 +92,37 @@ static void tell_asker(struct mirror *mirror)
     mirrored->text = mirror->text;
 }
 
-/* Who asks for it shall know at once that the address cannot be had. */
+/* HERMES_EAGAIN: nobody has said so in the time that somebody may be kept waiting for it. */
+static int find_address(const struct engine *engine, struct sockaddr_storage *address,
+                        struct error_text *text)
+{
+    struct lookup_wish wish = {.url = engine->url, .topic = engine->topic->name};
+    struct lookup_answer answer;
+    struct lookup *lookup;
+    int rc = lookup_open(&lookup, &wish, text);
+    if (rc < 0)
+        return rc;
+    struct pollfd polled = {.fd = lookup_fd(lookup), .events = POLLIN};
+    (void)poll(&polled, 1, PATIENCE_MS);
+    bool told = lookup_take(lookup, &answer);
+    lookup_close(lookup);
+    if (!told)
+        return HERMES_EAGAIN;
+    *text = answer.text;
+    *address = answer.there;
+    return answer.error;
+}
+
+/* Who asks for it shall know at once that the address cannot be had, or is nobody's. */
 static int try_address(const struct engine *engine, struct error_text *text)
 {
     struct mirror_socket_config config = {0};
     struct mirror_socket *socket;
-    int rc = udp_resolve(engine->url, &config.local, text);
+    if (config_is_secure(engine->url)) /* which may answer later than now */
+        return HERMES_OK;
+    int rc = find_address(engine, &config.local, text);
+    if (rc == HERMES_EAGAIN) /* its thread goes on trying */
+        return HERMES_OK;
     if (rc < 0 || engine->role != MIRROR_SERVES)
         return rc;
     rc = mirror_socket_open(&socket, &config);
@@ -160,15 +191,26 @@ static int check_copy(struct topic *topic, struct error_text *text)
                            topic->name);
 }
 
+/* Who serves answers those alone who have a key, and who follows over TLS is given one. */
+static int check_safety(const struct broker *broker, enum mirror_role role, const char *url,
+                        struct error_text *text)
+{
+    if (broker->config.insecure || role == MIRROR_SERVES || config_is_secure(url))
+        return HERMES_OK;
+    return error_say(
+        text, HERMES_EACCESS,
+        "what comes from a udp:// address is neither encrypted nor authenticated, and is copied "
+        "only where [net] insecure = true says so; tls://HOST:PORT, where its broker listens, gives a "
+        "key");
+}
+
 static int check(struct topic *topic, enum mirror_role role, const char *url, struct error_text *text)
 {
     struct broker *broker = topic->broker;
     const struct mirror *other = mirror_find(broker, topic, role);
-    if (!broker->config.insecure)
-        return error_say(text, HERMES_EACCESS,
-                         "what goes to a mirror is neither encrypted nor authenticated: it is only where "
-                         "[net] insecure = true says so");
-    int rc = udp_check(url, text);
+    int rc = config_check_mirror(url, role == MIRROR_FOLLOWS, text);
+    if (rc == 0)
+        rc = check_safety(broker, role, url, text);
     if (rc < 0)
         return rc;
     if (other != NULL && other->changing)
@@ -191,6 +233,10 @@ static struct mirror *make(struct topic *topic, enum mirror_role role, const cha
     mirror->engine.topic = topic;
     mirror->engine.role = role;
     mirror->engine.body = role == MIRROR_SERVES ? serve_body : follow_body;
+    mirror->engine.grants = &mirror->grants;
+    mirror->engine.identity = &broker->config.mirror_identity;
+    if (role == MIRROR_SERVES)
+        topic->mirrored.grants = &mirror->grants;
     snprintf(mirror->engine.url, sizeof mirror->engine.url, "%s", url);
     const struct book_entry entry = {
         .kind = COUNTERS_MIRROR, .label = url, .id = broker_next_id(broker), .topic = topic->id};
@@ -305,15 +351,16 @@ void mirrors_load(struct broker *broker)
 static void start(struct topic *topic, enum mirror_role role)
 {
     const char *url = topic->mirrored.url[role];
+    struct error_text text;
     struct mirror *mirror = make(topic, role, url);
     if (mirror == NULL)
         return;
     mirror->told = true;
-    if (topic->broker->config.insecure) {
+    if (check_safety(topic->broker, role, url, &text) == 0) {
         begin(mirror);
         return;
     }
-    note("topic '%s' %s %s no more: [net] insecure = true is missing", topic->name, roles[role], url);
+    note("topic '%s' %s %s no more: %s", topic->name, roles[role], url, text.bytes);
     engine_tell(&mirror->engine, MIRROR_FAILED, HERMES_EACCESS); /* listed, and can be removed */
 }
 

@@ -20,6 +20,7 @@
 #define BROKER_MIRROR_MIRROR_H
 
 #include "broker/mirror/engine.h"
+#include "broker/mirror/grants.h"
 #include "broker/topic.h"
 
 enum { MIRRORS_MAX = 64 };
@@ -28,9 +29,10 @@ struct mirror {
     struct mirror *next; /* in broker->mirrors */
     struct broker *broker;
     struct engine engine;
-    bool changing;  /* it is being begun, or ended */
-    bool told;      /* its definition is on the disk */
-    uint64_t asker; /* the session that asked for that; 0: none */
+    struct grants grants; /* serves */
+    bool changing;        /* it is being begun, or ended */
+    bool told;            /* its definition is on the disk */
+    uint64_t asker;       /* the session that asked for that; 0: none */
     struct job job;
     int result;
     struct error_text text;

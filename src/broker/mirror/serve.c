@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "base/note.h"
 #include "base/wait.h"
+#include "broker/mirror/audience.h"
 #include "broker/topic.h"
 #include "io/notifier.h"
 #include "log/log_source.h"
-#include "mirror/sender.h"
 #include "mirror/time.h"
 
 enum {
@@ -18,16 +18,17 @@ enum {
     DATAGRAMS_A_TURN = 64,      /* for one receiver, before the next has its turn */
 };
 
+/* Nobody rings when a grant is over: it is looked for. */
+static const uint64_t look_ns = 1000000000;
+
 struct serving {
     struct engine *engine;
     struct mirror_socket *socket;
     struct notifier *notifier; /* of the log's bell; NULL: this kernel has none */
     struct log_source source;
     uint32_t epoch; /* that the senders were told of */
-    struct sender_config config;
-    struct sender *senders[SERVE_RECEIVERS];
-    unsigned count; /* of them that were made: each is for one receiver at a time */
     uint64_t now_ns;
+    struct audience audience;
 };
 
 /* ---- the log ---- */
@@ -45,8 +46,8 @@ static uint64_t epoch_end(void *context, uint32_t epoch)
 
 static void tell_all(struct serving *s, uint64_t end)
 {
-    for (unsigned i = 0; i < s->count; i++)
-        sender_log(s->senders[i], earlier(s->source.first, end), end);
+    for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
+        sender_log(seat->sender, earlier(s->source.first, end), end);
 }
 
 /* Each epoch that began up to where the log is known, in turn; the log before it first. Those whose record is
@@ -63,10 +64,10 @@ static void tell_epochs(struct serving *s)
         if (record.first_position > log_source_end(&s->source))
             return;
         tell_all(s, record.first_position);
-        for (unsigned i = 0; i < s->count; i++)
-            sender_epoch(s->senders[i], s->now_ns, epoch, record.first_position);
-        s->config.epoch = s->epoch = epoch;
-        s->config.epoch_position = record.first_position;
+        for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
+            sender_epoch(seat->sender, s->now_ns, epoch, record.first_position);
+        s->audience.config.epoch = s->epoch = epoch;
+        s->audience.config.epoch_position = record.first_position;
     }
 }
 
@@ -75,51 +76,6 @@ static void tell_log(struct serving *s)
     if (s->epoch != s->source.tail.epoch)
         tell_epochs(s);
     tell_all(s, log_source_end(&s->source));
-}
-
-/* ---- senders ---- */
-
-static uint32_t listening(const struct sender *sender)
-{
-    return sender_listeners(sender)->count;
-}
-
-static uint32_t all_listening(const struct serving *s)
-{
-    uint32_t count = 0;
-    for (unsigned i = 0; i < s->count; i++)
-        count += listening(s->senders[i]);
-    return count;
-}
-
-static struct sender *make(struct serving *s)
-{
-    struct mirror_source source = {&s->source, log_bytes, epoch_end};
-    struct sender *sender;
-    s->config.end_position = log_source_end(&s->source);
-    s->config.first_position = earlier(s->source.first, s->config.end_position);
-    engine_random(&s->config.seed, sizeof s->config.seed);
-    if (s->config.epoch == 0 || sender_open(&sender, &s->config, &source) < 0)
-        return NULL;
-    s->senders[s->count++] = sender;
-    return sender;
-}
-
-/* The one that knows that address; else one that nobody listens to; else, where all are taken, any, which
- * says so to itself. */
-static struct sender *sender_for(struct serving *s, const struct mirror_address *from)
-{
-    struct sender *spare = NULL;
-    for (unsigned i = 0; i < s->count; i++) {
-        const struct listener *listener = &sender_listeners(s->senders[i])->all[0];
-        if (listener->id != 0 && mirror_address_is(&listener->address, from))
-            return s->senders[i];
-        if (listener->id == 0 && spare == NULL)
-            spare = s->senders[i];
-    }
-    if (spare == NULL && s->count < SERVE_RECEIVERS)
-        spare = make(s);
-    return spare != NULL || s->count == 0 ? spare : s->senders[0];
 }
 
 /* ---- the socket ---- */
@@ -133,17 +89,35 @@ static struct mirror_packet *slot(struct serving *s)
     return mirror_socket_slot(s->socket);
 }
 
+/* Who is there for the first time, behind an old name or a new one, begins with the log as it is now. */
+static bool seat(struct serving *s, struct seat *who)
+{
+    if (audience_count(&s->audience) == 0) { /* nobody was there to follow the log for */
+        log_source_leap(&s->source);
+        tell_log(s);
+    }
+    s->audience.config.end_position = log_source_end(&s->source);
+    s->audience.config.first_position = earlier(s->source.first, s->audience.config.end_position);
+    return audience_seat(&s->audience, who) == 0;
+}
+
+static void put(struct serving *s, struct seat *from, struct mirror_packet *packet)
+{
+    if (audience_seal(from, packet))
+        mirror_socket_put(s->socket);
+}
+
 static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
 {
     struct serving *s = context;
     engine_was_busy(s->engine, s->now_ns);
-    if (all_listening(s) == 0) { /* nobody was there to follow the log for */
-        log_source_leap(&s->source);
-        tell_log(s);
-    }
-    struct sender *sender = sender_for(s, from);
-    if (sender != NULL && sender_receive(sender, s->now_ns, from, bytes, length, slot(s)) > 0)
-        mirror_socket_put(s->socket);
+    /* In the socket's buffer, which is ours to write to until it receives again. */
+    struct seat *of = audience_hear(&s->audience, s->now_ns, from, (void *)(uintptr_t)bytes, &length);
+    if (of == NULL || !seat(s, of))
+        return;
+    struct mirror_packet *reply = slot(s);
+    if (sender_receive(of->sender, s->now_ns, from, bytes, length, reply) > 0)
+        put(s, of, reply);
 }
 
 /* true: there may be more. */
@@ -157,12 +131,13 @@ static bool receive(struct serving *s)
     return more;
 }
 
-static bool send_to(struct serving *s, struct sender *sender)
+static bool send_to(struct serving *s, struct seat *to)
 {
     for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-        if (sender_next(sender, s->now_ns, slot(s)) <= 0)
+        struct mirror_packet *packet = slot(s);
+        if (sender_next(to->sender, s->now_ns, packet) <= 0)
             return false;
-        mirror_socket_put(s->socket);
+        put(s, to, packet);
     }
     return true;
 }
@@ -172,8 +147,8 @@ static bool send_out(struct serving *s)
 {
     bool more = false;
     s->now_ns = clock_monotonic_ns();
-    for (unsigned i = 0; i < s->count; i++)
-        more |= send_to(s, s->senders[i]);
+    for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
+        more |= send_to(s, seat);
     mirror_socket_flush(s->socket);
     return more;
 }
@@ -181,34 +156,25 @@ static bool send_out(struct serving *s)
 /* ---- figures ---- */
 
 /* How far all have it, whom that is known of. */
-static uint64_t slowest(const struct serving *s)
+static uint64_t slowest(struct serving *s)
 {
     uint64_t position = log_source_end(&s->source);
-    for (unsigned i = 0; i < s->count; i++) {
-        const struct listener *listener = &sender_listeners(s->senders[i])->all[0];
-        if (listener->id != 0)
-            position = earlier(position, listener->position);
-    }
+    for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
+        if (seat_listener(seat)->id != 0)
+            position = earlier(position, seat_listener(seat)->position);
     return position;
 }
 
 static void tell_figures(struct serving *s)
 {
-    struct sender_counters sum = {0};
+    struct sender_counters sum = audience_counters(&s->audience);
     uint64_t missed = 0, rtt_ns = 0;
-    for (unsigned i = 0; i < s->count; i++) {
-        const struct sender_counters *c = sender_counters(s->senders[i]);
-        const struct listener *listener = &sender_listeners(s->senders[i])->all[0];
-        sum.datagrams += c->datagrams;
-        sum.bytes += c->bytes;
-        sum.repair_bytes += c->repair_bytes;
-        sum.naks += c->naks;
-        sum.gone += c->gone;
-        sum.refused += c->refused + c->strange + c->full;
+    for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;) {
+        const struct listener *listener = seat_listener(seat);
         missed += listener->missed_bytes;
         rtt_ns = listener->id != 0 ? later(rtt_ns, listener->rtt.mean_ns) : rtt_ns;
     }
-    uint32_t receivers = all_listening(s);
+    uint32_t receivers = audience_count(&s->audience);
     uint64_t position = slowest(s);
     const uint64_t figures[MIRROR_FIGURES] = {
         [MIRROR_RECEIVERS] = receivers,
@@ -230,11 +196,11 @@ static void tell_figures(struct serving *s)
 
 /* ---- the thread ---- */
 
-static uint64_t wake_ns(const struct serving *s)
+static uint64_t wake_ns(struct serving *s)
 {
-    uint64_t wake = UINT64_MAX;
-    for (unsigned i = 0; i < s->count; i++)
-        wake = earlier(wake, sender_wake_ns(s->senders[i]));
+    uint64_t wake = s->now_ns + look_ns;
+    for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
+        wake = earlier(wake, sender_wake_ns(seat->sender));
     return wake;
 }
 
@@ -257,7 +223,7 @@ static bool park(struct serving *s, uint64_t *until_ns)
 static void sleep_until_something(struct serving *s)
 {
     uint64_t until_ns = wake_ns(s);
-    bool follows = all_listening(s) > 0;
+    bool follows = audience_count(&s->audience) > 0;
     if (until_ns <= s->now_ns || (follows && !park(s, &until_ns)))
         return;
     engine_sleep(s->engine, s->socket, follows && s->notifier != NULL ? notifier_fd(s->notifier) : -1,
@@ -280,7 +246,8 @@ static void serve(struct serving *s)
     while (!engine_stops(s->engine)) {
         bool more = receive(s);
         s->now_ns = clock_monotonic_ns();
-        if (all_listening(s) > 0)
+        audience_look(&s->audience, s->now_ns);
+        if (audience_count(&s->audience) > 0)
             more |= follow_log(s);
         more |= send_out(s);
         tell_figures(s);
@@ -297,18 +264,22 @@ static void prepare(struct serving *s, const struct sockaddr_storage *address)
 {
     const struct topic *topic = s->engine->topic;
     struct epoch_record record;
-    s->config = (struct sender_config){
+    struct sender_config *config = &s->audience.config;
+    s->audience.grants = s->engine->grants;
+    s->audience.open = topic->broker->config.insecure;
+    s->audience.source = (struct mirror_source){&s->source, log_bytes, epoch_end};
+    *config = (struct sender_config){
         .topic_id = topic->id,
         .receivers_max = 1,
         .window_bytes = WINDOW_BYTES,
         .bytes_per_s = topic->broker->config.mirror_rate,
         .slice_bytes = address->ss_family == AF_INET6 ? SLICE_IPV6_BYTES : 0,
     };
-    engine_random(&s->config.incarnation, sizeof s->config.incarnation);
-    engine_random(s->config.cookie_key, sizeof s->config.cookie_key);
-    s->config.epoch = s->epoch = s->source.tail.epoch;
+    engine_random(&config->incarnation, sizeof config->incarnation);
+    engine_random(config->cookie_key, sizeof config->cookie_key);
+    config->epoch = s->epoch = s->source.tail.epoch;
     if (log_source_epoch(&s->source, s->epoch, &record))
-        s->config.epoch_position = earlier(record.first_position, log_source_end(&s->source));
+        config->epoch_position = earlier(record.first_position, log_source_end(&s->source));
     (void)notifier_start(&s->notifier);
 }
 
@@ -328,8 +299,7 @@ void *serve_body(void *argument)
         note("topic '%s' is not sent to %s: %s", engine->topic->name, engine->url, hermes_strerror(rc));
         engine_tell(engine, MIRROR_FAILED, rc);
     }
-    for (unsigned i = 0; i < s.count; i++)
-        sender_close(s.senders[i]);
+    audience_leave(&s.audience);
     notifier_stop(s.notifier);
     mirror_socket_close(s.socket);
     return NULL;

@@ -4,8 +4,6 @@
 
 #include "broker/mirror/engine.h"
 
-enum { SERVE_RECEIVERS = 16 }; /* at a time; who comes after them gets no answer, and asks again */
-
 /* The body of a struct engine. */
 void *serve_body(void *engine);
 

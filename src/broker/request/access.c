@@ -41,6 +41,7 @@ static const struct {
     {WIRE_MIRROR_ADD, RIGHT_ADMINISTER, OF_TOPIC},
     {WIRE_MIRROR_REMOVE, RIGHT_ADMINISTER, OF_TOPIC},
     {WIRE_MIRROR_LIST, 0, OF_NOTHING}, /* has what is seen */
+    {WIRE_MIRROR_KEY, RIGHT_SUBSCRIBE, OF_TOPIC},
     {WIRE_BROKER_DESCRIBE, 0, OF_NOTHING},
     {WIRE_PING, 0, OF_NOTHING},
     {WIRE_OUTLET_OPEN, RIGHT_SUBSCRIBE, OF_TOPIC},
@@ -260,6 +261,7 @@ static const struct handle *find_forbidden(const struct session *session)
 static void turn_out(struct session *session, const char *why)
 {
     struct error_text text;
+    handles_revoke_grants(session);
     error_say(&text, HERMES_EACCESS, "%s is let in no more: %s", session->who, why);
     session_refuse(session, 0, HERMES_EACCESS, &text);
 }
@@ -286,6 +288,7 @@ static void review(struct session *session)
     if (!is_known_still(session)) {
         turn_out(session, "it was revoked, or is over");
     } else if ((forbidden = find_forbidden(session)) != NULL) {
+        handles_revoke_grants(session);
         (void)refuse(session, wanted_for(forbidden), forbidden->topic->name, &text);
         session_refuse(session, 0, HERMES_EACCESS, &text);
     }

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "broker/group.h"
 #include "broker/group_members.h"
 #include "broker/later.h"
+#include "broker/mirror/grants.h"
 #include "broker/sequencer.h"
 #include "broker/stream/intake.h"
 #include "broker/stream/outlet.h"
@@ -89,6 +91,21 @@ static void let_go(struct handle *handle)
     topic_release(handle->topic);
 }
 
+/* Its receiver may be on its way back. */
+static void end_grant(const struct session *session, const struct handle *handle, uint64_t lapses_ns)
+{
+    struct grants *grants = handle->topic->mirrored.grants;
+    if (grants != NULL)
+        grants_end(grants, session->id, clock_monotonic_ns() + lapses_ns);
+}
+
+void handles_revoke_grants(struct session *session)
+{
+    for (unsigned i = 0; i < session->handle_count; i++)
+        if (session->handles[i].id != 0 && session->handles[i].kind == HANDLE_GRANT)
+            end_grant(session, &session->handles[i], 0);
+}
+
 int handles_drop(struct session *session, struct handle *handle, enum handle_end end)
 {
     struct topic *topic = handle->topic;
@@ -102,6 +119,9 @@ int handles_drop(struct session *session, struct handle *handle, enum handle_end
         if (handle->intake != NULL)
             intake_close(handle->intake);
         sequencer_leave_ring(handle->ring, end != HANDLE_SESSION_OVER);
+        break;
+    case HANDLE_GRANT:
+        end_grant(session, handle, end == HANDLE_SESSION_OVER ? GRANT_LAPSES_NS : 0);
         break;
     case HANDLE_OUTLET:
     case HANDLE_SUBSCRIBER:

@@ -25,6 +25,10 @@ enum handle_end { HANDLE_CLOSED, HANDLE_SESSION_OVER, HANDLE_FORGOTTEN };
 /* LATER: the groups are busy. */
 int handles_drop(struct session *session, struct handle *handle, enum handle_end end);
 
+/* Its keys to mirrors are good for nothing from now on, though the session may still be there for a moment.
+ */
+void handles_revoke_grants(struct session *session);
+
 /* The session is over: drops what it holds, and frees it, at once or later. */
 void handles_leave(struct session *session);
 

@@ -1,11 +1,15 @@
 #include "broker/request/mirror_requests.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "broker/later.h"
+#include "broker/mirror/grants.h"
 #include "broker/mirror/mirror.h"
 #include "broker/request/access.h"
 #include "broker/request/answer.h"
+#include "broker/request/handles.h"
 
 _Static_assert(sizeof(struct wire_mirrors) + MIRRORS_MAX * sizeof(struct wire_mirror_info) <= WIRE_REPLY_MAX,
                "all fit a reply");
@@ -86,6 +90,47 @@ int mirror_requests_remove(struct session *session, const struct wire_mirror_rem
         return topic->mirrored.count > 1 ? HERMES_EINVALID : HERMES_ENOTFOUND;
     rc = mirror_remove(mirror, session->id, text);
     return rc < 0 ? rc : later_turn(session, topic, &topic->turns);
+}
+
+/* One for each topic: what ends with the session, or with the right to subscribe. */
+static struct handle *grant_handle(struct session *session, struct topic *topic, struct error_text *text)
+{
+    for (unsigned i = 0; i < session->handle_count; i++) {
+        struct handle *handle = &session->handles[i];
+        if (handle->id != 0 && handle->kind == HANDLE_GRANT && handle->topic == topic)
+            return handle;
+    }
+    struct handle *handle = handles_new(session, topic, text);
+    if (handle != NULL)
+        handle->kind = HANDLE_GRANT;
+    return handle;
+}
+
+int mirror_requests_key(struct session *session, const struct wire_topic *request, struct error_text *text)
+{
+    struct topic *topic;
+    struct seal_grant key;
+    int rc = answer_find_topic(session, request->topic, &topic, text);
+    if (rc != 0)
+        return rc;
+    if (session->remote && session->secure == NULL)
+        return error_say(text, HERMES_EACCESS, "keys go over tls:// alone: anybody could read them here");
+    struct wire_mirror_grant grant = {.topic_id = topic->id};
+    const struct mirror *mirror = mirror_find(session->broker, topic, MIRROR_SERVES);
+    if (mirror == NULL || mirror->changing)
+        return error_say(text, HERMES_ENOTFOUND, "topic '%s' is not sent from here (hermes mirror serve)",
+                         topic->name);
+    if (grant_handle(session, topic, text) == NULL)
+        return HERMES_ELIMIT;
+    rc = grants_give(mirror->engine.grants, session->id, clock_monotonic_ns(), &key, &grant.lasts_ns);
+    if (rc < 0)
+        return error_set(text, rc, "topic '%s' has %d grants", topic->name, GRANTS_MAX);
+    snprintf(grant.url, sizeof grant.url, "%s", mirror->engine.url);
+    memcpy(grant.secret, key.secret, sizeof grant.secret);
+    grant.id = key.id;
+    grant.member = key.member;
+    answer(session, WIRE_MIRROR_GRANT, &grant, sizeof grant);
+    return HERMES_OK;
 }
 
 static uint64_t figure(const struct engine *engine, enum mirror_figure which)

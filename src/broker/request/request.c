@@ -179,6 +179,8 @@ static int dispatch(struct session *session, struct error_text *text)
         return mirror_requests_remove(session, payload, text);
     case WIRE_MIRROR_LIST:
         return mirror_requests_list(session);
+    case WIRE_MIRROR_KEY:
+        return mirror_requests_key(session, payload, text);
     case WIRE_EPOCH_FIND:
         return publisher_requests_find_epoch(session, payload, text);
     case WIRE_CLOSE:

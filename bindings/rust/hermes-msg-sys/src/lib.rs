@@ -215,6 +215,20 @@ pub struct hermes_topic_info_t {
     pub waited_for: u32,
 }
 
+/// Without `Debug`: it has a secret.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hermes_mirror_grant_t {
+    pub size: usize,
+    pub topic_id: u64,
+    pub lasts_ns: u64,
+    pub url: [c_char; 128],
+    pub secret: [u8; 32],
+    pub id: u16,
+    pub member: u16,
+    pub reserved: u32,
+}
+
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct hermes_mirror_info_t {
@@ -420,6 +434,11 @@ extern "C" {
     ) -> c_int;
     pub fn hermes_mirror_remove(client: *mut hermes_client_t, topic: *const c_char, url: *const c_char) -> c_int;
     pub fn hermes_mirror_list(client: *mut hermes_client_t, infos: *mut hermes_mirror_info_t, count: usize) -> c_int;
+    pub fn hermes_mirror_key(
+        client: *mut hermes_client_t,
+        topic: *const c_char,
+        grant: *mut hermes_mirror_grant_t,
+    ) -> c_int;
 
     pub fn hermes_publisher_open(
         client: *mut hermes_client_t,

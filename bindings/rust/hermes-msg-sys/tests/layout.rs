@@ -48,6 +48,7 @@ fn facts() -> Vec<(String, i128)> {
                 committed_position, persisted_position, durable_position, last_sequence, epoch, publishers, subscribers,
                 failed, refused, corrupt, keep_bytes, keep_ns, full_waits, full, push_back, waited_for
             }
+            hermes_mirror_grant_t { size, topic_id, lasts_ns, url, secret, id, member, reserved }
             hermes_mirror_info_t {
                 size, topic, url, role, state, error, receivers, position, lag_bytes, rtt_ns, datagrams, bytes, lost,
                 repaired, gone, duplicates, naks, overruns, refused

@@ -1,0 +1,121 @@
+#include "broker/mirror/grants.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <sys/random.h>
+
+#include "base/error.h"
+
+static const uint64_t for_now = UINT64_MAX; /* until_ns of who stands */
+
+/* ---- the loop's ---- */
+
+static bool is_of(const struct grant *grant, uint64_t session)
+{
+    return grant_is_given(grant) && grant->session == session;
+}
+
+static bool stands(const struct grant *grant)
+{
+    return atomic_load_explicit(&grant->until_ns, memory_order_relaxed) == for_now;
+}
+
+static void end_at(struct grant *grant, uint64_t until_ns)
+{
+    if (!grant_is_over(grant, until_ns)) /* an end is never put off */
+        atomic_store_explicit(&grant->until_ns, until_ns, memory_order_relaxed);
+}
+
+static bool is_used(const struct grants *grants, uint16_t id)
+{
+    for (int i = 0; i < GRANTS_MAX; i++)
+        if (grant_is_given(&grants->all[i]) && grants->all[i].key.id == id)
+            return true;
+    return false;
+}
+
+static uint16_t next_id(struct grants *grants)
+{
+    do
+        grants->last_id++;
+    while (grants->last_id == 0 || is_used(grants, grants->last_id));
+    return grants->last_id;
+}
+
+static int fill(struct grants *grants, struct grant *grant, uint64_t session, uint64_t now_ns)
+{
+    grant->key = (struct seal_grant){.id = next_id(grants), .member = 1};
+    ssize_t got = getrandom(grant->key.secret, sizeof grant->key.secret, 0);
+    assert(got == (ssize_t)sizeof grant->key.secret); /* so few come whole (getrandom(2)) */
+    (void)got;
+    grant->session = session;
+    grant->given_ns = now_ns;
+    atomic_store_explicit(&grant->until_ns, for_now, memory_order_relaxed);
+    /* release: with grant_is_given() of the thread. */
+    atomic_store_explicit(&grant->state, GRANT_GIVEN, memory_order_release);
+    return HERMES_OK;
+}
+
+/* Its next one: the one before holds on until its receiver has heard of it, those before that do not. */
+static int follow(struct grants *grants, uint64_t session, uint64_t now_ns, struct grant **given)
+{
+    struct grant *free = NULL;
+    for (int i = 0; i < GRANTS_MAX; i++) {
+        struct grant *grant = &grants->all[i];
+        if (is_of(grant, session))
+            end_at(grant, stands(grant) ? now_ns + GRANT_LAPSES_NS : now_ns);
+        else if (!grant_is_given(grant) && free == NULL)
+            free = grant;
+    }
+    *given = free;
+    return free == NULL ? HERMES_ELIMIT : fill(grants, free, session, now_ns);
+}
+
+int grants_give(struct grants *grants, uint64_t session, uint64_t now_ns, struct seal_grant *key,
+                uint64_t *lasts_ns)
+{
+    struct grant *given = NULL;
+    int rc = HERMES_OK;
+    for (int i = 0; i < GRANTS_MAX && given == NULL; i++)
+        if (is_of(&grants->all[i], session) && stands(&grants->all[i]) &&
+            now_ns - grants->all[i].given_ns < GRANT_LASTS_NS)
+            given = &grants->all[i];
+    if (given == NULL)
+        rc = follow(grants, session, now_ns, &given);
+    if (rc < 0)
+        return rc;
+    *key = given->key;
+    *lasts_ns = GRANT_LASTS_NS - (now_ns - given->given_ns);
+    return HERMES_OK;
+}
+
+void grants_end(struct grants *grants, uint64_t session, uint64_t until_ns)
+{
+    for (int i = 0; i < GRANTS_MAX; i++)
+        if (is_of(&grants->all[i], session))
+            end_at(&grants->all[i], until_ns);
+}
+
+void grants_wipe(struct grants *grants)
+{
+    OPENSSL_cleanse(grants, sizeof *grants);
+}
+
+/* ---- the thread's ---- */
+
+struct grant *grants_find(struct grants *grants, uint16_t id, uint64_t now_ns)
+{
+    for (int i = 0; i < GRANTS_MAX; i++) {
+        struct grant *grant = &grants->all[i];
+        if (grant_is_given(grant) && grant->key.id == id)
+            return grant_is_over(grant, now_ns) ? NULL : grant;
+    }
+    return NULL;
+}
+
+void grant_return(struct grant *grant)
+{
+    OPENSSL_cleanse(&grant->key, sizeof grant->key);
+    /* release: with the loop's acquire in grant_is_given(), which then fills it in. */
+    atomic_store_explicit(&grant->state, GRANT_FREE, memory_order_release);
+}

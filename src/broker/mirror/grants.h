@@ -1,0 +1,76 @@
+/*
+ * Who may receive a topic that is sent: a secret for each, which the loop hands out and the thread that sends
+ * seals with (mirror/seal.h). Each receiver has a secret of its own, since in unicast each has a sender of
+ * its own, whose numbers - nonces - begin at 1: and who may not receive any more is shut out at once, without
+ * a word to the others.
+ *
+ *     loop      grants_give(grants, session, now_ns, &grant);   grants_end(grants, session, now_ns + lapse);
+ *     thread    grants_find(grants, id)                         -> what is sealed with it
+ *               grants_is_over(grant, now_ns), grants_return(grant)
+ *
+ * A place is the loop's while it is free, and the thread's from when it is given until the thread returns it:
+ * `state` says whose, and neither waits for the other. When it is over stands beside it, and may be told at
+ * any time.
+ */
+#ifndef BROKER_MIRROR_GRANTS_H
+#define BROKER_MIRROR_GRANTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "mirror/seal_keys.h"
+
+enum { GRANTS_MAX = 32 }; /* 16 receivers, each of which may have its next one already */
+
+#define GRANT_LASTS_NS 3600000000000u /* then it is followed by another: an hour */
+#define GRANT_LAPSES_NS 10000000000u  /* so long it holds on when its session, or its time, is over */
+
+enum grant_state { GRANT_FREE, GRANT_GIVEN };
+
+struct grant {
+    _Atomic uint32_t state; /* enum grant_state */
+    _Atomic uint64_t until_ns;
+    struct seal_grant key; /* as its receiver has it: the sender is member SEAL_SENDER */
+    uint64_t session;      /* the loop's: whose it is */
+    uint64_t given_ns;     /* the loop's */
+};
+
+struct grants {
+    struct grant all[GRANTS_MAX];
+    uint16_t last_id;
+};
+
+/* ---- the loop's ---- */
+
+/* The session's grant: that which it has, or another where it has none or its time is over. *lasts_ns: from
+ * now on. HERMES_ELIMIT: all places are taken. */
+int grants_give(struct grants *grants, uint64_t session, uint64_t now_ns, struct seal_grant *key,
+                uint64_t *lasts_ns);
+
+/* What that session has is over then. */
+void grants_end(struct grants *grants, uint64_t session, uint64_t until_ns);
+
+/* When there is no thread any more: secrets are wiped. */
+void grants_wipe(struct grants *grants);
+
+/* ---- the thread's ---- */
+
+/* NULL: nobody was handed a secret of that id, or it is over. */
+struct grant *grants_find(struct grants *grants, uint16_t id, uint64_t now_ns);
+
+static inline bool grant_is_given(const struct grant *grant)
+{
+    /* acquire: with the loop's release in grants_give(): the key is there. */
+    return atomic_load_explicit(&grant->state, memory_order_acquire) == GRANT_GIVEN;
+}
+
+/* relaxed: a time by itself, which may be heard of a turn later. */
+static inline bool grant_is_over(const struct grant *grant, uint64_t now_ns)
+{
+    return atomic_load_explicit(&grant->until_ns, memory_order_relaxed) <= now_ns;
+}
+
+/* It is over, and nothing is sealed with it any more. */
+void grant_return(struct grant *grant);
+
+#endif

@@ -1,0 +1,189 @@
+/* Keys that the loop hands out and a mirror's thread seals with: for how long, and to whom. */
+#include "test.h"
+
+#include "broker/mirror/audience.h"
+
+static struct grants grants;
+static struct audience audience;
+
+/* From the thread's side: what is over goes. */
+static void look(uint64_t now_ns)
+{
+    audience_look(&audience, now_ns);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&grants, 0, sizeof grants);
+    memset(&audience, 0, sizeof audience);
+    audience.grants = &grants;
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    audience_leave(&audience);
+    return 0;
+}
+
+static struct seal_grant given(uint64_t session, uint64_t now_ns)
+{
+    struct seal_grant key;
+    uint64_t lasts_ns;
+    assert_int_equal(grants_give(&grants, session, now_ns, &key, &lasts_ns), 0);
+    assert_in_range(lasts_ns, 1, GRANT_LASTS_NS);
+    return key;
+}
+
+static bool is_good(const struct seal_grant *key, uint64_t now_ns)
+{
+    const struct grant *grant = grants_find(&grants, key->id, now_ns);
+    return grant != NULL && memcmp(&grant->key, key, sizeof *key) == 0;
+}
+
+static void a_session_has_one_and_no_other_session_has_it(void **state)
+{
+    (void)state;
+    struct seal_grant one = given(1, 1), other = given(2, 1), again = given(1, 2);
+    assert_memory_equal(&one, &again, sizeof one);
+    assert_memory_not_equal(one.secret, other.secret, sizeof one.secret);
+    assert_int_not_equal(one.id, other.id);
+    assert_int_not_equal(one.id, 0);
+    assert_null(grants_find(&grants, 0, 1));
+}
+
+static void when_the_session_has_ended_it_lapses_a_while_later(void **state)
+{
+    (void)state;
+    struct seal_grant one = given(1, 1), other = given(2, 1);
+    grants_end(&grants, 1, 100 + GRANT_LAPSES_NS);
+    look(99 + GRANT_LAPSES_NS);
+    assert_true(is_good(&one, 99 + GRANT_LAPSES_NS));
+    assert_false(is_good(&one, 100 + GRANT_LAPSES_NS));
+    assert_true(is_good(&other, 100 + GRANT_LAPSES_NS));
+}
+
+static void when_the_right_is_taken_away_it_is_over_at_once_and_stays_so(void **state)
+{
+    (void)state;
+    struct seal_grant one = given(1, 1);
+    grants_end(&grants, 1, 100);
+    assert_false(is_good(&one, 100));
+    grants_end(&grants, 1, 100 + GRANT_LAPSES_NS); /* the session goes, too, a moment later */
+    assert_false(is_good(&one, 101));
+}
+
+static void another_follows_in_time_and_the_former_holds_on_for_a_while(void **state)
+{
+    (void)state;
+    struct seal_grant first = given(1, 1), second = given(1, 1 + GRANT_LASTS_NS);
+    assert_memory_not_equal(first.secret, second.secret, sizeof first.secret);
+    assert_true(is_good(&first, GRANT_LASTS_NS + GRANT_LAPSES_NS));
+    assert_true(is_good(&second, GRANT_LASTS_NS + GRANT_LAPSES_NS));
+    assert_false(is_good(&first, 1 + GRANT_LASTS_NS + GRANT_LAPSES_NS));
+    assert_true(is_good(&second, 1 + GRANT_LASTS_NS + GRANT_LAPSES_NS));
+}
+
+static void places_are_free_again_when_what_had_them_is_over(void **state)
+{
+    (void)state;
+    struct seal_grant key;
+    uint64_t lasts_ns;
+    for (uint64_t session = 1; session <= GRANTS_MAX; session++)
+        (void)given(session, 1);
+    assert_int_equal(grants_give(&grants, 99, 1, &key, &lasts_ns), HERMES_ELIMIT);
+    grants_end(&grants, 5, 10);
+    assert_int_equal(grants_give(&grants, 99, 11, &key, &lasts_ns), HERMES_ELIMIT); /* the thread's still */
+    look(11);
+    key = given(99, 12);
+    assert_true(is_good(&key, 12));
+    look(13);
+    assert_true(is_good(&key, 13));
+}
+
+static void one_that_asks_again_and_again_takes_two_places_at_most(void **state)
+{
+    (void)state;
+    uint64_t now_ns = 1;
+    for (int i = 0; i < 3 * GRANTS_MAX; i++) {
+        (void)given(1, now_ns);
+        now_ns += GRANT_LASTS_NS;
+        look(now_ns);
+    }
+    for (uint64_t session = 2; session < GRANTS_MAX; session++)
+        (void)given(session, now_ns);
+}
+
+/* ---- what the thread hears ---- */
+
+static const struct mirror_address somewhere = {{2, 0, 9}};
+
+static struct seat *heard(void *bytes, size_t length)
+{
+    return audience_hear(&audience, 1, &somewhere, bytes, &length);
+}
+
+/* A JOIN, as a receiver makes it. */
+static size_t make_join(uint8_t *bytes, enum datagram_guard guard)
+{
+    struct datagram_join *join = (void *)(bytes + DATAGRAM_HEAD_BYTES);
+    memset(bytes, 0, DATAGRAM_HEAD_BYTES + sizeof *join);
+    join->protocol = DATAGRAM_PROTOCOL;
+    return datagram_finish(bytes, DATAGRAM_JOIN, 0, 1, 1, 0, 0, sizeof *join, guard);
+}
+
+static void nobody_is_heard_but_who_has_a_key(void **state)
+{
+    (void)state;
+    _Alignas(8) uint8_t bytes[DATAGRAM_BYTES_MAX + DATAGRAM_TAG_BYTES];
+    struct seal_grant key = given(1, 1), forged = key;
+    struct sealing *sealing, *forger;
+    forged.secret[0] ^= 1;
+    assert_int_equal(sealing_make(&sealing, &key, 1), 0);
+    assert_int_equal(sealing_make(&forger, &forged, 1), 0);
+    size_t length = make_join(bytes, DATAGRAM_GUARDED_BY_TAG);
+    assert_null(heard(bytes, length)); /* in the clear */
+    assert_null(heard(bytes, 0));
+    length = (size_t)sealing_seal(forger, bytes, length);
+    assert_null(heard(bytes, length));
+    length = (size_t)sealing_seal(sealing, bytes, make_join(bytes, DATAGRAM_GUARDED_BY_TAG));
+    uint8_t copy[DATAGRAM_BYTES_MAX];
+    memcpy(copy, bytes, length);
+    for (size_t cut = 0; cut < length; cut++) {
+        memcpy(bytes, copy, length);
+        assert_null(heard(bytes, cut));
+    }
+    memcpy(bytes, copy, length);
+    assert_non_null(heard(bytes, length));
+    memcpy(bytes, copy, length);
+    assert_null(heard(bytes, length)); /* again */
+    assert_int_equal(audience_counters(&audience).refused, 4 + length);
+    sealing_free(sealing);
+    sealing_free(forger);
+}
+
+static void where_it_is_open_who_has_no_key_is_heard_too(void **state)
+{
+    (void)state;
+    _Alignas(8) uint8_t bytes[DATAGRAM_BYTES_MAX];
+    audience.open = true;
+    assert_non_null(heard(bytes, make_join(bytes, DATAGRAM_GUARDED_BY_CRC)));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_session_has_one_and_no_other_session_has_it),
+        TEST(when_the_session_has_ended_it_lapses_a_while_later),
+        TEST(when_the_right_is_taken_away_it_is_over_at_once_and_stays_so),
+        TEST(another_follows_in_time_and_the_former_holds_on_for_a_while),
+        TEST(places_are_free_again_when_what_had_them_is_over),
+        TEST(one_that_asks_again_and_again_takes_two_places_at_most),
+        TEST(nobody_is_heard_but_who_has_a_key),
+        TEST(where_it_is_open_who_has_no_key_is_heard_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
