@@ -418,6 +418,12 @@ static void grace_is_over(struct poller_op *op, int result)
     topic_release(topic);
 }
 
+void topic_forgo_grace(struct topic *topic)
+{
+    topic->grace_until_ns = 0;
+    poller_cancel(topic->broker->poller, &topic->grace_op);
+}
+
 int topic_begin(struct topic *topic, struct error_text *text)
 {
     struct broker *broker = topic->broker;

@@ -76,7 +76,7 @@ struct topic {
     unsigned holds; /* jobs, and handles of sessions */
 
     struct session *publisher; /* who has the window; NULL while it may come back after a crash of ours */
-    uint64_t grace_until_ns;
+    uint64_t grace_until_ns;   /* 0: nobody is waited for */
     struct poller_op grace_op; /* when that is over */
     struct job end_job;        /* ends the epoch `end_epoch`, for the reason `end_why` */
     bool ends;
@@ -173,6 +173,8 @@ void topic_apply(struct topic *topic);
 /* A subscriber that is to be waited for: *line is its line, and *id goes into it. */
 int topic_add_reader(struct topic *topic, uint32_t resume_line, uint64_t resume_id, uint32_t *line,
                      uint64_t *id, struct error_text *text);
+/* Somebody else has its place now: its publisher of before a crash is waited for no longer. */
+void topic_forgo_grace(struct topic *topic);
 /* Subscribers that did not come back in time after a crash are waited for no longer. */
 void topic_end_grace(struct broker *broker);
 

@@ -1,11 +1,16 @@
 """A topic of one broker on another, in datagrams that a proxy loses, delays and reorders: every byte compared."""
 import os
+import resource
 import socket
 import time
+import unittest
 
 import hermes_test
-from hermes_test import Broker
+import stream_client as s
+from hermes_test import Broker, is_sanitized
 from mirror_case import INSECURE, SMALL, MirrorCase, free_port
+
+MIRROR_REMOVE, EINVALID, ENOTFOUND = 50, -1, -6
 
 
 class Mirror(MirrorCase):
@@ -307,6 +312,35 @@ class Mirror(MirrorCase):
         self.assertEqual(self.mirrors(self.other), [])
         self.other.run("pub", "t", data=b"x\n")  # it is a topic like others
         self.assertEqual(len(self.messages(self.other)), 11)
+
+    def test_which_mirror_is_meant_is_said_by_its_address_and_another_address_is_none(self):
+        self.broker.run("topic", "create", "t", *SMALL)
+        first = f"udp://127.0.0.1:{self.serve('t')}"
+        self.other.run("mirror", "add", "t", first, *SMALL)
+        second = f"udp://127.0.0.1:{self.serve('t', broker=self.other)}"
+        client = s.Client(os.path.join(self.other.home, "broker.sock"))
+        self.addCleanup(client.close)
+        for url, code, said in ("udp://127.0.0.1:9", ENOTFOUND, "no mirror at udp://127.0.0.1:9"), ("", EINVALID, "two mirrors"):
+            with self.assertRaisesRegex(s.Error, said) as caught:
+                client.ask(MIRROR_REMOVE, s.name("t") + s.name(url))
+            self.assertEqual(caught.exception.code, code)
+        self.other.run("mirror", "remove", "t", first)
+        self.assertEqual([mirror["url"] for mirror in self.mirrors(self.other)], [second])
+
+    @unittest.skipIf(is_sanitized(), "AddressSanitizer has reserved all memory there is")
+    def test_a_mirror_that_cannot_begin_is_none(self):
+        self.other.run("topic", "create", "t", *SMALL)
+        process = self.other.process.pid
+        with open(f"/proc/{process}/statm") as file:
+            mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        before = resource.prlimit(process, resource.RLIMIT_AS, (mapped + (2 << 20), resource.RLIM_INFINITY))  # no stack fits
+        result = self.other.run("mirror", "add", "t", "tls://127.0.0.1:9", check=False)
+        resource.prlimit(process, resource.RLIMIT_AS, before)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("thread", result.stderr.decode())
+        self.assertEqual(self.mirrors(self.other), [])
+        self.assertFalse(os.path.exists(os.path.join(self.other.home, "data/topics/t/mirror.conf")))
+        self.other.run("pub", "t", data=b"x\n")  # it is a topic like others
 
     def test_a_window_that_is_too_small_is_said(self):
         self.broker.run("topic", "create", "t", "--window", "1M")

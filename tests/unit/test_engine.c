@@ -41,11 +41,29 @@ static void a_mirror_ends_while_its_name_is_looked_up(void **state)
                             .body = serve_somewhere,
                             .counters = &counters};
     struct error_text text;
-    assert_int_equal(engine_start(&engine, &text), 0);
+    assert_int_equal(engine_prepare(&engine, &text), 0);
+    engine_go(&engine);
     assert_int_equal(sem_wait(&asked), 0);
     engine_end(&engine);
     engine_join(&engine);
     sem_post(&may_answer);
+}
+
+static void *never(void *argument)
+{
+    (void)argument;
+    fail_msg("it was not let go");
+    return NULL;
+}
+
+static void one_that_was_prepared_and_not_let_go_ends_and_has_done_nothing(void **state)
+{
+    (void)state;
+    struct engine engine = {.topic = &topic, .role = MIRROR_SERVES, .body = never};
+    struct error_text text;
+    assert_int_equal(engine_prepare(&engine, &text), 0);
+    engine_end(&engine);
+    engine_join(&engine);
 }
 
 int main(void)
@@ -55,6 +73,7 @@ int main(void)
     sem_init(&may_answer, 0, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mirror_ends_while_its_name_is_looked_up),
+        cmocka_unit_test(one_that_was_prepared_and_not_let_go_ends_and_has_done_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,14 +14,24 @@
 /* An address that is not there yet, or a name that nobody knows. */
 static const uint64_t again_ns = 500000000;
 
-int engine_start(struct engine *engine, struct error_text *text)
+static void *run(void *argument)
+{
+    struct engine *engine = argument;
+    while (sem_wait(&engine->go) != 0)
+        continue;
+    return engine_stops(engine) ? NULL : engine->body(engine);
+}
+
+int engine_prepare(struct engine *engine, struct error_text *text)
 {
     atomic_store_explicit(&engine->stop, false, memory_order_relaxed);
     engine->event_fd = eventfd(0, EFD_CLOEXEC);
     if (engine->event_fd < 0)
         return error_set_errno(text, "make", "an eventfd");
-    int rc = thread_start(&engine->thread, engine->body, engine);
+    (void)sem_init(&engine->go, 0, 0);
+    int rc = thread_start(&engine->thread, run, engine);
     if (rc < 0) {
+        sem_destroy(&engine->go);
         close(engine->event_fd);
         return error_set(text, rc, "no thread for a mirror of topic '%s'", engine->topic->name);
     }
@@ -29,12 +39,19 @@ int engine_start(struct engine *engine, struct error_text *text)
     return HERMES_OK;
 }
 
+void engine_go(struct engine *engine)
+{
+    sem_post(&engine->go);
+}
+
 void engine_end(struct engine *engine)
 {
     uint64_t one = 1;
     atomic_store_explicit(&engine->stop, true, memory_order_relaxed);
-    if (engine->runs)
-        (void)!write(engine->event_fd, &one, sizeof one);
+    if (!engine->runs)
+        return;
+    (void)!write(engine->event_fd, &one, sizeof one);
+    engine_go(engine); /* one that never went */
 }
 
 void engine_join(struct engine *engine)
@@ -42,6 +59,7 @@ void engine_join(struct engine *engine)
     if (!engine->runs)
         return;
     pthread_join(engine->thread, NULL);
+    sem_destroy(&engine->go);
     close(engine->event_fd);
     engine->runs = false;
 }

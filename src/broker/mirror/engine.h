@@ -1,12 +1,14 @@
 /*
  * What the threads of mirrors share: a socket, sleeping, and what they tell others of themselves.
  *
- *     engine->body = serve_body; engine_start(engine) ... engine_end(engine); engine_join(engine);
+ *     engine->body = serve_body; engine_prepare(engine); engine_go(engine) ... engine_end(engine);
+ *     engine_join(engine);
  */
 #ifndef BROKER_MIRROR_ENGINE_H
 #define BROKER_MIRROR_ENGINE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,6 +60,7 @@ struct engine {
     pthread_t thread;
     bool runs;
     int event_fd;
+    sem_t go;
     _Atomic bool stop;
     /* Told by the thread, relaxed: each by itself. */
     _Atomic uint32_t state; /* enum mirror_state */
@@ -68,9 +71,11 @@ struct engine {
     int noted;                       /* the thread's: the error that the operator was told of last */
 };
 
-/* HERMES_ELIMIT: no thread, or no descriptor, can be had. */
-int engine_start(struct engine *engine, struct error_text *text);
-/* Asks the thread to end; engine_join() waits for it. Any thread. */
+/* The thread is there, and waits for engine_go(), which cannot fail. HERMES_ELIMIT: no thread, or no
+ * descriptor, can be had. */
+int engine_prepare(struct engine *engine, struct error_text *text);
+void engine_go(struct engine *engine);
+/* Asks the thread to end, whether it went or not; engine_join() waits for it. Any thread. */
 void engine_end(struct engine *engine);
 void engine_join(struct engine *engine);
 

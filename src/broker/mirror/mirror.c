@@ -132,24 +132,46 @@ static int try_address(const struct engine *engine, struct error_text *text)
     return HERMES_OK;
 }
 
-/* On a worker. */
+static int refuse_messages(const struct topic *topic, struct error_text *text)
+{
+    return error_say(text, HERMES_EINVALID,
+                     "topic '%s' has messages of its own: what is copied begins with none", topic->name);
+}
+
+/* The log has a fresh epoch, which nobody writes: what its last publisher wrote until now counts. */
+static int take_log(struct mirror *mirror)
+{
+    struct log *log = &mirror->engine.topic->log;
+    int rc = log_renew(log, &mirror->text);
+    if (rc < 0 || mirror->told || log_committed(log).position == 0)
+        return rc;
+    return refuse_messages(mirror->engine.topic, &mirror->text);
+}
+
+/* On a worker. Whatever may fail is tried before the definition stands, or takes it back. */
 static void define(struct job *job)
 {
     struct mirror *mirror = of(job);
-    struct topic *topic = mirror->engine.topic;
+    struct engine *engine = &mirror->engine;
+    mirror->result = mirror->told ? HERMES_OK : try_address(engine, &mirror->text);
+    if (mirror->result == 0)
+        mirror->result = engine_prepare(engine, &mirror->text);
+    if (mirror->result < 0)
+        return;
     if (!mirror->told) {
-        mirror->result = try_address(&mirror->engine, &mirror->text);
-        if (mirror->result < 0)
-            return;
-        set_url(mirror, mirror->engine.url);
-        mirror->result = write_definition(topic, &mirror->text);
+        set_url(mirror, engine->url);
+        mirror->result = write_definition(engine->topic, &mirror->text);
     }
-    if (mirror->result == 0 && mirror->engine.role == MIRROR_FOLLOWS)
-        mirror->result = log_renew(&topic->log, &mirror->text);
-    if (mirror->result < 0 && !mirror->told) {
+    if (mirror->result == 0 && engine->role == MIRROR_FOLLOWS)
+        mirror->result = take_log(mirror);
+    if (mirror->result == 0)
+        return;
+    engine_end(engine);
+    engine_join(engine);
+    if (!mirror->told) {
         struct error_text ignored;
         set_url(mirror, "");
-        (void)write_definition(topic, &ignored);
+        (void)write_definition(engine->topic, &ignored);
     }
 }
 
@@ -157,20 +179,18 @@ static void defined(struct job *job)
 {
     struct mirror *mirror = of(job);
     struct topic *topic = mirror->engine.topic;
-    bool was_told = mirror->told;
     mirror->changing = false;
-    if (mirror->result == 0 && mirror->engine.role == MIRROR_FOLLOWS)
-        log_take(&topic->log, WRITER_OWNER);
-    if (mirror->result == 0) {
-        mirror->told = true;
-        mirror->result = engine_start(&mirror->engine, &mirror->text);
-    }
     tell_asker(mirror);
-    if (mirror->result == 0)
+    if (mirror->result == 0) {
+        if (mirror->engine.role == MIRROR_FOLLOWS)
+            log_take(&topic->log, WRITER_OWNER);
+        mirror->told = true;
+        engine_go(&mirror->engine);
         return;
+    }
     note("topic '%s' has no mirror at %s: %s", topic->name, mirror->engine.url, mirror->text.bytes);
     engine_tell(&mirror->engine, MIRROR_FAILED, mirror->result);
-    if (!was_told && !mirror->told)
+    if (!mirror->told)
         forget(mirror);
 }
 
@@ -184,11 +204,7 @@ static int check_copy(struct topic *topic, struct error_text *text)
     if (rc < 0)
         return rc;
     topic_look(topic);
-    return topic->told_position == 0
-               ? HERMES_OK
-               : error_say(text, HERMES_EINVALID,
-                           "topic '%s' has messages of its own: what is copied begins with none",
-                           topic->name);
+    return topic->told_position == 0 ? HERMES_OK : refuse_messages(topic, text);
 }
 
 /* Who serves answers those alone who have a key, and who follows over TLS is given one. */
@@ -253,7 +269,10 @@ static struct mirror *make(struct topic *topic, enum mirror_role role, const cha
 static void begin(struct mirror *mirror)
 {
     struct topic *topic = mirror->engine.topic;
-    topic->mirrored.follows |= mirror->engine.role == MIRROR_FOLLOWS;
+    if (mirror->engine.role == MIRROR_FOLLOWS) {
+        topic->mirrored.follows = true;
+        topic_forgo_grace(topic);
+    }
     mirror->changing = true;
     mirror->job = (struct job){.work = define, .done = defined};
     topic_look(topic);

@@ -53,25 +53,24 @@ int mirror_requests_add(struct session *session, const struct wire_mirror_add *r
     return rc < 0 ? rc : later_turn(session, topic, &topic->turns);
 }
 
-/* The one that is meant. NULL: none is. */
-static struct mirror *find(struct topic *topic, const char *url, struct error_text *text)
+/* The one that is meant. HERMES_ENOTFOUND; HERMES_EINVALID: each of two may be. */
+static int find(struct topic *topic, const char *url, struct mirror **meant, struct error_text *text)
 {
     struct mirror *found = NULL;
     for (enum mirror_role role = MIRROR_SERVES; role <= MIRROR_FOLLOWS; role++) {
         struct mirror *mirror = mirror_find(topic->broker, topic, role);
         if (mirror == NULL || (url[0] != 0 && strcmp(mirror->engine.url, url) != 0))
             continue;
-        if (found != NULL) {
-            (void)error_say(text, HERMES_EINVALID, "topic '%s' has two mirrors: which, %s or %s?",
-                            topic->name, found->engine.url, mirror->engine.url);
-            return NULL;
-        }
+        if (found != NULL)
+            return error_say(text, HERMES_EINVALID, "topic '%s' has two mirrors: which, %s or %s?",
+                             topic->name, found->engine.url, mirror->engine.url);
         found = mirror;
     }
     if (found == NULL)
-        (void)error_say(text, HERMES_ENOTFOUND, "topic '%s' has no mirror%s%s", topic->name,
-                        url[0] != 0 ? " at " : "", url);
-    return found;
+        return error_say(text, HERMES_ENOTFOUND, "topic '%s' has no mirror%s%s", topic->name,
+                         url[0] != 0 ? " at " : "", url);
+    *meant = found;
+    return HERMES_OK;
 }
 
 int mirror_requests_remove(struct session *session, const struct wire_mirror_remove *request,
@@ -85,10 +84,10 @@ int mirror_requests_remove(struct session *session, const struct wire_mirror_rem
     if (is_changed(session, topic, &rc, text))
         return answer_done(session, rc);
     take_url(url, request->url);
-    struct mirror *mirror = find(topic, url, text);
-    if (mirror == NULL)
-        return topic->mirrored.count > 1 ? HERMES_EINVALID : HERMES_ENOTFOUND;
-    rc = mirror_remove(mirror, session->id, text);
+    struct mirror *mirror = NULL;
+    rc = find(topic, url, &mirror, text);
+    if (rc == 0)
+        rc = mirror_remove(mirror, session->id, text);
     return rc < 0 ? rc : later_turn(session, topic, &topic->turns);
 }
 

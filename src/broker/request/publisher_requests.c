@@ -38,12 +38,6 @@ static int freshen(struct session *session, struct topic *topic, struct error_te
     return later_work(session, topic, &topic->turns, renew, NULL);
 }
 
-static void end_grace(struct topic *topic)
-{
-    topic->grace_until_ns = 0;
-    poller_cancel(topic->broker->poller, &topic->grace_op);
-}
-
 static int attach_direct(struct session *session, const struct topic *topic, struct error_text *text)
 {
     int rc = session_attach(session, topic->log.status_fd, text);
@@ -77,7 +71,7 @@ static int open_direct(struct session *session, struct topic *topic,
         topic_release(topic);
         return rc;
     }
-    end_grace(topic);
+    topic_forgo_grace(topic);
     if (!resumes)
         log_take(&topic->log, WRITER_CLIENT);
     topic->publisher = session;
@@ -153,7 +147,7 @@ static int place_ring(struct session *session, struct topic *topic, const struct
         return rc;
     }
     session->later.ring = NULL;
-    end_grace(topic);
+    topic_forgo_grace(topic);
     handle->kind = HANDLE_RING;
     handle->ring = ring;
     *placed = handle;
