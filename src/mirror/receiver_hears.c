@@ -213,7 +213,8 @@ static void take_heartbeat(struct receiver *r, uint64_t now_ns, const struct dat
     announce(r, now_ns, d->head.header.sequence);
 }
 
-/* The sender has forgotten who this is, or has started anew. */
+/* The sender has forgotten who this is, or has started anew. Who reports from another address than it joined
+ * from is told so each time: joining for ever takes no more than joining in vain. */
 static int take_unknown(struct receiver *r, uint64_t now_ns, const struct datagram *d)
 {
     bool meant =
@@ -221,6 +222,7 @@ static int take_unknown(struct receiver *r, uint64_t now_ns, const struct datagr
     if (!meant)
         return HERMES_EACCESS;
     receiver_join(r, now_ns);
+    r->join_due_ns = later(now_ns, r->join_sent_ns + JOIN_FIRST_NS);
     return HERMES_OK;
 }
 

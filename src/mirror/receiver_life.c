@@ -11,7 +11,6 @@ enum {
 };
 
 #define SILENCE_NS 1000000000u
-#define JOIN_FIRST_NS 10000000u
 
 void receiver_join(struct receiver *r, uint64_t now_ns)
 {

@@ -7,6 +7,8 @@
 
 #include "mirror/receiver.h"
 
+#define JOIN_FIRST_NS 10000000u /* before the first JOIN is repeated */
+
 struct receiver {
     struct receiver_config config;
     struct mirror_sink sink;

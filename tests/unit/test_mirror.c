@@ -8,6 +8,7 @@
 #include "mirror/naks.h"
 #include "mirror/pacer.h"
 #include "mirror/random.h"
+#include "mirror/receiver.h"
 #include "mirror/repairs.h"
 #include "mirror/sender.h"
 
@@ -387,10 +388,56 @@ static void a_sink_that_has_no_room_holds_up_and_loses_nothing(void **state)
     free(image);
 }
 
+static void a_new_epoch(void *context, uint64_t position, uint32_t epoch)
+{
+    (void)context;
+    (void)position;
+    (void)epoch;
+}
+
+/* What it joins from is one address, what it reports from another: a host with several, or somebody between
+ * who rewrites them. To the sender it is nobody, again and again. How often it joins in a second. */
+static uint64_t joins_of_one_with_two_addresses(struct sender *sender)
+{
+    static const struct mirror_address other = {{8}}, senders = {{9}};
+    static struct mirror_packet out;
+    struct slow slow = {.random = 3};
+    struct mirror_sink sink = {&slow, slow_bytes, nothing_is_lost, a_new_epoch};
+    struct receiver_config config = {.topic_id = 1, .sender = senders, .window_bytes = 1 << 16, .seed = 1};
+    struct receiver *receiver;
+    const uint64_t began_ns = 1000000000;
+    assert_int_equal(receiver_open(&receiver, &config, &sink), 0);
+    for (uint64_t now_ns = began_ns; now_ns < 2 * began_ns; now_ns += 10000) {
+        while (receiver_next(receiver, now_ns, &out) > 0) {
+            bool joins =
+                ((const struct datagram_head *)(const void *)out.bytes)->header.type == DATAGRAM_JOIN;
+            if (sender_receive(sender, now_ns, joins ? &somebody : &other, out.bytes, out.length, &packet) >
+                0)
+                (void)receiver_receive(receiver, now_ns, &senders, packet.bytes, packet.length);
+        }
+        while (sender_next(sender, now_ns, &packet) > 0)
+            (void)receiver_receive(receiver, now_ns, &senders, packet.bytes, packet.length);
+    }
+    uint64_t joins = receiver_counters(receiver)->joins;
+    receiver_close(receiver);
+    return joins;
+}
+
+static void who_is_nobody_again_and_again_joins_less_often(void **state)
+{
+    (void)state;
+    struct datagram_head as;
+    struct sender *sender = joined(&as);
+    uint64_t joins = joins_of_one_with_two_addresses(sender);
+    assert_true(joins > 2 && joins < 300);
+    sender_close(sender);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sink_that_has_no_room_holds_up_and_loses_nothing),
+        cmocka_unit_test(who_is_nobody_again_and_again_joins_less_often),
         cmocka_unit_test(gaps_agree_with_a_map),
         cmocka_unit_test(a_split_without_room_changes_nothing),
         cmocka_unit_test(siphash_is_siphash),
