@@ -1,5 +1,7 @@
 """A broker of the test's own, and what every system test needs. Standard library alone."""
+import atexit
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -105,6 +107,15 @@ class Broker:
 
     def segments(self, topic):
         return sorted(glob.glob(os.path.join(self.home, "data/topics", topic, "*.log")))
+
+
+@functools.cache
+def for_anybody(program):
+    """Its path for other users: a clone in root's home they cannot come to, so it is a copy."""
+    directory = tempfile.mkdtemp(prefix="hermes-test-")
+    atexit.register(shutil.rmtree, directory)
+    os.chmod(directory, 0o755)
+    return shutil.copy(os.path.join(BIN, program), directory)
 
 
 def is_sanitized():

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import unittest
 
-from hermes_test import BIN, main
+from hermes_test import for_anybody, main
 
 ALONE, KNOWN = 65533, 65534  # a user that the system knows nothing of, and nobody
 
@@ -18,7 +18,7 @@ class Places(unittest.TestCase):
         os.chmod(self.runtime, 0o777)
 
     def refused(self, uid, program, *arguments, **environment):
-        result = subprocess.run([os.path.abspath(os.path.join(BIN, program)), *arguments], user=uid, group=uid, extra_groups=[],
+        result = subprocess.run([for_anybody(program), *arguments], user=uid, group=uid, extra_groups=[],
                                 env={"XDG_RUNTIME_DIR": self.runtime, **environment}, capture_output=True, timeout=60, cwd="/")
         self.assertEqual(result.returncode, 1)
         return result.stderr

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 
-from hermes_test import BIN, SOURCE, Case, main
+from hermes_test import BIN, SOURCE, Case, for_anybody, main
 
 HELLO = 16
 RECORD = b"x" * 99 + b"\n"
@@ -313,9 +313,10 @@ class Stat(Case):
             self.skipTest("needs root")
         os.chmod(self.broker.home, 0o755)
         os.chmod(os.path.join(self.broker.home, "data"), 0o755)
-        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", os.path.join(BIN, "hermes"), "stat"],
+        result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", for_anybody("hermes"), "stat"],
                                 env=self.broker.environment, capture_output=True, timeout=60)
         self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertIn(b"hermes: ", result.stderr)
 
     def test_a_directory_that_another_user_made_first_is_not_read(self):
         b = self.broker

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-from hermes_test import BIN, SOURCE, Broker, Case, main
+from hermes_test import BIN, SOURCE, Broker, Case, for_anybody, main
 
 sys.path.insert(0, os.path.join(SOURCE, "tests/languages"))
 from port_of import Port  # noqa: E402
@@ -456,7 +456,7 @@ class Strangers(Case):
         environment = {"PATH": os.environ["PATH"], "XDG_STATE_HOME": state, "HOME": state}
 
         def run(program, *arguments):
-            return subprocess.run([os.path.abspath(os.path.join(BIN, program)), *arguments], env=environment, user=uid,
+            return subprocess.run([for_anybody(program), *arguments], env=environment, user=uid,
                                   group=uid, extra_groups=[], capture_output=True, timeout=60, cwd="/")
         os.mkdir(directory)
         self.addCleanup(shutil.rmtree, directory)
@@ -520,7 +520,8 @@ class Strangers(Case):
         b = self.broker
         b.run("topic", "create", "t")
         b.run("pub", "t", "--count", "10")
-        port = Port(b, user=65534, group=65534, extra_groups=[], env=dict(b.environment, HERMES_BROKER_USER=str(os.getuid())))
+        port = Port(b, user=65534, group=65534, extra_groups=[], env=dict(b.environment, HERMES_BROKER_USER=str(os.getuid())),
+                    executable=for_anybody("acks"))
         for command, said in (("open a group g manual", "ok"), ("open d name n manual", "ok"), ("take a x", "1"), ("take d y", "1")):
             self.assertEqual(port.say(command), said)
         b.kill()
