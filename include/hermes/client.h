@@ -3,9 +3,9 @@
  *
  * A client is a session with a broker. Through it, topics are made and listed, and publishers and
  * subscribers opened. On the broker's host messages never pass through the session: publishers write to, and
- * subscribers read from, shared memory. Where there is none (tcp://, unix:PATH?shm=no) they go through the
- * connection; each call does what is said of it here, and where something differs it says so under "Over a
- * connection".
+ * subscribers read from, shared memory. Where there is none (tcp:// from elsewhere, ?shm=no) they go through
+ * the connection; each call does what is said of it here, and where something differs it says so under "Over
+ * a connection".
  *
  *     hermes_client_t *client;
  *     if (hermes_connect(NULL, &client) < 0) { puts(hermes_last_error(NULL)); ... }

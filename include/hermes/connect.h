@@ -26,9 +26,19 @@ typedef struct hermes_client hermes_client_t;
  *
  *     shm:                             the broker found through HERMES_HOME, or in the default place
  *     unix:PATH (unix://PATH, PATH, shm:PATH)  the broker with that socket
- *     unix:PATH?shm=no                 the same, without shared memory
  *     tcp://HOST:PORT                  a name, an IPv4 address, or an IPv6 address in brackets
  *     tls://HOST:PORT                  the same, with TLS 1.3: the broker's certificate is checked
+ *
+ * Where the broker of tcp:// or tls:// is on this host and its Unix socket within reach, the client goes on
+ * through shared memory by itself, and is there who it is over that connection, which stays open:
+ * hermes_transport() tells. The broker at that socket must show that it is the same one, and be this user's,
+ * root's, or that of the uid in HERMES_BROKER_USER. A URL that ends in ?shm=no stays on the connection, and
+ * so do several URLs:
+ *
+ *     unix:PATH?shm=no, tcp://HOST:PORT?shm=no, tls://HOST:PORT?shm=no
+ *
+ * The same is done anew when the broker was away. Is its socket out of reach then, what was opened in shared
+ * memory waits for it (HERMES_EDISCONNECTED); a client that has nothing open goes on over the connection.
  *
  * All of them share memory, or none; beside tls:// there is no tcp://. NULL: HERMES_URL in the environment,
  * else shm:. HERMES_EDISCONNECTED: nobody listens there, or nobody knows the name. HERMES_ELIMIT: it has no
@@ -128,6 +138,9 @@ HERMES_API int hermes_ping(hermes_client_t *client);
 /* 1: the session with the broker is up; 0: the broker went away, and none has been found since. What goes on
  * without it, and looks for it by itself, is said above. Never waits; costs a system call. */
 HERMES_API int hermes_is_connected(hermes_client_t *client);
+/* The way that messages go, or went last: "shm" (through shared memory), "unix", "tcp", "tls". Not to be
+ * freed. Never waits. */
+HERMES_API const char *hermes_transport(const hermes_client_t *client);
 HERMES_API const char *hermes_last_error(const hermes_client_t *client);
 
 /* ---- the broker itself ---- */

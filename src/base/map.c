@@ -102,6 +102,19 @@ int map_create_memfd(const char *name, size_t size, struct map *map, int *fd)
     return rc;
 }
 
+int map_seal_bytes(const char *name, const void *bytes, size_t count, int *fd)
+{
+    *fd = standard_move_above(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (*fd >= 0 && pwrite(*fd, bytes, count, 0) == (ssize_t)count &&
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return HERMES_OK;
+    int rc = error_from_errno(errno);
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return rc;
+}
+
 int map_create_twice(size_t size, struct map *map)
 {
     int fd = memfd_create("hermes-ring", MFD_CLOEXEC);

@@ -29,6 +29,9 @@ int map_page(int fd, uint64_t offset, struct map *map);
  */
 int map_create(const char *path, size_t size, struct map *map, int *fd);
 
+/* An anonymous file with these bytes, which nobody can change any more. */
+int map_seal_bytes(const char *name, const void *bytes, size_t count, int *fd);
+
 /* An anonymous file, sealed against growing and shrinking, mapped read-write. */
 int map_create_memfd(const char *name, size_t size, struct map *map, int *fd);
 

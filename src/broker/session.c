@@ -70,6 +70,18 @@ void session_release_fds(struct session *session)
     workers_submit(&session->broker->workers, NULL, &closing->job);
 }
 
+/* Neither leads the other any more; that a ward ends with its guide was seen to when that began to end. */
+static void part(struct session *session)
+{
+    if (session->guide != NULL)
+        session->guide->ward = NULL;
+    if (session->ward != NULL)
+        session->ward->guide = NULL;
+    if (session->invitation != NULL)
+        explicit_bzero(session->invitation, sizeof *session->invitation);
+    free(session->invitation);
+}
+
 void session_free(struct session *session)
 {
     struct broker *broker = session->broker;
@@ -85,6 +97,7 @@ void session_free(struct session *session)
     book_give_back(&broker->book, session->counters);
     close(session->fd);
     secure_close(session->secure);
+    part(session);
     if (session->flow != NULL)
         session->flow->gone(session);
     if (session->inlet != session->own_inlet)
@@ -129,6 +142,21 @@ int session_become(struct session *session, uid_t uid, struct error_text *text)
     return HERMES_OK;
 }
 
+int session_follow(struct session *session, struct session *guide, struct error_text *text)
+{
+    int rc = session_become(session, guide->uid, text);
+    if (rc < 0)
+        return rc;
+    memcpy(session->who, guide->who, sizeof session->who);
+    memcpy(session->token, guide->token, sizeof session->token);
+    session->has_token = guide->has_token;
+    session->is_known = guide->is_known;
+    session->ends_s = guide->ends_s;
+    session->guide = guide;
+    guide->ward = session;
+    return HERMES_OK;
+}
+
 static void ended(struct poller_op *op, int result)
 {
     struct session *session = of(op, offsetof(struct session, end_op));
@@ -145,6 +173,8 @@ void session_end(struct session *session)
     if (session->closing)
         return;
     session->closing = true;
+    if (session->ward != NULL)
+        session_end(session->ward);
     break_silence(session);
     if (session->secure != NULL && !session->sending)
         secure_take_leave(session->secure, session->fd);
@@ -313,6 +343,8 @@ static void refuse_more(struct session *session, uint64_t correlation, int rc, c
 
 void session_refuse(struct session *session, uint64_t correlation, int rc, const struct error_text *text)
 {
+    if (session->ward != NULL) /* it would stay until this one has heard why */
+        session_end(session->ward);
     refuse_more(session, correlation, rc, text);
 }
 

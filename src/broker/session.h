@@ -58,6 +58,12 @@ struct later {
     struct ring *ring;     /* that the request wants; nobody has it yet */
 };
 
+/* To a session over TCP whose client is on this host: to go on in shared memory. Once, and not for long. */
+struct invitation {
+    struct wire_invitation told;
+    uint64_t until_ns; /* monotonic */
+};
+
 /* What flows: broker/stream/stream.h. */
 struct flow {
     /* Payload that has come of a message, of which `left` bytes are not taken in yet, these `count` among
@@ -87,8 +93,10 @@ struct session {
     char who[RULE_WHO_BYTES]; /* and for rules, once it has greeted: "uid:1000", "cert:...", "token:...",
                                  "anonymous" */
     bool must_authenticate, is_known;
-    int64_t ends_s;    /* so long, since 1970, it is that one; 0: for ever */
-    unsigned reviewed; /* security->generation by which it may stay */
+    struct invitation *invitation; /* NULL: none is open */
+    struct session *guide, *ward;  /* who invited it, and who that let in: the guide's end is the ward's */
+    int64_t ends_s;                /* so long, since 1970, it is that one; 0: for ever */
+    unsigned reviewed;             /* security->generation by which it may stay */
     bool has_token;
     uint8_t token[TOKEN_HASH_BYTES];
     char name[64];
@@ -166,6 +174,9 @@ void session_refuse(struct session *session, uint64_t correlation, int rc, const
 
 /* It is known to be somebody: what it takes counts as that one's. HERMES_ELIMIT: who has enough sessions. */
 int session_become(struct session *session, uid_t uid, struct error_text *text);
+
+/* It is who its guide is, as long as that is there; and so it is in what it takes. HERMES_ELIMIT. */
+int session_follow(struct session *session, struct session *guide, struct error_text *text);
 
 /* Has it still to say who it is, before it may ask for anything? */
 static inline bool session_is_awaited(const struct session *session)

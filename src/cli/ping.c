@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -100,11 +101,11 @@ static struct memory look_at(const char *directory)
 }
 
 static void print_json(const hermes_broker_info_t *info, const struct memory *memory, uint64_t since_ns,
-                       uint64_t answer_ns)
+                       uint64_t answer_ns, const char *transport)
 {
     printf("{\"version\":\"%s\",\"pid\":%" PRIu32 ",\"uid\":%" PRIu32 ",\"since\":%" PRIu64
-           ",\"uptime_ns\":%" PRIu64 ",\"answer_ns\":%" PRIu64 ",\"memory\":",
-           info->version, info->pid, info->uid, since_ns, info->uptime_ns, answer_ns);
+           ",\"uptime_ns\":%" PRIu64 ",\"answer_ns\":%" PRIu64 ",\"transport\":\"%s\",\"memory\":",
+           info->version, info->pid, info->uid, since_ns, info->uptime_ns, answer_ns, transport);
     cli_print_json_string(stdout, info->memory, strlen(info->memory));
     if (memory->known)
         printf(",\"memory_used_bytes\":%" PRIu64 ",\"memory_free_bytes\":%" PRIu64
@@ -118,11 +119,13 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-static void print_broker(const hermes_broker_info_t *info, const struct memory *memory, uint64_t since_ns)
+static void print_broker(const hermes_broker_info_t *info, const struct memory *memory, uint64_t since_ns,
+                         const char *transport)
 {
     char since[WHEN_DATE_BYTES];
     printf("broker        hermesd %s, process %" PRIu32 " of user %" PRIu32 "\n", info->version, info->pid,
            info->uid);
+    printf("messages go   through %s\n", strcmp(transport, "shm") == 0 ? "shared memory" : transport);
     printf("serves since  %sZ, for %.0f s\n", when_date((int64_t)(since_ns / 1000000000u), since),
            (double)info->uptime_ns / 1e9);
     printf("memory        %s\n", info->memory);
@@ -144,11 +147,11 @@ static int ping(hermes_client_t *client, const struct arguments *a, bool first)
     uint64_t since_ns = clock_realtime_ns() - info.uptime_ns;
     struct memory memory = look_at(info.memory);
     if (a->json) {
-        print_json(&info, &memory, since_ns, answer_ns);
+        print_json(&info, &memory, since_ns, answer_ns, hermes_transport(client));
         return EXIT_GOOD;
     }
     if (first)
-        print_broker(&info, &memory, since_ns);
+        print_broker(&info, &memory, since_ns, hermes_transport(client));
     printf("answered in   %.1f us\n", (double)answer_ns / 1e3);
     return EXIT_GOOD;
 }

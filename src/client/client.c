@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/near.h"
 #include "io/plain.h"
 
 static const uint64_t retry_ns = 10000000u, longest_retry_ns = 1000000000u;
@@ -14,10 +15,10 @@ static const uint64_t retry_ns = 10000000u, longest_retry_ns = 1000000000u;
 static const uint64_t longest_greeting_ns = 3000000000u;
 
 /* The place whose turn it is; *turn: of its addresses. */
-static struct place *place_of(struct hermes_client *client, unsigned *turn)
+static struct place *place_of(const struct hermes_client *client, unsigned *turn)
 {
     *turn = client->turn / client->places.count;
-    return &client->places.at[client->turn % client->places.count];
+    return (struct place *)&client->places.at[client->turn % client->places.count];
 }
 
 /* On its way there. What can be done without waiting is done, and until then what cannot. */
@@ -40,6 +41,13 @@ static int connect_to(struct hermes_client *client, uint64_t until_ns)
     struct carrier *carrier =
         place->encrypted ? identity_encrypt(&client->identity, place, fd) : plain_new(fd);
     return channel_connect_over(channel, carrier, &client->error);
+}
+
+int client_say_hello(struct channel *channel, uint64_t until_ns, struct error_text *text)
+{
+    struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
+    snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
+    return channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, text);
 }
 
 /* Right behind the hello. Its answer is taken as the welcome is. */
@@ -68,17 +76,41 @@ static void note_refusal(struct hermes_client *client, int rc, const struct erro
     client->refusal = *text;
 }
 
+/* It knows us, and answers. */
+static void come_in(struct hermes_client *client)
+{
+    client->instance = client->welcome;
+    client->pause_ns = 0;
+    client->refused = 0;
+}
+
+/* By way of TCP, for a session in shared memory. */
+static int greet_near(struct hermes_client *client, uint64_t until_ns)
+{
+    client->instance = client->welcome = 0;
+    client->last_attempt_ns = clock_monotonic_ns();
+    int rc = near_connect(client, until_ns);
+    if (rc == 0) {
+        come_in(client);
+        return rc;
+    }
+    const struct hermes_client *guide = client->near->guide;
+    if (guide->refused != 0)
+        note_refusal(client, guide->refused, &guide->refusal);
+    return rc;
+}
+
 int client_greet(struct hermes_client *client, uint64_t until_ns)
 {
+    if (client->near != NULL)
+        return greet_near(client, until_ns);
     struct channel *channel = &client->channel;
     client->instance = client->welcome = 0;
     channel->failure = 0;
     client->last_attempt_ns = clock_monotonic_ns();
     int rc = connect_to(client, until_ns);
     if (rc == 0) {
-        struct wire_hello hello = {.protocol = WIRE_PROTOCOL};
-        snprintf(hello.name, sizeof hello.name, "%s", program_invocation_short_name);
-        rc = channel_send(channel, WIRE_HELLO, &hello, sizeof hello, until_ns, &client->error);
+        rc = client_say_hello(channel, until_ns, &client->error);
         client->hello = channel->correlation;
         rc = rc < 0 ? rc : authenticate(client, until_ns);
     }
@@ -87,14 +119,6 @@ int client_greet(struct hermes_client *client, uint64_t until_ns)
         note_refusal(client, rc, &client->error);
     }
     return rc;
-}
-
-/* It knows us, and answers. */
-static void come_in(struct hermes_client *client)
-{
-    client->instance = client->welcome;
-    client->pause_ns = 0;
-    client->refused = 0;
 }
 
 /* The channel's last reply answers the hello. */
@@ -107,6 +131,7 @@ static int take_welcome(struct hermes_client *client, struct error_text *text)
         return rc;
     memcpy(&welcome, channel->reply, sizeof welcome);
     client->welcome = welcome.instance;
+    client->is_invited = (welcome.capabilities & WIRE_INVITES) != 0;
     if (client->proof == 0 && (welcome.capabilities & WIRE_AWAITS_TOKEN) != 0)
         return error_say(text, HERMES_EACCESS,
                          "the broker wants to know who this client is: by a token (HERMES_TOKEN_FILE, "
@@ -274,6 +299,8 @@ int client_dial(struct hermes_client *client, uint64_t until_ns)
 {
     int rc = HERMES_OK;
     client->refused = 0;
+    if (client->near != NULL) /* whose guide tries all that there is */
+        return tell_refusal(client, client_greet(client, until_ns));
     for (unsigned i = 0, count = client->places.count; i < count; i++) {
         uint64_t left = clock_left_ns(until_ns);
         rc = try_place(client, i, left == UINT64_MAX ? until_ns : clock_deadline_ns(left / (count - i)));
@@ -283,8 +310,7 @@ int client_dial(struct hermes_client *client, uint64_t until_ns)
     return tell_refusal(client, rc);
 }
 
-/* Asked for outright: at once, not at most every so often. */
-static int ensure_now(struct hermes_client *client, uint64_t until_ns)
+int client_ensure_now(struct hermes_client *client, uint64_t until_ns)
 {
     bool is_up = channel_is_up(&client->channel);
     if (is_up && (client->instance != 0 || !client_streams(client)))
@@ -345,13 +371,13 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
     struct channel *channel = &client->channel;
     uint64_t last_ns = clock_deadline_ns(client->request_timeout_ns), before = channel->correlation;
     until_ns = until_ns < last_ns ? until_ns : last_ns;
-    int rc = ensure_now(client, until_ns);
+    int rc = client_ensure_now(client, until_ns);
     if (rc == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
     /* A broker that was killed may look alive for some milliseconds: its io_uring holds our connection for so
      * long after its end. Its successor is asked again. */
-    if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && ensure_now(client, until_ns) == 0)
+    if (rc == HERMES_EDISCONNECTED && is_repeatable(type) && client_ensure_now(client, until_ns) == 0)
         rc = channel_request(channel, type, payload, length, expected, expected_bytes, until_ns,
                              &client->error);
     if (is_unanswered(rc) && client_opens(type) && channel->correlation > before)
@@ -459,6 +485,25 @@ int hermes_ping(hermes_client_t *client)
 int hermes_is_connected(hermes_client_t *client)
 {
     return channel_is_up(&client->channel) && client->instance != 0; /* it said welcome */
+}
+
+const char *hermes_transport(const hermes_client_t *client)
+{
+    unsigned turn;
+    const struct place *place = place_of(client, &turn);
+    if (!client_streams(client))
+        return "shm";
+    return place->path != NULL ? "unix" : place->encrypted ? "tls" : "tcp";
+}
+
+void client_free(struct hermes_client *client)
+{
+    channel_close(&client->channel);
+    if (client->told_fd >= 0)
+        close(client->told_fd);
+    near_free(client->near);
+    identity_drop(&client->identity);
+    free(client);
 }
 
 int client_list(struct hermes_client *client, const struct client_listing *list, void *infos, size_t count)

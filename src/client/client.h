@@ -29,6 +29,8 @@ struct hermes_client {
     int refused;               /* HERMES_EACCESS, HERMES_EPROTOCOL: one end does not want the other; else 0 */
     uint64_t refused_ns;       /* which attempt told: its time */
     struct error_text refusal; /* the sentence */
+    struct near *near;         /* by which a session over TCP goes on in shared memory; NULL: it does not */
+    bool is_invited;           /* its broker seems to be on this host, and would have it do so */
     void (*tend)(struct hermes_client *client); /* what is due for handles that nobody calls */
     struct error_text error;
 };
@@ -50,6 +52,12 @@ int client_request_until(struct hermes_client *client, enum wire_type type, cons
  */
 int client_dial(struct hermes_client *client, uint64_t until_ns);
 
+/* The same, unless there is a session: asked for outright, not at most every so often. */
+int client_ensure_now(struct hermes_client *client, uint64_t until_ns);
+
+/* The first request of a connection, alone. */
+int client_say_hello(struct channel *channel, uint64_t until_ns, struct error_text *text);
+
 /* Connects and says hello; whoever asks for something next need not wait for the welcome. */
 int client_greet(struct hermes_client *client, uint64_t until_ns);
 int client_await_welcome(struct hermes_client *client, uint64_t until_ns);
@@ -70,6 +78,9 @@ bool client_opens(enum wire_type type);
 /* Nobody waits for the answer to that request any more: what it opened, or still will, is closed. Waits for
  * nothing. */
 void client_forget(struct hermes_client *client, uint64_t correlation);
+
+/* Its connection and all that is its own. Nobody is told. */
+void client_free(struct hermes_client *client);
 
 /* Do messages go through the connection? Else through shared memory. */
 static inline bool client_streams(const struct hermes_client *client)

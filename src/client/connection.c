@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/near.h"
 #include "client/publisher.h"
 #include "client/subscriber.h"
 #include "io/interrupt.h"
@@ -61,15 +62,6 @@ static uint64_t request_timeout_ns(void)
     return value > 0 && value < 3600000 ? value * 1000000 : default_request_timeout_ns;
 }
 
-static void end(struct hermes_client *client)
-{
-    channel_close(&client->channel);
-    if (client->told_fd >= 0)
-        close(client->told_fd);
-    identity_drop(&client->identity);
-    free(client);
-}
-
 int hermes_connect(const char *url, hermes_client_t **out)
 {
     return hermes_connect_with(url, NULL, out);
@@ -96,10 +88,10 @@ int hermes_connect_with(const char *url, const hermes_connect_options_t *options
         rc = client_dial(client, clock_deadline_ns(client->request_timeout_ns));
     if (rc < 0) {
         connect_error = client->error;
-        end(client);
+        client_free(client);
         return rc;
     }
-    *out = client;
+    *out = near_upgrade(client);
     return HERMES_OK;
 }
 
@@ -123,7 +115,9 @@ int64_t hermes_disconnect(hermes_client_t *client)
     if (missing > 0)
         connect_error = client->error;
     channel_take_leave(&client->channel);
-    end(client);
+    if (client->near != NULL)
+        channel_take_leave(&client->near->guide->channel);
+    client_free(client);
     return missing;
 }
 
@@ -135,7 +129,7 @@ void hermes_forget(hermes_client_t *client)
         publisher_free(client->publishers);
     while (client->subscribers != NULL)
         subscriber_free(client->subscribers);
-    end(client);
+    client_free(client);
 }
 
 hermes_interrupt_t hermes_set_interrupt(hermes_interrupt_t interrupt)

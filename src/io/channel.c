@@ -125,6 +125,19 @@ int channel_connect_over(struct channel *channel, struct carrier *carrier, struc
     return HERMES_OK;
 }
 
+void channel_move(struct channel *from, struct channel *to)
+{
+    const struct channel before = {
+        .late = to->late, .flow = to->flow, .context = to->context, .sleeps = to->sleeps};
+    *to = *from;
+    to->late = before.late;
+    to->flow = before.flow;
+    to->context = before.context;
+    to->sleeps += before.sleeps;
+    from->conduit = (struct conduit){.carrier = NULL};
+    begin(from);
+}
+
 int channel_connect(struct channel *channel, const char *path, uint64_t until_ns, struct error_text *text)
 {
     begin(channel);

@@ -59,6 +59,9 @@ int channel_connect(struct channel *channel, const char *path, uint64_t until_ns
  */
 int channel_connect_over(struct channel *channel, struct carrier *carrier, struct error_text *text);
 
+/* The connection of one becomes that of the other, which has none; who is shown what comes stays the same. */
+void channel_move(struct channel *from, struct channel *to);
+
 /* Sends a request; channel->correlation is its number then. HERMES_ETIMEOUT: nothing was sent, for the broker
  * takes nothing. HERMES_EDISCONNECTED. */
 int channel_send(struct channel *channel, enum wire_type type, const void *payload, uint32_t length,

@@ -1,7 +1,6 @@
 #include "io/peer.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +38,25 @@ static bool owns_directory(uid_t uid, const char *socket)
     return owns;
 }
 
+static bool is_trusted(uid_t uid)
+{
+    return uid == geteuid() || uid == 0 || is_named(uid);
+}
+
+bool peer_is_trusted_anywhere(int fd)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && is_trusted(peer.uid);
+}
+
 int peer_check_server(int fd, const char *path, struct error_text *text)
 {
     struct ucred peer;
     socklen_t length = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
         return error_set_errno(text, "find out who serves", path);
-    if (peer.uid == geteuid() || peer.uid == 0 || is_named(peer.uid) || owns_directory(peer.uid, path))
+    if (is_trusted(peer.uid) || owns_directory(peer.uid, path))
         return HERMES_OK;
     return error_set(text, HERMES_EACCESS,
                      "user %u serves %s, who is neither root nor this user (HERMES_BROKER_USER=%u trusts it)",

@@ -5,6 +5,8 @@
 #ifndef IO_PEER_H
 #define IO_PEER_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /*
@@ -13,5 +15,9 @@
  * that directory. HERMES_EACCESS: it is none of them.
  */
 int peer_check_server(int fd, const char *path, struct error_text *text);
+
+/* The same where somebody else has named the path, so that its owner says nothing: our own user, root, or
+ * whom HERMES_BROKER_USER names. */
+bool peer_is_trusted_anywhere(int fd);
 
 #endif

@@ -25,7 +25,7 @@ static char *find_comma(char *url)
 }
 
 /* Takes "?shm=no" off. */
-static int take_options(char *url, bool *streams, struct error_text *text)
+static int take_options(char *url, bool *stays, struct error_text *text)
 {
     char *question = strstr(url, "?shm="); /* any other belongs to the path */
     if (question == NULL)
@@ -33,7 +33,7 @@ static int take_options(char *url, bool *streams, struct error_text *text)
     if (strcmp(question, "?shm=no") != 0)
         return error_say(text, HERMES_EINVALID, "'%.200s': what may stand there is ?shm=no", url);
     *question = 0;
-    *streams = true;
+    *stays = true;
     return HERMES_OK;
 }
 
@@ -67,8 +67,10 @@ static int parse_one(struct places *places, struct place *place, bool *streams, 
     char *url = (char *)(uintptr_t)place->url;
     place->encrypted = begins(url, "tls://");
     *streams = place->encrypted || begins(url, "tcp://");
-    if (*streams)
-        return tcp_check(url, text);
+    if (*streams) {
+        int rc = take_options(url, &place->stays, text);
+        return rc < 0 ? rc : tcp_check(url, text);
+    }
     if (strcmp(url, "shm:") == 0)
         return find_default(places, place, text);
     if (begins(url, "shm:"))
@@ -80,7 +82,8 @@ static int parse_one(struct places *places, struct place *place, bool *streams, 
             "'%.200s': there are shm:, unix:PATH, tcp://HOST:PORT and tls://HOST:PORT, no other kind", url);
     if (is_path)
         return check_path(place, url, text);
-    int rc = take_options(url, streams, text);
+    int rc = take_options(url, &place->stays, text);
+    *streams = place->stays;
     return rc < 0 ? rc : check_path(place, url + strlen("unix:"), text);
 }
 

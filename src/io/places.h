@@ -2,9 +2,10 @@
  * Where a client finds its broker: URLs, several with commas, tried in turn.
  *
  *     shm:, shm:PATH, unix:PATH, PATH   the broker's Unix socket; messages go through shared memory
- *     unix:PATH?shm=no                  the same socket, and messages go through it, as over a network
  *     tcp://HOST:PORT                   a broker that listens there ([net] listen)
  *     tls://HOST:PORT                   the same, with TLS
+ *
+ * With ?shm=no behind it, messages go through the connection, as over a network, wherever the broker is.
  *
  * All of a list share memory, or none does: what is open goes on with whichever is there. Beside tls:// there
  * is no tcp://: nobody falls back to what can be read on the way.
@@ -24,6 +25,7 @@ struct place {
     const char *url;  /* without what stands behind a question mark */
     const char *path; /* of a Unix socket; else NULL */
     bool encrypted;   /* tls:// */
+    bool stays;       /* ?shm=no */
     struct tcp_address addresses[PLACE_ADDRESSES_MAX];
     unsigned count; /* of addresses; 0: not looked up yet */
 };

@@ -177,6 +177,23 @@ int tcp_name_peer(int fd, uint8_t address[16], char *words, size_t size)
     return HERMES_OK;
 }
 
+/* Who goes to an address of his own host comes from that address. */
+bool tcp_seems_near(int fd)
+{
+    struct tcp_address here = {.length = sizeof here.at}, there = {.length = sizeof there.at};
+    if (getsockname(fd, (struct sockaddr *)&here.at, &here.length) != 0 ||
+        getpeername(fd, (struct sockaddr *)&there.at, &there.length) != 0 ||
+        here.at.ss_family != there.at.ss_family)
+        return false;
+    if (tcp_is_loopback(&there))
+        return true;
+    const struct sockaddr_in *here4 = (const void *)&here.at, *there4 = (const void *)&there.at;
+    const struct sockaddr_in6 *here6 = (const void *)&here.at, *there6 = (const void *)&there.at;
+    if (here.at.ss_family == AF_INET)
+        return here4->sin_addr.s_addr == there4->sin_addr.s_addr;
+    return here.at.ss_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&here6->sin6_addr, &there6->sin6_addr);
+}
+
 void tcp_tune(int fd)
 {
     const int yes = 1, idle = IDLE_SECONDS, pause = PROBE_SECONDS, probes = PROBES;

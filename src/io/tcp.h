@@ -48,6 +48,9 @@ void tcp_name(int fd, char url[TCP_URL_BYTES]);
  * HERMES_EDISCONNECTED: it is gone. */
 int tcp_name_peer(int fd, uint8_t address[16], char *words, size_t size);
 
+/* Do both ends of a connection say that they are on this host? A hint: addresses prove nothing. */
+bool tcp_seems_near(int fd);
+
 /* What is written goes at once, and an end that vanished is noticed. */
 void tcp_tune(int fd);
 

@@ -31,6 +31,10 @@ int wire_request_bytes(uint8_t type)
         return sizeof(struct wire_hello);
     case WIRE_AUTHENTICATE:
         return sizeof(struct wire_authenticate);
+    case WIRE_SHOW:
+        return sizeof(struct wire_show);
+    case WIRE_ENTER:
+        return sizeof(struct wire_enter);
     case WIRE_TOPIC_CREATE:
         return sizeof(struct wire_topic_create);
     case WIRE_TOPIC_ALTER:
@@ -74,6 +78,7 @@ int wire_request_bytes(uint8_t type)
     case WIRE_MIRROR_REMOVE:
         return sizeof(struct wire_mirror_remove);
     case WIRE_PING:
+    case WIRE_INVITE:
     case WIRE_MIRROR_LIST:
     case WIRE_BROKER_DESCRIBE:
         return 0;
@@ -85,7 +90,7 @@ int wire_request_bytes(uint8_t type)
 bool wire_passes_descriptors(uint8_t type)
 {
     return type == WIRE_PUBLISHER_OPEN || type == WIRE_PUBLISHER_MAPPED || type == WIRE_SUBSCRIBER_OPEN ||
-           type == WIRE_WINDOW_OPEN || type == WIRE_SEGMENT_OPEN;
+           type == WIRE_WINDOW_OPEN || type == WIRE_SEGMENT_OPEN || type == WIRE_SHOW;
 }
 
 bool wire_flows(uint8_t type)

@@ -28,6 +28,8 @@ enum {
     WIRE_URL_BYTES = 128,
     WIRE_FDS_MAX = 5,
     WIRE_FLOW_MAX = 256 * 1024, /* bytes of frames in one LOG or PUBLISH */
+    WIRE_KEY_BYTES = 32,        /* of an invitation, each of its three */
+    WIRE_PATH_BYTES = 108,      /* that the address of a Unix socket has (unix(7)) */
 };
 
 enum wire_type {
@@ -72,6 +74,10 @@ enum wire_type {
     WIRE_MIRRORS = 52,          /* wire_mirrors */
     WIRE_MIRROR_KEY = 53,       /* wire_topic -> WIRE_MIRROR_GRANT */
     WIRE_MIRROR_GRANT = 54,     /* wire_mirror_grant */
+    WIRE_INVITE = 55,           /* over TCP, on this host: nothing -> WIRE_INVITATION */
+    WIRE_INVITATION = 56,       /* wire_invitation: to a session with shared memory, as the same one */
+    WIRE_SHOW = 57,             /* on the Unix socket: wire_show -> WIRE_OK; a memfd with `shown` */
+    WIRE_ENTER = 58,            /* then: wire_enter -> WIRE_OK. It is who the inviting session is */
 
     /* Streams: a topic's frames through the connection itself. */
     WIRE_OUTLET_OPEN = 64, /* wire_outlet_open -> WIRE_OUTLET */
@@ -98,6 +104,7 @@ enum wire_type {
 enum wire_capability {
     WIRE_PASSES_DESCRIPTORS = 1,
     WIRE_AWAITS_TOKEN = 2, /* before AUTHENTICATE it answers nothing else */
+    WIRE_INVITES = 4,      /* both ends seem to be on one host: WIRE_INVITE may be asked for */
 };
 
 struct wire_hello {
@@ -118,6 +125,25 @@ struct wire_welcome {
 
 struct wire_authenticate {
     char token[64]; /* zero-filled */
+};
+
+/* Told over TCP. Its name says which it is; `shown` is the broker's proof that it is at the socket, and
+ * `said` the client's that it was invited, for who has shown itself alone. */
+struct wire_invitation {
+    uint8_t name[WIRE_KEY_BYTES];
+    uint8_t shown[WIRE_KEY_BYTES];
+    uint8_t said[WIRE_KEY_BYTES];
+    char path[WIRE_PATH_BYTES]; /* of the broker's Unix socket, absolute */
+    uint32_t reserved;
+};
+
+struct wire_show {
+    uint8_t name[WIRE_KEY_BYTES];
+};
+
+struct wire_enter {
+    uint8_t name[WIRE_KEY_BYTES];
+    uint8_t said[WIRE_KEY_BYTES];
 };
 
 struct wire_broker {
@@ -555,6 +581,9 @@ _Static_assert(sizeof(struct wire_hello) == 72, "hello");
 _Static_assert(sizeof(struct wire_welcome) == 24, "welcome");
 _Static_assert(sizeof(struct wire_broker) == 224, "broker");
 _Static_assert(sizeof(struct wire_authenticate) == 64, "authenticate");
+_Static_assert(sizeof(struct wire_invitation) == 208, "invitation");
+_Static_assert(sizeof(struct wire_show) == 32, "show");
+_Static_assert(sizeof(struct wire_enter) == 64, "enter");
 _Static_assert(sizeof(struct wire_error) == 256, "error");
 _Static_assert(sizeof(struct wire_topic_create) == 176, "topic_create");
 _Static_assert(sizeof(struct wire_topic_info) == 264, "topic_info");

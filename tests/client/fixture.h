@@ -84,7 +84,7 @@ static inline void use_transport(struct fixture *f)
         snprintf(url, sizeof url, "unix:%s/broker.sock?shm=no", f->home);
     } else {
         listen_with(f, transport(), "");
-        snprintf(url, sizeof url, "%s://127.0.0.1:%u", transport(), f->port);
+        snprintf(url, sizeof url, "%s://127.0.0.1:%u?shm=no", transport(), f->port);
     }
     setenv("HERMES_URL", url, 1);
 }

@@ -341,7 +341,7 @@ static hermes_client_t *connect_through(const struct proxy *proxy)
 {
     char url[64];
     hermes_client_t *client;
-    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", proxy->port);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u?shm=no", proxy->port);
     if (hermes_connect(url, &client) != 0)
         fail_msg("%s", hermes_last_error(NULL));
     return client;

@@ -558,7 +558,7 @@ static void test_places_are_tried_in_turn(void **state)
     hermes_client_t *client;
     struct fixture nobody = {.port_fd = 0};
     reserve_port(&nobody);
-    snprintf(format, sizeof format, "tcp://127.0.0.1:%u,tcp://localhost:%%u", nobody.port);
+    snprintf(format, sizeof format, "tcp://127.0.0.1:%u,tcp://localhost:%%u?shm=no", nobody.port);
     client = connect_to(format, f->port);
     assert_int_equal(hermes_ping(client), 0);
     hermes_disconnect(client);
@@ -588,7 +588,7 @@ static void test_connections_cut_at_random_bytes(void **state)
     make_topic(f, "cut", true);
     proxy_start(&proxy, f->port);
     hermes_client_t *own = f->client,
-                    *client = connect_to(encrypted ? "tls://127.0.0.1:%u" : "tcp://127.0.0.1:%u", proxy.port);
+                    *client = connect_to(encrypted ? "tls://127.0.0.1:%u?shm=no" : "tcp://127.0.0.1:%u?shm=no", proxy.port);
     f->client = client;
     hermes_publisher_t *publisher = publish_to(f, "cut");
     hermes_subscriber_t *subscriber = subscribe_from(f, "cut", HERMES_FROM_END);

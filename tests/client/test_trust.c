@@ -93,7 +93,7 @@ static void test_a_broker_is_known_by_its_authority(void **state)
     struct fixture *f = *state;
     char url[64];
     hermes_connect_options_t options = {.size = sizeof options, .tls_ca = in_home(f, "certs/server.crt")};
-    snprintf(url, sizeof url, "tls://localhost:%u", f->port);
+    snprintf(url, sizeof url, "tls://localhost:%u?shm=no", f->port);
     expect_let_in(url, NULL);
     expect_refused(url, &(hermes_connect_options_t){.size = sizeof options, .tls_ca = ""}, HERMES_EACCESS,
                    "not trusted here");
@@ -338,7 +338,7 @@ static void test_a_certificate_says_who_a_client_is(void **state)
     tls_context_free(certify(other, CERTIFICATE_CLIENT, NULL, -60, 3600));
     snprintf(settings, sizeof settings, "[tls]\nclient_ca = %s/certs/ca.crt\nclients = required\n", f->home);
     start_again(f, settings);
-    snprintf(url, sizeof url, "tls://127.0.0.1:%u", f->port);
+    snprintf(url, sizeof url, "tls://127.0.0.1:%u?shm=no", f->port);
     expect_refused(url, NULL, HERMES_EACCESS, "wants a certificate of this client");
     options.tls_cert = in_home(f, "other/stranger.crt");
     options.tls_key = in_home(f, "other/stranger.key");

@@ -207,7 +207,7 @@ class Groups(Case):
     @says("From another host nothing changes but the URL: `hermes --url tcp://HOST:7000 sub orders --group risk`.")
     def test_members_from_another_host(self):
         self.topic()
-        url = f"tcp://127.0.0.1:{int(self.broker.process.stdout.readline().rsplit(b':', 1)[1])}"
+        url = f"tcp://127.0.0.1:{int(self.broker.process.stdout.readline().rsplit(b':', 1)[1])}?shm=no"
         for ends, expected in (("--count 3", [1, 2, 3]), ("--count 2", [4, 5]), ("--timeout 0", [6, 7, 8, 9, 10]), ("--timeout 0", [])):
             out = self.broker.run("--url", url, "sub", "t", "--group", "g", "--from", "first", *ends.split()).stdout
             self.assertEqual([int(row.split(b" ")[0].rstrip(b".")) for row in out.splitlines()], expected)

@@ -573,7 +573,7 @@ class Streams(Case):
     def test_no_descriptors_over_tcp(self):
         client = self.tcp()
         client.create("t")
-        self.assertEqual(client.capabilities, 0)
+        self.assertEqual(client.capabilities, 4)
         self.assertEqual(self.unix().capabilities, 1)
         for kind, size in ((25, 160), (27, 8), (29, 304), (31, 16), (32, 24)):
             with self.raises(ENOTSUP):

@@ -25,13 +25,15 @@ static void test_each_kind(void **state)
         {"unix:/a,b", "/a,b", false},         {"unix:/a/b?shm=no", "/a/b", true},
         {"tcp://localhost:7000", NULL, true}, {"tcp://127.0.0.1:1", NULL, true},
         {"tcp://[::1]:65535", NULL, true},    {"tls://localhost:7000", NULL, true},
-        {"tls://[::1]:7000", NULL, true},
+        {"tls://[::1]:7000", NULL, true},     {"tcp://[::1]:7000?shm=no", NULL, true},
+        {"tls://a:1?shm=no", NULL, true},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (places_parse(known[i].url, &places, &text) != 0)
             fail_msg("%s", text.bytes);
         assert_int_equal(places.count, 1);
         assert_int_equal(places.streams, known[i].streams);
+        assert_int_equal(places.at[0].stays, strstr(known[i].url, "?shm=no") != NULL);
         if (known[i].path != NULL)
             assert_string_equal(places.at[0].path, known[i].path);
         else
@@ -46,6 +48,7 @@ static void test_says_what_is_wrong_where(void **state)
     expect_refused("unix:", HERMES_EINVALID, "path");
     expect_refused("unix:?shm=no", HERMES_EINVALID, "path");
     expect_refused("unix:/a?shm=yes", HERMES_EINVALID, "shm=no");
+    expect_refused("tcp://host:7000?shm=yes", HERMES_EINVALID, "shm=no");
     expect_refused("tcp://", HERMES_EINVALID, "port");
     expect_refused("tcp://host", HERMES_EINVALID, "port is missing");
     expect_refused("tcp://host:", HERMES_EINVALID, "port is missing");

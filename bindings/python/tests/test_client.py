@@ -81,7 +81,7 @@ def test_connect_over_tls():
         secret = broker.run("auth", "token", "create", "desk")
         broker.configure("[net]\nlisten = tls://127.0.0.1:0\n[auth]\nrequired = true\n")
         broker.start()
-        url = broker.process.stdout.readline().split()[-1].decode()
+        url = broker.process.stdout.readline().split()[-1].decode() + "?shm=no"
         authority = pathlib.Path(broker.home, "certs", "ca.crt")
         with pytest.raises(hermes.AccessDenied, match="not trusted here"):
             hermes.connect(url, token=secret)

@@ -44,6 +44,9 @@ static const struct {
     {WIRE_MIRROR_KEY, RIGHT_SUBSCRIBE, OF_TOPIC},
     {WIRE_BROKER_DESCRIBE, 0, OF_NOTHING},
     {WIRE_PING, 0, OF_NOTHING},
+    {WIRE_INVITE, 0, OF_NOTHING}, /* as what it is already */
+    {WIRE_SHOW, 0, OF_NOTHING},   /* by an invitation, as the next one */
+    {WIRE_ENTER, 0, OF_NOTHING},
     {WIRE_OUTLET_OPEN, RIGHT_SUBSCRIBE, OF_TOPIC},
     {WIRE_INTAKE_OPEN, RIGHT_PUBLISH, OF_TOPIC},
     {WIRE_MEMBER_OPEN, RIGHT_SUBSCRIBE, OF_TOPIC},

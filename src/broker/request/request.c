@@ -13,6 +13,7 @@
 #include "broker/request/handles.h"
 #include "broker/request/member_requests.h"
 #include "broker/request/mirror_requests.h"
+#include "broker/request/near_requests.h"
 #include "broker/request/outlet_requests.h"
 #include "broker/request/publisher_requests.h"
 #include "broker/request/subscriber_requests.h"
@@ -45,7 +46,8 @@ static int hello(struct session *session, const struct wire_hello *request, stru
     struct wire_welcome welcome = {
         .protocol = WIRE_PROTOCOL,
         .capabilities = (uint16_t)((session->remote ? 0 : WIRE_PASSES_DESCRIPTORS) |
-                                   (session_is_awaited(session) ? WIRE_AWAITS_TOKEN : 0)),
+                                   (session_is_awaited(session) ? WIRE_AWAITS_TOKEN : 0) |
+                                   (near_requests_invites(session) ? WIRE_INVITES : 0)),
         .instance = session->broker->instance,
         .payload_max = HERMES_PAYLOAD_MAX,
         .topics_max = session->broker->config.topics_max,
@@ -181,6 +183,12 @@ static int dispatch(struct session *session, struct error_text *text)
         return mirror_requests_list(session);
     case WIRE_MIRROR_KEY:
         return mirror_requests_key(session, payload, text);
+    case WIRE_INVITE:
+        return near_requests_invite(session, text);
+    case WIRE_SHOW:
+        return near_requests_show(session, payload, text);
+    case WIRE_ENTER:
+        return near_requests_enter(session, payload, text);
     case WIRE_EPOCH_FIND:
         return publisher_requests_find_epoch(session, payload, text);
     case WIRE_CLOSE:

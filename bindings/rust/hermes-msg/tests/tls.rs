@@ -30,7 +30,7 @@ fn what_is_published_over_tls_comes() {
         .unwrap();
     let mut lines = BufReader::new(broker.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("serving"));
-    let url = lines.next().unwrap().unwrap().split_whitespace().last().unwrap().to_string();
+    let url = lines.next().unwrap().unwrap().split_whitespace().last().unwrap().to_string() + "?shm=no";
 
     let mut options = ConnectOptions { token: Some(secret.clone()), ..Default::default() };
     let refused = Client::connect_with(&url, &options).map(drop).unwrap_err();
