@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "client/near.h"
 #include "io/plain.h"
 
 static const uint64_t retry_ns = 10000000u, longest_retry_ns = 1000000000u;

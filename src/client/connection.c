@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "client/near.h"
 #include "client/publisher.h"
 #include "client/subscriber.h"
 #include "io/interrupt.h"

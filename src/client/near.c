@@ -1,4 +1,5 @@
-#include "client/near.h"
+/* Why and how: client/client.h. */
+#include "client/client.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

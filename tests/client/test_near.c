@@ -14,7 +14,6 @@
 
 #include "base/map.h"
 #include "client/client.h"
-#include "client/near.h"
 #include "proxy.h"
 
 static const uint64_t long_ns = 60000000000u;

@@ -588,7 +588,8 @@ static void test_connections_cut_at_random_bytes(void **state)
     make_topic(f, "cut", true);
     proxy_start(&proxy, f->port);
     hermes_client_t *own = f->client,
-                    *client = connect_to(encrypted ? "tls://127.0.0.1:%u?shm=no" : "tcp://127.0.0.1:%u?shm=no", proxy.port);
+                    *client = connect_to(
+                        encrypted ? "tls://127.0.0.1:%u?shm=no" : "tcp://127.0.0.1:%u?shm=no", proxy.port);
     f->client = client;
     hermes_publisher_t *publisher = publish_to(f, "cut");
     hermes_subscriber_t *subscriber = subscribe_from(f, "cut", HERMES_FROM_END);

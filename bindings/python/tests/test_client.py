@@ -81,7 +81,7 @@ def test_connect_over_tls():
         secret = broker.run("auth", "token", "create", "desk")
         broker.configure("[net]\nlisten = tls://127.0.0.1:0\n[auth]\nrequired = true\n")
         broker.start()
-        url = broker.process.stdout.readline().split()[-1].decode() + "?shm=no"
+        url = broker.process.stdout.readline().split()[-1].decode()
         authority = pathlib.Path(broker.home, "certs", "ca.crt")
         with pytest.raises(hermes.AccessDenied, match="not trusted here"):
             hermes.connect(url, token=secret)
@@ -91,6 +91,9 @@ def test_connect_over_tls():
             hermes.connect(url, tls_ca=authority, token=secret, tls_server_name="elsewhere")
         with hermes.connect(url, tls_ca=authority, token=secret) as client:
             assert secret not in repr(client)
+            assert client.transport == "shm"  # it is this host's
+        with hermes.connect(url + "?shm=no", tls_ca=authority, token=secret) as client:
+            assert client.transport == "tls"
             client.create_topic("t")
             with client.publisher("t") as pub, client.subscriber("t", "first") as sub:
                 pub.send(b"hello")

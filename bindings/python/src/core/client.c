@@ -513,8 +513,20 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *get_transport(struct handle *self, void *unused)
+{
+    (void)unused;
+    if (handle_enter(self) < 0)
+        return NULL;
+    PyObject *transport = PyUnicode_FromString(hermes_transport(self->client));
+    handle_leave(self);
+    return transport;
+}
+
 static PyGetSetDef properties[] = {
     {"closed", (getter)handle_get_closed, NULL, "Whether it was closed.", NULL},
+    {"transport", (getter)get_transport, NULL,
+     "The way that messages go: 'shm' (through shared memory), 'unix', 'tcp' or 'tls'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

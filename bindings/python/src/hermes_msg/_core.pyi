@@ -110,6 +110,8 @@ class _Handle:
 
 @final
 class Client(_Handle):
+    @property
+    def transport(self) -> str: ...
     def close(self) -> int: ...  # type: ignore[override]
     def create_topic(
         self,

@@ -385,6 +385,7 @@ extern "C" {
     pub fn hermes_set_interrupt(interrupt: hermes_interrupt_t) -> hermes_interrupt_t;
     pub fn hermes_ping(client: *mut hermes_client_t) -> c_int;
     pub fn hermes_is_connected(client: *mut hermes_client_t) -> c_int;
+    pub fn hermes_transport(client: *const hermes_client_t) -> *const c_char;
     pub fn hermes_broker_describe(client: *mut hermes_client_t, info: *mut hermes_broker_info_t) -> c_int;
     pub fn hermes_last_error(client: *const hermes_client_t) -> *const c_char;
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::publisher::{Publisher, PublisherOptions};
 use crate::subscriber::{Start, Subscriber, SubscriberOptions};
 use hermes_msg_sys as sys;
-use std::ffi::{c_int, c_void, CString, OsStr};
+use std::ffi::{c_int, c_void, CStr, CString, OsStr};
 use std::fmt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -247,7 +247,8 @@ impl Client {
     }
 
     /// A session with the broker at `unix:PATH`, `tcp://HOST:PORT` or `tls://HOST:PORT`; several with commas are tried
-    /// in turn.
+    /// in turn. A broker of this host is gone on with through shared memory, whatever the URL
+    /// ([`transport`](Self::transport)); a URL that ends in `?shm=no` stays on the connection.
     ///
     /// # Errors
     /// [`Error::Disconnected`]; [`Error::InvalidArgument`]: no URL; [`Error::NotSupported`]: one of another kind;
@@ -292,6 +293,12 @@ impl Client {
     pub fn ping(&self) -> Result<()> {
         // SAFETY: the session is alive, and ours alone: Client is not Sync.
         self.session.check(unsafe { sys::hermes_ping(self.session.as_ptr()) }).map(drop)
+    }
+
+    /// The way that messages go: `shm` (through shared memory), `unix`, `tcp` or `tls`.
+    pub fn transport(&self) -> &'static str {
+        // SAFETY: the session is alive; the string is a constant of the library.
+        unsafe { CStr::from_ptr(sys::hermes_transport(self.session.as_ptr())) }.to_str().unwrap_or_default()
     }
 
     /// Makes a topic.

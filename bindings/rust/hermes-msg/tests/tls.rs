@@ -30,14 +30,17 @@ fn what_is_published_over_tls_comes() {
         .unwrap();
     let mut lines = BufReader::new(broker.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("serving"));
-    let url = lines.next().unwrap().unwrap().split_whitespace().last().unwrap().to_string() + "?shm=no";
+    let url = lines.next().unwrap().unwrap().split_whitespace().last().unwrap().to_string();
 
     let mut options = ConnectOptions { token: Some(secret.clone()), ..Default::default() };
     let refused = Client::connect_with(&url, &options).map(drop).unwrap_err();
     assert!(matches!(refused, Error::AccessDenied(_)) && refused.to_string().contains("not trusted here"), "{refused}");
     options.tls_ca = Some(home.join("certs/ca.crt"));
     assert!(!format!("{options:?}").contains(&secret));
-    let client = Client::connect_with(&url, &options).unwrap();
+    assert_eq!(Client::connect_with(&url, &options).unwrap().transport(), "shm"); // it is this host's
+    let stays = url.clone() + "?shm=no";
+    let client = Client::connect_with(&stays, &options).unwrap();
+    assert_eq!(client.transport(), "tls");
     client.create_topic("t", &TopicOptions::default()).unwrap();
     client.publisher("t").unwrap().publish(b"hello").unwrap();
     let mut subscriber = client.subscriber("t", Start::First).unwrap();
