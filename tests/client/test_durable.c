@@ -157,14 +157,25 @@ static void test_what_was_never_given_out_cannot_be_acked(void **state)
 
 enum { LARGE = 1000, MANY = 3000 }; /* several windows, and segments */
 
-static void publish_large(struct fixture *f, unsigned count)
+static hermes_publisher_t *publisher_of(struct fixture *f)
 {
-    static const char payload[LARGE] = "much";
     hermes_publisher_t *publisher;
     assert_int_equal(hermes_publisher_open(f->client, "t", NULL, &publisher), 0);
+    return publisher;
+}
+
+static void publish_large_by(hermes_publisher_t *publisher, unsigned count)
+{
+    static const char payload[LARGE] = "much";
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(hermes_publish(publisher, payload, sizeof payload, NULL), 0);
     assert_int_equal(hermes_publisher_wait(publisher, HERMES_COMMITTED, patience_ns), 0);
+}
+
+static void publish_large(struct fixture *f, unsigned count)
+{
+    hermes_publisher_t *publisher = publisher_of(f);
+    publish_large_by(publisher, count);
     hermes_publisher_close(publisher);
 }
 
@@ -233,17 +244,19 @@ static void test_late_acks_of_what_is_stored_change_nothing_for_the_reader(void 
     start_broker(f);
 }
 
-/* What is overwritten by now can be acked late as well: nobody will stand in it. */
+/* What is overwritten by now can be acked late as well: nobody will stand in it. (By the same publisher:
+ * another one has another window.) */
 static void test_late_acks_of_what_is_overwritten_count(void **state)
 {
     static hermes_message_t held[100];
     struct fixture *f = *state;
     make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY);
-    publish_large(f, 100);
+    hermes_publisher_t *publisher = publisher_of(f);
+    publish_large_by(publisher, 100);
     hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
     read_large(s, held, 100);
     assert_no_copy_is_acked(s, &held[50]);
-    publish_large(f, MANY);
+    publish_large_by(publisher, MANY);
     assert_int_equal(hermes_ack(s, &held[50]), 0);
     assert_int_equal(describe(f, "n").last_sequence, 51);
 }
@@ -316,10 +329,11 @@ static void test_late_acks_of_what_retention_took_count(void **state)
     hermes_topic_options_t options = {
         .size = sizeof options, .window_bytes = 256 * 1024, .segment_bytes = 1024 * 1024, .keep_bytes = 1};
     assert_int_equal(hermes_topic_create(f->client, "t", &options), 0);
-    publish_large(f, 100);
+    hermes_publisher_t *publisher = publisher_of(f);
+    publish_large_by(publisher, 100);
     hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0);
     read_large(s, held, 100);
-    publish_large(f, MANY);
+    publish_large_by(publisher, MANY);
     for (time_t start = time(NULL); info.first_position <= held[99].position;) {
         assert_int_equal(hermes_topic_describe(f->client, "t", &info), 0);
         assert_true(time(NULL) - start < PATIENCE);

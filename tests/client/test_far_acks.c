@@ -152,7 +152,7 @@ static void test_what_has_left_the_window_is_believed(void **state)
     hermes_message_t early = {0}, copy;
     for (uint64_t i = 1; i <= 5; i++)
         early = expect(desk, i);
-    expect(desk, 6);
+    hermes_message_t late = expect(desk, 6);
     copy = early;
     copy.sequence++;
     assert_int_equal(hermes_ack(desk, &copy), HERMES_EINVALID);
@@ -160,6 +160,10 @@ static void test_what_has_left_the_window_is_believed(void **state)
     publish(f, "t", 11, 20000);
     assert_int_equal(hermes_ack(desk, &early), 0);
     assert_int_equal(describe(f, "desk").last_sequence, 5);
+    copy = late;
+    copy.sequence++;
+    assert_int_equal(hermes_ack(desk, &copy), 0);
+    assert_int_equal(describe(f, "desk").position, late.position + 64);
 }
 
 int main(void)
