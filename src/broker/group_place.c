@@ -22,7 +22,7 @@ static int look_at(struct topic *topic, struct reader *reader, struct group_plac
     int rc;
     place->position = reader->position;
     do
-        rc = reader_poll(reader, &message);
+        rc = own_reader_poll(reader, &message);
     while (rc == HERMES_ECHECKSUM || rc == HERMES_ECORRUPT || rc == HERMES_EMALFORMED);
     if (rc < 0)
         return rc;

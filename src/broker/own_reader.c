@@ -17,3 +17,14 @@ int own_reader_open(struct reader *reader, struct log *log)
     return reader_open(reader, log->status, NULL, (struct reader_source){open_window, open_segment, log},
                        VERIFY_ALL);
 }
+
+int own_reader_poll(struct reader *reader, hermes_message_t *message)
+{
+    struct log *log = reader->source.context;
+    int rc;
+    while ((rc = reader_poll(reader, message)) == 0 && reader->undecided) {
+        log_lock(log); /* log_end() has it from the seal on until it has said where that was */
+        log_unlock(log);
+    }
+    return rc;
+}

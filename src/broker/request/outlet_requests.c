@@ -38,7 +38,8 @@ static int find_place(struct session *session, struct topic *topic, struct error
         return error_set(text, rc, "reading topic '%s'", topic->name);
     rc = seek(&reader, request);
     *found = (struct wire_outlet){.position = reader.position, .sequence = reader.sequence};
-    if (rc == 0 && reader.skipping && (rc = reader_poll(&reader, &message)) >= 0) /* to the message itself */
+    if (rc == 0 && reader.skipping &&
+        (rc = own_reader_poll(&reader, &message)) >= 0) /* to the message itself */
         *found = rc == 0 ? (struct wire_outlet){.position = reader.position, .sequence = reader.sequence}
                          : (struct wire_outlet){.position = message.position, .sequence = message.sequence};
     if (rc < 0)
