@@ -15,7 +15,8 @@
  *     That counts from the moment a member takes a message, or has read one that comes again, though it, or
  *     the broker, ends before it is told
  *
- * Messages are given out in order; one that comes again, before those that nobody had yet. Members are
+ * Messages are given out in order; one that comes again, before those that nobody had yet (over a connection
+ * behind what was sent already, and of two members one may have the later message first). Members are
  * processes of one user: the one who made the group (and root). A group survives its members, and the broker.
  * One that is killed takes nothing from members that call poll, ack, nack or renew within a lease (and
  * grace_ms, for the place of a durable subscription) once the next one runs: they greet it by themselves.

@@ -416,6 +416,29 @@ static void test_what_a_seek_looks_for_holds_over_an_orderly_stop(void **state)
     }
 }
 
+/* Nobody knows where the place is, nor whose; who reads alone seeks in what the broker that stopped left,
+ * where none has to open it. */
+static void test_a_seek_needs_a_broker_after_an_orderly_stop(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 10);
+    hermes_subscriber_t *s = subscribe_as(f->client, "n", HERMES_ACK_MANUAL, 0), *alone;
+    make_topic_of(f, "memory", false, HERMES_DURABILITY_MEMORY);
+    publish(f, "memory", 1, 10);
+    assert_int_equal(hermes_subscriber_open(f->client, "memory", NULL, &alone), 0);
+    expect(s, 1);
+    stop_broker(f, SIGTERM);
+    f->client->request_timeout_ns = blink_ns;
+    assert_int_equal(hermes_seek_first(s), HERMES_EDISCONNECTED);
+    assert_int_equal(hermes_seek_sequence(s, 5), HERMES_EDISCONNECTED);
+    assert_int_equal(hermes_seek_sequence(alone, 5), 0);
+    expect(alone, 5);
+    f->client->request_timeout_ns = patience_ns;
+    start_broker(f);
+    assert_int_equal(hermes_seek_sequence(s, 5), 0);
+    expect(s, 5);
+}
+
 /* A seek is that of who has the place. What another was given meanwhile and did not ack comes to who has it
  * next, over stops, too. */
 static void test_a_seek_ends_when_another_has_the_place(void **state)
@@ -594,6 +617,7 @@ int main(void)
         TEST(test_late_acks_of_what_retention_took_count),
         TEST(test_what_was_sought_holds_over_an_orderly_stop),
         TEST(test_what_a_seek_looks_for_holds_over_an_orderly_stop),
+        TEST(test_a_seek_needs_a_broker_after_an_orderly_stop),
         TEST(test_a_seek_ends_when_another_has_the_place),
         TEST(test_a_reset_and_a_crash_skip_nothing),
         TEST(test_a_place_that_another_has_is_told),

@@ -92,6 +92,26 @@ static void test_without_options_a_group_has_the_defaults_and_begins_at_the_end(
     expect(member, 11);
 }
 
+/* Who opens what is not there makes it so. */
+static void test_who_comes_first_makes_it_with_the_defaults(void **state)
+{
+    struct fixture *f = *state;
+    make_messages(f, 2);
+    expect(join(f->client), 1);
+    hermes_group_info_t info = describe(f, "risk");
+    assert_int_equal(info.durable, 0);
+    assert_int_equal(info.lease_ns, 30000000000u);
+    assert_int_equal(info.max_deliveries, 0);
+    assert_int_equal(info.span_bytes, 4 * 1024 * 1024);
+    assert_string_equal(info.dead_letter, "");
+    hermes_subscriber_options_t options = {.size = sizeof options, .name = "desk"};
+    hermes_subscriber_t *desk;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &desk), 0);
+    publish(f, "t", 3, 3);
+    expect(desk, 3);
+    assert_int_equal(describe(f, "desk").durable, 1);
+}
+
 static void test_a_dead_letter_topic_is_made_and_shared(void **state)
 {
     struct fixture *f = *state;
@@ -361,6 +381,7 @@ int main(void)
         TEST(test_leases_and_limits_reach_to_their_edges),
         TEST(test_what_is_altered_is_what_is_named),
         TEST(test_without_options_a_group_has_the_defaults_and_begins_at_the_end),
+        TEST(test_who_comes_first_makes_it_with_the_defaults),
         TEST(test_a_dead_letter_topic_is_made_and_shared),
         TEST(test_what_is_not_there_is_not_found),
         TEST(test_a_member_cannot_seek),

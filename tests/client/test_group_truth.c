@@ -218,6 +218,7 @@ static void test_a_claim_that_waited_for_a_broker_is_looked_at_again(void **stat
     kill(f->broker, SIGCONT);
     assert_int_equal(rc, 0);
     first = expect(b, 1); /* once the lease has run out */
+    assert_true(describe(f, "risk").expired > 0);
     hermes_group_options_t options = {.size = sizeof options, .lease_ns = 3600000000000u};
     assert_int_equal(hermes_group_alter(f->client, "t", "risk", HERMES_GROUP_LEASE, &options), 0);
     expect_nothing(a);

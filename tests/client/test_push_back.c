@@ -5,8 +5,8 @@
 
 static const uint64_t patience_ns = 60000000000u;
 static const uint64_t blink_ns = 20000000; /* for what must not happen; what must is waited for otherwise */
-enum { WINDOW = 256 * 1024, PAYLOAD = 1000 };
-enum { SENT_MOST = 1024 * 1024 }; /* over a connection may be sent and not read yet (client.h) */
+enum { WINDOW = 256 * 1024, PAYLOAD = 1000, PATIENCE_MS = 60000 };
+enum { SENT_MOST = 1024 * 1024 }; /* over a connection may be sent and not read yet (subscriber.h) */
 
 static void make_push_back(struct fixture *f, bool shared, enum hermes_durability durability)
 {
@@ -289,10 +289,22 @@ static void test_dead_subscriber_stops_counting(void **state)
         assert_int_equal(publish(publisher, ++last), 0);
 }
 
-/* A crash of the broker changes nothing: who is behind is waited for, and who dies with it, for the grace. */
+/* Of the brokers that are started from now on. */
+static void set_grace(struct fixture *f, unsigned grace_ms)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/hermes.conf", f->home);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "[broker]\ngrace_ms = %u\n", grace_ms);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A crash of the broker changes nothing, for the grace: who is behind is waited for. */
 static void test_killed_broker(void **state)
 {
     struct fixture *f = *state;
+    set_grace(f, PATIENCE_MS);
     make_push_back(f, false, HERMES_DURABILITY_ASYNC);
     hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
     hermes_publisher_t *publisher = publisher_of(f->client, blink_ns);
@@ -313,15 +325,72 @@ static void test_killed_broker(void **state)
     assert_true(last > before);
     assert_int_equal(describe(f).waited_for, 1);
     read_all(s, before + 1, last);
+}
+
+static void test_who_dies_with_the_broker_is_waited_for_no_longer_than_the_grace(void **state)
+{
+    struct fixture *f = *state;
+    set_grace(f, 100);
+    make_push_back(f, false, HERMES_DURABILITY_ASYNC);
+    hermes_publisher_t *publisher = publisher_of(f->client, blink_ns);
     pid_t child = start_idle_subscriber();
-    hermes_subscriber_close(s);
-    last = fill(f, publisher, last);
+    uint64_t last = fill(f, publisher, 0);
     stop_broker(f, SIGKILL);
     reap(child);
     start_broker(f);
     hermes_publisher_set_wait(publisher, patience_ns);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(publish(publisher, ++last), 0);
+}
+
+/* Who lives and does nothing for that long may be overtaken, as who has died; what it does then counts again.
+ */
+static void test_who_is_silent_for_the_grace_is_overtaken_until_it_polls(void **state)
+{
+    struct fixture *f = *state;
+    hermes_message_t message;
+    set_grace(f, 100);
+    make_push_back(f, false, HERMES_DURABILITY_MEMORY);
+    hermes_subscriber_t *s = subscribe(f->client, HERMES_FROM_END);
+    hermes_client_t *other;
+    assert_int_equal(hermes_connect(NULL, &other), 0);
+    hermes_publisher_t *publisher = publisher_of(other, blink_ns);
+    uint64_t last = fill(f, publisher, 0);
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    hermes_publisher_set_wait(publisher, patience_ns);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, ++last), 0);
+    assert_int_equal(poll_until_told(s, &message), HERMES_EGONE);
+    while (describe(f).waited_for == 0)
+        assert_in_range(hermes_poll(s, &message), 0, 1);
+    hermes_publisher_set_wait(publisher, blink_ns);
+    last = fill(f, publisher, last); /* and that it waits for it */
+    assert_int_equal(describe(f).waited_for, 1);
+    hermes_disconnect(other);
+}
+
+/* Whether it acks makes no difference: what it has read may be overwritten. */
+static void test_a_durable_subscription_is_waited_for_too(void **state)
+{
+    struct fixture *f = *state;
+    make_push_back(f, false, HERMES_DURABILITY_MEMORY);
+    const hermes_subscriber_options_t options = {.size = sizeof options,
+                                                 .name = "desk",
+                                                 .ack = HERMES_ACK_MANUAL,
+                                                 .flags = HERMES_SUBSCRIBE_PUSH_BACK};
+    hermes_subscriber_t *s;
+    assert_int_equal(hermes_subscriber_open(f->client, "t", &options, &s), 0);
+    hermes_publisher_t *publisher = publisher_of(f->client, 0);
+    uint64_t last = fill(f, publisher, 0);
+    read_all(s, 1, last);
+    read_nothing(s);
+    uint64_t next = fill(f, publisher, last);
+    assert_true(next > last);
+    read_all(s, last + 1, next);
+    hermes_subscriber_close(s);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(publish(publisher, ++next), 0);
 }
 
 static void test_stopped_broker(void **state)
@@ -421,6 +490,9 @@ int main(void)
         TEST(test_sleeping_publisher),
         TEST(test_dead_subscriber_stops_counting),
         TEST(test_killed_broker),
+        TEST(test_who_dies_with_the_broker_is_waited_for_no_longer_than_the_grace),
+        TEST(test_who_is_silent_for_the_grace_is_overtaken_until_it_polls),
+        TEST(test_a_durable_subscription_is_waited_for_too),
         TEST(test_stopped_broker),
         TEST(test_history),
         TEST(test_held_up_broker_sleeps),

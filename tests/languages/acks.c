@@ -4,9 +4,12 @@
  *
  *     open S plain|group|name NAME auto|manual|none     opens subscriber S of topic t, from the first message
  *     open S dead                                       of topic t.dead
- *     take S M         its next message, within ten seconds: the sequence, and " xN" if this is the Nth
- * delivery poll S M         the same, without waiting ack S M, nack S M, renew S M, deliveries S M letter S
- * its next message as a letter close S
+ *     take S M         its next message, within ten seconds: the sequence, and " xN" if it was given out N
+ *                      times
+ *     poll S M         the same, without waiting
+ *     ack S M, nack S M, renew S M, deliveries S M
+ *     letter S         its next message as a letter
+ *     close S
  */
 #include <inttypes.h>
 #include <stdio.h>

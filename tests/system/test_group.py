@@ -175,6 +175,23 @@ class Group(Case):
         rows = b.run("sub", "t", "--group", "g", "--timeout", "0").stdout.splitlines()
         self.assertEqual([int(row.split(b" ")[0]) for row in rows], list(range(41, 101)))
 
+    def test_what_is_made_altered_and_deleted_is_on_disk_at_once(self):
+        b = self.broker
+        b.run("topic", "create", "t", "--durability", "sync")
+        b.run("pub", "t", "--count", "100")
+        for name in ("g", "gone"):
+            b.run("group", "create", "t", name, "--from", "first")
+        b.run("group", "create", "t", "made", "--durable", "--from", "seq:7")
+        b.run("group", "alter", "t", "g", "--max-deliveries", "3", "--lease", "1h")
+        b.run("group", "reset", "t", "g", "--from", "seq:51")
+        b.run("group", "delete", "t", "gone")
+        b.kill()
+        shutil.rmtree(b.shm())
+        b.start()
+        rows = [json.loads(line) for line in b.run("group", "list", "t", "--json").stdout.splitlines()]
+        self.assertEqual([(r["name"], r["kind"], r["last_sequence"]) for r in rows], [("g", "group", 50), ("made", "durable", 6)])
+        self.assertEqual((rows[0]["max_deliveries"], rows[0]["lease_ns"]), (3, 3600 * 10**9))
+
     @staticmethod
     def recorded(path):
         with open(path, "rb") as record:

@@ -472,7 +472,8 @@ static PyMethodDef methods[] = {
      "start ('end' or\n"
      "'first'). ack: 'auto' (what was received is done once more is asked for), 'manual' (Subscriber.ack()) "
      "or, for\n"
-     "groups, 'none' (at most once). push_back: publishers of a push-back topic wait for this subscriber."},
+     "groups, 'none' (at most once). push_back: publishers of a push-back topic wait for this subscriber; "
+     "not for members\nof a group."},
     {"create_group", (PyCFunction)(void *)client_create_group, METH_VARARGS | METH_KEYWORDS,
      "create_group($self, topic, name, *, start='end', lease=30.0, max_deliveries=0, dead_letter=None, "
      "durable=False,\n"

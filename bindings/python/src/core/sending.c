@@ -6,8 +6,8 @@ enum { STEP = 64 };
 
 /* ---- tries ---- */
 
-/* By the codes that hermes/publisher.h names: was the message taken, though there is an error? Where it does not say,
- * the count of what was accepted does (attempt_complete()). */
+/* By the codes that hermes/publisher.h names: was the message taken, though there is an error? Where it does
+ * not say, the count of what was accepted does (attempt_complete()). */
 static int one_taken(struct attempt *a, int rc)
 {
     a->taken += rc == HERMES_OK || rc == HERMES_EDISCONNECTED;

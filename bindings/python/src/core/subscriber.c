@@ -568,22 +568,22 @@ static PyMethodDef subscriber_methods[] = {
     READING,
     {"ack", (PyCFunction)(void *)reader_ack, METH_FASTCALL,
      "ack($self, message=None, /)\n--\n\n"
-     "The message (a Message or View) is done: no member of the group gets it again. Several may be held, "
-     "and "
-     "acked\n"
-     "in any order. With a durable subscription all before it is done, too, and a message before what is "
-     "done\n"
-     "already changes nothing. Without a message: all that was received and is not acked.\n\n"
+     "The message (a Message or View) is done: no member of the group gets it again, but after a reset. "
+     "Several may\n"
+     "be held, and acked in any order. With a durable subscription all before it is done, too, and a message "
+     "before what\n"
+     "is done already changes nothing. Without a message: all that was received and is not acked.\n\n"
      "Raises Expired: it is not this subscriber's any more: another has it (its lease ran out, or it was "
      "nacked),\n"
-     "the group was reset, the broker was stopped, or the message is dead. A message that was given "
-     "to\n"
+     "the group was reset, the broker was stopped, or the message is dead. A message that was given to\n"
      "the same member twice is two, each of which says so for itself; but two that are eight deliveries "
-     "apart "
-     "are one.\nRaises InvalidArgument: it was never given out, or this is no member. Disconnected, and "
-     "nothing is done: a message\nof a durable subscription that is not the last one had to be looked up, "
-     "and no broker "
-     "answered."},
+     "apart are one.\n"
+     "Raises InvalidArgument: it was never given out, or this is no member. Disconnected, and nothing is "
+     "done: a message\n"
+     "of a durable subscription that is not the last one had to be looked up, and no broker answered. Over "
+     "a connection,\n"
+     "where each waits for the broker's answer: none came in time, and it is said all the same, as soon as "
+     "there is one."},
     {"nack", (PyCFunction)reader_nack, METH_O,
      "nack($self, message, /)\n--\n\nThis member of a group cannot deal with it: another gets it, or the "
      "same "
@@ -595,7 +595,9 @@ static PyMethodDef subscriber_methods[] = {
      "Expired as nack()."},
     {"deliveries", (PyCFunction)reader_deliveries, METH_O,
      "deliveries($self, message, /)\n--\n\n"
-     "How often the message was given to a member, this time included; 0: not known any more."},
+     "How often the message had been given out when this subscriber was given it so, that time included; 1 "
+     "for who is no\nmember; 0: not known any more. Over a connection a message counts as given out once it "
+     "was sent."},
     {"receive", (PyCFunction)reader_receive, METH_NOARGS,
      "receive($self, /)\n--\n\nawait sub.receive(): the next Message, waited for in the event loop."},
     {"fileno", (PyCFunction)reader_fileno, METH_NOARGS,

@@ -118,14 +118,14 @@ class GroupInfo:
     lease_ns: int
     dead_letter: str  #: a topic; "": none
     span_bytes: int
-    position: int  #: all messages below it were given out
+    position: int  #: all messages below it were given out; of a durable subscription: acked
     done_position: int  #: and below this, all are done
     last_sequence: int  #: about: of the last message that was given out for the first time
     in_flight: int  #: given out, or to be given out again, or dead letters to be, and not done
     redelivered: int  #: how many times a message was given out again
-    expired: int  #: leases that ran out
+    expired: int  #: leases that ran out, also of what came again and could not be read yet
     dead: int  #: messages that reached max_deliveries
-    lost: int  #: messages that were gone before anybody got them, or before they came again
+    lost: int  #: messages that were gone before anybody got them, or before they came again; each counted once, when it is found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ pub struct GroupInfo {
     pub lease: Duration,
     pub dead_letter: Option<String>,
     pub span_bytes: u64,
-    /// All messages below it were given out.
+    /// All messages below it were given out; of a durable subscription: acknowledged.
     pub position: u64,
     /// And below this, all are done.
     pub done_position: u64,
@@ -63,11 +63,11 @@ pub struct GroupInfo {
     pub in_flight: u64,
     /// How many times a message was given out again.
     pub redelivered: u64,
-    /// Leases that ran out.
+    /// Leases that ran out, also of what came again and could not be read yet.
     pub expired: u64,
     /// Messages that reached `max_deliveries`.
     pub dead: u64,
-    /// Messages that were gone before anybody got them, or before they came again.
+    /// Messages that were gone before anybody got them, or before they came again; each counted once, when it is found.
     pub lost: u64,
 }
 

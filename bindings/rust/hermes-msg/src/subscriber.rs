@@ -65,7 +65,7 @@ pub struct SubscriberOptions {
     pub name: Option<String>,
     /// When a message is done.
     pub ack: Ack,
-    /// Publishers of a push-back topic wait for this subscriber.
+    /// Publishers of a push-back topic wait for this subscriber. Not for members of a group.
     pub push_back: bool,
 }
 
@@ -188,8 +188,8 @@ impl Subscriber {
         Messages { subscriber: self }
     }
 
-    /// A member's message is done: nobody gets it again. Any that this subscriber was given, in any order; several may be
-    /// held at a time. With a durable subscription all before it is done, too, and a message before what is done already
+    /// A member's message is done: nobody gets it again, but after a reset. Any that this subscriber was given, in any
+    /// order; several may be held at a time. With a durable subscription all before it is done, too, and a message before what is done already
     /// changes nothing.
     ///
     /// # Errors
@@ -199,8 +199,10 @@ impl Subscriber {
     /// the same.
     /// [`InvalidArgument`](Error::InvalidArgument): it was never given out, or this is no member.
     /// [`Disconnected`](Error::Disconnected), and nothing is done: a message of a durable subscription had to be looked up
-    /// in the store, and no broker answered. That alone may wait, 10 s at most, and only where the message is not the last
-    /// one that was given out: in an async task it has its place in `spawn_blocking`.
+    /// in the store, and no broker answered. On the broker's host that alone may wait, 10 s at most, and only where the
+    /// message is not the last one that was given out. Over a connection each waits for the broker's answer, for as long;
+    /// `Disconnected` there: no broker answered in time, and it is said all the same, as soon as there is one. In an async
+    /// task both have their place in `spawn_blocking`.
     pub fn ack(&mut self, message: impl Into<MessageId>) -> Result<()> {
         let raw = message.into().raw();
         // SAFETY: alive, and ours alone; the message lives through the call, which does not look at its payload.
@@ -228,7 +230,8 @@ impl Subscriber {
         self.session.check(unsafe { sys::hermes_renew(self.raw.as_ptr(), &raw) }).map(drop)
     }
 
-    /// How often the message was given out, this time included; 1 for who is no member; 0: not known any more.
+    /// How often the message had been given out when this subscriber was given it so, that time included; 1 for who is no
+    /// member; 0: not known any more. Over a connection a message counts as given out once it was sent.
     pub fn deliveries(&self, message: impl Into<MessageId>) -> u32 {
         let raw = message.into().raw();
         // SAFETY: as ack().
