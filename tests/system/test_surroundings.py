@@ -175,6 +175,12 @@ class Surroundings(Case):
         b.run("topic", "create", "small", "--window", "256K")
         b.run("pub", "small", data=b"x\n")
         self.assertEqual(b.run("sub", "small", "--from", "first", "-t", "0").stdout, b"x\n")
+        result = b.run("group", "create", "small", "g", "--span", "64M", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"no space left", result.stderr)
+        self.assertEqual(b.run("group", "list", "small", "--json").stdout, b"")
+        b.run("group", "create", "small", "g", "--span", "256K", "--from", "first")
+        self.assertEqual(b.run("sub", "small", "--group", "g", "-t", "0").stdout, b"x\n")
         for i in range(10):
             last = b.run("topic", "create", f"more{i}", "--window", "256K", check=False)
         self.assertIn(b"no space left", last.stderr)
