@@ -85,6 +85,9 @@ void receiver_overflowed(struct receiver *receiver, uint64_t now_ns);
 /* Says good-bye with the next packet. */
 void receiver_leave(struct receiver *receiver, uint64_t now_ns);
 
+/* Who has left comes again, and goes on where it was: a log that has ended may be written on. */
+void receiver_return(struct receiver *receiver, uint64_t now_ns);
+
 enum receiver_state receiver_state(const struct receiver *receiver);
 uint64_t receiver_position(const struct receiver *receiver);
 /* All below was sent, as far as it was heard. */

@@ -84,6 +84,12 @@ void receiver_leave(struct receiver *r, uint64_t now_ns)
     r->status_due_ns = now_ns;
 }
 
+void receiver_return(struct receiver *r, uint64_t now_ns)
+{
+    r->leaving = false;
+    receiver_join(r, now_ns);
+}
+
 enum receiver_state receiver_state(const struct receiver *r)
 {
     return r->state;

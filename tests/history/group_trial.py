@@ -35,6 +35,12 @@ class GroupTrial(Trial):
         for worker in publishers:
             worker.ask(f"set_wait {PATIENCE_MS}")
         self.finish_publishers(publishers)
+        self.settle_members(members)
+        self.stop_at_last()
+
+    def settle_members(self, members):
+        """All is dealt with, and each group says so."""
+        world = self.world
         self.at_work(members)
         administrator = world.administrator()
         for name, options in world.groups.items():
@@ -42,7 +48,6 @@ class GroupTrial(Trial):
             administrator.do(f"describe {options.topic} {name}")
             self.infos[name] = administrator.calls()[-1]
         administrator.do("disconnect")
-        self.stop_at_last()
 
     def at_work(self, members):
         """Who is a member, or holds a place, works until nothing is left, and leaves then."""

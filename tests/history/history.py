@@ -10,7 +10,8 @@ the topic. A seed's schedule is always the same; how the processes interleave is
     history.py --schedule NAME               a small one that always does the same; "all": each of them
     history.py --list                        their names
     history.py --groups ...                  any of these, of groups and durable subscriptions
-    history.py --logs ...                    and of embedded logs
+    history.py --logs ...                    of embedded logs
+    history.py --mirrors ...                 and of mirrors: two brokers, and a bad network between them
 """
 import argparse
 import os
@@ -24,18 +25,22 @@ import doubts  # noqa: F401 (it has scenarios)
 import group_scenarios
 import group_schedule
 import log_schedule
+import mirror_scenarios
+import mirror_schedule
 import place_scenarios  # noqa: F401 (it has scenarios)
 import scenarios
 import schedule
 import surroundings
 from group_trial import GroupTrial
 from log_trial import LogTrial
+from mirror_trial import MirrorTrial
+from mirrored import Mirrored
 from trial import Trial
 from verdicts import show
 from world import World, more_descriptors
 
 LONG = "HERMES_TEST_LONG" in os.environ
-LONG_SECONDS = {"groups": 3600, "logs": 600, "publishers": 3600}
+LONG_SECONDS = {"groups": 3600, "logs": 600, "mirrors": 3600, "publishers": 3600}
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
 
@@ -68,13 +73,16 @@ def kinds(arguments):
         return group_scenarios.SCENARIOS, group_schedule.plan, GroupTrial
     if arguments.logs:
         return log_schedule.SCENARIOS, log_schedule.plan, LogTrial
+    if arguments.mirrors:
+        return mirror_scenarios.SCENARIOS, mirror_schedule.plan, MirrorTrial
     return scenarios.SCENARIOS, schedule.plan, Trial
 
 
 def run_scenario(name, arguments):
     named, _, kind = kinds(arguments)
     run, options = named[name]
-    return try_one(name, World(arguments.bin, keep=arguments.keep, **options), run, "schedule", kind)
+    world = Mirrored if arguments.mirrors else World
+    return try_one(name, world(arguments.bin, keep=arguments.keep, **options), run, "schedule", kind)
 
 
 def run_seed(seed, arguments):
@@ -91,6 +99,7 @@ def parse():
     parser.add_argument("--schedule")
     parser.add_argument("--groups", action="store_true")
     parser.add_argument("--logs", action="store_true")
+    parser.add_argument("--mirrors", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--bin", default=os.environ.get("HERMES_BIN", os.path.join(SOURCE, "build/release/bin")))
     parser.add_argument("--keep", action="store_true", help="leave directories and logs")
@@ -104,12 +113,12 @@ def names_of(arguments):
 
 
 # That found a fault once, each in a few of ten runs; of groups some in a few of a hundred, on a busy machine.
-REMEMBERED = {"publishers": (20237, 20528, 40084), "groups": (60307, 60408, 60418, 72023), "logs": ()}
+REMEMBERED = {"publishers": (20237, 20528, 40084), "groups": (60307, 60408, 60418, 72023), "logs": (), "mirrors": ()}
 
 
 def seeds_of(arguments):
     """The one that was asked for, or one after the other until time is up."""
-    about = "groups" if arguments.groups else "logs" if arguments.logs else "publishers"
+    about = next((name for name in ("groups", "logs", "mirrors") if getattr(arguments, name)), "publishers")
     seconds = LONG_SECONDS[about] if LONG and arguments.seconds > 0 else arguments.seconds
     any_seed = arguments.seed is None or (LONG and arguments.seconds > 0)
     seed = random.randrange(1 << 32) if any_seed else arguments.seed

@@ -24,6 +24,10 @@ class Reader:
     def memory(self):
         return self.topics[self.topic]["durability"] == "memory"
 
+    def may_lose(self):
+        """The oldest messages are not kept for ever."""
+        return self.memory() or self.topics[self.topic]["keep"] is not None
+
     def expect(self, sequence, least=0):
         """Where it stands."""
         self.expected, self.least, self.sought = sequence, least, None
@@ -32,7 +36,7 @@ class Reader:
         if call.what == "subscribe" and call.rc == 0:
             self.astray = False
             self.topic = call.asked["topic"]
-            self.expect(1 if call.asked["from"] == "first" and not self.memory() else None)
+            self.expect(1 if call.asked["from"] == "first" and not self.may_lose() else None)
         elif call.what == "seek":
             self.seek(call)
         elif call.what in ("read", "until"):
@@ -57,7 +61,7 @@ class Reader:
         if self.memory() or where == "end":
             return None
         if where == "first":
-            return 1
+            return None if self.may_lose() else 1
         if where == "sequence":
             return value if value in content.by_sequence else None
         if not content.stood_at(value, call.begin):
@@ -94,7 +98,7 @@ class Reader:
             self.wrong("damage", f"it was told {name}, on a topic that nobody damaged", call)
             self.expect(None, self.least)
         elif name == "EGONE":
-            if not self.memory():
+            if not self.may_lose():
                 self.wrong("code", "it was told EGONE, and nothing of a stored topic was removed", call)
             self.expect(None, self.least)
 

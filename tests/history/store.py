@@ -3,10 +3,12 @@ import glob
 import os
 import struct
 import zlib
+from collections import namedtuple
 
 HEADER = struct.Struct("<IBBHQQII")
 SEGMENT = struct.Struct("<4sHHQQQQQI8sI")
 STAMP = struct.Struct("<4sIIIQII")
+Header = namedtuple("Header", "kind sequence length")
 MAGIC, DATA, HAS_CRC = 0x4D524548, 1, 1
 
 
@@ -25,8 +27,8 @@ def key_of(payload):
     return publisher, run, number
 
 
-def read_segment(path):
-    """Yields (sequence, position, payload)."""
+def read_frames(path):
+    """Of a segment: yields (header, position, the whole frame)."""
     with open(path, "rb") as file:
         data = file.read()
     magic, _, size, base, *_ = SEGMENT.unpack_from(data)
@@ -39,13 +41,26 @@ def read_segment(path):
             if any(data[at:]):
                 raise Unreadable(f"{path}: behind the end, at {at}, something stands")
             return
-        payload = data[at + HEADER.size:at + HEADER.size + length]
+        frame = data[at:at + (HEADER.size + length + 63) // 64 * 64]
+        payload = frame[HEADER.size:HEADER.size + length]
         if (magic, version) != (MAGIC, 1) or (
                 flags & HAS_CRC and crc != zlib.crc32(data[at:at + 28], zlib.crc32(payload))):
             raise Unreadable(f"{path}: the frame at {at} is damaged")
-        if kind == DATA:
-            yield sequence, base + at - size, payload
-        at += (HEADER.size + length + 63) // 64 * 64
+        yield Header(kind, sequence, length), base + at - size, frame
+        at += len(frame)
+
+
+def read_segment(path):
+    """Yields (sequence, position, payload)."""
+    for header, position, frame in read_frames(path):
+        if header.kind == DATA:
+            yield header.sequence, position, frame[HEADER.size:HEADER.size + header.length]
+
+
+def frames_of(data, topic):
+    """{position: the frame's bytes} of a stored topic whose broker has stopped."""
+    segments = sorted(glob.glob(os.path.join(data, "topics", topic, "*.log")))
+    return {position: frame for segment in segments for _, position, frame in read_frames(segment)}
 
 
 def read_log(path):

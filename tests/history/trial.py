@@ -70,6 +70,12 @@ class Trial:
     # ---- everything right again ----
 
     def settle(self):
+        alive = self.calm()
+        self.read_all(alive)
+        self.stop_at_last()
+
+    def calm(self):
+        """Nobody publishes any more, and all is in. Returns who is alive."""
         world = self.world
         self.put_right()
         alive = [worker for worker in world.workers if worker.is_alive()]
@@ -78,8 +84,7 @@ class Trial:
             worker.go_on()
             worker.ask(f"set_wait {PATIENCE_MS}" if worker in publishers else READ_ON)
         self.finish_publishers(publishers)
-        self.read_all(alive)
-        self.stop_at_last()
+        return alive
 
     def put_right(self):
         """There is room, and a broker that serves everything."""
@@ -106,15 +111,21 @@ class Trial:
             self.guard(self.settle_topic, topic)
 
     def stop_at_last(self):
+        self.stop_broker()
+        self.look_for_remains()
+        self.settled = True
+
+    def stop_broker(self):
         world = self.world
         world.check_alive()
         code = world.stop()
         if code != 0:
             self.verdicts.append(Verdict("stop", f"an orderly stop ended with {code}: {world.broker_messages()[-300:]}"))
+
+    def look_for_remains(self):
         left = [os.path.join(path, name) for path, _, names in os.walk("/dev/shm") for name in names]
         if left:
             self.verdicts.append(Verdict("left", f"in shared memory, behind an orderly stop: {left[:5]}"))
-        self.settled = True
 
     def serve_all(self):
         """There is room again. What a broker could not load when there was none, it serves now."""

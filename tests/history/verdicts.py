@@ -36,4 +36,4 @@ def show(verdict, world):
     print("  " + str(verdict))
     if verdict.call is not None:
         show_events(verdict.call, world.events)
-        show_call(verdict.call, {worker.name: worker.log for worker in world.workers})
+        show_call(verdict.call, world.logs())

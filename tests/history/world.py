@@ -162,7 +162,8 @@ class Worker:
 class World:
     """One run's broker, directories and workers."""
 
-    def __init__(self, binaries, config="", reply_ms=None, disk="64M", shm="64M", keep=False):
+    def __init__(self, binaries, config="", reply_ms=None, disk="64M", shm="64M", keep=False, beside=None):
+        """beside: another world, whose shared memory this one has too."""
         self.bin = os.path.abspath(binaries)
         self.keep = keep
         self.home = tempfile.mkdtemp(prefix="hermes-history-")
@@ -172,7 +173,8 @@ class World:
         if reply_ms is not None:
             self.environment["HERMES_REQUEST_TIMEOUT_MS"] = str(reply_ms)
         self.disk = SmallDisk(os.path.join(self.home, "data"), disk)
-        self.shm = SmallDisk(SHM, shm)
+        self.is_alone = beside is None
+        self.shm = SmallDisk(SHM, shm) if self.is_alone else beside.shm
         with open(os.path.join(self.home, "hermes.conf"), "w") as file:
             file.write(config)
         self.messages = open(os.path.join(self.home, "broker.log"), "ab")
@@ -390,6 +392,9 @@ class World:
         path = os.path.join(self.disk.path, "log")
         return self.add(Worker(self, f"embedded-{number}-{run}", ["history_embedded", number, run], path))
 
+    def logs(self):
+        return {worker.name: worker.log for worker in self.workers}
+
     def add(self, worker):
         self.workers.append(worker)
         return worker
@@ -401,7 +406,8 @@ class World:
             self.broker.kill()
             self.reap()
         self.messages.close()
-        self.shm.unmount()
+        if self.is_alone:
+            self.shm.unmount()
         if not self.keep:
             self.disk.unmount()
 

@@ -24,6 +24,9 @@ enum {
 /* Nobody rings when the persister, or readers that are waited for, have made room. */
 static const uint64_t room_ns = 1000000;
 
+/* A log that has ended: so long its sender sees that all has come, and so long it is left in peace. */
+static const uint64_t rest_ns = 1000000000;
+
 struct following {
     struct engine *engine;
     struct lookup *lookup;
@@ -36,8 +39,9 @@ struct following {
     int record_fd;
     struct mirror_record record;
     uint64_t now_ns;
-    uint64_t refused; /* that did not open */
-    struct copy copy; /* large: last */
+    uint64_t refused;        /* that did not open */
+    uint64_t rests_until_ns; /* at the log's end; 0: it does not */
+    struct copy copy;        /* large: last */
 };
 
 /* ---- what comes ---- */
@@ -172,6 +176,10 @@ static void tell_figures(struct following *f)
         [MIRROR_REFUSED] = c->refused + c->strange + f->refused,
     };
     engine_figures(f->engine, figures);
+}
+
+static void tell_state(struct following *f)
+{
     bool receives = receiver_state(f->receiver) == RECEIVER_RECEIVING;
     engine_tell(f->engine, receives ? MIRROR_ACTIVE : MIRROR_WAITING, receives ? HERMES_OK : f->error);
 }
@@ -192,6 +200,30 @@ static void look_at_store(struct following *f)
         f->copy.error = error_set(&f->copy.text, HERMES_EIO, "its store failed");
 }
 
+/* Its sender may wait until nobody is there, and another go on with that log: it leaves, and comes again. */
+static void rest_at_end(struct following *f)
+{
+    enum receiver_state state = receiver_state(f->receiver);
+    bool rests = state == RECEIVER_ENDED || state == RECEIVER_LEFT;
+    if (rests && f->rests_until_ns == 0)
+        f->rests_until_ns = f->now_ns + rest_ns;
+    if (rests && f->now_ns < f->rests_until_ns)
+        return;
+    f->rests_until_ns = state == RECEIVER_ENDED ? f->now_ns + rest_ns : 0;
+    if (state == RECEIVER_ENDED)
+        receiver_leave(f->receiver, f->now_ns);
+    else if (state == RECEIVER_LEFT)
+        receiver_return(f->receiver, f->now_ns);
+}
+
+static uint64_t wake_ns(const struct following *f, bool waits)
+{
+    uint64_t until_ns = receiver_wake_ns(f->receiver);
+    if (f->rests_until_ns != 0)
+        until_ns = earlier(until_ns, f->rests_until_ns);
+    return waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns;
+}
+
 static void follow(struct following *f)
 {
     while (!engine_stops(f->engine) && !f->moved) {
@@ -200,6 +232,7 @@ static void follow(struct following *f)
         bool waits = receiver_offer(f->receiver, f->now_ns);
         if (waits)
             look_at_store(f);
+        tell_figures(f); /* what was lost is counted also where that is the end of it */
         if (f->copy.error < 0) {
             stop(f, MIRROR_FAILED, f->copy.error, f->copy.text.bytes);
             return;
@@ -210,17 +243,15 @@ static void follow(struct following *f)
                  "the mirror again to begin anew");
             return;
         }
+        rest_at_end(f);
         send_out(f);
-        tell_figures(f);
+        tell_state(f);
         if (more)
             continue;
-        if (engine_spins(f->engine, f->now_ns)) {
+        if (engine_spins(f->engine, f->now_ns))
             cpu_relax();
-            continue;
-        }
-        uint64_t until_ns = receiver_wake_ns(f->receiver);
-        engine_sleep(f->engine, f->socket, lookup_fd(f->lookup),
-                     waits ? earlier(until_ns, f->now_ns + room_ns) : until_ns);
+        else
+            engine_sleep(f->engine, f->socket, lookup_fd(f->lookup), wake_ns(f, waits));
     }
     receiver_leave(f->receiver, f->now_ns);
     send_out(f);
@@ -262,6 +293,7 @@ static void follow_there(struct following *f)
 {
     struct sockaddr_storage here = udp_any(&f->source.there);
     f->moved = false;
+    f->rests_until_ns = 0;
     f->record_fd = -1;
     f->receiver = NULL;
     if (engine_bind(f->engine, &here, &f->socket) < 0) {
