@@ -24,6 +24,9 @@ enum {
 /* Nobody rings when the persister, or readers that are waited for, have made room. */
 static const uint64_t room_ns = 1000000;
 
+/* Nobody says when a disk has room. */
+static const uint64_t record_again_ns = 100000000;
+
 /* A log that has ended: so long its sender sees that all has come, and so long it is left in peace. */
 static const uint64_t rest_ns = 1000000000;
 
@@ -38,6 +41,8 @@ struct following {
     struct receiver *receiver;
     int record_fd;
     struct mirror_record record;
+    bool record_is_due; /* it is not on the disk yet */
+    uint64_t record_next_try_ns;
     uint64_t now_ns;
     uint64_t refused;        /* that did not open */
     uint64_t rests_until_ns; /* at the log's end; 0: it does not */
@@ -46,10 +51,27 @@ struct following {
 
 /* ---- what comes ---- */
 
+/* Before there is a byte of that epoch. A disk that is full has room again one day: until then nothing is
+ * taken, and what comes waits. */
+static bool write_record(struct following *f)
+{
+    bool safe = f->engine->topic->durability != DURABILITY_MEMORY;
+    struct error_text text;
+    if (f->now_ns < f->record_next_try_ns)
+        return false;
+    f->record_is_due = mirror_record_write(f->record_fd, &f->record, safe, &text) < 0;
+    if (f->record_is_due && f->record_next_try_ns == 0)
+        note("topic '%s': its mirror waits: %s", f->engine->topic->name, text.bytes);
+    f->record_next_try_ns = f->record_is_due ? f->now_ns + record_again_ns : 0;
+    return !f->record_is_due;
+}
+
 static uint64_t sink_bytes(void *context, uint64_t position, const uint8_t *bytes, uint64_t length)
 {
     struct following *f = context;
     (void)position; /* where the copy is: the receiver counts as it does */
+    if (f->record_is_due && !write_record(f))
+        return 0;
     return copy_take(&f->copy, bytes, length);
 }
 
@@ -59,16 +81,12 @@ static void sink_lost(void *context, uint64_t position, uint64_t length)
     copy_skip(&f->copy, position + length);
 }
 
-/* Before there is a byte of that epoch. */
 static void sink_epoch(void *context, uint64_t position, uint32_t epoch)
 {
     struct following *f = context;
     (void)position;
     f->record = (struct mirror_record){receiver_topic_id(f->receiver), epoch};
-    int rc = mirror_record_write(f->record_fd, &f->record, f->engine->topic->durability != DURABILITY_MEMORY,
-                                 &f->copy.text);
-    if (rc < 0)
-        f->copy.error = rc;
+    f->record_is_due = true;
 }
 
 static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
@@ -293,7 +311,8 @@ static void follow_there(struct following *f)
 {
     struct sockaddr_storage here = udp_any(&f->source.there);
     f->moved = false;
-    f->rests_until_ns = 0;
+    f->rests_until_ns = f->record_next_try_ns = 0;
+    f->record_is_due = false;
     f->record_fd = -1;
     f->receiver = NULL;
     if (engine_bind(f->engine, &here, &f->socket) < 0) {
