@@ -1,7 +1,11 @@
 #include "mirror/receiver_state.h"
 #include "mirror/time.h"
 
-enum { REPORTS_ALONE = 32, REPORTS_OF_MANY = 8 /* STATUS in a window */ };
+enum {
+    REPORTS_ALONE = 32, /* STATUS in a window */
+    REPORTS_OF_MANY = 8,
+    JOINS_BEFORE_IN_VAIN = 6, /* of one attempt: a second, or two */
+};
 
 /* Whatever was done with the image: what does that change? */
 static void image_changed(struct receiver *r, uint64_t now_ns)
@@ -32,13 +36,24 @@ static void announce(struct receiver *r, uint64_t now_ns, uint64_t position)
     image_changed(r, now_ns);
 }
 
+/* An answer may be on its way to a JOIN that said where it is. */
+static bool is_answered_soon(const struct receiver *r)
+{
+    return r->state == RECEIVER_JOINING && r->joins_sent > 0 && r->joins_sent <= JOINS_BEFORE_IN_VAIN;
+}
+
 bool receiver_offer(struct receiver *r, uint64_t now_ns)
 {
     if (!image_holds(&r->image))
         return false;
+    if (is_answered_soon(r))
+        return true;
+    uint64_t before = r->image.position;
     struct notice notice = notice_now(r, now_ns);
     image_offer(&r->image, &notice);
     image_changed(r, now_ns);
+    if (r->state == RECEIVER_JOINING && r->joins_sent > 0 && r->image.position != before)
+        receiver_join(r, now_ns); /* from there; an answer that comes yet is about where it was */
     return image_holds(&r->image);
 }
 

@@ -97,8 +97,8 @@ static int take_report(struct sender *s, uint64_t now_ns, const struct mirror_ad
 /* Where somebody begins that wants to, or has been, there. */
 static uint64_t start_for(const struct sender *s, const struct datagram *d)
 {
-    if (d->head.header.sequence == DATAGRAM_LIVE)
-        return s->next;
+    if (d->head.header.sequence == DATAGRAM_LIVE) /* alone: next is where the last one was who left */
+        return s->listeners.count == 1 ? s->end_position : s->next;
     uint64_t end = s->end_position, asked = d->head.header.sequence;
     if (d->join.epoch != 0 && d->join.epoch != s->epoch)
         end = earlier(end, s->source.epoch_end(s->source.context, d->join.epoch));
