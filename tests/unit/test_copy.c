@@ -106,11 +106,47 @@ static void what_is_no_frame_is_refused(void **state)
     assert_int_equal(topic.log.writer.position, 0);
 }
 
+/* An empty message that its source says to be that one. */
+static void offer(uint64_t sequence)
+{
+    uint8_t frame[64];
+    memcpy(frame, source, sizeof frame);
+    memcpy(frame + offsetof(hermes_header_t, sequence), &sequence, sizeof sequence);
+    memset(frame + offsetof(hermes_header_t, length), 0, sizeof(uint32_t));
+    (void)copy_take(&copy, frame, sizeof frame);
+}
+
+static void offer_in_vain(uint64_t wrong)
+{
+    uint64_t position = topic.log.writer.position, sequence = topic.log.writer.sequence;
+    offer(wrong);
+    assert_int_equal(copy.error, HERMES_EMALFORMED);
+    assert_int_equal(topic.log.writer.position, position);
+    assert_int_equal(topic.log.writer.sequence, sequence);
+    copy.error = HERMES_OK;
+}
+
+/* Without a hole none is missing; behind one, too, none comes again. */
+static void a_sequence_that_does_not_follow_is_refused(void **state)
+{
+    (void)state;
+    offer(1);
+    offer(2);
+    assert_int_equal(copy.error, 0);
+    assert_int_equal(topic.log.writer.position, 128);
+    offer_in_vain(2);
+    offer_in_vain(4);
+    copy_skip(&copy, 6400);
+    offer_in_vain(2);
+    offer_in_vain(UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_byte_gets_in_whatever_is_offered_when, begin, end),
         cmocka_unit_test_setup_teardown(what_is_no_frame_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_sequence_that_does_not_follow_is_refused, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

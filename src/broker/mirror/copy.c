@@ -53,13 +53,26 @@ static int jump(struct copy *copy, uint64_t position, uint64_t sequence)
     return rc < 0 ? rc : added;
 }
 
+/* Behind a hole messages are missing; elsewhere none is. None comes again. */
+static bool may_follow(const struct window_writer *writer, uint64_t position, uint64_t sequence)
+{
+    if (position == writer->position)
+        return sequence == writer->sequence;
+    return sequence >= writer->sequence && sequence <= INT64_MAX;
+}
+
 /* A whole frame that stands at position. 0; HERMES_EAGAIN: there is no room yet. */
 static int commit(struct copy *copy, const uint8_t *frame, uint64_t position, uint32_t bytes)
 {
     struct window_writer *writer = &copy->topic->log.writer;
     const hermes_header_t *header = (const void *)frame;
     int rc = HERMES_OK;
-    if (position != writer->position || header->sequence != writer->sequence)
+    if (!may_follow(writer, position, header->sequence))
+        return error_say(&copy->text, fail(copy, HERMES_EMALFORMED),
+                         "its source sent message %" PRIu64 " for position %" PRIu64 ", where %" PRIu64
+                         " was due",
+                         header->sequence, position, writer->sequence);
+    if (position != writer->position)
         rc = jump(copy, position, header->sequence);
     if (rc < 0)
         return fail(copy, rc);
