@@ -26,7 +26,7 @@ class Reader:
 
     def may_lose(self):
         """The oldest messages are not kept for ever."""
-        return self.memory() or self.topics[self.topic]["keep"] is not None
+        return self.memory() or self.topics[self.topic].get("keep") is not None
 
     def expect(self, sequence, least=0):
         """Where it stands."""

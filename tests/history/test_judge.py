@@ -3,6 +3,7 @@ import unittest
 
 from calls import Call, pairs, seen
 from codes import CODES
+from copies import judge_copy, judge_same_frames
 from judge import judge_codes, judge_content, judge_stream
 from others import judge_others
 from promises import settle, streams_of
@@ -184,6 +185,25 @@ class Subscribers(unittest.TestCase):
         self.assertEqual(self.kinds(*begin, "read|1;m 2 128 1 1 2"), [])
         self.assertEqual(self.kinds(*begin, "read|1;m 1 0 1 1 1"), [])
         self.assertEqual(self.kinds(*begin, "read|1;m 3 256 1 1 3"), ["skipped"])
+
+
+class Copies(unittest.TestCase):
+    """Of mirrors."""
+
+    def test_a_copy_has_what_its_source_has_as_far_as_it_goes(self):
+        source = Content(content(1, 2, 3), True)
+        for copied in ([], content(1, 2), content(1, 2, 3)[1:], content(1, 2, 3)):
+            self.assertEqual(judge_copy("t", copied, source), [])
+        for copied in ([(4, 384, (1, 1, 4))], [(2, 256, (1, 1, 2))], [(2, 128, (1, 1, 3))]):
+            self.assertEqual(len(judge_copy("t", copied, source)), 1)
+        self.assertEqual(judge_copy("t", [(4, 384, (1, 1, 4))], Content(content(1, 2, 3), False)), [])
+
+    def test_and_every_byte_of_it(self):
+        frame, other = (b"HERM\1\1" + text for text in (b"one", b"two"))
+        source = {64: frame, 128: other}
+        self.assertEqual(judge_same_frames("t", {0: b"HERM\1\2", 64: frame, 128: other}, source), [])
+        for copied in ({64: frame, 128: frame}, {64: frame, 192: other}):
+            self.assertEqual(len(judge_same_frames("t", copied, source)), 1)
 
 
 if __name__ == "__main__":
