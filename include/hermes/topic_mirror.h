@@ -57,10 +57,12 @@ typedef struct hermes_mirror_info {
  * as those of any topic. The topic must be there.
  *
  *   - HERMES_MIRROR_SERVES: that broker sends it, from that address of its host, "udp://HOST:PORT", to up to
- *     16 others;
+ *     16 others; or to a group by multicast, "udp://HOST:PORT?group=ADDRESS:PORT&interface=NAME&ttl=N", where
+ *     interface and ttl (1) may be left out;
  *   - HERMES_MIRROR_FOLLOWS: this broker copies it from there. url: "tls://HOST:PORT", where the other broker
  *     listens: it is asked where the datagrams come from, and for a key to them (hermes_mirror_key()); or
- *     "udp://HOST:PORT", where they come from, without a key. It copies from the first message that still
+ *     "udp://HOST:PORT", where they come from, without a key. Behind "tls://HOST:PORT" may stand
+ *     "?interface=NAME", behind the other the group as above. It copies from the first message that still
  *     exists, and goes on where it was after a restart of either. The topic is exclusive, has no message yet,
  * and a window not smaller than its source's. Nobody publishes to it, purges or deletes it as long as it is
  *     a mirror: HERMES_EBUSY. What the source has no more when it is asked for is lost, as HERMES_EGONE
@@ -87,7 +89,7 @@ typedef struct hermes_mirror_grant {
     size_t size;        /* sizeof(hermes_mirror_grant_t), set by the caller */
     uint64_t topic_id;  /* of the topic there */
     uint64_t lasts_ns;  /* so long from now on; then there is another */
-    char url[128];      /* udp://HOST:PORT */
+    char url[128];      /* udp://HOST:PORT, of a multicast stream with ?group=ADDRESS:PORT behind it */
     uint8_t secret[32]; /* secret, id and member are those of hermes_mirror_key_t (hermes/mirror.h) */
     uint16_t id;
     uint16_t member;

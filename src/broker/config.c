@@ -130,9 +130,15 @@ static bool add_listen(struct parse *parse, const char *value)
 
 int config_check_mirror(const char *url, bool follows, struct error_text *text)
 {
-    if (follows && config_is_secure(url))
-        return tcp_check(url, text);
-    return udp_check(url, text);
+    char base[UDP_URL_BYTES];
+    struct udp_group group;
+    if (!follows || !config_is_secure(url))
+        return udp_check(url, text);
+    int rc = udp_split(url, base, &group, text);
+    if (rc == 0 && (group.address.ss_family != 0 || group.hops != 0))
+        rc = error_say(text, HERMES_EINVALID, "'%s': the broker there says which group it is, and how far",
+                       url);
+    return rc < 0 ? rc : tcp_check(base, text);
 }
 
 /* "TOPIC udp://HOST:PORT"; several, each in a line of its own. */

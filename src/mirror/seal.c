@@ -351,6 +351,13 @@ uint16_t sealing_id(const void *bytes, size_t length)
     return is_sealed(bytes, length, &head) ? label_of(&head.header).id : 0;
 }
 
+uint16_t sealing_member(const void *bytes)
+{
+    hermes_header_t header;
+    memcpy(&header, bytes, sizeof header);
+    return label_of(&header).member;
+}
+
 const struct seal_counters *sealing_counters(const struct sealing *s)
 {
     return &s->counters;

@@ -75,6 +75,8 @@ int64_t sealing_unseal(struct sealing *sealing, void *bytes, size_t length);
 
 /* Under which secret it is sealed; 0: it is not. */
 uint16_t sealing_id(const void *bytes, size_t length);
+/* By which member, of one that has an id. */
+uint16_t sealing_member(const void *bytes);
 
 const struct seal_counters *sealing_counters(const struct sealing *sealing);
 

@@ -1,80 +1,22 @@
 """A topic of one broker on another, sealed with a key that the one asked the other for over TLS."""
 import os
-import random
-import signal
 import socket
 import struct
 
 import hermes_test
 import stream_client as s
-from hermes_test import Broker
-from mirror_case import SMALL, MirrorCase
+from keys_case import RULES, KeysCase
+from mirror_case import SMALL
 
 MIRROR_KEY, MIRROR_GRANT = 53, 54
 EACCESS, ENOTFOUND = -5, -6
 JOIN = struct.pack("<IBBHQQII", s.MAGIC, 1, 80, 0, 0, 1, 16 + 80, 0)
-RULES = "allow token:desk subscribe t\n"
 
 
-class Keys(MirrorCase):
-    def setUp(self):
-        super().setUp()
-        self.broker.run("topic", "create", "t", *SMALL)
-
-    def make_broker(self):
-        """The one that sends: over TLS, to who has a token."""
-        broker = Broker(starts=False)
-        self.addCleanup(broker.close)
-        broker.run("cert", "server")
-        self.write(broker, "rules", RULES)
-        self.token = broker.run("auth", "token", "create", "desk").stdout.decode()
-        while True:  # below the ports that the kernel gives out: nobody takes it while the broker is away
-            port = random.SystemRandom().randrange(15000, 30000)
-            self.url = {scheme: f"{scheme}://127.0.0.1:{port + i}" for i, scheme in enumerate(("tls", "tcp"))}
-            self.write(broker, "hermes.conf", f"[net]\nlisten = {self.url['tls']}, {self.url['tcp']}\n")
-            try:
-                broker.start()
-                return broker
-            except AssertionError:
-                broker.process.wait()
-                broker.process.stdout.close()
-                self.assertIn("in use", broker.messages())
-
-    def is_free(self):
-        """What is left of connections is no matter."""
-        try:
-            for url in self.url.values():
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", int(url.rsplit(":", 1)[1])))
-                    probe.listen()
-        except OSError:
-            return False
-        return True
-
-    @staticmethod
-    def write(broker, name, content):
-        with open(os.open(os.path.join(broker.home, name), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            file.write(content)
-
-    def another(self, authority=None, token=None):
-        other = Broker(starts=False)
-        self.addCleanup(other.close)
-        self.write(other, "token", token or self.token)
-        authority = authority or os.path.join(self.broker.home, "certs/ca.crt")
-        self.write(other, "hermes.conf", f"[mirror]\nca = {authority}\ntoken_file = {other.home}/token\n")
-        other.start()
-        return other
-
+class Keys(KeysCase):
     def follow(self, other=None):
         self.port = self.serve("t")
         (other or self.other).run("mirror", "add", "t", self.url["tls"], *SMALL)
-
-    def reload(self, rules):
-        self.write(self.broker, "rules", rules)
-        before = self.broker.messages().count("read again")
-        self.broker.process.send_signal(signal.SIGHUP)
-        self.wait_for(lambda: self.broker.messages().count("read again") > before, "it reads them again")
 
     def client(self, address):
         client = s.Client(address)

@@ -26,7 +26,7 @@ static void *serve_somewhere(void *argument)
 {
     struct engine *engine = argument;
     struct mirror_socket *socket;
-    struct sockaddr_storage here;
+    struct lookup_answer here;
     assert_false(engine_socket(engine, &socket, &here));
     return NULL;
 }

@@ -39,7 +39,7 @@ static struct seal_grant given(uint64_t session, uint64_t now_ns)
 
 static bool is_good(const struct seal_grant *key, uint64_t now_ns)
 {
-    const struct grant *grant = grants_find(&grants, key->id, now_ns);
+    const struct grant *grant = grants_find(&grants, key->id, key->member, now_ns);
     return grant != NULL && memcmp(&grant->key, key, sizeof *key) == 0;
 }
 
@@ -51,7 +51,7 @@ static void a_session_has_one_and_no_other_session_has_it(void **state)
     assert_memory_not_equal(one.secret, other.secret, sizeof one.secret);
     assert_int_not_equal(one.id, other.id);
     assert_int_not_equal(one.id, 0);
-    assert_null(grants_find(&grants, 0, 1));
+    assert_null(grants_find(&grants, 0, 0, 1));
 }
 
 static void when_the_session_has_ended_it_lapses_a_while_later(void **state)
@@ -128,10 +128,11 @@ static struct seat *heard(void *bytes, size_t length)
 /* A JOIN, as a receiver makes it. */
 static size_t make_join(uint8_t *bytes, enum datagram_guard guard)
 {
+    static uint64_t joins; /* no number is used twice */
     struct datagram_join *join = (void *)(bytes + DATAGRAM_HEAD_BYTES);
     memset(bytes, 0, DATAGRAM_HEAD_BYTES + sizeof *join);
     join->protocol = DATAGRAM_PROTOCOL;
-    return datagram_finish(bytes, DATAGRAM_JOIN, 0, 1, 1, 0, 0, sizeof *join, guard);
+    return datagram_finish(bytes, DATAGRAM_JOIN, 0, 1, ++joins, 0, 0, sizeof *join, guard);
 }
 
 static void nobody_is_heard_but_who_has_a_key(void **state)
@@ -172,6 +173,94 @@ static void where_it_is_open_who_has_no_key_is_heard_too(void **state)
     assert_non_null(heard(bytes, make_join(bytes, DATAGRAM_GUARDED_BY_CRC)));
 }
 
+/* ---- a group ---- */
+
+/* A receiver's, of a grant. */
+static struct sealing *sealing_of(const struct seal_grant *key)
+{
+    struct sealing *sealing;
+    assert_int_equal(sealing_make(&sealing, key, 1), 0);
+    return sealing;
+}
+
+/* It says something; is it heard? */
+static bool speaks(const struct seal_grant *key, uint64_t now_ns)
+{
+    _Alignas(8) uint8_t bytes[DATAGRAM_BYTES_MAX + DATAGRAM_TAG_BYTES];
+    struct sealing *sealing = sealing_of(key);
+    int64_t length = sealing_seal(sealing, bytes, make_join(bytes, DATAGRAM_GUARDED_BY_TAG));
+    sealing_free(sealing);
+    return circle_unseal(&audience.circle, &grants, now_ns, bytes, (size_t)length) > 0;
+}
+
+static uint64_t number; /* of the sender's datagrams: one row under all secrets */
+
+/* Who of them can read what is sent to all? */
+static bool reads(const struct seal_grant *key)
+{
+    _Alignas(8) uint8_t bytes[DATAGRAM_BYTES_MAX + DATAGRAM_TAG_BYTES];
+    struct sealing *sealing = sealing_of(key);
+    memset(bytes, 0, DATAGRAM_HEAD_BYTES);
+    size_t length =
+        datagram_finish(bytes, DATAGRAM_UNKNOWN, 0, 1, ++number, 1, 0, 0, DATAGRAM_GUARDED_BY_TAG);
+    int64_t sealed = circle_seal(&audience.circle, bytes, length);
+    bool opened = sealed > 0 && sealing_unseal(sealing, bytes, (size_t)sealed) > 0;
+    sealing_free(sealing);
+    return opened;
+}
+
+static void a_group_has_one_secret_and_each_a_number_of_its_own(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant one = given(1, 1), other = given(2, 1), again = given(1, 2);
+    assert_memory_equal(&one, &again, sizeof one);
+    assert_memory_equal(one.secret, other.secret, sizeof one.secret);
+    assert_int_equal(one.id, other.id);
+    assert_int_not_equal(one.member, other.member);
+    assert_true(speaks(&one, 1) && speaks(&other, 1));
+    assert_true(reads(&one) && reads(&other));
+}
+
+static void when_one_leaves_the_others_get_another_secret_and_that_one_does_not_have_it(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant gone = given(1, 1), one = given(2, 1), other = given(3, 1);
+    assert_true(speaks(&gone, 1) && speaks(&one, 1) && speaks(&other, 1));
+    grants_end(&grants, 1, 10);
+    look(10);
+    assert_false(speaks(&gone, 10));
+    struct seal_grant next = given(2, 11);
+    assert_memory_not_equal(next.secret, gone.secret, sizeof next.secret);
+    assert_true(speaks(&next, 11));
+    look(12);
+    assert_true(reads(&other)); /* it has still to hear of it */
+    struct seal_grant last = given(3, 13);
+    assert_memory_equal(next.secret, last.secret, sizeof next.secret);
+    look(14);
+    assert_true(reads(&next) && reads(&last));
+    assert_false(reads(&gone));
+}
+
+static void a_group_waits_for_nobody_for_long(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant gone = given(1, 1), one = given(2, 1), silent = given(3, 1);
+    assert_true(speaks(&gone, 1) && speaks(&one, 1) && speaks(&silent, 1));
+    grants_end(&grants, 1, 10);
+    struct seal_grant next = given(2, 11);
+    assert_true(speaks(&next, 11));
+    look(10 + GRANT_CHANGES_NS);
+    assert_true(reads(&gone));
+    look(11 + GRANT_CHANGES_NS);
+    assert_true(reads(&next));
+    assert_false(reads(&gone));
+    assert_false(reads(&silent));
+    assert_true(speaks(&silent, 11 + GRANT_CHANGES_NS)); /* and is heard, and will ask */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -184,6 +273,9 @@ int main(void)
         TEST(one_that_asks_again_and_again_takes_two_places_at_most),
         TEST(nobody_is_heard_but_who_has_a_key),
         TEST(where_it_is_open_who_has_no_key_is_heard_too),
+        TEST(a_group_has_one_secret_and_each_a_number_of_its_own),
+        TEST(when_one_leaves_the_others_get_another_secret_and_that_one_does_not_have_it),
+        TEST(a_group_waits_for_nobody_for_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "broker/mirror/audience.h"
 
 #include "broker/mirror/engine.h"
+#include "mirror/time.h"
 
 struct seat *audience_next(struct audience *audience, struct seat *after)
 {
@@ -38,6 +39,37 @@ struct sender_counters audience_counters(const struct audience *audience)
         if (audience->seats[i].sender != NULL)
             add(&sum, audience->seats[i].sender);
     return sum;
+}
+
+/* ---- who listens to one ---- */
+
+#define EACH_LISTENER(seat, listener)                                                                        \
+    for (const struct listener *listener = sender_listeners((seat)->sender)->all;                            \
+         listener < sender_listeners((seat)->sender)->all + sender_listeners((seat)->sender)->max;           \
+         listener++)                                                                                         \
+        if (listener->id != 0)
+
+uint64_t seat_slowest(const struct seat *seat, uint64_t position)
+{
+    EACH_LISTENER(seat, listener)
+    position = earlier(position, listener->position);
+    return position;
+}
+
+uint64_t seat_rtt_ns(const struct seat *seat)
+{
+    uint64_t rtt_ns = 0;
+    EACH_LISTENER(seat, listener)
+    rtt_ns = later(rtt_ns, listener->rtt.mean_ns);
+    return rtt_ns;
+}
+
+uint64_t seat_missed(const struct seat *seat)
+{
+    uint64_t missed = 0;
+    EACH_LISTENER(seat, listener)
+    missed += listener->missed_bytes;
+    return missed;
 }
 
 /* ---- in the clear ---- */
@@ -83,10 +115,21 @@ static struct seat *seat_of(struct audience *audience, struct grant *grant)
     return seat;
 }
 
+static struct seat *hear_in_group(struct audience *audience, uint64_t now_ns, void *bytes, size_t *length)
+{
+    int64_t plain = (int64_t)*length;
+    if (!audience->open)
+        plain = circle_unseal(&audience->circle, audience->grants, now_ns, bytes, *length);
+    if (plain < 0)
+        return NULL;
+    *length = (size_t)plain;
+    return &audience->seats[0];
+}
+
 static struct seat *hear_sealed(struct audience *audience, uint64_t now_ns, uint16_t id, void *bytes,
                                 size_t *length)
 {
-    struct grant *grant = grants_find(audience->grants, id, now_ns);
+    struct grant *grant = grants_find(audience->grants, id, 0, now_ns);
     struct seat *seat = grant == NULL ? NULL : seat_of(audience, grant);
     int64_t plain = seat == NULL ? HERMES_EACCESS : sealing_unseal(seat->sealing, bytes, *length);
     if (plain < 0)
@@ -100,7 +143,11 @@ struct seat *audience_hear(struct audience *audience, uint64_t now_ns, const str
 {
     uint16_t id = sealing_id(bytes, *length);
     struct seat *seat = NULL;
-    if (id != 0)
+    if (audience->group && mirror_address_is(&audience->here, from))
+        return NULL;
+    if (audience->group)
+        seat = hear_in_group(audience, now_ns, bytes, length);
+    else if (id != 0)
         seat = hear_sealed(audience, now_ns, id, bytes, length);
     else if (audience->open)
         seat = seat_at(audience, from);
@@ -108,11 +155,13 @@ struct seat *audience_hear(struct audience *audience, uint64_t now_ns, const str
     return seat;
 }
 
-bool audience_seal(struct seat *seat, struct mirror_packet *packet)
+bool audience_seal(struct audience *audience, struct seat *seat, struct mirror_packet *packet)
 {
-    if (seat->sealing == NULL)
+    bool sealed_group = audience->group && !audience->open;
+    if (seat->sealing == NULL && !sealed_group)
         return true;
-    int64_t length = sealing_seal(seat->sealing, packet->bytes, packet->length);
+    int64_t length = sealed_group ? circle_seal(&audience->circle, packet->bytes, packet->length)
+                                  : sealing_seal(seat->sealing, packet->bytes, packet->length);
     if (length > 0)
         packet->length = (uint32_t)length;
     return length > 0;
@@ -125,7 +174,7 @@ int audience_seat(struct audience *audience, struct seat *seat)
     if (seat->sender != NULL)
         return HERMES_OK;
     struct sender_config config = audience->config;
-    config.sealed = seat->sealing != NULL;
+    config.sealed = audience->group ? !audience->open : seat->sealing != NULL;
     engine_random(&config.seed, sizeof config.seed);
     return sender_open(&seat->sender, &config, &audience->source);
 }
@@ -136,13 +185,16 @@ void audience_look(struct audience *audience, uint64_t now_ns)
         struct grant *grant = &audience->grants->all[i];
         if (!grant_is_given(grant) || !grant_is_over(grant, now_ns))
             continue;
+        circle_dismiss(&audience->circle, &grant->key);
         clear(audience, &audience->seats[AUDIENCE_RECEIVERS + i]);
         grant_return(grant);
     }
+    circle_look(&audience->circle, audience->grants, now_ns);
 }
 
 void audience_leave(struct audience *audience)
 {
     for (int i = 0; i < AUDIENCE_SEATS; i++)
         clear(audience, &audience->seats[i]);
+    circle_free(&audience->circle);
 }

@@ -1,9 +1,12 @@
 /*
- * Whom a topic is sent to: to each receiver a sender of its own (mirror/sender.h), behind one socket.
+ * Whom a topic is sent to: to each receiver a sender of its own (mirror/sender.h), behind one socket; or to a
+ * group one for all, which has the first seat.
  *
  *     who                       is told by                  datagrams are
  *     a receiver with a grant   the id that is on them      sealed with its secret (grants.h)
  *     anybody, where `open`     its address                 in the clear
+ *
+ * What goes to a group is either sealed or, where it is open, in the clear.
  *
  * Nothing of who has neither is answered, not even by a challenge.
  *
@@ -12,11 +15,12 @@
 #ifndef BROKER_MIRROR_AUDIENCE_H
 #define BROKER_MIRROR_AUDIENCE_H
 
-#include "broker/mirror/grants.h"
+#include "broker/mirror/circle.h"
 #include "mirror/seal.h"
 #include "mirror/sender.h"
 
 enum {
+    AUDIENCE_GROUP = 64,     /* receivers in a group in the clear; sealed: GRANTS_MAX, with their next keys */
     AUDIENCE_RECEIVERS = 16, /* in the clear at a time; who comes after them gets no answer, and asks again */
     AUDIENCE_SEATS = AUDIENCE_RECEIVERS + GRANTS_MAX,
 };
@@ -29,7 +33,10 @@ struct seat {
 
 struct audience {
     struct grants *grants;
-    bool open;                     /* who has no grant is answered, too */
+    bool open; /* who has no grant is answered, too */
+    bool group;
+    struct mirror_address here;    /* what comes from there came back from the group */
+    struct circle circle;          /* of a sealed group */
     struct sender_counters former; /* of those who left, and of nobody: what was refused */
     struct sender_config config;   /* of the next sender */
     struct mirror_source source;
@@ -47,7 +54,7 @@ struct seat *audience_hear(struct audience *audience, uint64_t now_ns, const str
 int audience_seat(struct audience *audience, struct seat *seat);
 
 /* What the sender wants sent, as it goes out. false: it cannot be sealed, and must not go. */
-bool audience_seal(struct seat *seat, struct mirror_packet *packet);
+bool audience_seal(struct audience *audience, struct seat *seat, struct mirror_packet *packet);
 
 /* Who may receive no more leaves. */
 void audience_look(struct audience *audience, uint64_t now_ns);
@@ -63,5 +70,11 @@ static inline const struct listener *seat_listener(const struct seat *seat)
 {
     return &sender_listeners(seat->sender)->all[0];
 }
+
+/* How far all have it whom that is known of, of that seat: no further than position. */
+uint64_t seat_slowest(const struct seat *seat, uint64_t position);
+/* Round trip of the slowest of them; and bytes that they missed. */
+uint64_t seat_rtt_ns(const struct seat *seat);
+uint64_t seat_missed(const struct seat *seat);
 
 #endif

@@ -135,11 +135,24 @@ bool engine_spins(const struct engine *engine, uint64_t now_ns)
     return now_ns - engine->busy_ns < engine->topic->broker->config.mirror_spin_us * 1000ull;
 }
 
-int engine_bind(struct engine *engine, const struct sockaddr_storage *here, struct mirror_socket **socket)
+int engine_place(const struct sockaddr_storage *here, const struct udp_group *group,
+                 struct mirror_socket_config *config)
+{
+    *config = (struct mirror_socket_config){.local = *here,
+                                            .group = group->address,
+                                            .hops = group->hops,
+                                            .interface = if_nametoindex(group->interface)};
+    return group->interface[0] != 0 && config->interface == 0 ? HERMES_ENOTFOUND : HERMES_OK;
+}
+
+int engine_bind(struct engine *engine, const struct sockaddr_storage *here, const struct udp_group *group,
+                struct mirror_socket **socket)
 {
     struct error_text text;
-    struct mirror_socket_config config = {.local = *here};
-    int rc = mirror_socket_open(socket, &config);
+    struct mirror_socket_config config;
+    int rc = engine_place(here, group, &config);
+    if (rc == 0)
+        rc = mirror_socket_open(socket, &config);
     if (rc < 0) {
         (void)error_say(&text, rc, "a socket for %s: %s", engine->url, hermes_strerror(rc));
         wait_for(engine, rc, text.bytes);
@@ -147,19 +160,16 @@ int engine_bind(struct engine *engine, const struct sockaddr_storage *here, stru
     return rc;
 }
 
-bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *here)
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct lookup_answer *here)
 {
     while (!engine_stops(engine)) {
-        struct lookup_answer answer;
         struct lookup *lookup;
         if (engine_look_up(engine, &lookup) < 0)
             return false;
-        bool found = engine_await(engine, lookup, &answer);
+        bool found = engine_await(engine, lookup, here);
         lookup_close(lookup);
-        if (found && engine_bind(engine, &answer.there, socket) == 0) {
-            *here = answer.there;
+        if (found && engine_bind(engine, &here->there, &here->group, socket) == 0)
             return true;
-        }
         engine_pause(engine);
     }
     return false;

@@ -98,11 +98,16 @@ bool engine_await(struct engine *engine, struct lookup *lookup, struct lookup_an
 /* Is there another answer? It, too, is told where it is an error. */
 bool engine_hear(struct engine *engine, struct lookup *lookup, struct lookup_answer *answer);
 
-/* A socket that is bound there. Tells why not. */
-int engine_bind(struct engine *engine, const struct sockaddr_storage *here, struct mirror_socket **socket);
+/* What a socket needs to be bound there, and to reach the group. HERMES_ENOTFOUND: no such interface. */
+int engine_place(const struct sockaddr_storage *here, const struct udp_group *group,
+                 struct mirror_socket_config *config);
 
-/* The same at the URL's address, which is *here. Tries again and again; false: the thread is to end. */
-bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct sockaddr_storage *here);
+/* Such a socket. Tells why not. */
+int engine_bind(struct engine *engine, const struct sockaddr_storage *here, const struct udp_group *group,
+                struct mirror_socket **socket);
+
+/* The same at the URL's address, with its group. Tries again and again; false: the thread is to end. */
+bool engine_socket(struct engine *engine, struct mirror_socket **socket, struct lookup_answer *here);
 
 /* For a while, after something that failed. */
 void engine_pause(struct engine *engine);

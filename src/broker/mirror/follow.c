@@ -10,6 +10,7 @@
 #include "base/wait.h"
 #include "broker/mirror/copy.h"
 #include "broker/mirror/engine.h"
+#include "broker/mirror/grants.h"
 #include "broker/mirror/record.h"
 #include "broker/topic.h"
 #include "mirror/receiver.h"
@@ -37,6 +38,8 @@ struct following {
     bool moved;                  /* it is elsewhere by now */
     int error;                   /* why there may be no key any more */
     struct sealing *sealing;     /* NULL: it sends in the clear */
+    struct sealing *former;      /* of a group, which others seal with until they have the next one */
+    uint16_t key_id, former_id;
     struct mirror_socket *socket;
     struct receiver *receiver;
     int record_fd;
@@ -89,13 +92,20 @@ static void sink_epoch(void *context, uint64_t position, uint32_t epoch)
     f->record_is_due = true;
 }
 
+static int64_t open_sealed(const struct following *f, void *bytes, size_t length)
+{
+    if (f->sealing == NULL)
+        return (int64_t)length;
+    bool before = f->former != NULL && sealing_id(bytes, length) == f->former_id;
+    return sealing_unseal(before ? f->former : f->sealing, bytes, length);
+}
+
 static void take(void *context, const struct mirror_address *from, const void *bytes, size_t length)
 {
     struct following *f = context;
     engine_was_busy(f->engine, f->now_ns);
     /* In the socket's buffer, which is ours to write to until it receives again. */
-    int64_t plain =
-        f->sealing == NULL ? (int64_t)length : sealing_unseal(f->sealing, (void *)(uintptr_t)bytes, length);
+    int64_t plain = open_sealed(f, (void *)(uintptr_t)bytes, length);
     if (plain > 0)
         (void)receiver_receive(f->receiver, f->now_ns, from, bytes, (size_t)plain);
     else
@@ -104,16 +114,24 @@ static void take(void *context, const struct mirror_address *from, const void *b
 
 /* ---- the source ---- */
 
+static bool is_of_group(const struct following *f)
+{
+    return f->source.group.address.ss_family != 0;
+}
+
 /* Numbers of datagrams go on, and so does the stream: whoever has another key is joined anew. */
 static int use_key(struct following *f)
 {
     struct sealing *sealing = NULL;
-    int rc = f->source.sealed ? sealing_make(&sealing, &f->source.key, 1) : HERMES_OK;
-    OPENSSL_cleanse(&f->source.key, sizeof f->source.key);
+    uint32_t members = is_of_group(f) ? GRANTS_MAX + 1 : 1; /* the sender, and whose NAKs are heard */
+    int rc = f->source.sealed ? sealing_make(&sealing, &f->source.key, members) : HERMES_OK;
     if (rc < 0)
         return rc;
-    sealing_free(f->sealing);
+    sealing_free(f->former);
+    f->former = f->sealing;
+    f->former_id = f->key_id;
     f->sealing = sealing;
+    f->key_id = f->source.key.id;
     return rc;
 }
 
@@ -126,10 +144,12 @@ static void hear_of_source(struct following *f)
     f->error = answer.error;
     if (answer.error < 0)
         return;
-    f->moved = memcmp(&answer.there, &f->source.there, sizeof answer.there) != 0;
+    f->moved = memcmp(&answer.there, &f->source.there, sizeof answer.there) != 0 ||
+               memcmp(&answer.group.address, &f->source.group.address, sizeof answer.group.address) != 0;
+    bool same = memcmp(&answer.key, &f->source.key, sizeof answer.key) == 0; /* it was away for a moment */
     f->source = answer;
     OPENSSL_cleanse(&answer.key, sizeof answer.key);
-    if (!f->moved)
+    if (!f->moved && !same)
         f->error = use_key(f);
 }
 
@@ -296,6 +316,7 @@ static int begin(struct following *f)
         .known_topic_id = f->record.topic_id,
         .sender = mirror_address_of(&f->source.there),
         .sealed = f->source.sealed,
+        .multicast = is_of_group(f),
         .position = f->copy.position,
         .epoch = f->record.epoch,
         .window_bytes = WINDOW_BYTES,
@@ -315,7 +336,8 @@ static void follow_there(struct following *f)
     f->record_is_due = false;
     f->record_fd = -1;
     f->receiver = NULL;
-    if (engine_bind(f->engine, &here, &f->socket) < 0) {
+    if ((is_of_group(f) && udp_own(&f->source.there, &here) < 0) ||
+        engine_bind(f->engine, &here, &f->source.group, &f->socket) < 0) {
         engine_pause(f->engine);
         return;
     }
@@ -328,7 +350,8 @@ static void follow_there(struct following *f)
         stop(f, MIRROR_FAILED, rc, f->copy.text.bytes);
     receiver_close(f->receiver);
     sealing_free(f->sealing);
-    f->sealing = NULL;
+    sealing_free(f->former);
+    f->sealing = f->former = NULL;
     mirror_socket_close(f->socket);
     if (f->record_fd >= 0)
         close(f->record_fd);

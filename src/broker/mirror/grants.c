@@ -42,12 +42,39 @@ static uint16_t next_id(struct grants *grants)
     return grants->last_id;
 }
 
+static void make_secret(struct grants *grants, struct seal_grant *key)
+{
+    *key = (struct seal_grant){.id = next_id(grants)};
+    ssize_t got = getrandom(key->secret, sizeof key->secret, 0);
+    assert(got == (ssize_t)sizeof key->secret); /* so few come whole (getrandom(2)) */
+    (void)got;
+}
+
+/* Of a group: is it that which all shall have? */
+static bool is_shared(const struct grants *grants, uint16_t id, uint64_t now_ns)
+{
+    return id != 0 && id == grants->shared.id && grants->shared.member < UINT16_MAX &&
+           now_ns - grants->shared_ns < GRANT_LASTS_NS;
+}
+
+static void share(struct grants *grants, uint64_t now_ns)
+{
+    if (!is_shared(grants, grants->shared.id, now_ns)) {
+        make_secret(grants, &grants->shared);
+        grants->shared_ns = now_ns;
+    }
+    grants->shared.member++;
+}
+
 static int fill(struct grants *grants, struct grant *grant, uint64_t session, uint64_t now_ns)
 {
-    grant->key = (struct seal_grant){.id = next_id(grants), .member = 1};
-    ssize_t got = getrandom(grant->key.secret, sizeof grant->key.secret, 0);
-    assert(got == (ssize_t)sizeof grant->key.secret); /* so few come whole (getrandom(2)) */
-    (void)got;
+    if (grants->group) {
+        share(grants, now_ns);
+        grant->key = grants->shared;
+    } else {
+        make_secret(grants, &grant->key);
+        grant->key.member = 1;
+    }
     grant->session = session;
     grant->given_ns = now_ns;
     atomic_store_explicit(&grant->until_ns, for_now, memory_order_relaxed);
@@ -71,6 +98,14 @@ static int follow(struct grants *grants, uint64_t session, uint64_t now_ns, stru
     return free == NULL ? HERMES_ELIMIT : fill(grants, free, session, now_ns);
 }
 
+/* When it was made, if it is the one to have; 0: it is not. */
+static uint64_t made_ns(const struct grants *grants, const struct grant *grant, uint64_t now_ns)
+{
+    if (grants->group)
+        return is_shared(grants, grant->key.id, now_ns) ? grants->shared_ns : 0;
+    return now_ns - grant->given_ns < GRANT_LASTS_NS ? grant->given_ns : 0;
+}
+
 int grants_give(struct grants *grants, uint64_t session, uint64_t now_ns, struct seal_grant *key,
                 uint64_t *lasts_ns)
 {
@@ -78,22 +113,26 @@ int grants_give(struct grants *grants, uint64_t session, uint64_t now_ns, struct
     int rc = HERMES_OK;
     for (int i = 0; i < GRANTS_MAX && given == NULL; i++)
         if (is_of(&grants->all[i], session) && stands(&grants->all[i]) &&
-            now_ns - grants->all[i].given_ns < GRANT_LASTS_NS)
+            made_ns(grants, &grants->all[i], now_ns) != 0)
             given = &grants->all[i];
     if (given == NULL)
         rc = follow(grants, session, now_ns, &given);
     if (rc < 0)
         return rc;
     *key = given->key;
-    *lasts_ns = GRANT_LASTS_NS - (now_ns - given->given_ns);
+    *lasts_ns = GRANT_LASTS_NS - (now_ns - made_ns(grants, given, now_ns));
     return HERMES_OK;
 }
 
 void grants_end(struct grants *grants, uint64_t session, uint64_t until_ns)
 {
-    for (int i = 0; i < GRANTS_MAX; i++)
-        if (is_of(&grants->all[i], session))
-            end_at(&grants->all[i], until_ns);
+    for (int i = 0; i < GRANTS_MAX; i++) {
+        if (!is_of(&grants->all[i], session))
+            continue;
+        end_at(&grants->all[i], until_ns);
+        if (grants->all[i].key.id == grants->shared.id)
+            grants->shared.id = 0; /* who leaves knows it */
+    }
 }
 
 void grants_wipe(struct grants *grants)
@@ -103,14 +142,23 @@ void grants_wipe(struct grants *grants)
 
 /* ---- the thread's ---- */
 
-struct grant *grants_find(struct grants *grants, uint16_t id, uint64_t now_ns)
+struct grant *grants_find(struct grants *grants, uint16_t id, uint16_t member, uint64_t now_ns)
 {
     for (int i = 0; i < GRANTS_MAX; i++) {
         struct grant *grant = &grants->all[i];
-        if (grant_is_given(grant) && grant->key.id == id)
-            return grant_is_over(grant, now_ns) ? NULL : grant;
+        if (grant_is_given(grant) && !grant_is_over(grant, now_ns) && grant->key.id == id &&
+            (member == 0 || grant->key.member == member))
+            return grant;
     }
     return NULL;
+}
+
+bool grants_await(const struct grants *grants, uint16_t id)
+{
+    for (int i = 0; i < GRANTS_MAX; i++)
+        if (grant_is_given(&grants->all[i]) && stands(&grants->all[i]) && grants->all[i].key.id == id)
+            return true;
+    return false;
 }
 
 void grant_return(struct grant *grant)

@@ -1,8 +1,14 @@
 /*
- * Who may receive a topic that is sent: a secret for each, which the loop hands out and the thread that sends
- * seals with (mirror/seal.h). Each receiver has a secret of its own, since in unicast each has a sender of
- * its own, whose numbers - nonces - begin at 1: and who may not receive any more is shut out at once, without
- * a word to the others.
+ * Who may receive a topic that is sent: secrets, which the loop hands out and the thread that sends seals
+ * with (mirror/seal.h).
+ *
+ *     to each a sender of its own   each receiver has a secret of its own, for the numbers of each sender -
+ *                                   nonces - begin at 1: who may not receive any more is shut out at once,
+ *                                   without a word to the others
+ *     to a group                    all have the same, each with a number of its own beside it. When one of
+ *                                   them leaves, or it is an hour old, there is another for those who stay:
+ *                                   they ask for it (once a second), and are sealed for with it when all have
+ *                                   it, or after GRANT_CHANGES_NS
  *
  *     loop      grants_give(grants, session, now_ns, &grant);   grants_end(grants, session, now_ns + lapse);
  *     thread    grants_find(grants, id)                         -> what is sealed with it
@@ -23,6 +29,7 @@
 enum { GRANTS_MAX = 32 }; /* 16 receivers, each of which may have its next one already */
 
 #define GRANT_LASTS_NS 3600000000000u /* then it is followed by another: an hour */
+#define GRANT_CHANGES_NS 3000000000u  /* so long a group is given to hear of its next secret */
 #define GRANT_LAPSES_NS 10000000000u  /* so long it holds on when its session, or its time, is over */
 
 enum grant_state { GRANT_FREE, GRANT_GIVEN };
@@ -38,6 +45,9 @@ struct grant {
 struct grants {
     struct grant all[GRANTS_MAX];
     uint16_t last_id;
+    bool group;
+    struct seal_grant shared; /* of the group, and the last member's number. id 0: there is none (any more) */
+    uint64_t shared_ns;       /* when it was made */
 };
 
 /* ---- the loop's ---- */
@@ -55,8 +65,11 @@ void grants_wipe(struct grants *grants);
 
 /* ---- the thread's ---- */
 
-/* NULL: nobody was handed a secret of that id, or it is over. */
-struct grant *grants_find(struct grants *grants, uint16_t id, uint64_t now_ns);
+/* NULL: nobody was handed a secret of that id, or it is over. member 0: whose does not matter. */
+struct grant *grants_find(struct grants *grants, uint16_t id, uint16_t member, uint64_t now_ns);
+
+/* Has somebody that secret, and not the one after it yet? */
+bool grants_await(const struct grants *grants, uint16_t id);
 
 static inline bool grant_is_given(const struct grant *grant)
 {

@@ -29,7 +29,9 @@ struct lookup {
     bool fresh; /* the answer was not taken yet */
     struct lookup_answer answer;
     int answer_fd, close_fd;
-    char url[UDP_URL_BYTES], topic[TOPIC_BYTES];
+    char whole[UDP_URL_BYTES], topic[TOPIC_BYTES];
+    char url[UDP_URL_BYTES]; /* up to "?", and what stands behind it: */
+    struct udp_group group;
     struct lookup_identity identity;
 };
 
@@ -86,8 +88,8 @@ static void find_address(struct lookup *l)
 {
     struct lookup_answer answer;
     do {
-        answer = (struct lookup_answer){.error = HERMES_OK};
-        answer.error = udp_resolve(l->url, &answer.there, &answer.text);
+        answer = (struct lookup_answer){.group = l->group};
+        answer.error = udp_resolve(l->whole, &answer.there, &answer.text);
         tell(l, &answer);
     } while (answer.error < 0 && rest(l, AGAIN_MS));
 }
@@ -112,6 +114,18 @@ static int find_host(const struct lookup *l, struct sockaddr_storage *there, str
     return udp_resolve(url, there, text);
 }
 
+/* The group is the sender's; how this host gets to it is its own affair. */
+static int find_there(const struct lookup *l, const char *url, struct lookup_answer *answer)
+{
+    char base[UDP_URL_BYTES];
+    int rc = udp_split(url, base, &answer->group, &answer->text);
+    memcpy(answer->group.interface, l->group.interface, sizeof answer->group.interface);
+    answer->group.hops = 0;
+    if (rc == 0)
+        rc = udp_resolve(url, &answer->there, &answer->text);
+    return rc == 0 && is_any(&answer->there) ? find_host(l, &answer->there, &answer->text) : rc;
+}
+
 /* told: the last answer. The same key is of the same place, and no name is looked up again for it. */
 static int ask(const struct lookup *l, hermes_client_t *client, const struct lookup_answer *told,
                struct lookup_answer *answer)
@@ -127,10 +141,10 @@ static int ask(const struct lookup *l, hermes_client_t *client, const struct loo
     OPENSSL_cleanse(grant.secret, sizeof grant.secret);
     if (told->error == 0 && memcmp(&told->key, &answer->key, sizeof told->key) == 0) {
         answer->there = told->there;
+        answer->group = told->group;
         return HERMES_OK;
     }
-    rc = udp_resolve(grant.url, &answer->there, &answer->text);
-    return rc == 0 && is_any(&answer->there) ? find_host(l, &answer->there, &answer->text) : rc;
+    return find_there(l, grant.url, answer);
 }
 
 static const char *or_null(const char *path)
@@ -201,15 +215,20 @@ int lookup_open(struct lookup **lookup, const struct lookup_wish *wish, struct e
     struct lookup *l = calloc(1, sizeof *l);
     if (l == NULL)
         return error_set(text, HERMES_ENOMEM, "to look up %s", wish->url);
+    int rc = udp_split(wish->url, l->url, &l->group, text);
+    if (rc < 0) {
+        free(l);
+        return rc;
+    }
     (void)pthread_mutex_init(&l->lock, NULL);
-    snprintf(l->url, sizeof l->url, "%s", wish->url);
+    snprintf(l->whole, sizeof l->whole, "%s", wish->url);
     snprintf(l->topic, sizeof l->topic, "%s", wish->topic);
     if (wish->identity != NULL)
         l->identity = *wish->identity;
     l->answer_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->close_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->holders = 2;
-    int rc = l->answer_fd < 0 || l->close_fd < 0 ? HERMES_ELIMIT : thread_start(&thread, body, l);
+    rc = l->answer_fd < 0 || l->close_fd < 0 ? HERMES_ELIMIT : thread_start(&thread, body, l);
     if (rc < 0) {
         l->holders = 1;
         let_go(l);

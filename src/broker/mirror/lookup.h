@@ -11,6 +11,8 @@
  *     poll lookup_fd(lookup); lookup_take(lookup, &answer);     each time there is another answer
  *     lookup_close(lookup);
  *
+ * Behind "?" stands what io/udp.h says: of tls:// the interface alone.
+ *
  * It is a thread of its own that nobody waits for: getaddrinfo(3) cannot be interrupted, and a broker that is
  * to stop does not wait for a name server. What the thread works on is its own, and goes with the last of
  * both.
@@ -24,6 +26,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
+#include "io/udp.h"
 #include "mirror/seal_keys.h"
 
 /* Files that a broker shows to others, and by which it trusts them, as a client's (hermes/client.h). "": as
@@ -41,6 +44,7 @@ struct lookup_answer {
     int error; /* HERMES_OK: the rest is there. Else why not: it is tried again */
     struct error_text text;
     struct sockaddr_storage there;
+    struct udp_group group; /* to which it is sent, if to one */
     bool sealed;
     struct seal_grant key;
 };

@@ -93,39 +93,39 @@ static void tell_asker(struct mirror *mirror)
 }
 
 /* HERMES_EAGAIN: nobody has said so in the time that somebody may be kept waiting for it. */
-static int find_address(const struct engine *engine, struct sockaddr_storage *address,
-                        struct error_text *text)
+static int find_address(const struct engine *engine, struct lookup_answer *answer, struct error_text *text)
 {
     struct lookup_wish wish = {.url = engine->url, .topic = engine->topic->name};
-    struct lookup_answer answer;
     struct lookup *lookup;
     int rc = lookup_open(&lookup, &wish, text);
     if (rc < 0)
         return rc;
     struct pollfd polled = {.fd = lookup_fd(lookup), .events = POLLIN};
     (void)poll(&polled, 1, PATIENCE_MS);
-    bool told = lookup_take(lookup, &answer);
+    bool told = lookup_take(lookup, answer);
     lookup_close(lookup);
     if (!told)
         return HERMES_EAGAIN;
-    *text = answer.text;
-    *address = answer.there;
-    return answer.error;
+    *text = answer->text;
+    return answer->error;
 }
 
 /* Who asks for it shall know at once that the address cannot be had, or is nobody's. */
 static int try_address(const struct engine *engine, struct error_text *text)
 {
-    struct mirror_socket_config config = {0};
+    struct mirror_socket_config config;
     struct mirror_socket *socket;
+    struct lookup_answer answer;
     if (config_is_secure(engine->url)) /* which may answer later than now */
         return HERMES_OK;
-    int rc = find_address(engine, &config.local, text);
+    int rc = find_address(engine, &answer, text);
     if (rc == HERMES_EAGAIN) /* its thread goes on trying */
         return HERMES_OK;
     if (rc < 0 || engine->role != MIRROR_SERVES)
         return rc;
-    rc = mirror_socket_open(&socket, &config);
+    rc = engine_place(&answer.there, &answer.group, &config);
+    if (rc == 0)
+        rc = mirror_socket_open(&socket, &config);
     if (rc < 0)
         return error_say(text, rc, "%s cannot be bound: %s", engine->url, hermes_strerror(rc));
     mirror_socket_close(socket);
@@ -239,6 +239,15 @@ static int check(struct topic *topic, enum mirror_role role, const char *url, st
     return role == MIRROR_FOLLOWS ? check_copy(topic, text) : HERMES_OK;
 }
 
+/* Of a URL that was checked. */
+static bool is_of_group(const char *url)
+{
+    char base[UDP_URL_BYTES];
+    struct udp_group group;
+    struct error_text ignored;
+    return udp_split(url, base, &group, &ignored) == 0 && group.address.ss_family != 0;
+}
+
 static struct mirror *make(struct topic *topic, enum mirror_role role, const char *url)
 {
     struct broker *broker = topic->broker;
@@ -251,8 +260,10 @@ static struct mirror *make(struct topic *topic, enum mirror_role role, const cha
     mirror->engine.body = role == MIRROR_SERVES ? serve_body : follow_body;
     mirror->engine.grants = &mirror->grants;
     mirror->engine.identity = &broker->config.mirror_identity;
-    if (role == MIRROR_SERVES)
+    if (role == MIRROR_SERVES) {
         topic->mirrored.grants = &mirror->grants;
+        mirror->grants.group = is_of_group(url);
+    }
     snprintf(mirror->engine.url, sizeof mirror->engine.url, "%s", url);
     const struct book_entry entry = {
         .kind = COUNTERS_MIRROR, .label = url, .id = broker_next_id(broker), .topic = topic->id};

@@ -103,7 +103,7 @@ static bool seat(struct serving *s, struct seat *who)
 
 static void put(struct serving *s, struct seat *from, struct mirror_packet *packet)
 {
-    if (audience_seal(from, packet))
+    if (audience_seal(&s->audience, from, packet))
         mirror_socket_put(s->socket);
 }
 
@@ -160,8 +160,7 @@ static uint64_t slowest(struct serving *s)
 {
     uint64_t position = log_source_end(&s->source);
     for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;)
-        if (seat_listener(seat)->id != 0)
-            position = earlier(position, seat_listener(seat)->position);
+        position = seat_slowest(seat, position);
     return position;
 }
 
@@ -170,9 +169,8 @@ static void tell_figures(struct serving *s)
     struct sender_counters sum = audience_counters(&s->audience);
     uint64_t missed = 0, rtt_ns = 0;
     for (struct seat *seat = NULL; (seat = audience_next(&s->audience, seat)) != NULL;) {
-        const struct listener *listener = seat_listener(seat);
-        missed += listener->missed_bytes;
-        rtt_ns = listener->id != 0 ? later(rtt_ns, listener->rtt.mean_ns) : rtt_ns;
+        missed += seat_missed(seat);
+        rtt_ns = later(rtt_ns, seat_rtt_ns(seat));
     }
     uint32_t receivers = audience_count(&s->audience);
     uint64_t position = slowest(s);
@@ -260,20 +258,23 @@ static void serve(struct serving *s)
     }
 }
 
-static void prepare(struct serving *s, const struct sockaddr_storage *address)
+static void prepare(struct serving *s, const struct lookup_answer *here)
 {
     const struct topic *topic = s->engine->topic;
     struct epoch_record record;
     struct sender_config *config = &s->audience.config;
     s->audience.grants = s->engine->grants;
     s->audience.open = topic->broker->config.insecure;
+    s->audience.group = here->group.address.ss_family != 0;
+    s->audience.here = mirror_socket_address(s->socket);
     s->audience.source = (struct mirror_source){&s->source, log_bytes, epoch_end};
     *config = (struct sender_config){
         .topic_id = topic->id,
-        .receivers_max = 1,
+        .multicast = s->audience.group,
+        .receivers_max = s->audience.group ? AUDIENCE_GROUP : 1,
         .window_bytes = WINDOW_BYTES,
         .bytes_per_s = topic->broker->config.mirror_rate,
-        .slice_bytes = address->ss_family == AF_INET6 ? SLICE_IPV6_BYTES : 0,
+        .slice_bytes = here->there.ss_family == AF_INET6 ? SLICE_IPV6_BYTES : 0,
     };
     engine_random(&config->incarnation, sizeof config->incarnation);
     engine_random(config->cookie_key, sizeof config->cookie_key);
@@ -287,12 +288,12 @@ void *serve_body(void *argument)
 {
     struct engine *engine = argument;
     struct serving s = {.engine = engine};
-    struct sockaddr_storage address;
-    if (!engine_socket(engine, &s.socket, &address))
+    struct lookup_answer here;
+    if (!engine_socket(engine, &s.socket, &here))
         return NULL;
     int rc = log_source_open(&s.source, &engine->topic->log);
     if (rc == 0) {
-        prepare(&s, &address);
+        prepare(&s, &here);
         serve(&s);
         log_source_close(&s.source);
     } else {

@@ -119,6 +119,12 @@ int mirror_requests_key(struct session *session, const struct wire_topic *reques
     if (mirror == NULL || mirror->changing)
         return error_say(text, HERMES_ENOTFOUND, "topic '%s' is not sent from here (hermes mirror serve)",
                          topic->name);
+    if (mirror->grants.group && session->broker->config.insecure)
+        return error_say(
+            text, HERMES_ENOTSUP,
+            "topic '%s' is sent to a group in the clear ([net] insecure = true there): add it by "
+            "udp://",
+            topic->name);
     if (grant_handle(session, topic, text) == NULL)
         return HERMES_ELIMIT;
     rc = grants_give(mirror->engine.grants, session->id, clock_monotonic_ns(), &key, &grant.lasts_ns);
