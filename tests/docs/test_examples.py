@@ -67,6 +67,18 @@ class TwoHosts(unittest.TestCase):
         self.assertEqual(namespaces() - before, set())
 
 
+@unittest.skipUnless(may_make_hosts(), "no network namespaces here")
+class Multicast(unittest.TestCase):
+    def test_analytics_on_two_hosts_get_everything_and_nothing_is_left(self):
+        before = namespaces()
+        done = subprocess.run([os.path.join(SOURCE, "examples/multicast.sh"), os.path.join(BUILD, "bin"), "5000"],
+                              capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for desk in ("north", "south"):
+            self.assertRegex(done.stdout, rf"{desk}: topic=market.quotes received=5000 lost=0 repeated=0 reordered=0")
+        self.assertEqual(namespaces() - before, set())
+
+
 def parse_yaml(lines, indentation=0):
     """As much of YAML as compose.yaml uses: mappings, lists of one-liners, flow lists of strings, one `|` block."""
     made, items = {}, []
