@@ -32,7 +32,7 @@ struct udp_flow {
     struct bench_directory directories[2]; /* of each side's log */
 };
 
-/* Both sides' directories, in shared memory: what a disk takes is not measured here. */
+/* Both sides' directories, in shared memory where there is enough: what a disk takes is not measured here. */
 void udp_begin(struct udp_flow *flow);
 void udp_end(struct udp_flow *flow);
 
