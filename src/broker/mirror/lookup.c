@@ -160,7 +160,9 @@ static int connect_to(const struct lookup *l, hermes_client_t **client, struct e
                                         .tls_cert = or_null(i->certificate),
                                         .tls_key = or_null(i->key),
                                         .token_file = or_null(i->token_file)};
-    int rc = hermes_connect_with(l->url, &options, client);
+    char stays[UDP_URL_BYTES + sizeof "?shm=no"]; /* also on this host: it has keys to say, and no messages */
+    snprintf(stays, sizeof stays, "%s?shm=no", l->url);
+    int rc = hermes_connect_with(stays, &options, client);
     return rc < 0 ? error_say(text, rc, "%s", hermes_last_error(NULL)) : rc;
 }
 
