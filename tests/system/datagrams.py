@@ -6,11 +6,9 @@ import zlib
 
 HEAD = struct.Struct("<IBBHQQII")
 EXTENSION = struct.Struct("<QII")
-FRAME = struct.Struct("<IBBHQQII")
 MAGIC, VERSION, CRC = 0x4D524548, 1, 1
 DATA_FRAME = 1  # of a log
 JOIN, CHALLENGE, SETUP, DATA, HEARTBEAT, NAK, STATUS, GONE, UNKNOWN = range(80, 89)
-LIVE = 2**64 - 1
 FARTHEST = 2**63 - 64  # position
 SESSION, NAME, TOPIC, INCARNATION = 77, 1024, 4242, 5
 
@@ -31,6 +29,10 @@ def setup(nonce, position=0, start=0, first=0, epoch=1, epoch_position=0, number
     return datagram(SETUP, position, number, session, NAME, body)
 
 
+def data(position, log, number):
+    return datagram(DATA, position, number, SESSION, NAME, log)
+
+
 def heard(number=0):
     return struct.pack("<QQQ", number, 0, 0)
 
@@ -46,7 +48,7 @@ def status(position, session, receiver, window=1 << 20, number=1, flags=0, highe
 
 def frame(sequence, payload, kind=DATA_FRAME, length=None):
     """Of a log, as long as it says; or, with length, as long as it does not."""
-    head = FRAME.pack(MAGIC, VERSION, kind, CRC, sequence, 0, len(payload) if length is None else length, 0)[:28]
+    head = HEAD.pack(MAGIC, VERSION, kind, CRC, sequence, 0, len(payload) if length is None else length, 0)[:28]
     whole = head + struct.pack("<I", zlib.crc32(head, zlib.crc32(payload))) + payload
     return whole + bytes(-len(whole) % 64)
 
@@ -64,18 +66,21 @@ class Peer:
         self.number += 1
         return self.number
 
-    def send(self, data, to):
-        self.socket.sendto(data, to)
+    def send(self, said, to):
+        self.socket.sendto(said, to)
+
+    def challenge(self, nonce, to):
+        self.send(datagram(CHALLENGE, 0, self.next(), body=struct.pack("<QQ", nonce, 9)), to)
 
     def receive(self):
         """(kind, session, receiver, sequence, body, address); None: nothing came for a moment."""
         try:
-            data, address = self.socket.recvfrom(65536)
+            said, address = self.socket.recvfrom(65536)
         except (TimeoutError, ConnectionRefusedError):
             return None
-        _, _, kind, _, sequence, _, _, _ = HEAD.unpack_from(data)
-        _, session, receiver = EXTENSION.unpack_from(data, 32)
-        return kind, session, receiver, sequence, data[48:], address
+        _, _, kind, _, sequence, _, _, _ = HEAD.unpack_from(said)
+        _, session, receiver = EXTENSION.unpack_from(said, 32)
+        return kind, session, receiver, sequence, said[48:], address
 
     def close(self):
         self.socket.close()
