@@ -16,14 +16,20 @@ int conduit_open(struct conduit *conduit, struct carrier *carrier)
     return HERMES_ENOMEM;
 }
 
+/* A token may be among it. */
+static void free_out(struct conduit *conduit)
+{
+    if (conduit->out != NULL)
+        explicit_bzero(conduit->out, conduit->out_room);
+    free(conduit->out);
+}
+
 void conduit_close(struct conduit *conduit)
 {
     if (conduit->carrier != NULL)
         conduit->carrier->kind->close(conduit->carrier);
     free(conduit->in);
-    if (conduit->out != NULL)
-        explicit_bzero(conduit->out, conduit->out_room); /* a token may be among it */
-    free(conduit->out);
+    free_out(conduit);
     *conduit = (struct conduit){.carrier = NULL};
 }
 
@@ -90,9 +96,12 @@ static bool make_out_room(struct conduit *conduit, size_t bytes)
     size_t room = conduit->out_room > 0 ? conduit->out_room : OUT_FIRST_BYTES;
     while (room < left + bytes)
         room *= 2;
-    uint8_t *out = realloc(conduit->out, room);
+    uint8_t *out = malloc(room); /* not realloc(), which leaves behind what was there */
     if (out == NULL)
         return false;
+    if (left > 0)
+        memcpy(out, conduit->out, left);
+    free_out(conduit);
     conduit->out = out;
     conduit->out_room = room;
     return true;
