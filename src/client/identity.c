@@ -181,10 +181,13 @@ void identity_refresh(struct identity *identity)
 {
     struct error_text ignored;
     struct tls_context *former = identity->tls;
-    if (former == NULL || version_of_files(identity) == identity->files)
+    uint64_t files = identity->files;
+    if (former == NULL || version_of_files(identity) == files)
         return;
     if (open_tls(identity, &ignored) == 0)
         tls_context_free(former);
+    else
+        identity->files = files; /* for want of a descriptor, perhaps: the next connection tries again */
 }
 
 struct carrier *identity_encrypt(const struct identity *identity, const struct place *place, int fd)

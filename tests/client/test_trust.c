@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "auth/certificates.h"
@@ -529,6 +530,40 @@ static void test_files_that_were_replaced_are_read_for_the_next_connection(void 
     assert_int_equal(hermes_ping(f->client), 0); /* by what was read before */
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* That there was no descriptor when a file was replaced does not make the new one an old one. */
+static void test_what_could_not_be_read_is_read_again(void **state)
+{
+    struct fixture *f = *state;
+    char trusted[128], renewed[128];
+    const hermes_connect_options_t options = {.size = sizeof options, .tls_ca = trusted};
+    struct error_text text;
+    struct identity identity;
+    struct rlimit before, few;
+    snprintf(trusted, sizeof trusted, "%s/trusted.crt", f->home);
+    snprintf(renewed, sizeof renewed, "%s/renewed.crt", f->home);
+    copy_file(in_home(f, "certs/ca.crt"), trusted);
+    assert_int_equal(identity_take(&identity, &options, true, &text), 0);
+    const struct tls_context *former = identity.tls;
+    copy_file(in_home(f, "certs/ca.crt"), renewed);
+    assert_int_equal(rename(renewed, trusted), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    identity_refresh(&identity);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_ptr_equal(identity.tls, former);
+    identity_refresh(&identity);
+    assert_ptr_not_equal(identity.tls, former);
+    identity_drop(&identity);
+}
+
 int main(void)
 {
 #define TLS(test) cmocka_unit_test_setup_teardown(test, setup_tls, teardown)
@@ -541,6 +576,7 @@ int main(void)
         TLS(test_a_certificate_says_who_a_client_is),
         TLS(test_a_token_says_who_a_client_is),
         TLS(test_what_is_no_token_is_told),
+        TLS(test_what_could_not_be_read_is_read_again),
         cmocka_unit_test_setup_teardown(test_a_token_counts_at_the_unix_socket_too, setup_plain, teardown),
         TLS(test_who_is_put_out_is_told_and_comes_back_by_itself),
         TLS(test_a_broker_that_comes_back_is_looked_at_again),
