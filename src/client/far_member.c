@@ -69,6 +69,8 @@ void far_member_go_on(struct inflow *inflow)
         m->id != 0 && opened.page == m->page && (m->durable ? opened.continues != 0 : opened.member == m->id);
     m->seen_ns = inflow->opening.since_ns;
     inflow_take_up(inflow, opened.handle, opened.topic_id, opened.durability, 0);
+    m->is_anothers = false;
+    m->refused = 0;
     m->page = opened.page;
     m->id = opened.member;
     m->line = opened.line;
@@ -103,6 +105,7 @@ static int note_refusal(struct inflow *inflow, int rc)
 {
     if (rc == HERMES_ECLOSED || rc == HERMES_ENOTFOUND)
         return inflow_tell_deleted(inflow);
+    inflow->member->is_anothers = rc == HERMES_EBUSY;
     (void)inflow_ask_later(inflow);
     return rc == HERMES_EIO || rc == HERMES_EAGAIN || rc == HERMES_ETIMEOUT ? HERMES_OK : rc;
 }
@@ -157,11 +160,17 @@ static int go_on_saying(struct inflow *inflow)
 
 void far_member_tend(struct inflow *inflow)
 {
-    const struct settling *settling = &inflow->member->settling;
+    struct far_member *m = inflow->member;
+    const struct settling *settling = &m->settling;
     bool is_silent = settling->settled == settling->said;
+    int rc = HERMES_OK;
     if (!inflow->deleted && !inflow->ended && !is_silent &&
         (!inflow_is_attached(inflow) || settling->sent < settling->said))
-        (void)go_on_saying(inflow);
+        rc = go_on_saying(inflow);
+    if (rc < 0) { /* whoever calls now is not its caller */
+        m->refused = rc;
+        m->why = inflow->client->error;
+    }
 }
 
 int far_member_look(struct inflow *inflow)
@@ -173,7 +182,13 @@ int far_member_look(struct inflow *inflow)
     if (channel->is_drained) /* what comes from now on was not there at that time */
         m->seen_ns = m->looked_ns;
     inflow->client->tend(inflow->client);
-    return go_on_saying(inflow);
+    int rc = go_on_saying(inflow);
+    if (rc == 0 && m->refused < 0) {
+        rc = m->refused;
+        inflow->client->error = m->why;
+    }
+    m->refused = 0;
+    return rc;
 }
 
 /* ---- what comes ---- */
@@ -201,7 +216,7 @@ static int await_settled(struct inflow *inflow, uint64_t number, uint64_t until_
         (void)far_member_look(inflow);
         if (settling->settled >= number)
             break;
-        if (inflow->deleted)
+        if (inflow->deleted || inflow->member->is_anothers)
             return HERMES_EEXPIRED;
         if (interrupt_ask() != 0)
             return HERMES_EINTERRUPTED;

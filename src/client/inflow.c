@@ -662,14 +662,17 @@ static bool is_ready(const struct inflow *inflow)
            inflow->reader->position < inflow->run.end;
 }
 
-int inflow_arm(struct inflow *inflow)
+int inflow_arm(struct inflow *inflow, int *late)
 {
     int rc = inflow_fd(inflow);
+    *late = 0;
     if (rc < 0)
         return rc;
     if (!inflow->ended && inflow_is_empty(inflow) && !inflow->has_looked)
-        (void)look(inflow);
+        *late = look(inflow);
     inflow->has_looked = false;
+    if (*late < 0)
+        return 1;
     if (inflow_is_given(inflow))
         gifts_ask_for_more(inflow, clock_monotonic_ns());
     else if (inflow->member != NULL)

@@ -70,6 +70,9 @@ struct far_member {
     bool durable, at_most_once, acks_itself; /* enum hermes_ack_mode */
     uint32_t from;
     uint64_t page, id; /* who it is, or was; id 0: nobody yet */
+    bool is_anothers;  /* the durable subscription, when it was last asked for */
+    int refused;       /* when it joined again, and nobody was told yet; 0: not */
+    struct error_text why;
     uint32_t line, made;
     /* Of a durable subscription: its messages' claim to the broker, and to the caller. That stays what it is
      * when the connection breaks and nobody else has the subscription meanwhile. */
@@ -163,9 +166,10 @@ bool inflow_awaits_broker(const struct inflow *inflow);
 /* Until there may be something, at most so long. HERMES_EINTERRUPTED. */
 int inflow_sleep(struct inflow *inflow, uint64_t timeout_ns);
 
-/* As hermes_subscriber_fd() and hermes_subscriber_arm(). */
+/* As hermes_subscriber_fd() and hermes_subscriber_arm(). *late: what came out meanwhile, for the next poll to
+ * tell, or 0. */
 int inflow_fd(struct inflow *inflow);
-int inflow_arm(struct inflow *inflow);
+int inflow_arm(struct inflow *inflow, int *late);
 
 /* ---- for who reads the connection ---- */
 

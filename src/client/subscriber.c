@@ -166,10 +166,18 @@ int hermes_subscriber_fd(hermes_subscriber_t *s)
     return notifier_fd(s->notifier);
 }
 
+static int arm_inflow(struct hermes_subscriber *s)
+{
+    int rc = inflow_arm(s->inflow, &s->late);
+    if (s->late != 0)
+        s->late_text = s->client->error;
+    return rc;
+}
+
 int hermes_subscriber_arm(hermes_subscriber_t *s)
 {
     if (s->inflow != NULL)
-        return s->late != 0 ? 1 : inflow_arm(s->inflow);
+        return s->late != 0 ? 1 : arm_inflow(s);
     int rc = hermes_subscriber_fd(s);
     if (rc < 0)
         return rc;

@@ -51,7 +51,7 @@ struct hermes_subscriber {
     struct member *member; /* NULL: alone */
     struct inflow *inflow; /* its messages come through the connection; NULL: through shared memory */
     bool plain;            /* neither a member nor waited for, in shared memory, and nothing is late */
-    int late;              /* an error that hermes_poll_many() came to behind messages; 0: none */
+    int late;              /* an error that hermes_poll_many(), or arming, came to; 0: none */
     struct error_text late_text;
     bool push_back;
     bool membarrier;

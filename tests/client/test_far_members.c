@@ -534,6 +534,7 @@ static void test_what_a_durable_subscription_had_comes_again_when_another_had_it
         ;
     message = expect(other, 1);
     assert_int_equal(hermes_ack(other, &message), 0);
+    assert_int_equal(hermes_ack(desk, &held[5]), HERMES_EEXPIRED); /* nobody waits for what cannot count */
     int rc;
     while ((rc = hermes_wait(desk, &message, patience_ns)) == 0)
         ;
@@ -545,6 +546,32 @@ static void test_what_a_durable_subscription_had_comes_again_when_another_had_it
     assert_int_equal(number_of(&message), 2);
     assert_int_equal(hermes_ack(desk, &held[5]), HERMES_EEXPIRED);
     assert_int_equal(hermes_ack(desk, &message), 0);
+    hermes_disconnect(client);
+    proxy_stop(&proxy);
+}
+
+/* What comes out while it is armed is told by the next poll. */
+static void test_an_event_loop_is_told_that_another_has_its_place(void **state)
+{
+    struct fixture *f = *state;
+    struct proxy proxy;
+    hermes_message_t message;
+    make_messages(f, 1);
+    proxy_start(&proxy, f->port);
+    hermes_client_t *client = connect_through(&proxy);
+    hermes_subscriber_t *desk = take(client, HERMES_ACK_MANUAL), *other = NULL;
+    expect(desk, 1);
+    proxy_cut(&proxy);
+    assert_int_equal(hermes_ping(client), 0); /* over another connection then */
+    const hermes_subscriber_options_t options = {.size = sizeof options, .name = "desk"};
+    while (hermes_subscriber_open(f->client, "t", &options, &other) == HERMES_EBUSY)
+        ;
+    int rc;
+    for (time_t start = time(NULL); (rc = hermes_subscriber_arm(desk)) == 0;)
+        assert_true(time(NULL) - start < PATIENCE);
+    assert_int_equal(rc, 1);
+    assert_int_equal(hermes_subscriber_arm(desk), 1); /* until that was heard */
+    assert_int_equal(hermes_poll(desk, &message), HERMES_EBUSY);
     hermes_disconnect(client);
     proxy_stop(&proxy);
 }
@@ -634,6 +661,7 @@ int main(void)
         BOTH(test_a_durable_subscription_goes_on_behind_its_last_ack),
         TCP(test_a_durable_subscription_goes_on_where_it_stood),
         TCP(test_what_a_durable_subscription_had_comes_again_when_another_had_it),
+        TCP(test_an_event_loop_is_told_that_another_has_its_place),
         BOTH(test_publishers_wait_for_who_asks_for_it_from_afar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
