@@ -23,6 +23,11 @@ static int take_welcome(struct hermes_client *client, uint64_t until_ns);
 static int take_shown(struct hermes_client *client, uint64_t until_ns);
 static int come_in(struct hermes_client *client, uint64_t until_ns);
 
+__attribute__((noinline)) static void forget_invitation(struct near *near)
+{
+    explicit_bzero(&near->invitation, sizeof near->invitation);
+}
+
 static int mistrust(struct hermes_client *client)
 {
     return error_say(&client->error, HERMES_EACCESS, "who is at the Unix socket is not the broker");
@@ -154,7 +159,7 @@ static int take_shown(struct hermes_client *client, uint64_t until_ns)
     memcpy(request.said, near->invitation.said, sizeof request.said);
     rc = ask(client, WIRE_ENTER, &request, sizeof request, come_in);
     explicit_bzero(&request, sizeof request);
-    explicit_bzero(&near->invitation, sizeof near->invitation);
+    forget_invitation(near);
     return rc;
 }
 
@@ -194,7 +199,7 @@ static int go(struct hermes_client *client, uint64_t until_ns)
     if (rc == 0 || is_unanswered(client, rc))
         return rc;
     channel_close(&near->channel);
-    explicit_bzero(&near->invitation, sizeof near->invitation);
+    forget_invitation(near);
     near->next = NULL;
     return rc == HERMES_ETIMEOUT ? HERMES_EDISCONNECTED : rc;
 }
@@ -285,6 +290,6 @@ void near_free(struct near *near)
     channel_close(&near->channel);
     if (near->guide != NULL)
         client_free(near->guide);
-    explicit_bzero(&near->invitation, sizeof near->invitation);
+    forget_invitation(near);
     free(near);
 }
