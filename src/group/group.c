@@ -381,14 +381,26 @@ int group_ack(struct group_member *member, uint64_t position, uint16_t claim)
                : take_back(member, position, word, word | GROUP_DONE);
 }
 
+/* To nobody's: an ack that comes late, under the same claim, is not told that it is done by that. */
+static bool finish_by_nobody(struct group_member *member, uint64_t position, uint16_t claim)
+{
+    _Atomic uint64_t *slot = slot_of(member->page, member->mask, position);
+    uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
+    do {
+        if (!group_is_of(word, position) || (word & GROUP_WHOSE_MASK) != whose(member, claim) ||
+            group_generation_of(word) == 0 || group_state_of(word) == GROUP_DONE)
+            return false;
+    } while (!swap(slot, &word, group_word(position, group_deliveries_of(word), 0, 0, GROUP_DONE)));
+    made_room(member->page);
+    return true;
+}
+
 bool group_write_off(struct group_member *member, uint64_t position, uint16_t claim)
 {
     struct group_page *page = member->page;
     /* Before the word: a record that has it as done (its words are read first) has it counted. */
     atomic_fetch_add_explicit(&page->lost, 1, memory_order_relaxed);
-    uint64_t claimed =
-        0; /* stays so for what is done already, however: who did that counted it, if it was lost */
-    if (finish(member, position, claim, &claimed) == HERMES_OK && claimed != 0)
+    if (finish_by_nobody(member, position, claim))
         return true;
     atomic_fetch_sub_explicit(&page->lost, 1, memory_order_relaxed);
     return false;

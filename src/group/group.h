@@ -406,7 +406,7 @@ void group_unclaim(struct group_member *member, uint64_t position, uint16_t clai
 int group_ack(struct group_member *member, uint64_t position, uint16_t claim);
 
 /* The message cannot be read any more: done, and counted as lost, though the page be over by then. false: it
- * was another's, or is done already. */
+ * was another's, or is done already. Who acks it late is told HERMES_EEXPIRED. */
 bool group_write_off(struct group_member *member, uint64_t position, uint16_t claim);
 
 /* The message is for another, at once. Errors as group_ack(), and HERMES_EEXPIRED for what is done. */
