@@ -18,11 +18,13 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -91,6 +93,20 @@ static void connect_both(int ends[2])
     for (int i = 0; i < 2; i++)
         (void)setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     close(listener);
+}
+
+/* 0: in the other process, which goes with this one. */
+static pid_t other_process(void)
+{
+    pid_t ours = getpid();
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != ours)
+            _exit(1);
+    }
+    return pid;
 }
 
 static void send_all(const struct load *load, const int *fds)
@@ -200,8 +216,7 @@ static double measure(const struct load *load, uint32_t shared_bytes)
         receiver.fds[i] = ends[1];
         receiver.own[i] = calloc(1, OWN_BYTES);
     }
-    fflush(stdout);
-    pid_t sender = fork();
+    pid_t sender = other_process();
     if (sender == 0)
         send_all(load, theirs);
     check(io_uring_queue_init_params(256, &receiver.ring, &parameters), "io_uring");
@@ -274,8 +289,7 @@ static double measure_sends(bool by_ring, unsigned times)
         ours[i] = ends[0];
         theirs[i] = ends[1];
     }
-    fflush(stdout);
-    pid_t reader = fork();
+    pid_t reader = other_process();
     if (reader == 0)
         read_all(theirs, times);
     check(io_uring_queue_init_params(256, &ring, &parameters), "io_uring");
