@@ -39,6 +39,7 @@ enum hermes_type {
     HERMES_TYPE_PAD = 0,       /* fills a log up to a boundary */
     HERMES_TYPE_DATA = 1,      /* a message */
     HERMES_TYPE_HEARTBEAT = 2, /* "I am alive" */
+    HERMES_TYPE_ORIGIN = 4,    /* in a log: whose the messages behind it are */
 };
 
 typedef struct hermes_header {

@@ -47,6 +47,7 @@ static void log_forget(struct log *log)
     if (log->durability != DURABILITY_MEMORY)
         store_close(&log->store);
     epochs_close(&log->epochs);
+    origins_close(&log->origins);
     pthread_mutex_destroy(&log->lock);
 }
 
@@ -98,6 +99,32 @@ static int open_epochs(struct log *log, const struct log_options *options, struc
     else
         other_path(log, "epochs", path, sizeof path);
     return epochs_open(&log->epochs, path, stored, stored ? log->store.checkpoint.epoch : 0, text);
+}
+
+/*
+ * How far publishers from afar have come. What an orderly stop said of a log in memory, which it ended,
+ * counts for the next start alone. Should a batch have lost its end this is noted before anybody publishes:
+ * else what comes next would be taken for the rest of it.
+ */
+static void open_origins(struct log *log, const struct log_options *options, uint32_t last_epoch)
+{
+    char path[STORE_PATH_MAX + 8];
+    struct origins *origins = &log->origins;
+    bool stored = log->durability != DURABILITY_MEMORY;
+    if (!options->has_origins)
+        return;
+    snprintf(path, sizeof path, "%s/origins", options->directory);
+    int rc = origins_open(origins, path);
+    if (rc < 0 && rc != HERMES_ENOTFOUND)
+        return;
+    uint64_t position = stored ? log->store.position : 0, saved = origins->position;
+    if (rc < 0 || (!stored && (log->taken_up || origins->epoch != last_epoch)))
+        origins_forget(origins, position, stored ? last_epoch : UINT32_MAX);
+    else if (stored)
+        origins_follow(origins, &log->store, last_epoch);
+    bool is_torn = stored && !log->taken_up && origins_end(origins, log->store.sequence);
+    if (rc < 0 || is_torn || (!log->taken_up && saved != position))
+        (void)origins_save(origins, position, log->epoch);
 }
 
 /* The first epoch since a reboot, an orderly stop, or ever. What the one before it left in memory is lost. */
@@ -321,6 +348,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
                         .doorbell_fd = -1,
                         .durability = options->durability,
                         .epochs = {.fd = -1},
+                        .origins = {.fd = -1},
                         .capacity = options->window_bytes,
                         .instance = options->instance};
     if (!window_capacity_is_legal(options->window_bytes))
@@ -338,10 +366,12 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     if (used < 0 || (size_t)used >= sizeof log->prefix)
         return error_set(text, HERMES_ETOOLARGE, "path %s", options->prefix);
     pthread_mutex_init(&log->lock, NULL);
+    origins_init(&log->origins);
     log->membarrier = barrier_register();
 
     bool is_new = false;
     bool survives = false; /* a status page, which may or may not be of use */
+    uint32_t last_epoch;
     int rc = HERMES_OK;
     if (log->durability != DURABILITY_MEMORY) {
         snprintf(log->directory, sizeof log->directory, "%s", options->directory);
@@ -354,6 +384,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
     }
     if (rc == 0)
         rc = open_epochs(log, options, text);
+    last_epoch = log->epochs.last;
     if (rc == 0)
         rc = make_doorbell(log, options->doorbell_is_file, text);
     if (rc == 0) {
@@ -386,6 +417,7 @@ int log_open(struct log *log, const struct log_options *options, struct error_te
         /* A purge may have been cut short by a crash, and the window live on. */
         window_forget(log->window, atomic_load(&log->store.floor));
     }
+    open_origins(log, options, last_epoch);
     return HERMES_OK;
 }
 
@@ -462,6 +494,22 @@ static int store_all(struct log *log)
     return done < 0 ? (int)done : log_sync(log);
 }
 
+/* With those of whom nothing is in the log: of a log in memory nothing else tells. */
+static void save_origins(struct log *log)
+{
+    for (unsigned i = 0; i < STATUS_RINGS && log->origins.fd >= 0; i++) {
+        const struct status_ring *line = &log->status->rings[i];
+        uint64_t origin = atomic_load(&line->origin);
+        struct origin known = {.id = atomic_load(&line->id),
+                               .last = atomic_load(&line->consumed_sequence),
+                               .uid = (uint32_t)(origin - 1)};
+        if (known.id != 0 && origin != 0)
+            origins_set(&log->origins, &known, log->epoch);
+    }
+    (void)origins_save(&log->origins, log->durability == DURABILITY_MEMORY ? 0 : log->store.position,
+                       log->epoch);
+}
+
 int log_close(struct log *log, enum status_state state)
 {
     log_end(log, EPOCH_STOPPED); /* first: what a publisher is told was committed is in what follows */
@@ -471,6 +519,8 @@ int log_close(struct log *log, enum status_state state)
         struct error_text ignored; /* should it fail, the next start finds the same end in the store */
         if (state != STATE_DELETED && status_find_epoch(log->status, log->epoch, &record))
             (void)epochs_write(&log->epochs, &record, &ignored);
+        if (state != STATE_DELETED)
+            save_origins(log);
         /* Release pairs with the reader's acquire of state: where the log ends is known before that it does.
          */
         atomic_store_explicit(&log->status->state, state, memory_order_release);

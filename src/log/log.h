@@ -7,6 +7,7 @@
  *     P.<epoch>.window    hot window             one for each epoch; the former is removed
  *     P.bell              doorbell (embedded; a broker's is a sealed memfd)
  *     D/epochs            what is known for good of each epoch
+ *     D/origins           how far publishers from afar have come
  *     D/                  store (durability other than memory)
  *
  * Threads: log_lock() around everything but log_persist() and log_sync(), which take it themselves.
@@ -17,6 +18,7 @@
 #include <pthread.h>
 
 #include "log/epochs.h"
+#include "log/origins.h"
 #include "log/status.h"
 #include "log/store.h"
 #include "log/window.h"
@@ -30,6 +32,7 @@ struct log_options {
     enum log_durability durability;
     bool shared;
     bool doorbell_is_file;
+    bool has_origins;  /* publishers from afar: D/origins */
     uint32_t instance; /* of the owner: another at each start, never 0 */
 };
 
@@ -56,6 +59,7 @@ struct log {
     uint32_t instance;
     uint32_t epoch;
     struct epochs epochs;
+    struct origins origins;
     bool ended; /* the epoch is over; `end` says where */
     struct window_end end;
     bool cut; /* the owner itself wrote more than stood there at the end: somebody wrote over its window */

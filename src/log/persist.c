@@ -45,10 +45,11 @@ static struct window_end find_end(const struct log *log, struct window_end from,
  * Copies what stands in the window up to end into the store's stage, and goes over the frames of the copy
  * that begin before until, which must be right by their headers: what is stored is what was checked. Marks
  * them for the index. In pieces that are still in the first cache when they are gone over. Checksums are not
- * looked at: what is wrong there is wrong in the window too, and readers are told either way.
+ * looked at: what is wrong there is wrong in the window too, and readers are told either way. types: the bits
+ * of all their types.
  */
 static struct window_end copy_checked(struct log *log, struct window_end from, uint64_t until, uint64_t end,
-                                      struct index_marks *marks)
+                                      struct index_marks *marks, uint8_t *types)
 {
     enum { PIECE_BYTES = 16384 };
     const uint8_t *data = log->window->data + (from.position & (log->capacity - 1));
@@ -65,8 +66,10 @@ static struct window_end copy_checked(struct log *log, struct window_end from, u
         window_copy_out(log->store.stage + offset, data + offset, (size_t)bytes);
         copied += bytes;
         while (frames.position < copied && frames.position < until &&
-               (rc = frames_next_message(&frames, &frame)) > 0)
+               (rc = frames_next_message(&frames, &frame)) > 0) {
             index_mark(marks, &frame);
+            *types |= frame.header.type;
+        }
         if (frames.position >= until) /* the last frame's payload, and no more */
             end = frames.position;
     }
@@ -79,7 +82,7 @@ static struct window_end copy_checked(struct log *log, struct window_end from, u
  * is its publisher's to write to, and may be replaced while the disk is slow.
  */
 static struct window_end take_committed(struct log *log, uint64_t limit, struct index_marks *marks,
-                                        uint32_t *epoch)
+                                        uint32_t *epoch, uint8_t *types)
 {
     const struct window_end from = {.position = log->store.position, .sequence = log->store.sequence};
     uint64_t most = limit < LOG_PERSIST_BYTES ? limit : LOG_PERSIST_BYTES;
@@ -90,7 +93,7 @@ static struct window_end take_committed(struct log *log, uint64_t limit, struct 
     log_lock(log);
     struct window_end taken = find_end(log, from, until);
     if (taken.position > from.position)
-        taken = copy_checked(log, from, until, taken.position, marks);
+        taken = copy_checked(log, from, until, taken.position, marks, types);
     *epoch = log->epoch;
     log_unlock(log);
     return taken;
@@ -105,11 +108,14 @@ int64_t log_persist(struct log *log, uint64_t limit)
     struct status *status = log->status;
     struct index_marks marks;
     uint32_t epoch;
+    uint8_t types = 0;
     int rc = store_stage(&log->store, &log->error);
     if (rc < 0)
         return rc;
     uint64_t from = log->store.position;
-    struct window_end end = take_committed(log, limit, &marks, &epoch);
+    struct frames frames = {
+        .data = log->store.stage, .base = from, .position = from, .sequence = log->store.sequence};
+    struct window_end end = take_committed(log, limit, &marks, &epoch, &types);
     if (end.position == from)
         return end.error;
     rc = store_append_marked(&log->store, log->store.stage, (size_t)(end.position - from), end.sequence,
@@ -120,6 +126,9 @@ int64_t log_persist(struct log *log, uint64_t limit)
             fail(log, rc);
         return rc;
     }
+    frames.end = end.position;
+    if ((types & HERMES_TYPE_ORIGIN) != 0)
+        origins_note(&log->origins, frames, epoch);
     atomic_store_explicit(&status->persisted_sequence, end.sequence, memory_order_relaxed);
     /* Release pairs with the writer's acquire of its gate and with readers of the store. */
     atomic_store_explicit(&status->persisted, end.position, memory_order_release);
@@ -151,10 +160,10 @@ int log_sync(struct log *log)
         return rc;
     }
     confirm(log);
-    rc = dirty
-             ? store_checkpoint(&log->store, atomic_load_explicit(&log->status->epoch, memory_order_relaxed),
-                                &log->error)
-             : HERMES_OK;
+    uint32_t epoch = atomic_load_explicit(&log->status->epoch, memory_order_relaxed);
+    if (log->store.position - log->origins.position >= ORIGINS_STRIDE)
+        (void)origins_save(&log->origins, log->store.position, epoch); /* else the next one will */
+    rc = dirty ? store_checkpoint(&log->store, epoch, &log->error) : HERMES_OK;
     if (rc == HERMES_EFULL) /* nobody waits for it, and the next one may find room */
         return HERMES_OK;
     if (rc < 0)
@@ -181,6 +190,15 @@ static void forget_purged(struct log *log)
     log_unlock(log);
 }
 
+/* What goes is read no more at a start: who published it must be in the file. */
+static void keep_origins(struct log *log, uint64_t keep_bytes, uint64_t keep_ns)
+{
+    uint64_t next = log->failed ? 0 : store_retires(&log->store, keep_bytes, keep_ns);
+    if (next > log->origins.position && log_sync(log) == 0)
+        (void)origins_save(&log->origins, log->store.position,
+                           atomic_load_explicit(&log->status->epoch, memory_order_relaxed));
+}
+
 int log_retain(struct log *log)
 {
     uint64_t bytes = atomic_load_explicit(&log->keep_bytes, memory_order_relaxed);
@@ -191,6 +209,7 @@ int log_retain(struct log *log)
     forget_purged(log);
     uint64_t next;
     int count = 0, rc = HERMES_OK;
+    keep_origins(log, bytes, age);
     while (rc == 0 && !log->failed && (next = store_retires(&log->store, bytes, age)) != 0 &&
            next <= atomic_load_explicit(&log->status->durable, memory_order_relaxed)) {
         /* Before it is deleted: who is told of a position finds it. Release pairs with readers' acquire. */

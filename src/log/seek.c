@@ -130,7 +130,7 @@ static uint64_t find_stretch(const struct reader *reader, enum store_key key, ui
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
         struct frame frame;
-        if (!frame_at(reader, base + middle * stretch, &frame) || frame.header.type != HERMES_TYPE_DATA)
+        if (!frame_at(reader, base + middle * stretch, &frame))
             return base;
         *(comes_before(&frame.header, key, value) ? &low : &high) = middle;
     }

@@ -93,6 +93,7 @@ struct status_ring {
     _Atomic uint64_t log_sequence;
     _Atomic uint32_t refused; /* a frame was malformed: enum hermes_error, negated */
     _Atomic uint32_t ended;   /* enum ring_end; not 0: nothing more is taken from it */
+    _Atomic uint64_t origin;  /* 1 + whose publisher from afar fills it, and may come again; 0: nobody's */
 };
 
 struct status {
