@@ -75,9 +75,11 @@ HERMES_API int hermes_publisher_open(hermes_client_t *client, const char *topic,
  * of it was handed to the connection, which is waited for, up to wait_ns. It is kept until the broker has
  * confirmed it, and goes once more after a connection that broke, exactly once, with the next call of
  * whatever was opened through this client; it is lost with this process. HERMES_EAGAIN also where the
- * broker's disk is full, and as long as what was published before has not gone. HERMES_EFENCED also where a
- * broker was stopped in order while messages were on their way. HERMES_EMALFORMED: the broker found nonsense
- * in what was sent. Cost: a system call for each publish, or batch.
+ * broker's disk is full, and as long as what was published before has not gone. A broker that is killed,
+ * stopped in order, or goes with its machine is no reason for HERMES_EFENCED, but where a topic in memory
+ * went with the machine while messages were on their way; or messages of an async topic that were committed,
+ * not durable, and are not kept here any more. HERMES_EMALFORMED: the broker found nonsense in what was sent.
+ * Cost: a system call for each publish, or batch.
  *
  * Cost: about 25 ns, 15 of them checksum and clock.
  */

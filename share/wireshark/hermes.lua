@@ -37,6 +37,7 @@ local layouts = {
     [0] = {"PAD"},
     [1] = {"DATA"},
     [2] = {"HEARTBEAT"},
+    [4] = {"ORIGIN"},
     [16] = {"HELLO", "protocol:2 -:6 name:s64"},
     [17] = {"WELCOME", "protocol:2 capabilities:2 instance:4 payload_max:4 topics_max:4 publishers_max:4 pid:4"},
     [18] = {"ERROR", "code:i4 text:s252"},

@@ -135,7 +135,7 @@ static uint64_t age_of(const struct topic *topic, int line)
 }
 
 /* A line that is free; else the one whose ring ended longest ago: its producer did not ask so far. */
-static int find_line(const struct topic *topic)
+static int choose_line(const struct topic *topic)
 {
     int found = -1;
     for (int i = 0; i < STATUS_RINGS; i++) {
@@ -149,6 +149,29 @@ static int find_line(const struct topic *topic)
     return found;
 }
 
+/* Whose line it was is known by the log from now on: once that is stored. */
+static void free_line(struct topic *topic, unsigned line)
+{
+    struct status_ring *former = &topic->log.status->rings[line];
+    uint64_t position = atomic_load(&former->log_position);
+    if (atomic_load(&former->id) != 0 && position > topic->unlisted)
+        topic->unlisted = position;
+    atomic_store(&former->id, 0);
+}
+
+/* A ring that goes on from another has its id, and both have lines if we died in between. */
+int sequencer_find_line(const struct topic *topic, uint64_t id)
+{
+    const struct status_ring *rings = topic->log.status->rings;
+    int found = -1;
+    for (int i = 0; i < STATUS_RINGS; i++)
+        if (atomic_load(&rings[i].id) == id &&
+            (found < 0 ||
+             atomic_load(&rings[i].consumed_sequence) > atomic_load(&rings[found].consumed_sequence)))
+            found = i;
+    return found;
+}
+
 void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id)
 {
     if (line < STATUS_RINGS && topic->rings[line] == NULL &&
@@ -159,13 +182,14 @@ void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id)
 static void begin_line(struct topic *topic, struct ring *ring)
 {
     struct status_ring *line = &topic->log.status->rings[ring->index];
-    atomic_store(&line->id, 0);
+    free_line(topic, ring->index);
     atomic_store(&line->consumed, 0);
     atomic_store(&line->consumed_sequence, ring->sequence - 1);
     atomic_store(&line->log_position, topic->log.writer.position);
     atomic_store(&line->log_sequence, topic->log.writer.sequence - 1);
     atomic_store(&line->refused, 0);
     atomic_store(&line->ended, RING_TAKEN_FROM);
+    atomic_store(&line->origin, 0);
     atomic_store(&topic->log.status->ring_marks[ring->index], ring->id);
 }
 
@@ -173,7 +197,7 @@ int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *s
                        struct error_text *text)
 {
     struct broker *broker = ring->broker;
-    int line = find_line(topic);
+    int line = choose_line(topic);
     if (line < 0)
         return error_set(text, HERMES_ELIMIT, "topic '%s' has %d publishers", topic->name, STATUS_RINGS);
     /* Its producer holds it, too, and may fill it or change its flags: it is watched, and never read. */
@@ -184,7 +208,8 @@ int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *s
     ring->session = session;
     ring->index = (unsigned)line;
     ring->sequence = sequence;
-    ring->id = broker_next_id(broker);
+    if (ring->id == 0)
+        ring->id = broker_next_id(broker);
     window_init(ring->map.address, ring->mask + 1, topic->id, 0, 0, sequence, !broker->membarrier);
     ring->data = ((struct window *)ring->map.address)->data;
     begin_line(topic, ring);
@@ -197,8 +222,12 @@ int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *s
 
 void sequencer_keep_line(struct ring *ring)
 {
+    struct status *status = ring->topic->log.status;
+    int former = sequencer_find_line(ring->topic, ring->id);
     ring->keeps_line = true;
-    atomic_store(&ring->topic->log.status->rings[ring->index].id, ring->id);
+    atomic_store(&status->rings[ring->index].id, ring->id);
+    if (former >= 0)
+        atomic_store(&status->rings[former].id, 0);
 }
 
 /* ---- turning ---- */
@@ -275,6 +304,40 @@ static int take_frame(struct ring *ring)
     return rc;
 }
 
+static bool has_origin(const struct ring *ring)
+{
+    return ring->is_fed && ring->topic->durability != DURABILITY_MEMORY;
+}
+
+/*
+ * The place of an ORIGIN frame, in front of what the loop's own ring has for a stored log; NULL: there is no
+ * room. It is committed behind the messages that it speaks of: so a batch becomes visible as a whole, and how
+ * many they are is known by then.
+ */
+static uint8_t *begin_origin(struct window_writer *writer)
+{
+    int rc;
+    uint8_t *frame = window_reserve(writer, ORIGIN_FRAME_BYTES, &rc);
+    if (frame != NULL)
+        writer->position += ORIGIN_FRAME_BYTES;
+    return frame;
+}
+
+static void end_origin(const struct ring *ring, uint8_t *frame, uint64_t first)
+{
+    struct window_writer *writer = &ring->topic->log.writer;
+    uint64_t count = ring->sequence - first;
+    if (count == 0 && writer->data + ((writer->position - ORIGIN_FRAME_BYTES) & writer->mask) == frame) {
+        writer->position -= ORIGIN_FRAME_BYTES; /* nothing stands behind it: it never was */
+        return;
+    }
+    struct origin_mark mark = {
+        .id = ring->id, .first = first, .count = (uint32_t)count, .uid = (uint32_t)ring->uid};
+    uint64_t word = origin_fill(frame, writer->sequence - count, &mark);
+    /* Release, as window_commit(): the whole batch is complete for who sees the word. */
+    atomic_store_explicit(window_commit_word(frame, 0), word, memory_order_release);
+}
+
 /* The journal is whole whenever it names a ring; a SIGKILL keeps the order of stores. */
 static void begin_batch(const struct ring *ring)
 {
@@ -304,18 +367,23 @@ static void end_batch(const struct ring *ring)
 /* Frames that begin before limit. Returns how many bytes of the ring were dealt with. */
 static uint64_t drain(struct ring *ring, uint64_t limit)
 {
-    const struct topic *topic = ring->topic;
+    struct topic *topic = ring->topic;
     if (!has_more(ring))
         return 0;
     uint64_t before = ring->position;
     begin_batch(ring);
     int rc = POLL_DATA;
-    uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2;
+    uint64_t begin = topic->log.writer.position, most = topic->log.capacity / 2, first = ring->sequence;
     most = most < DRAIN_BYTES ? most : DRAIN_BYTES;
     if (ring->left && limit > ring->until)
         limit = ring->until;
+    uint8_t *origin = NULL;
+    if (has_origin(ring) && (origin = begin_origin(&topic->log.writer)) == NULL)
+        rc = wait_for_room(topic);
     for (unsigned i = 0; i < BATCH && rc > POLL_EMPTY && topic->log.writer.position - begin < most; i++)
         rc = ring->position < limit ? take_frame(ring) : POLL_EMPTY;
+    if (origin != NULL)
+        end_origin(ring, origin, first);
     if (rc < 0)
         condemn(ring, rc);
     if (ring->position == before)
@@ -328,12 +396,13 @@ static uint64_t drain(struct ring *ring, uint64_t limit)
 
 bool sequencer_begin(const struct ring *ring, struct batch *batch)
 {
-    const struct topic *topic = ring->topic;
+    struct topic *topic = ring->topic;
     if (ring->left || ring->condemned || topic->blocked || has_more(ring) || !may_write(topic))
         return false;
     begin_batch(ring);
-    *batch = (struct batch){.end = topic->log.writer.position + topic->log.capacity / 2};
-    return true;
+    *batch =
+        (struct batch){.end = topic->log.writer.position + topic->log.capacity / 2, .first = ring->sequence};
+    return !has_origin(ring) || (batch->origin = begin_origin(&topic->log.writer)) != NULL;
 }
 
 bool sequencer_take(struct ring *ring, const struct batch *batch, const hermes_header_t *header,
@@ -356,8 +425,10 @@ bool sequencer_take(struct ring *ring, const struct batch *batch, const hermes_h
     return true;
 }
 
-void sequencer_end_batch(const struct ring *ring)
+void sequencer_end_batch(const struct ring *ring, const struct batch *batch)
 {
+    if (batch->origin != NULL)
+        end_origin(ring, batch->origin, batch->first);
     end_batch(ring);
 }
 
@@ -426,7 +497,7 @@ static void remove_ring(struct ring *ring)
     if (atomic_load(&status->journal_ring) == ring->id)
         atomic_store(&status->journal_ring, 0);
     if (!ring->keeps_line)
-        atomic_store(&status->rings[ring->index].id, 0);
+        free_line(topic, ring->index);
     /* Release pairs with the producer's acquire: consumed_sequence is final. */
     atomic_store_explicit(&status->rings[ring->index].ended, RING_ENDED, memory_order_release);
     topic->ring_ends[ring->index] = ++topic->last_ring_end;
@@ -445,6 +516,7 @@ void sequencer_feed(struct ring *ring)
 {
     ring->broker->rings_fed += !ring->is_fed;
     ring->is_fed = true;
+    atomic_store(&ring->topic->log.status->rings[ring->index].origin, 1 + (uint64_t)ring->uid);
 }
 
 void sequencer_leave_ring(struct ring *ring, bool closed)

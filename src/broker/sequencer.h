@@ -32,8 +32,8 @@ struct ring {
     struct broker *broker;
     struct session *session; /* NULL: it is left */
     unsigned index;          /* in the status page, and in topic->rings */
-    uint64_t id;
-    uid_t uid; /* whose share of rings and memory it is of */
+    uint64_t id;             /* 0, until it has its line: another than all before */
+    uid_t uid;               /* whose share of rings and memory it is of */
     struct map map;
     int fd;
     int eventfd;
@@ -60,9 +60,11 @@ void ring_free(struct ring *ring);
 /* Gives it a line of the topic, whose log the owner writes. sequence: of its first message. */
 int sequencer_add_ring(struct topic *topic, struct ring *ring, struct session *session, uint64_t sequence,
                        struct error_text *text);
-/* Its producer knows of it: from here on its line outlives a crash of ours. A line whose producer never
- * learned of it is free after one. */
+/* Its producer knows of it: from here on its line outlives a crash of ours, in place of that of a former ring
+ * with its id. A line whose producer never learned of it is free after one. */
 void sequencer_keep_line(struct ring *ring);
+/* The line of the ring with that id, whether it is there still or not; -1: there is none (any more). */
+int sequencer_find_line(const struct topic *topic, uint64_t id);
 /* The loop fills it itself from now on: before it sleeps it need not ask for news of it. */
 void sequencer_feed(struct ring *ring);
 
@@ -73,11 +75,13 @@ void sequencer_feed(struct ring *ring);
  *     if (sequencer_begin(ring, &batch)) {
  *         while (sequencer_take(ring, &batch, ...))
  *             ...
- *         sequencer_end_batch(ring);
+ *         sequencer_end_batch(ring, &batch);
  *     }
  */
 struct batch {
-    uint64_t end; /* in the log: behind that the journal would be overwritten */
+    uint64_t end;    /* in the log: behind that the journal would be overwritten */
+    uint64_t first;  /* its first message */
+    uint8_t *origin; /* the place of its ORIGIN frame; NULL: it has none */
 };
 
 /* false: by way of the ring. */
@@ -85,7 +89,7 @@ bool sequencer_begin(const struct ring *ring, struct batch *batch);
 /* The ring's next message, whose header was checked. false: the rest by way of the ring. */
 bool sequencer_take(struct ring *ring, const struct batch *batch, const hermes_header_t *header,
                     const uint8_t *payload, uint64_t frame_bytes);
-void sequencer_end_batch(const struct ring *ring);
+void sequencer_end_batch(const struct ring *ring, const struct batch *batch);
 
 /* Takes no more from it but what was committed by now. closed: its producer said so, and will not ask. */
 void sequencer_leave_ring(struct ring *ring, bool closed);

@@ -159,7 +159,8 @@ void topic_remove_remains(const struct broker *broker, const char *name)
     char path[PATH_BYTES];
     topic_path(broker, name, "topic.conf.spare", path);
     int rc = gone(unlink(path));
-    static const char *const files[] = {"epochs", "mirror.conf", "mirror.conf.new", "mirror.epoch"};
+    static const char *const files[] = {"epochs", "origins", "mirror.conf", "mirror.conf.new",
+                                        "mirror.epoch"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         topic_path(broker, name, files[i], path);
         rc = rc < 0 ? rc : gone(unlink(path));
@@ -379,6 +380,7 @@ int topic_open_log(struct topic *topic, struct error_text *text)
         .segment_bytes = topic->segment_bytes,
         .durability = topic->durability,
         .shared = topic->shared,
+        .has_origins = true,
         .instance = topic->broker->instance,
     };
     int rc = log_open(&topic->log, &options, text);
@@ -440,6 +442,7 @@ int topic_begin(struct topic *topic, struct error_text *text)
     topic->log.persister_bell = topic->persisting.bell;
     topic_apply(topic);
     note_recovery(topic);
+    topic->unlisted = log_committed(&topic->log).position;
     if (topic->awaited != 0)
         broker->grace_until_ns = clock_monotonic_ns() + grace_ns;
     if (log_has_writer(&topic->log)) {

@@ -103,6 +103,7 @@ struct topic {
     unsigned ring_count;
     unsigned rings_left; /* of them, whose publishers have gone */
     unsigned ring_turn;  /* where the sequencer begins */
+    uint64_t unlisted;   /* whoever has no line (any more) may have something in the log up to here */
     bool blocked;        /* the sequencer found no room in the log when it last looked */
 
     struct streamed streamed;

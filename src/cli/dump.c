@@ -9,8 +9,7 @@
 #include "cli/cli.h"
 #include "cli/parse.h"
 #include "cli/terminal.h"
-#include "log/frames.h"
-#include "log/segment.h"
+#include "log/origins.h"
 
 static const char documentation[] =
     "Print the header of every frame of a segment file, or of every message of a topic, and check every "
@@ -52,6 +51,16 @@ static void print_columns(void)
     printf("%-20s %-9s %12s %19s %6s %8s\n", "POSITION", "TYPE", "SEQUENCE", "TIMESTAMP", "LENGTH", "CRC");
 }
 
+/* Whose the messages behind it are. */
+static void print_origin(const struct frame *frame)
+{
+    struct origin_mark mark;
+    if (!origin_read(frame, &mark))
+        return;
+    printf("%-20s publisher %016" PRIx64 " of user %u: %u messages from its number %" PRIu64 " on\n", "",
+           mark.id, mark.uid, mark.count, mark.first);
+}
+
 static void print_frame(uint64_t position, const hermes_header_t *header, int error)
 {
     printf("%-20" PRIu64 " %-9s %12" PRIu64 " %19" PRIu64 " %6u %08x%s%s\n", position,
@@ -74,6 +83,8 @@ static int dump_frames(const struct segment *segment)
     print_columns();
     while ((rc = frames_next(&frames, &frame)) != 0 && rc != HERMES_ENOTFOUND) {
         print_frame(frame.position, &frame.header, rc);
+        if (rc > 0)
+            print_origin(&frame);
         if (rc < 0) {
             damaged++;
             frames_skip_damage(&frames);

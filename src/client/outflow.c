@@ -75,6 +75,36 @@ static void note_committed(struct outflow *outflow, uint64_t sequence)
     atomic_store_explicit(&l->log_position, sequence - 1, memory_order_relaxed);
 }
 
+/*
+ * Messages that are committed may be lost with the broker's machine as long as they are not durable. They
+ * stand in the ring until others need the room: `durable` is a place in it before all of those.
+ */
+static void note_durable(struct outflow *outflow)
+{
+    uint64_t durable = atomic_load_explicit(&outflow->status->durable, memory_order_relaxed);
+    if (durable + 1 < outflow->awaited.sequence)
+        return;
+    outflow->durable = outflow->awaited;
+    outflow->awaited = (struct outflow_place){
+        .position = atomic_load_explicit(&line(outflow)->consumed, memory_order_relaxed),
+        .sequence = committed(outflow) + 1};
+}
+
+/* They are lost, from that message on: to be sent once more, if they stand there still. */
+static bool take_back(struct outflow *outflow, uint64_t sequence)
+{
+    const struct window *window = outflow->writer->window;
+    bool is_kept =
+        sequence >= outflow->durable.sequence &&
+        outflow->durable.position >= atomic_load_explicit(&window->overwrite_limit, memory_order_relaxed);
+    if (is_kept)
+        atomic_store_explicit(&line(outflow)->consumed, walk(outflow, outflow->durable.position, sequence),
+                              memory_order_relaxed);
+    atomic_store_explicit(&line(outflow)->consumed_sequence, sequence - 1, memory_order_relaxed);
+    outflow->awaited = outflow->durable;
+    return is_kept;
+}
+
 /* ---- what comes ---- */
 
 static int take_confirm(struct outflow *outflow, const struct wire_confirm *confirm)
@@ -87,6 +117,7 @@ static int take_confirm(struct outflow *outflow, const struct wire_confirm *conf
     note_committed(outflow, confirm->committed + 1);
     if (confirm->durable > durable)
         atomic_store_explicit(&status->durable, confirm->durable, memory_order_relaxed);
+    note_durable(outflow);
     outflow->credit += confirm->credit;
     return HERMES_OK;
 }
@@ -128,6 +159,7 @@ static struct wire_publisher_open request_of(const struct outflow *outflow)
     memcpy(request.topic, outflow->topic, sizeof request.topic);
     if (outflow->opened.ring_id != 0) {
         request.resume_topic_id = outflow->opened.topic_id;
+        request.resume_epoch = outflow->counts_from == 1 ? outflow->opened.epoch : 0;
         request.resume_ring = 1 + outflow->opened.line;
         request.resume_ring_id = outflow->opened.ring_id;
         request.sequence = committed(outflow) + 1;
@@ -147,7 +179,7 @@ static void go_on(struct outflow *outflow)
 {
     const struct wire_intake opened = outflow->opening.answer.intake;
     uint64_t first = committed(outflow) + 1;
-    bool knows = opened.resumed != 0 && opened.sequence >= first && opened.sequence <= outflow->sent_most;
+    bool knows = opened.resumed != 0 && opened.sequence != 0 && opened.sequence <= outflow->sent_most;
     bool is_certain = outflow->sent_most <= first && opened.sequence == first;
     asked_drop(&outflow->opening);
     outflow->handle = opened.handle;
@@ -162,6 +194,12 @@ static void go_on(struct outflow *outflow)
         end(outflow, HERMES_EFENCED, true);
         return;
     }
+    if (knows && opened.sequence < first && !take_back(outflow, opened.sequence)) {
+        end(outflow, HERMES_EFENCED, false);
+        return;
+    }
+    if (opened.ring_id != outflow->opened.ring_id)
+        outflow->counts_from = opened.sequence;
     outflow->opened = opened;
     note_committed(outflow, opened.sequence);
     outflow->sent =
@@ -371,6 +409,7 @@ int outflow_open(struct hermes_client *client, const char *topic, uint64_t until
     outflow->connection = client->channel.connected;
     outflow->credit = outflow->opened.credit <= INT64_MAX ? outflow->opened.credit : 0;
     outflow->sent_sequence = outflow->sent_most = outflow->opened.sequence;
+    outflow->durable.sequence = outflow->awaited.sequence = outflow->counts_from = outflow->opened.sequence;
     rc = outflow->opened.sequence == 0 ? HERMES_EPROTOCOL : make_ring(outflow, &outflow->opened);
     return rc < 0 ? error_set(&client->error, rc, "a ring for topic '%s'", topic) : HERMES_OK;
 }

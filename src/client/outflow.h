@@ -21,6 +21,11 @@ struct outflow_run {
 
 enum { OUTFLOW_RUNS = 64 };
 
+/* Of a message in the ring, or before it. */
+struct outflow_place {
+    uint64_t position, sequence;
+};
+
 struct outflow {
     struct hermes_client *client;
     const char *topic;
@@ -34,11 +39,13 @@ struct outflow {
     uint64_t ask_ns; /* not before */
     uint64_t ask_pause_ns;
     struct wire_intake opened; /* what the broker said last: to go on from */
+    uint64_t counts_from;      /* the first message under the id that it gave */
 
     uint64_t sent, sent_sequence; /* of the ring, over this connection: position and sequence of the next */
     uint64_t sent_most;           /* the first message that was never sent, over whatever connection */
     struct outflow_run runs[OUTFLOW_RUNS]; /* that are not confirmed, so that no frame is looked at again */
     unsigned run_first, run_count;
+    struct outflow_place durable, awaited; /* all before it is durable; the next such place */
     uint64_t credit;
     bool has_news; /* of the broker, for who waits */
     int over;      /* nothing goes any more: enum hermes_error */

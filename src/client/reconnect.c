@@ -20,6 +20,12 @@ int publisher_tell_over(struct hermes_publisher *p)
         return error_say(text, p->over,
                          "topic '%s': whether the last %" PRIu64 " messages are in it is not known any more",
                          p->topic, p->missing);
+    if (p->outflow != NULL)
+        return error_say(
+            text, p->over,
+            "topic '%s': its broker lost messages that were not durable, and what is left of them here is "
+            "not all: the last %" PRIu64 " messages are not in it",
+            p->topic, p->missing);
     if (p->missing == 0)
         return error_say(text, p->over, "topic '%s' is another publisher's now; all that was taken is in it",
                          p->topic);

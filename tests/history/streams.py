@@ -1,6 +1,6 @@
 """
 Histories of publishers, subscribers and members that are far away: plain clients of the protocol (stream_client.py), each behind
-a proxy that spoils its connections (proxy.py), while the broker is killed and started. Then the topic is read, and judged:
+a proxy that spoils its connections (proxy.py), while the broker is killed, or stopped, and started. Then the topic is read, and judged:
 
     nothing that was confirmed is lost, nothing is there twice, each publisher's messages are in their order
     each subscriber had each message once, in order, across all its connections
@@ -55,8 +55,12 @@ class World:
     def learn_port(self):
         self.port = int(self.broker.process.stdout.readline().rsplit(b":", 1)[1])
 
-    def kill(self):
-        self.broker.kill()
+    def restart(self, killed):
+        """Killed, or stopped in order."""
+        if killed:
+            self.broker.kill()
+        else:
+            self.broker.stop()
         self.broker.start()
         self.learn_port()
 
@@ -269,7 +273,7 @@ def try_seed(seed, messages, encrypted):
             goal = 3 * messages * (kills + 1) // 4
             while sum(p.committed for p in publishers) < goal and not any(a.wrong for a in actors):
                 time.sleep(0.001)
-            world.kill()
+            world.restart(killed=generator.random() < 0.5)
         end = time.monotonic() + 120
         while any(a.is_alive() for a in actors) and not any(a.wrong for a in actors) and time.monotonic() < end:
             time.sleep(0.001)

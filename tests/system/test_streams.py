@@ -3,6 +3,7 @@ on both event loops."""
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import ssl
@@ -94,7 +95,7 @@ class Publisher:
             self.take_confirm()
 
 
-class Streams(Case):
+class Connections(Case):
     broker_config = "[net]\nlisten = tcp://127.0.0.1:0\n[limits]\ngreet_ms = 60000\n"
 
     def setUp(self):
@@ -127,6 +128,142 @@ class Streams(Case):
             yield caught
         self.assertEqual(caught.exception.code, code, caught.exception)
 
+    def restart(self, settings):
+        """With more limits."""
+        self.assertEqual(self.broker.stop(), (0, []))
+        with open(os.path.join(self.broker.home, "hermes.conf"), "a") as file:
+            file.write(settings)
+        self.broker.start()
+        self.learn_port()
+
+    def resume(self, connect, topic, former):
+        """A publisher goes on where another connection was: as soon as the broker knows what became of that."""
+        client = connect()
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return Publisher(client, topic, former)
+            except s.Error as error:
+                self.assertEqual(error.code, EAGAIN)
+            self.assertLess(time.monotonic(), end, "the former connection does not end")
+
+
+class Origins(Connections):
+    """Who a publisher is, and who published what."""
+
+    def intake(self, client, topic, former, epoch=0):
+        """As publisher(), of one whose count began at 1 under an id that it was given in that epoch."""
+        return s.Intake(*struct.unpack("<IIQIIQQIIQ", client.ask(s.INTAKE_OPEN, s.name(topic) + struct.pack(
+            "<QIIQQ", former.topic_id, epoch, 1 + former.line, former.ring_id, 1), s.INTAKE)))
+
+    def test_another_user_goes_on_from_there_under_an_id_of_its_own(self):
+        """And what it publishes is not taken for the other's, by this broker or by the next."""
+        self.tcp().create("t", shared=1)
+        mine = Publisher(self.unix(), "t")
+        mine.publish([b"1", b"2", b"3"])
+        mine.wait()
+        thief = self.tcp()
+        for _ in range(3):
+            with self.raises(EAGAIN):
+                thief.publisher("t", mine.intake)
+        mine.client.ask(s.PING)  # nobody has ended it
+        mine.client.close()
+        taken = self.resume(self.tcp, "t", mine.intake)
+        self.assertEqual((taken.intake.resumed, taken.intake.sequence), (1, 4))
+        self.assertNotEqual(taken.intake.ring_id, mine.intake.ring_id)
+        taken.publish([b""] * 3 + [b"4 of the thief"])
+        taken.wait()
+        self.restart("")
+        taken = self.resume(self.tcp, "t", mine.intake)
+        self.assertEqual((taken.intake.resumed, taken.intake.sequence), (1, 4))
+        self.assertNotEqual(taken.intake.ring_id, mine.intake.ring_id)
+        taken.publish([b""] * 3 + [b"4 of the thief"])
+        taken.wait()
+        again = self.resume(self.unix, "t", mine.intake)
+        self.assertEqual((again.intake.resumed, again.intake.sequence, again.intake.ring_id), (1, 4, mine.intake.ring_id))
+        again.publish([b""] * 3 + [b"4"])
+        again.wait()
+        self.assertEqual(Subscriber(self.tcp, "t").payloads(6), [b"1", b"2", b"3", b"4 of the thief", b"4 of the thief", b"4"])
+
+    def test_the_log_says_who_published_what(self):
+        self.tcp().create("t", shared=1)
+        publisher = Publisher(self.tcp(), "t")
+        self.broker.run("pub", "t", data=b"local\n")
+        publisher.publish([b"%d" % i for i in range(200)])
+        publisher.wait()
+        path = os.path.join(self.broker.home, "data", "topics", "t", f"{0:020}.log")
+        with open(path, "rb") as file:
+            log = file.read()[64:]
+        position, following, left, origins, local = 0, 1, 0, [], 0
+        while log[position:position + 4] == b"HERM":
+            _, _, kind, _, sequence, timestamp, length, _ = s.HEADER.unpack_from(log, position)
+            if kind == 4:
+                ring_id, first, count, _, reserved = struct.unpack_from("<QQIIQ", log, position + 32)
+                self.assertEqual((ring_id, first, left, timestamp, length, reserved), (publisher.intake.ring_id, following, 0, 0, 32, 0))
+                left = count
+                origins.append(f"publisher {ring_id:016x} of user {2**32 - 1}: {count} messages from its number {first} on")
+            elif kind == s.DATA:
+                following, left, local = (following + 1, left - 1, local) if left else (following, left, local + 1)
+            position += s.frame_bytes(length)
+        self.assertEqual((following, left, local), (201, 0, 1))
+        said = self.broker.run("dump", path).stdout.decode()
+        self.assertEqual([line.strip() for line in said.splitlines() if "publisher" in line], origins)
+        self.assertEqual(self.broker.run("verify", "t").returncode, 0)
+
+    def test_two_connections_of_one_publisher(self):
+        """The later one goes on; the former one ends, and what it had sent is in."""
+        self.tcp().create("t")
+        first = Publisher(self.tcp(), "t")
+        first.publish([b"1", b"2"])
+        second = self.resume(self.tcp, "t", first.intake)
+        self.assertEqual((second.intake.resumed, second.intake.ring_id), (1, first.intake.ring_id))
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                first.take_confirm()
+        second.publish([b"1", b"2", b"3"])
+        second.wait()
+        self.assertEqual(Subscriber(self.tcp, "t").payloads(3), [b"1", b"2", b"3"])
+
+    def test_ids_that_nobody_gave(self):
+        self.tcp().create("t", shared=1)
+        client = self.tcp()
+        real = client.publisher("t")
+        for ring_id in (1, (real.ring_id + 2**32) % 2**63, 2**63, 2**64 - 1):
+            made_up = real._replace(ring_id=ring_id)
+            unknown = self.intake(client, "t", made_up)
+            self.assertEqual((unknown.resumed, unknown.sequence), (0, 1))
+            # As if it had been given one, and nothing had come of that: it is given another.
+            nothing = self.intake(client, "t", made_up, epoch=2**32 - 1)
+            self.assertEqual((nothing.resumed, nothing.sequence), (1, 1))
+            self.assertNotIn(ring_id, (unknown.ring_id, nothing.ring_id))
+        for line in (0, 255, 2**32 - 2):
+            self.assertEqual(self.intake(client, "t", real._replace(line=line, ring_id=77)).resumed, 0)
+
+    def test_after_a_reboot_the_log_knows(self):
+        """Of who has come and gone long ago, too."""
+        self.tcp().create("t", s.SYNC, shared=1)
+        intakes = []
+        for i in range(3):
+            publisher = Publisher(self.tcp(), "t")
+            publisher.publish([b"%d" % i] * (i + 1))
+            publisher.wait()
+            publisher.client.close()
+            intakes.append(publisher.intake)
+        for way in ("stop", "kill", "reboot"):
+            if way == "stop":
+                self.assertEqual(self.broker.stop(), (0, []))
+            else:
+                self.broker.kill()
+            if way == "reboot":
+                shutil.rmtree(self.broker.shm())
+            self.broker.start()
+            self.learn_port()
+            for i, intake in enumerate(intakes):
+                resumed = self.resume(self.tcp, "t", intake).intake
+                self.assertEqual((resumed.resumed, resumed.sequence, resumed.ring_id), (1, i + 2, intake.ring_id))
+
+
+class Streams(Connections):
     # ---- to and fro ----
 
     def test_what_is_published_comes_whatever_the_transport(self):
@@ -364,7 +501,7 @@ class Streams(Case):
 
     def test_credit_is_kept_to_the_byte(self):
         client = self.tcp()
-        client.create("t")
+        client.create("t", s.MEMORY)  # whose log has nothing but messages
         publisher = Publisher(self.tcp(), "t")
         publisher.publish([b"x" * 100] * 100)
         publisher.wait()
@@ -601,14 +738,6 @@ class Streams(Case):
         self.assertIsNone(self.hung_up(self.tcp(greet=False)))
         self.told("has not said hello")
 
-    def restart(self, settings):
-        """With more limits."""
-        self.assertEqual(self.broker.stop(), (0, []))
-        with open(os.path.join(self.broker.home, "hermes.conf"), "a") as file:
-            file.write(settings)
-        self.broker.start()
-        self.learn_port()
-
     def test_half_a_connection_is_none(self):
         client = self.tcp()
         client.create("t")
@@ -626,17 +755,6 @@ class Streams(Case):
         self.tcp().ask(s.PING)
 
     # ---- cut ----
-
-    def resume(self, connect, topic, former):
-        """A publisher goes on where another connection was: as soon as the broker knows what became of that."""
-        client = connect()
-        end = time.monotonic() + 60
-        while True:
-            try:
-                return Publisher(client, topic, former)
-            except s.Error as error:
-                self.assertEqual(error.code, EAGAIN)
-            self.assertLess(time.monotonic(), end, "the former connection does not end")
 
     def test_who_goes_on_hears_that_what_was_there_is_durable(self):
         """Without publishing anything, and not before it is."""

@@ -12,7 +12,13 @@
 #include "broker/stream/intake.h"
 #include "broker/topics.h"
 
-#define NOT_KNOWN UINT64_MAX
+/* What became of what a connection of before handed over. */
+struct former {
+    bool is_known;
+    uint64_t id;       /* with which its publisher goes on; 0: with another */
+    uint64_t sequence; /* of its first message that is not in the topic */
+    uint64_t end;      /* where those before it end there; 0: there are none */
+};
 
 /* Nobody persists a topic in memory alone: its publisher maps a page that nobody sleeps on. */
 static int bell_of(const struct topic *topic)
@@ -178,43 +184,75 @@ static int check_store(const struct topic *topic, struct error_text *text)
                : HERMES_OK;
 }
 
-/*
- * What became of what a connection of before handed over: the line of its ring knows, once that is empty.
- * Until then its publisher comes again; a connection that is still there, perhaps without an end that lives,
- * is ended. *next: the number of the first message that is not in the topic, *end: where those before it end
- * there; left alone where nobody knows any more.
- */
-static int find_former(struct session *session, struct topic *topic,
-                       const struct wire_publisher_open *request, uint64_t *next, uint64_t *end,
-                       struct error_text *text)
+/* Ids can be guessed, and stand in the log: of another user nobody ends a session, nor counts on under its
+ * id. */
+static bool is_of(const struct session *session, uint64_t uid)
 {
-    uint32_t line = request->resume_ring - 1;
-    bool known = request->resume_ring > 0 && line < STATUS_RINGS && request->resume_topic_id == topic->id &&
-                 request->resume_ring_id != 0 &&
-                 atomic_load(&topic->log.status->rings[line].id) == request->resume_ring_id;
-    if (!known)
-        return HERMES_OK;
-    const struct ring *former = topic->rings[line];
-    if (former != NULL && former->session == session)
+    return uid == session->uid || broker_trusts(session->broker, session->uid);
+}
+
+/* Its ring's line knows, once that is empty. A connection that is still there, perhaps without an end that
+ * lives, is ended. */
+static int ask_line(struct session *session, struct topic *topic, int line, struct former *former,
+                    struct error_text *text)
+{
+    const struct status_ring *known = &topic->log.status->rings[line];
+    const struct ring *ring = topic->rings[line];
+    uint64_t origin = atomic_load(&known->origin);
+    bool is_same = origin != 0 && is_of(session, origin - 1);
+    if (ring != NULL && ring->session == session)
         return error_say(text, HERMES_EBUSY, "this session has that publisher of topic '%s' open",
                          topic->name);
-    /* Ids can be guessed: nobody ends another user's session. */
-    if (former != NULL && former->session != NULL &&
-        (former->uid == session->uid || broker_trusts(session->broker, session->uid)))
-        session_end(former->session);
-    if (former != NULL)
+    if (ring != NULL && ring->session != NULL && is_same)
+        session_end(ring->session);
+    if (ring != NULL)
         return error_say(text, HERMES_EAGAIN,
                          "what this publisher's former connection left is not in topic '%s' yet",
                          topic->name);
-    *next = atomic_load(&topic->log.status->rings[line].consumed_sequence) + 1;
-    *end = atomic_load(&topic->log.status->rings[line].log_position);
+    *former = (struct former){.is_known = true,
+                              .id = is_same ? atomic_load(&known->id) : 0,
+                              .sequence = atomic_load(&known->consumed_sequence) + 1,
+                              .end = atomic_load(&known->log_position)};
     return HERMES_OK;
+}
+
+/* The log knows, once that is stored which those who have no line may have in it. */
+static int ask_log(struct session *session, struct topic *topic, const struct wire_publisher_open *request,
+                   struct former *former, struct error_text *text)
+{
+    uint64_t stored = atomic_load(&topic->log.status->persisted);
+    struct origin known;
+    if (topic->durability != DURABILITY_MEMORY && stored < topic->unlisted)
+        return error_say(text, HERMES_EAGAIN, "topic '%s' does not know yet what this publisher has in it",
+                         topic->name);
+    int rc = origins_find(&topic->log.origins, request->resume_ring_id, request->resume_epoch, &known);
+    if (rc == 0)
+        *former = (struct former){.is_known = true,
+                                  .id = is_of(session, known.uid) ? known.id : 0,
+                                  .sequence = known.last + 1,
+                                  .end = stored};
+    else if (rc == HERMES_ENOTFOUND) /* it never came to anything: as if it had only now been opened */
+        *former = (struct former){.is_known = true, .sequence = 1};
+    return HERMES_OK;
+}
+
+static int find_former(struct session *session, struct topic *topic,
+                       const struct wire_publisher_open *request, struct former *former,
+                       struct error_text *text)
+{
+    *former = (struct former){.sequence = request->sequence};
+    if (request->resume_ring == 0 || request->resume_ring_id == 0 || request->resume_topic_id != topic->id)
+        return HERMES_OK;
+    int line = sequencer_find_line(topic, request->resume_ring_id);
+    return line >= 0 ? ask_line(session, topic, line, former, text)
+                     : ask_log(session, topic, request, former, text);
 }
 
 static int begin_intake(struct session *session, struct handle *handle, uint64_t before,
                         struct error_text *text)
 {
     struct stream *stream = stream_of(session, &stream_flow);
+    struct topic *topic = handle->ring->topic;
     int rc = stream == NULL ? HERMES_ENOMEM : session_widen(session, INTAKE_INLET_BYTES);
     if (rc == 0)
         rc = intake_open(stream, handle->ring, handle->id, before, &handle->intake);
@@ -222,7 +260,9 @@ static int begin_intake(struct session *session, struct handle *handle, uint64_t
         (void)handles_drop(session, handle, HANDLE_FORGOTTEN);
         return error_set(text, rc, "a publisher's stream");
     }
-    sequencer_keep_line(handle->ring); /* it may come back and ask */
+    sequencer_keep_line(handle->ring);          /* it may come back and ask */
+    if (topic->durability == DURABILITY_MEMORY) /* from now on its line alone tells */
+        origins_drop(&topic->log.origins, handle->ring->id);
     return HERMES_OK;
 }
 
@@ -233,7 +273,7 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
     struct handle *handle;
     struct wire_publisher_open wanted = *request;
     wanted.resume_ring = 0; /* its line stays: should our answer get lost, it asks again */
-    uint64_t before = NOT_KNOWN;
+    struct former former;
     int rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc == 0)
         rc = check_store(topic, text);
@@ -243,10 +283,12 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
         return rc;
     if (!later_may_use(session, &topic->turns))
         return later_turn(session, topic, &topic->turns);
-    if ((rc = find_former(session, topic, request, &wanted.sequence, &before, text)) == 0)
-        rc = place_ring(session, topic, &wanted, NULL, &handle, text);
-    if (rc == 0)
-        rc = begin_intake(session, handle, before == NOT_KNOWN ? 0 : before, text);
+    if ((rc = find_former(session, topic, request, &former, text)) < 0)
+        return rc;
+    wanted.sequence = former.sequence;
+    session->later.ring->id = former.id;
+    if ((rc = place_ring(session, topic, &wanted, NULL, &handle, text)) == 0)
+        rc = begin_intake(session, handle, former.end, text);
     if (rc != 0)
         return rc;
     uint32_t line;
@@ -259,7 +301,7 @@ int publisher_requests_open_intake(struct session *session, const struct wire_pu
                                  .line = handle->ring->index,
                                  .ring_id = handle->ring->id,
                                  .sequence = handle->ring->sequence,
-                                 .resumed = before != NOT_KNOWN,
+                                 .resumed = former.is_known,
                                  .shared = topic->shared,
                                  .credit = handle->intake->granted};
     answer(session, WIRE_INTAKE, &opened, sizeof opened);

@@ -59,7 +59,7 @@ static int hand_on(struct intake *intake, const hermes_header_t *header, const u
         return HERMES_OK;
     }
     if (intake->is_direct)
-        sequencer_end_batch(intake->ring);
+        sequencer_end_batch(intake->ring, &intake->batch);
     intake->is_direct = false;
     return put(intake, header, bytes, frame_bytes);
 }
@@ -100,7 +100,7 @@ int64_t intake_take(struct intake *intake, const uint8_t *bytes, size_t count, s
     while ((one = take_one(intake, bytes + taken, count - taken, left - taken, text)) > 0)
         taken += (size_t)one;
     if (intake->is_direct)
-        sequencer_end_batch(intake->ring);
+        sequencer_end_batch(intake->ring, &intake->batch);
     else if (taken > 0)
         (void)window_after_commit(&intake->writer);
     return one < 0 ? one : (int64_t)taken;
