@@ -46,7 +46,7 @@ class Values(Case):
                 ("group create t g --lease 0", b"it is from 10ms to 24h"),
                 ("group create t g --span 0", b"it is above 0"),
                 ("group dead t g --sequence x", number),
-                ("bench nope", b"it is ring, mpmc, codec, log, store, topic, rate, eager, broker, net or all"),
+                ("bench nope", b"it is ring, mpmc, codec, log, store, topic, rate, eager, broker, net, udp or all"),
                 ("bench codec --rate 5", b"--rate and --arrivals are of the suite rate"),
                 ("group delete t g --json", b"--json is of list, info and dead"),
                 ("topic create x --window 0", b"a power of two from 256K to 1G"),
