@@ -174,9 +174,12 @@ int sequencer_find_line(const struct topic *topic, uint64_t id)
 
 void sequencer_free_line(struct topic *topic, uint32_t line, uint64_t id)
 {
-    if (line < STATUS_RINGS && topic->rings[line] == NULL &&
-        atomic_load(&topic->log.status->rings[line].id) == id)
-        atomic_store(&topic->log.status->rings[line].id, 0);
+    if (line >= STATUS_RINGS || topic->rings[line] != NULL)
+        return;
+    const struct status_ring *former = &topic->log.status->rings[line];
+    if (atomic_load(&former->id) == id &&
+        atomic_load(&former->origin) == 0) /* one from afar asks for it itself */
+        free_line(topic, line);
 }
 
 static void begin_line(struct topic *topic, struct ring *ring)
@@ -400,8 +403,9 @@ bool sequencer_begin(const struct ring *ring, struct batch *batch)
     if (ring->left || ring->condemned || topic->blocked || has_more(ring) || !may_write(topic))
         return false;
     begin_batch(ring);
-    *batch =
-        (struct batch){.end = topic->log.writer.position + topic->log.capacity / 2, .first = ring->sequence};
+    *batch = (struct batch){.begin = topic->log.writer.position,
+                            .end = topic->log.writer.position + topic->log.capacity / 2,
+                            .first = ring->sequence};
     return !has_origin(ring) || (batch->origin = begin_origin(&topic->log.writer)) != NULL;
 }
 
@@ -429,7 +433,9 @@ void sequencer_end_batch(const struct ring *ring, const struct batch *batch)
 {
     if (batch->origin != NULL)
         end_origin(ring, batch->origin, batch->first);
-    end_batch(ring);
+    bool is_empty = ring->sequence == batch->first && ring->topic->log.writer.position == batch->begin;
+    if (!is_empty)
+        end_batch(ring);
 }
 
 /* ---- turning, on ---- */

@@ -79,7 +79,8 @@ void sequencer_feed(struct ring *ring);
  *     }
  */
 struct batch {
-    uint64_t end;    /* in the log: behind that the journal would be overwritten */
+    uint64_t begin;  /* in the log */
+    uint64_t end;    /* behind that the journal would be overwritten */
     uint64_t first;  /* its first message */
     uint8_t *origin; /* the place of its ORIGIN frame; NULL: it has none */
 };

@@ -632,8 +632,9 @@ static void watch_connection(struct inflow *inflow)
     struct epoll_event event = {.events = (uint32_t)channel_events(channel)};
     if (channel->fd < 0 || (inflow->watched == channel->begun && inflow->watched_events == event.events))
         return;
-    if (epoll_ctl(inflow->events, EPOLL_CTL_ADD, channel->fd, &event) != 0 && errno == EEXIST)
-        (void)epoll_ctl(inflow->events, EPOLL_CTL_MOD, channel->fd, &event);
+    if (epoll_ctl(inflow->events, EPOLL_CTL_ADD, channel->fd, &event) != 0 &&
+        (errno != EEXIST || epoll_ctl(inflow->events, EPOLL_CTL_MOD, channel->fd, &event) != 0))
+        return; /* until the next time, the timer is all there is */
     inflow->watched = channel->begun;
     inflow->watched_events = event.events;
 }

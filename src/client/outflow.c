@@ -159,7 +159,7 @@ static struct wire_publisher_open request_of(const struct outflow *outflow)
     memcpy(request.topic, outflow->topic, sizeof request.topic);
     if (outflow->opened.ring_id != 0) {
         request.resume_topic_id = outflow->opened.topic_id;
-        request.resume_epoch = outflow->counts_from == 1 ? outflow->opened.epoch : 0;
+        request.resume_epoch = outflow->counts_from == 1 ? outflow->counts_in : 0;
         request.resume_ring = 1 + outflow->opened.line;
         request.resume_ring_id = outflow->opened.ring_id;
         request.sequence = committed(outflow) + 1;
@@ -198,8 +198,10 @@ static void go_on(struct outflow *outflow)
         end(outflow, HERMES_EFENCED, false);
         return;
     }
-    if (opened.ring_id != outflow->opened.ring_id)
+    if (opened.ring_id != outflow->opened.ring_id) {
         outflow->counts_from = opened.sequence;
+        outflow->counts_in = opened.epoch;
+    }
     outflow->opened = opened;
     note_committed(outflow, opened.sequence);
     outflow->sent =
@@ -410,6 +412,7 @@ int outflow_open(struct hermes_client *client, const char *topic, uint64_t until
     outflow->credit = outflow->opened.credit <= INT64_MAX ? outflow->opened.credit : 0;
     outflow->sent_sequence = outflow->sent_most = outflow->opened.sequence;
     outflow->durable.sequence = outflow->awaited.sequence = outflow->counts_from = outflow->opened.sequence;
+    outflow->counts_in = outflow->opened.epoch;
     rc = outflow->opened.sequence == 0 ? HERMES_EPROTOCOL : make_ring(outflow, &outflow->opened);
     return rc < 0 ? error_set(&client->error, rc, "a ring for topic '%s'", topic) : HERMES_OK;
 }

@@ -40,6 +40,7 @@ struct outflow {
     uint64_t ask_pause_ns;
     struct wire_intake opened; /* what the broker said last: to go on from */
     uint64_t counts_from;      /* the first message under the id that it gave */
+    uint32_t counts_in;        /* in that epoch */
 
     uint64_t sent, sent_sequence; /* of the ring, over this connection: position and sequence of the next */
     uint64_t sent_most;           /* the first message that was never sent, over whatever connection */

@@ -115,6 +115,8 @@ static void uring_wait(struct poller *poller, uint64_t timeout_ns)
 {
     struct uring *uring = (struct uring *)poller;
     submit_receives(uring);
+    if (poller->over != NULL) /* one was refused */
+        timeout_ns = 0;
     if (timeout_ns == 0 && !uring_has_news(poller))
         return;
     struct io_uring_cqe *first;

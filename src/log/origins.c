@@ -115,13 +115,14 @@ void origins_forget(struct origins *origins, uint64_t position, uint32_t epoch)
     pthread_mutex_unlock(&origins->lock);
 }
 
-/* false: something is wrong before the end of the frames. */
+/* false: something is wrong before the end of the frames. The lock is held for one of them at a time: who
+ * finds is the broker's loop. */
 static bool note(struct origins *origins, struct frames *frames, uint32_t epoch)
 {
     struct frame frame;
     struct origin_mark mark;
-    int rc;
-    while ((rc = frames_next_message(frames, &frame)) > 0) {
+    int rc = 0;
+    while (frames->position < frames->end && (rc = frames_next_message(frames, &frame)) > 0) {
         if (frame.header.type != HERMES_TYPE_ORIGIN)
             continue;
         if (!origin_read(&frame, &mark))
@@ -130,18 +131,19 @@ static bool note(struct origins *origins, struct frames *frames, uint32_t epoch)
                                 .last = mark.first + mark.count - 1,
                                 .behind = frame.header.sequence + mark.count,
                                 .uid = mark.uid};
-        set(origins, &origin, epoch);
+        origins_set(origins, &origin, epoch);
     }
-    return rc == 0;
+    return rc >= 0;
 }
 
 void origins_note(struct origins *origins, struct frames frames, uint32_t epoch)
 {
     if (origins->fd < 0)
         return;
+    if (note(origins, &frames, epoch))
+        return;
     pthread_mutex_lock(&origins->lock);
-    if (!note(origins, &frames, epoch))
-        forget(origins, epoch);
+    forget(origins, epoch);
     pthread_mutex_unlock(&origins->lock);
 }
 
@@ -173,14 +175,15 @@ void origins_follow(struct origins *origins, const struct store *store, uint32_t
 {
     uint64_t position = origins->position;
     bool good = true;
-    pthread_mutex_lock(&origins->lock);
     for (size_t i = 0; i < store->entry_count && good && position < store->position; i++) {
         uint64_t base = store->entries[i].base;
         if (position < base + store->segment_bytes)
             good = position >= base && follow_segment(origins, store, i, &position, epoch);
     }
-    if (!good || position != store->position)
-        forget(origins, epoch);
+    if (good && position == store->position)
+        return;
+    pthread_mutex_lock(&origins->lock);
+    forget(origins, epoch);
     pthread_mutex_unlock(&origins->lock);
 }
 

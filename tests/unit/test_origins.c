@@ -4,6 +4,7 @@
 #include "log_fixture.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { ALICE = 11, BOB = 12, USER = 1000 };
@@ -96,6 +97,32 @@ static void test_the_frame_says_whose_the_messages_are(void **state)
     assert_memory_equal(&read, &mark, sizeof mark);
     bytes[40] ^= 1;
     assert_false(origin_read(&frame, &read));
+}
+
+/* A segment is mapped to its last byte, and what stands behind that is nobody's. */
+static void test_nothing_is_read_behind_the_frames(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096 };
+    uint8_t *bytes = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(bytes != MAP_FAILED);
+    assert_int_equal(mprotect(bytes + PAGE, PAGE, PROT_NONE), 0);
+    uint8_t *last = bytes + PAGE - ORIGIN_FRAME_BYTES;
+    struct origin_mark mark = {.id = ALICE, .first = 1, .count = 4, .uid = USER};
+    uint64_t word = origin_fill(last, 9, &mark);
+    atomic_store((_Atomic uint64_t *)last, word);
+    struct origins origins;
+    origins_init(&origins);
+    char path[] = "/tmp/hermes-test-XXXXXX";
+    close(mkstemp(path));
+    (void)origins_open(&origins, path);
+    origins_note(&origins, (struct frames){.data = last, .end = ORIGIN_FRAME_BYTES}, 1);
+    struct origin origin;
+    assert_int_equal(origins_find(&origins, ALICE, 1, &origin), 0);
+    assert_int_equal(origin.last, 4);
+    origins_close(&origins);
+    unlink(path);
+    munmap(bytes, 2 * PAGE);
 }
 
 static void test_what_is_stored_is_known(void **state)
@@ -352,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_frame_says_whose_the_messages_are),
+        cmocka_unit_test(test_nothing_is_read_behind_the_frames),
         cmocka_unit_test(test_what_is_stored_is_known),
         cmocka_unit_test(test_the_next_start_knows_it),
         cmocka_unit_test(test_a_batch_that_lost_its_end_ends_there),
