@@ -89,14 +89,15 @@ enum hermes_group_alter { HERMES_GROUP_LEASE = 1, HERMES_GROUP_DELIVERIES = 2, H
 
 /*
  * Takes effect at once, whoever is a member, and is on disk when this returns. HERMES_GROUP_POSITION sets the
- * group to from and position: what members hold then counts no more (HERMES_EEXPIRED). What is dead before it
- * is put into the dead-letter topic first; HERMES_EBUSY: that takes longer than a second, or cannot be, and
- * nothing was altered. While it is written down, nobody is given anything, and what is acked is
- * HERMES_EEXPIRED; a broker that dies over it has altered the group or has not, which the next one tells.
- * HERMES_EINVALID: no field, another one, one that a durable subscription does not have, or a value outside
- * its range; a lease has no default here. HERMES_GROUP_DELIVERIES: what waits and was given out that often
- * already is dead; who has such a message may still ack it. Only the group's owner may, root, and the
- * broker's user: HERMES_EACCESS.
+ * group to from and position: what members hold then counts no more (HERMES_EEXPIRED); one over a connection
+ * hears of it a moment later, and what it is handed until then, of what it had been sent, is no more than
+ * that. What is dead before it is put into the dead-letter topic first; HERMES_EBUSY: that takes longer than
+ * a second, or cannot be, and nothing was altered. While it is written down, nobody is given anything, and
+ * what is acked is HERMES_EEXPIRED; a broker that dies over it has altered the group or has not, which the
+ * next one tells. HERMES_EINVALID: no field, another one, one that a durable subscription does not have, or a
+ * value outside its range; a lease has no default here. HERMES_GROUP_DELIVERIES: what waits and was given out
+ * that often already is dead; who has such a message may still ack it. Only the group's owner may, root, and
+ * the broker's user: HERMES_EACCESS.
  */
 HERMES_API int hermes_group_alter(hermes_client_t *client, const char *topic, const char *group,
                                   uint32_t fields, const hermes_group_options_t *options);

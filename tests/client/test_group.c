@@ -434,7 +434,7 @@ static void test_limit_without_letters_drops(void **state)
 static void test_room(void **state)
 {
     struct fixture *f = *state;
-    make_topic(f, "t", false);
+    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY); /* a stored one has ORIGIN frames between */
     hermes_group_options_t options = {
         .size = sizeof options, .from = HERMES_FROM_FIRST, .span_bytes = 256 * 1024};
     assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
