@@ -116,6 +116,43 @@ static void one_that_asks_again_and_again_takes_two_places_at_most(void **state)
         (void)given(session, now_ns);
 }
 
+static int ask(uint64_t session, uint64_t now_ns)
+{
+    struct seal_grant key;
+    uint64_t lasts_ns;
+    return grants_give(&grants, session, now_ns, &key, &lasts_ns);
+}
+
+static void who_finds_no_place_for_its_next_one_keeps_what_it_has(void **state)
+{
+    (void)state;
+    struct seal_grant one = given(1, 1);
+    uint64_t later_ns = 1 + GRANT_LASTS_NS;
+    for (uint64_t session = 2; session <= GRANTS_MAX; session++)
+        (void)given(session, later_ns);
+    for (uint64_t i = 0; i < 3; i++) {
+        uint64_t now_ns = later_ns + i * 2 * GRANT_LAPSES_NS;
+        assert_int_equal(ask(1, now_ns), HERMES_ELIMIT);
+        look(now_ns + GRANT_LAPSES_NS);
+        assert_true(is_good(&one, now_ns + GRANT_LAPSES_NS));
+    }
+}
+
+static void one_that_asks_and_forgets_leaves_places_to_others(void **state)
+{
+    (void)state;
+    int got = 0;
+    for (int i = 0; i < 2 * GRANTS_MAX; i++) { /* the thread has not looked yet */
+        got += ask(1, 10) == 0;
+        grants_end(&grants, 1, 10);
+    }
+    assert_int_equal(got, GRANTS_A_SESSION);
+    for (uint64_t session = 2; session < 2 + GRANTS_MAX - GRANTS_A_SESSION; session++)
+        (void)given(session, 10);
+    look(10);
+    (void)given(1, 11);
+}
+
 /* ---- what the thread hears ---- */
 
 static const struct mirror_address somewhere = {{2, 0, 9}};
@@ -261,6 +298,61 @@ static void a_group_waits_for_nobody_for_long(void **state)
     assert_true(speaks(&silent, 11 + GRANT_CHANGES_NS)); /* and is heard, and will ask */
 }
 
+/* A, B, C and D of one secret; B leaves, and E comes; E knows the secret behind that of C, who leaves. */
+static void a_group_never_goes_back_to_a_secret_that_others_took_away_with_them(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant gone = given(2, 1), slow = given(4, 1);
+    assert_true(speaks(&gone, 1) && speaks(&slow, 1));
+    grants_end(&grants, 2, 10);
+    struct seal_grant next = given(3, 11);
+    assert_true(speaks(&next, 11));
+    grants_end(&grants, 3, 12);
+    struct seal_grant last = given(5, 13);
+    assert_true(speaks(&last, 13));
+    assert_false(speaks(&slow, 14)); /* it asks once a second, and speaks more often */
+    look(14 + GRANT_CHANGES_NS);
+    assert_true(reads(&last));
+    assert_false(reads(&gone));
+    assert_false(reads(&next));
+    struct seal_grant heard_of = given(4, 15);
+    assert_true(speaks(&heard_of, 15) && reads(&heard_of));
+}
+
+static void only_who_has_the_next_secret_turns_a_group_over_to_it(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant gone = given(1, 1), one = given(2, 1);
+    assert_true(speaks(&gone, 1) && speaks(&one, 1));
+    grants_end(&grants, 1, 10);
+    struct seal_grant next = given(2, 11), forged = next, nobody = next;
+    forged.secret[0] ^= 1;
+    nobody.member++;
+    assert_false(speaks(&forged, 12));
+    assert_false(speaks(&nobody, 12));
+    look(12 + GRANT_CHANGES_NS);
+    assert_true(reads(&one));
+    assert_false(reads(&next));
+    assert_true(speaks(&next, 13 + GRANT_CHANGES_NS));
+    look(13 + 2 * GRANT_CHANGES_NS);
+    assert_true(reads(&next));
+}
+
+/* The thread wipes what is over, while the loop is still about to say so of more. */
+static void who_leaves_takes_the_secret_away_also_while_the_thread_is_wiping_it(void **state)
+{
+    (void)state;
+    grants.group = true;
+    struct seal_grant gone = given(1, 1);
+    memset(&grants.all[0].key, 0, sizeof grants.all[0].key); /* as in grant_return(), half way */
+    grants_end(&grants, 1, 10);
+    struct seal_grant next = given(2, 10);
+    assert_memory_not_equal(next.secret, gone.secret, sizeof next.secret);
+    assert_int_not_equal(next.id, gone.id);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -271,11 +363,16 @@ int main(void)
         TEST(another_follows_in_time_and_the_former_holds_on_for_a_while),
         TEST(places_are_free_again_when_what_had_them_is_over),
         TEST(one_that_asks_again_and_again_takes_two_places_at_most),
+        TEST(who_finds_no_place_for_its_next_one_keeps_what_it_has),
+        TEST(one_that_asks_and_forgets_leaves_places_to_others),
         TEST(nobody_is_heard_but_who_has_a_key),
         TEST(where_it_is_open_who_has_no_key_is_heard_too),
         TEST(a_group_has_one_secret_and_each_a_number_of_its_own),
         TEST(when_one_leaves_the_others_get_another_secret_and_that_one_does_not_have_it),
         TEST(a_group_waits_for_nobody_for_long),
+        TEST(a_group_never_goes_back_to_a_secret_that_others_took_away_with_them),
+        TEST(only_who_has_the_next_secret_turns_a_group_over_to_it),
+        TEST(who_leaves_takes_the_secret_away_also_while_the_thread_is_wiping_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

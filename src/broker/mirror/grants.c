@@ -29,7 +29,7 @@ static void end_at(struct grant *grant, uint64_t until_ns)
 static bool is_used(const struct grants *grants, uint16_t id)
 {
     for (int i = 0; i < GRANTS_MAX; i++)
-        if (grant_is_given(&grants->all[i]) && grants->all[i].key.id == id)
+        if (grant_is_given(&grants->all[i]) && grants->all[i].id == id)
             return true;
     return false;
 }
@@ -76,6 +76,7 @@ static int fill(struct grants *grants, struct grant *grant, uint64_t session, ui
         grant->key.member = 1;
     }
     grant->session = session;
+    grant->id = grant->key.id;
     grant->given_ns = now_ns;
     atomic_store_explicit(&grant->until_ns, for_now, memory_order_relaxed);
     /* release: with grant_is_given() of the thread. */
@@ -83,19 +84,31 @@ static int fill(struct grants *grants, struct grant *grant, uint64_t session, ui
     return HERMES_OK;
 }
 
-/* Its next one: the one before holds on until its receiver has heard of it, those before that do not. */
+/* NULL: there is none, or none for that session. */
+static struct grant *find_place(struct grants *grants, uint64_t session)
+{
+    struct grant *place = NULL;
+    int taken = 0;
+    for (int i = 0; i < GRANTS_MAX; i++) {
+        taken += is_of(&grants->all[i], session);
+        if (place == NULL && !grant_is_given(&grants->all[i]))
+            place = &grants->all[i];
+    }
+    return taken < GRANTS_A_SESSION ? place : NULL;
+}
+
+/* Its next one: the one before holds on until its receiver has heard of it, those before that do not. Where
+ * there is no place all stays as it is: it lives on what it has, and asks again. */
 static int follow(struct grants *grants, uint64_t session, uint64_t now_ns, struct grant **given)
 {
-    struct grant *free = NULL;
-    for (int i = 0; i < GRANTS_MAX; i++) {
-        struct grant *grant = &grants->all[i];
-        if (is_of(grant, session))
-            end_at(grant, stands(grant) ? now_ns + GRANT_LAPSES_NS : now_ns);
-        else if (!grant_is_given(grant) && free == NULL)
-            free = grant;
-    }
-    *given = free;
-    return free == NULL ? HERMES_ELIMIT : fill(grants, free, session, now_ns);
+    struct grant *place = find_place(grants, session);
+    if (place == NULL)
+        return HERMES_ELIMIT;
+    for (int i = 0; i < GRANTS_MAX; i++)
+        if (is_of(&grants->all[i], session))
+            end_at(&grants->all[i], stands(&grants->all[i]) ? now_ns + GRANT_LAPSES_NS : now_ns);
+    *given = place;
+    return fill(grants, place, session, now_ns);
 }
 
 /* When it was made, if it is the one to have; 0: it is not. */
@@ -129,9 +142,9 @@ void grants_end(struct grants *grants, uint64_t session, uint64_t until_ns)
     for (int i = 0; i < GRANTS_MAX; i++) {
         if (!is_of(&grants->all[i], session))
             continue;
-        end_at(&grants->all[i], until_ns);
-        if (grants->all[i].key.id == grants->shared.id)
+        if (grants->all[i].id == grants->shared.id)
             grants->shared.id = 0; /* who leaves knows it */
+        end_at(&grants->all[i], until_ns);
     }
 }
 

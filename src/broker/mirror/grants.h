@@ -26,7 +26,10 @@
 
 #include "mirror/seal_keys.h"
 
-enum { GRANTS_MAX = 32 }; /* 16 receivers, each of which may have its next one already */
+enum {
+    GRANTS_MAX = 32,      /* 16 receivers, each of which may have its next one already */
+    GRANTS_A_SESSION = 4, /* those two, and what is over and not returned yet: none takes all places */
+};
 
 #define GRANT_LASTS_NS 3600000000000u /* then it is followed by another: an hour */
 #define GRANT_CHANGES_NS 3000000000u  /* so long a group is given to hear of its next secret */
@@ -39,6 +42,7 @@ struct grant {
     _Atomic uint64_t until_ns;
     struct seal_grant key; /* as its receiver has it: the sender is member SEAL_SENDER */
     uint64_t session;      /* the loop's: whose it is */
+    uint16_t id;           /* the loop's: of the key, which the thread may be wiping by now */
     uint64_t given_ns;     /* the loop's */
 };
 
@@ -53,7 +57,7 @@ struct grants {
 /* ---- the loop's ---- */
 
 /* The session's grant: that which it has, or another where it has none or its time is over. *lasts_ns: from
- * now on. HERMES_ELIMIT: all places are taken. */
+ * now on. HERMES_ELIMIT: all places are taken, or GRANTS_A_SESSION by this one; what it has it keeps. */
 int grants_give(struct grants *grants, uint64_t session, uint64_t now_ns, struct seal_grant *key,
                 uint64_t *lasts_ns);
 
