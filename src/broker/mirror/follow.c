@@ -153,6 +153,15 @@ static void hear_of_source(struct following *f)
         f->error = use_key(f);
 }
 
+/* While it cannot be followed: it may be elsewhere again. Nothing was opened that another key were for. */
+static void hear_anew(struct following *f)
+{
+    struct lookup_answer answer;
+    if (engine_hear(f->engine, f->lookup, &answer) && answer.error == 0)
+        f->source = answer;
+    OPENSSL_cleanse(&answer.key, sizeof answer.key);
+}
+
 /* ---- turns ---- */
 
 static bool receive(struct following *f)
@@ -339,6 +348,7 @@ static void follow_there(struct following *f)
     if ((is_of_group(f) && udp_own(&f->source.there, &here) < 0) ||
         engine_bind(f->engine, &here, &f->source.group, &f->socket) < 0) {
         engine_pause(f->engine);
+        hear_anew(f);
         return;
     }
     int rc = begin(f);

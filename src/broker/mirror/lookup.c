@@ -126,8 +126,9 @@ static int find_there(const struct lookup *l, const char *url, struct lookup_ans
     return rc == 0 && is_any(&answer->there) ? find_host(l, &answer->there, &answer->text) : rc;
 }
 
-/* told: the last answer. The same key is of the same place, and no name is looked up again for it. */
-static int ask(const struct lookup *l, hermes_client_t *client, const struct lookup_answer *told,
+/* good: the last answer that was no error, however many were since. The same key is of the same place, and no
+ * name is looked up again for it: elsewhere its numbers would begin anew. */
+static int ask(const struct lookup *l, hermes_client_t *client, const struct lookup_answer *good,
                struct lookup_answer *answer)
 {
     hermes_mirror_grant_t grant = {.size = sizeof grant};
@@ -139,9 +140,9 @@ static int ask(const struct lookup *l, hermes_client_t *client, const struct loo
     answer->key.member = grant.member;
     memcpy(answer->key.secret, grant.secret, sizeof answer->key.secret);
     OPENSSL_cleanse(grant.secret, sizeof grant.secret);
-    if (told->error == 0 && memcmp(&told->key, &answer->key, sizeof told->key) == 0) {
-        answer->there = told->there;
-        answer->group = told->group;
+    if (good->error == 0 && memcmp(&good->key, &answer->key, sizeof good->key) == 0) {
+        answer->there = good->there;
+        answer->group = good->group;
         return HERMES_OK;
     }
     return find_there(l, grant.url, answer);
@@ -179,7 +180,7 @@ static int is_unwanted(void *lookup)
 
 static void keep_key(struct lookup *l)
 {
-    struct lookup_answer answer, told = {.error = HERMES_EINTERRUPTED}; /* nothing yet */
+    struct lookup_answer answer, told = {.error = HERMES_EINTERRUPTED}, good = told; /* nothing yet */
     hermes_client_t *client = NULL;
     hermes_set_interrupt((hermes_interrupt_t){is_unwanted, l});
     do {
@@ -187,7 +188,9 @@ static void keep_key(struct lookup *l)
         if (client == NULL)
             answer.error = connect_to(l, &client, &answer.text);
         if (answer.error == 0)
-            answer.error = ask(l, client, &told, &answer);
+            answer.error = ask(l, client, &good, &answer);
+        if (answer.error == 0)
+            good = answer;
         if (is_same(&answer, &told))
             continue;
         tell(l, &answer);
@@ -196,6 +199,7 @@ static void keep_key(struct lookup *l)
     (void)hermes_disconnect(client);
     OPENSSL_cleanse(&answer, sizeof answer);
     OPENSSL_cleanse(&told, sizeof told);
+    OPENSSL_cleanse(&good, sizeof good);
 }
 
 static void *body(void *argument)
