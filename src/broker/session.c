@@ -82,6 +82,15 @@ static void part(struct session *session)
     free(session->invitation);
 }
 
+/* There may have been a key in it. */
+static void free_reply(struct session *session)
+{
+    if (session->reply != NULL)
+        explicit_bzero(session->reply->payload, session->reply->header.length);
+    free(session->reply);
+    session->reply = NULL;
+}
+
 void session_free(struct session *session)
 {
     struct broker *broker = session->broker;
@@ -103,7 +112,7 @@ void session_free(struct session *session)
     if (session->inlet != session->own_inlet)
         free(session->inlet);
     free(session->handles);
-    free(session->reply);
+    free_reply(session);
     free(session);
 }
 
@@ -261,8 +270,7 @@ static void parse(struct session *session);
 static void drop_reply(struct session *session)
 {
     session->replies = false;
-    free(session->reply);
-    session->reply = NULL;
+    free_reply(session);
 }
 
 static void sent(struct poller_op *op, int result)
@@ -451,6 +459,7 @@ static enum step take_request(struct session *session, const hermes_header_t *he
         session_end(session);
         return STEP_TAKEN;
     }
+    session->reply->header.length = 0;
     memcpy(&session->request, session->inlet + session->begin, HERMES_HEADER_BYTES + (size_t)header->length);
     session->begin += HERMES_HEADER_BYTES + (size_t)header->length;
     session->answering = true;

@@ -261,12 +261,20 @@ static const struct handle *find_forbidden(const struct session *session)
     return NULL;
 }
 
+/* Its ward ends with it, and is not awaited again, either: the grants of both are over now. */
+static void shut_out(struct session *session, const struct error_text *text)
+{
+    handles_revoke_grants(session);
+    if (session->ward != NULL)
+        handles_revoke_grants(session->ward);
+    session_refuse(session, 0, HERMES_EACCESS, text);
+}
+
 static void turn_out(struct session *session, const char *why)
 {
     struct error_text text;
-    handles_revoke_grants(session);
     error_say(&text, HERMES_EACCESS, "%s is let in no more: %s", session->who, why);
-    session_refuse(session, 0, HERMES_EACCESS, &text);
+    shut_out(session, &text);
 }
 
 static bool is_there(const struct session *session)
@@ -291,9 +299,8 @@ static void review(struct session *session)
     if (!is_known_still(session)) {
         turn_out(session, "it was revoked, or is over");
     } else if ((forbidden = find_forbidden(session)) != NULL) {
-        handles_revoke_grants(session);
         (void)refuse(session, wanted_for(forbidden), forbidden->topic->name, &text);
-        session_refuse(session, 0, HERMES_EACCESS, &text);
+        shut_out(session, &text);
     }
 }
 

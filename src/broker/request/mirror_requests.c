@@ -105,16 +105,33 @@ static struct handle *grant_handle(struct session *session, struct topic *topic,
     return handle;
 }
 
+static int give_key(struct session *session, const struct mirror *mirror, uint64_t topic_id,
+                    struct error_text *text)
+{
+    struct wire_mirror_grant grant = {.topic_id = topic_id};
+    struct seal_grant key;
+    int rc = grants_give(mirror->engine.grants, session->id, clock_monotonic_ns(), &key, &grant.lasts_ns);
+    if (rc < 0)
+        return error_set(text, rc, "topic '%s' has no place for another grant now (%d, %d of a session)",
+                         mirror->engine.topic->name, GRANTS_MAX, GRANTS_A_SESSION);
+    snprintf(grant.url, sizeof grant.url, "%s", mirror->engine.url);
+    memcpy(grant.secret, key.secret, sizeof grant.secret);
+    grant.id = key.id;
+    grant.member = key.member;
+    answer(session, WIRE_MIRROR_GRANT, &grant, sizeof grant); /* which is wiped when it is sent */
+    explicit_bzero(&key, sizeof key);
+    explicit_bzero(&grant, sizeof grant);
+    return HERMES_OK;
+}
+
 int mirror_requests_key(struct session *session, const struct wire_topic *request, struct error_text *text)
 {
     struct topic *topic;
-    struct seal_grant key;
     int rc = answer_find_topic(session, request->topic, &topic, text);
     if (rc != 0)
         return rc;
     if (session->remote && session->secure == NULL)
         return error_say(text, HERMES_EACCESS, "keys go over tls:// alone: anybody could read them here");
-    struct wire_mirror_grant grant = {.topic_id = topic->id};
     const struct mirror *mirror = mirror_find(session->broker, topic, MIRROR_SERVES);
     if (mirror == NULL || mirror->changing)
         return error_say(text, HERMES_ENOTFOUND, "topic '%s' is not sent from here (hermes mirror serve)",
@@ -127,15 +144,7 @@ int mirror_requests_key(struct session *session, const struct wire_topic *reques
             topic->name);
     if (grant_handle(session, topic, text) == NULL)
         return HERMES_ELIMIT;
-    rc = grants_give(mirror->engine.grants, session->id, clock_monotonic_ns(), &key, &grant.lasts_ns);
-    if (rc < 0)
-        return error_set(text, rc, "topic '%s' has %d grants", topic->name, GRANTS_MAX);
-    snprintf(grant.url, sizeof grant.url, "%s", mirror->engine.url);
-    memcpy(grant.secret, key.secret, sizeof grant.secret);
-    grant.id = key.id;
-    grant.member = key.member;
-    answer(session, WIRE_MIRROR_GRANT, &grant, sizeof grant);
-    return HERMES_OK;
+    return give_key(session, mirror, topic->id, text);
 }
 
 static uint64_t figure(const struct engine *engine, enum mirror_figure which)
