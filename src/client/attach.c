@@ -365,11 +365,13 @@ int hermes_subscriber_open(hermes_client_t *client, const char *topic,
     rc = check_options(client, &options);
     if (rc < 0)
         return rc;
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
+    near_settle(client, until_ns);
     struct hermes_subscriber *s;
     rc = new_subscriber(client, topic, &options, &s);
     if (s == NULL)
         return rc;
-    s->until_ns = clock_deadline_ns(client->request_timeout_ns);
+    s->until_ns = until_ns;
     if (rc == 0)
         rc = client_streams(client) ? open_inflow(s, &options) : open_in_memory(s, &options);
     s->until_ns = 0;

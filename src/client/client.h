@@ -16,6 +16,7 @@ struct near {
     struct wire_invitation invitation;
     uint64_t number;                                              /* of the request that is under way */
     uint64_t began_ns;                                            /* with the guide's welcome */
+    bool has_led;                                                 /* the guide, to a session */
     int (*next)(struct hermes_client *client, uint64_t until_ns); /* what is awaited; NULL: nothing yet */
 };
 
@@ -127,6 +128,10 @@ struct hermes_client *near_upgrade(struct hermes_client *client);
  * broker, or it is out of reach for what is open. And what the guide is told.
  */
 int near_connect(struct hermes_client *client, uint64_t until_ns);
+
+/* Before the first handle is opened, which binds the client to where it is: to shared memory again, or over
+ * TCP. What stands in the way is told by whatever is asked next. */
+void near_settle(struct hermes_client *client, uint64_t until_ns);
 
 void near_free(struct near *near); /* NULL is allowed */
 

@@ -171,6 +171,7 @@ static int come_in(struct hermes_client *client, uint64_t until_ns)
         return rc;
     channel_move(&near->channel, &client->channel);
     client->welcome = client->instance = near->guide->instance;
+    near->has_led = true;
     near->next = NULL;
     return HERMES_OK;
 }
@@ -184,18 +185,27 @@ static bool is_unanswered(const struct hermes_client *client, int rc)
     return waits && (near->next == dial || clock_monotonic_ns() - near->began_ns < longest_ns(client));
 }
 
+/* Who is silent leaves time for the other way. */
+static uint64_t before_too_long(const struct hermes_client *client, uint64_t until_ns)
+{
+    uint64_t last_ns = client->near->began_ns + longest_ns(client);
+    return until_ns < last_ns ? until_ns : last_ns;
+}
+
 /* As far as it goes. HERMES_OK: to the end. HERMES_ETIMEOUT, HERMES_EINTERRUPTED: not yet. Any other error:
  * not at all. */
 static int go(struct hermes_client *client, uint64_t until_ns)
 {
     struct near *near = client->near;
     int rc = HERMES_OK;
-    if (near->next == NULL) { /* the session that this guide led to is over */
-        channel_close(&near->guide->channel);
+    if (near->next == NULL) {
+        if (near->has_led) /* and that session is over: it is not known whether the broker is the same */
+            channel_close(&near->guide->channel);
+        near->has_led = false;
         near->next = dial;
     }
     while (rc == 0 && near->next != NULL)
-        rc = near->next(client, until_ns);
+        rc = near->next(client, near->next == dial ? until_ns : before_too_long(client, until_ns));
     if (rc == 0 || is_unanswered(client, rc))
         return rc;
     channel_close(&near->channel);
@@ -238,6 +248,13 @@ int near_connect(struct hermes_client *client, uint64_t until_ns)
         "the broker at %s is out of reach for shared memory, in which topics were opened (%s?shm=no "
         "goes without)",
         client->places.at[0].url, client->places.at[0].url);
+}
+
+/* Asked: a broker that was killed may look alive for some milliseconds. */
+void near_settle(struct hermes_client *client, uint64_t until_ns)
+{
+    if (client->near != NULL && client->publishers == NULL && client->subscribers == NULL)
+        (void)client_request_until(client, WIRE_PING, NULL, 0, WIRE_OK, 0, until_ns);
 }
 
 static bool may_go(const struct hermes_client *guide)

@@ -273,9 +273,9 @@ static struct hermes_publisher *new_publisher(hermes_client_t *client, const cha
 }
 
 /* A broker that was killed may look alive for some milliseconds: its successor is asked again. */
-static int open_first(struct hermes_publisher *p, const struct wire_publisher_open *request)
+static int open_first(struct hermes_publisher *p, const struct wire_publisher_open *request,
+                      uint64_t until_ns)
 {
-    uint64_t until_ns = clock_deadline_ns(p->client->request_timeout_ns);
     int rc = HERMES_OK;
     for (int i = 0; i < 2; i++) {
         p->client->last_attempt_ns = 0;
@@ -303,10 +303,12 @@ int hermes_publisher_open(hermes_client_t *client, const char *topic, const herm
     rc = client_put_topic(client, request.topic, topic);
     if (rc < 0)
         return rc;
+    uint64_t until_ns = clock_deadline_ns(client->request_timeout_ns);
+    near_settle(client, until_ns);
     struct hermes_publisher *p = new_publisher(client, request.topic, &options);
     if (p == NULL)
         return error_set(&client->error, HERMES_ENOMEM, "a publisher");
-    rc = client_streams(client) ? publisher_open_outflow(p) : open_first(p, &request);
+    rc = client_streams(client) ? publisher_open_outflow(p) : open_first(p, &request, until_ns);
     if (rc < 0) {
         if (p->outflow != NULL)
             (void)outflow_close(p->outflow, 0);

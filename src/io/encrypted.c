@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "io/tcp.h"
 
 enum {
     RECEIVE_BYTES = 64 * 1024,
@@ -16,10 +19,10 @@ enum {
 struct encrypted {
     struct carrier carrier;
     struct tls *tls;
-    int64_t said;          /* bytes of what is written that go with what is being sent */
-    int failure;           /* how it ended */
-    struct error_text why; /* the sentence; empty: it just ended */
-    const char *url;
+    int64_t said;                /* bytes of what is written that go with what is being sent */
+    int failure;                 /* how it ended */
+    struct error_text why;       /* the sentence; empty: it just ended */
+    char url[2 * TCP_URL_BYTES]; /* a connection outlives who made it, and may go to another client */
     uint8_t received[RECEIVE_BYTES];
 };
 
@@ -161,7 +164,7 @@ struct carrier *encrypted_new(int fd, struct tls_context *context, const char *h
     e->carrier = (struct carrier){.kind = &encrypted, .fd = fd};
     e->said = e->failure = 0;
     e->why.bytes[0] = 0;
-    e->url = url;
+    snprintf(e->url, sizeof e->url, "%s", url);
     tls_feed(e->tls, NULL, 0);
     (void)tls_read(e->tls, none, sizeof none); /* a client begins */
     return &e->carrier;

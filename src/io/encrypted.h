@@ -7,7 +7,7 @@
 #include "io/tls.h"
 
 /* fd, which may be on its way there, is its own from here on, also on failure. host: whom the other end's
- * certificate must name; url: for sentences, and stays. NULL: no memory. */
+ * certificate must name; url: for sentences. NULL: no memory. */
 struct carrier *encrypted_new(int fd, struct tls_context *context, const char *host, const char *url);
 
 #endif

@@ -139,6 +139,13 @@ static void test_after_a_restart_it_goes_on_in_shared_memory(void **state)
     assert_int_equal(hermes_disconnect(client), 0);
 }
 
+static void restart_out_of_reach(struct fixture *f)
+{
+    stop_broker(f, SIGKILL);
+    start_broker(f);
+    put_away(f, true);
+}
+
 static void test_what_is_out_of_reach_after_a_restart(void **state)
 {
     struct fixture *f = *state;
@@ -149,9 +156,7 @@ static void test_what_is_out_of_reach_after_a_restart(void **state)
     make_topic(f, "t", true);
     assert_int_equal(hermes_publisher_open(busy, "t", NULL, &publisher), 0);
     assert_int_equal(hermes_subscriber_open(busy, "t", NULL, &subscriber), 0);
-    stop_broker(f, SIGKILL);
-    start_broker(f);
-    put_away(f, true);
+    restart_out_of_reach(f);
     assert_int_equal(hermes_ping(idle), 0);
     assert_string_equal(hermes_transport(idle), "tcp");
     assert_int_equal(hermes_topic_create(idle, "over-tcp", NULL), 0);
@@ -163,6 +168,70 @@ static void test_what_is_out_of_reach_after_a_restart(void **state)
     expect_to_go_on(publisher, subscriber, 'x');
     hermes_disconnect(idle);
     hermes_disconnect(busy);
+}
+
+static void test_who_opens_first_after_a_restart_does_so_over_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    hermes_publisher_t *publisher;
+    hermes_subscriber_t *subscriber;
+    hermes_client_t *publishes = connect_to("tcp://127.0.0.1:%u", f->port),
+                    *subscribes = connect_to("tcp://127.0.0.1:%u", f->port);
+    make_topic(f, "t", true);
+    restart_out_of_reach(f);
+    assert_int_equal(hermes_publisher_open(publishes, "t", NULL, &publisher), 0);
+    assert_int_equal(hermes_subscriber_open(subscribes, "t", NULL, &subscriber), 0);
+    assert_string_equal(hermes_transport(publishes), "tcp");
+    assert_string_equal(hermes_transport(subscribes), "tcp");
+    expect_to_go_on(publisher, subscriber, 'x');
+    hermes_disconnect(publishes);
+    hermes_disconnect(subscribes);
+    put_away(f, false);
+}
+
+/* However often it is tried in vain. */
+static void test_one_connection_serves_until_the_socket_is_back(void **state)
+{
+    struct fixture *f = *state;
+    hermes_publisher_t *publisher;
+    hermes_client_t *client = connect_to("tcp://127.0.0.1:%u", f->port);
+    make_topic(f, "t", true);
+    assert_int_equal(hermes_publisher_open(client, "t", NULL, &publisher), 0);
+    restart_out_of_reach(f);
+    assert_int_equal(hermes_ping(client), HERMES_EDISCONNECTED);
+    uint64_t begun = client->near->guide->channel.begun;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(hermes_ping(client), HERMES_EDISCONNECTED);
+    assert_int_equal(client->near->guide->channel.begun, begun);
+    put_away(f, false);
+    assert_int_equal(hermes_ping(client), 0);
+    hermes_disconnect(client);
+}
+
+/* Whose guide is gone by then. */
+static void test_tls_that_a_client_came_back_to_says_why_it_ends(void **state)
+{
+    struct fixture *f = *state;
+    hermes_client_t *client = connect_to("tls://127.0.0.1:%u", f->port);
+    const char garbage[] = "this is no record of TLS, whichever way it is looked at";
+    void *reused[16]; /* what was the guide's, where no sanitizer watches */
+    int ends[2];
+    restart_out_of_reach(f);
+    assert_int_equal(hermes_ping(client), 0);
+    assert_string_equal(hermes_transport(client), "tls");
+    for (size_t i = 0; i < 16; i++)
+        reused[i] = memset(malloc(sizeof *client), 'x', sizeof *client);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(write(ends[1], garbage, sizeof garbage), sizeof garbage);
+    assert_true(dup2(ends[0], client->channel.fd) >= 0);
+    assert_false(channel_is_up(&client->channel));
+    assert_non_null(strstr(client->channel.failure_text.bytes, url_of("tls://127.0.0.1:%u: ", f->port)));
+    close(ends[0]);
+    close(ends[1]);
+    for (size_t i = 0; i < 16; i++)
+        free(reused[i]);
+    hermes_disconnect(client);
+    put_away(f, false);
 }
 
 /* ---- when it does not ---- */
@@ -536,6 +605,23 @@ static unsigned end(struct impostor *impostor)
     return atomic_load(&impostor->entered);
 }
 
+/* Though it may have accepted the connection: there is time left for the other way. */
+static void test_a_socket_that_turned_silent_is_not_waited_for_to_the_end(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    hermes_client_t *client = connect_to("tcp://127.0.0.1:%u", f->port);
+    restart_out_of_reach(f);
+    socket_of(f, path, "");
+    int listener = listen_at(path);
+    client->request_timeout_ns = 8000000000u;
+    assert_int_equal(hermes_ping(client), 0);
+    assert_string_equal(hermes_transport(client), "tcp");
+    hermes_disconnect(client);
+    close(listener);
+    put_away(f, false);
+}
+
 static void test_whatever_a_broker_tells_only_sockets_are_opened(void **state)
 {
     (void)state;
@@ -596,6 +682,10 @@ int main(void)
         TCP(test_whoever_does_not_want_to_stays_on_the_connection),
         TCP(test_after_a_restart_it_goes_on_in_shared_memory),
         TCP(test_what_is_out_of_reach_after_a_restart),
+        TCP(test_who_opens_first_after_a_restart_does_so_over_the_connection),
+        TCP(test_one_connection_serves_until_the_socket_is_back),
+        TLS(test_tls_that_a_client_came_back_to_says_why_it_ends),
+        TCP(test_a_socket_that_turned_silent_is_not_waited_for_to_the_end),
         TCP(test_without_the_socket_it_stays_on_tcp),
         TCP(test_another_broker_at_the_path_is_not_spoken_to),
         TCP(test_who_may_not_use_the_socket_stays_on_tcp),
