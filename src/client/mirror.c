@@ -45,6 +45,7 @@ int hermes_mirror_key(hermes_client_t *client, const char *topic, hermes_mirror_
         return rc;
     memcpy(&wire, client->channel.reply, sizeof wire);
     explicit_bzero(client->channel.reply, sizeof wire);
+    conduit_wipe(&client->channel.conduit);
     if (wire_mirror_grant_check(&wire) < 0)
         return error_set(&client->error, HERMES_EPROTOCOL, "a key to the mirror of topic '%s'", topic);
     hermes_mirror_grant_t told = {

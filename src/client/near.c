@@ -94,6 +94,7 @@ static int take_invitation(struct hermes_client *client, uint64_t until_ns)
         return rc;
     memcpy(&near->invitation, channel->reply, sizeof near->invitation);
     explicit_bzero(channel->reply, sizeof near->invitation);
+    conduit_wipe(&channel->conduit);
     return go_there(client);
 }
 

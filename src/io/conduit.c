@@ -24,10 +24,20 @@ static void free_out(struct conduit *conduit)
     free(conduit->out);
 }
 
+/* From that byte on, as far as there ever was something since it was last wiped: a key may be among it. */
+static void wipe_in(struct conduit *conduit, size_t from)
+{
+    size_t most = conduit->in_most > conduit->in_to ? conduit->in_most : conduit->in_to;
+    if (conduit->in != NULL)
+        explicit_bzero(conduit->in + from, most - from);
+    conduit->in_most = from;
+}
+
 void conduit_close(struct conduit *conduit)
 {
     if (conduit->carrier != NULL)
         conduit->carrier->kind->close(conduit->carrier);
+    wipe_in(conduit, 0);
     free(conduit->in);
     free_out(conduit);
     *conduit = (struct conduit){.carrier = NULL};
@@ -57,6 +67,8 @@ static void make_room(struct conduit *conduit)
     size_t there = conduit->in_to - conduit->in_from;
     if (conduit->in_from == 0 || (there > 0 && IN_BYTES - conduit->in_to >= IN_BYTES / 4))
         return;
+    if (conduit->in_most < conduit->in_to)
+        conduit->in_most = conduit->in_to;
     memmove(conduit->in, conduit->in + conduit->in_from, there);
     conduit->in_from = 0;
     conduit->in_to = there;
@@ -157,6 +169,9 @@ int conduit_send(struct conduit *conduit, const struct iovec *parts, int count)
 
 void conduit_wipe(struct conduit *conduit)
 {
+    if (conduit->in != NULL)
+        explicit_bzero(conduit->in, conduit->in_from);
+    wipe_in(conduit, conduit->in_to);
     if (conduit->out == NULL)
         return;
     explicit_bzero(conduit->out, conduit->out_from);

@@ -20,10 +20,11 @@ struct conduit {
     struct carrier *carrier; /* NULL: there is none */
     uint8_t *in;             /* what has come and was not taken yet */
     size_t in_from, in_to;
-    bool is_dry;  /* there was nothing more to read when that was last tried */
-    bool trusts;  /* that a read which was given less than it had room for was given all there was */
-    bool had_all; /* so it was: the next call says so, and does not try */
-    uint8_t *out; /* what was sent and has not gone yet */
+    size_t in_most; /* to where there was something before it was moved to the front */
+    bool is_dry;    /* there was nothing more to read when that was last tried */
+    bool trusts;    /* that a read which was given less than it had room for was given all there was */
+    bool had_all;   /* so it was: the next call says so, and does not try */
+    uint8_t *out;   /* what was sent and has not gone yet */
     size_t out_from, out_to, out_room;
 };
 
@@ -46,7 +47,8 @@ int conduit_send(struct conduit *conduit, const struct iovec *parts, int count);
 /* What has not gone goes, as far as it is taken. HERMES_EDISCONNECTED. */
 int conduit_flush(struct conduit *conduit);
 
-/* What has gone is in memory no more: there was a secret in it. */
+/* What has gone and what was taken are in memory no more: there was a secret in it. A conduit that is closed
+ * leaves nothing. */
 void conduit_wipe(struct conduit *conduit);
 
 static inline bool conduit_is_flushed(const struct conduit *conduit)

@@ -141,10 +141,55 @@ static void what_waited_to_be_sent_leaves_nothing_in_memory_when_more_comes(void
     free(in_its_way);
 }
 
+enum { SECRET_BYTES = 32 };
+
+/* A message with a secret, and the beginning of the next one; then nothing. */
+static int64_t gives_a_secret(struct carrier *carrier, void *to, size_t bytes)
+{
+    uint8_t *at = to;
+    hermes_header_t header;
+    carrier->is_dry = true;
+    if (carrier->fd-- != 0 || bytes < 2 * sizeof header + SECRET_BYTES)
+        return HERMES_EAGAIN;
+    wire_header(&header, WIRE_MIRROR_GRANT, 1, SECRET_BYTES);
+    memcpy(at, &header, sizeof header);
+    memset(at + sizeof header, 0x5A, SECRET_BYTES);
+    wire_header(&header, WIRE_OK, 2, 0);
+    memcpy(at + sizeof header + SECRET_BYTES, &header, sizeof header);
+    return (int64_t)(2 * sizeof header + SECRET_BYTES);
+}
+
+/* Right behind it, and when what followed was taken as well and the next byte goes to the front. */
+static void what_was_taken_leaves_nothing_in_memory_once_it_is_wiped(void **state)
+{
+    (void)state;
+    static const struct carrier_kind kind = {.read = gives_a_secret, .close = close_nothing};
+    static const uint8_t nothing[SECRET_BYTES];
+    for (int later = 0; later < 2; later++) {
+        struct carrier carrier = {.kind = &kind, .fd = 0};
+        struct conduit conduit;
+        hermes_header_t header;
+        const uint8_t *secret, *payload;
+        assert_int_equal(conduit_open(&conduit, &carrier), 0);
+        assert_int_equal(conduit_next(&conduit, &header, &secret), 1);
+        assert_int_equal(secret[0], 0x5A);
+        if (!later)
+            conduit_wipe(&conduit);
+        assert_int_equal(conduit_next(&conduit, &header, &payload), 1);
+        assert_int_equal(header.type, WIRE_OK); /* what was not taken stays */
+        assert_int_equal(conduit_next(&conduit, &header, &payload), 0);
+        if (later)
+            conduit_wipe(&conduit);
+        assert_memory_equal(secret, nothing, SECRET_BYTES);
+        conduit_close(&conduit);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waited_to_be_sent_leaves_nothing_in_memory_when_more_comes),
+        cmocka_unit_test(what_was_taken_leaves_nothing_in_memory_once_it_is_wiped),
         cmocka_unit_test(who_is_refused_before_it_says_hello_hears_why),
         cmocka_unit_test(who_is_refused_after_it_said_hello_hears_why),
     };
