@@ -434,7 +434,11 @@ static void test_limit_without_letters_drops(void **state)
 static void test_room(void **state)
 {
     struct fixture *f = *state;
-    make_topic_of(f, "t", false, HERMES_DURABILITY_MEMORY); /* a stored one has ORIGIN frames between */
+    const hermes_topic_options_t wide = {/* a stored one has ORIGIN frames between */
+                                         .size = sizeof wide,
+                                         .durability = HERMES_DURABILITY_MEMORY,
+                                         .window_bytes = 1024 * 1024};
+    assert_int_equal(hermes_topic_create(f->client, "t", &wide), 0);
     hermes_group_options_t options = {
         .size = sizeof options, .from = HERMES_FROM_FIRST, .span_bytes = 256 * 1024};
     assert_int_equal(hermes_group_create(f->client, "t", "risk", &options), 0);
