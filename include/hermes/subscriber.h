@@ -57,7 +57,9 @@ typedef struct hermes_subscriber_options {
  * the broker's user alone (HERMES_EACCESS), 64 for a topic (HERMES_ELIMIT), and not for members of a group
  * (HERMES_EINVALID, as where the topic does not allow it). Over a connection anybody may ask for it: nothing
  * is overwritten that was not sent, and up to 1 MiB may be sent and not read yet; while the connection is
- * broken nobody is waited for. A publisher over a connection is not told whom it waits for.
+ * broken nobody is waited for, but for grace_ms after the start of a broker whose predecessor was killed: so
+ * long its place counts, though it be back and have another. A publisher over a connection is not told whom
+ * it waits for.
  */
 #define HERMES_SUBSCRIBE_PUSH_BACK 1u
 

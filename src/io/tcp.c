@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/standard.h"
 #include "io/authority.h"
+
+enum { BIND_TRIES = 50 }; /* a second */
 
 /* A connection on which nothing comes is asked for a sign of life after so many seconds, so often. */
 enum { IDLE_SECONDS = 30, PROBE_SECONDS = 10, PROBES = 3 };
@@ -118,6 +121,20 @@ bool tcp_is_loopback(const struct tcp_address *address)
     return address->at.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
+/* Of a broker that was killed the kernel ends io_uring's listening socket a moment after the process. */
+static int bind_patiently(int fd, const struct tcp_address *address)
+{
+    const struct timespec pause = {0, 20000000};
+    int rc;
+    for (int tries = 0; (rc = bind(fd, (const struct sockaddr *)&address->at, address->length)) != 0;
+         tries++) {
+        if (errno != EADDRINUSE || tries == BIND_TRIES)
+            return rc;
+        (void)nanosleep(&pause, NULL);
+    }
+    return rc;
+}
+
 int tcp_bind(const struct tcp_address *address, const char *url, int *fd, struct error_text *text)
 {
     const int yes = 1;
@@ -128,7 +145,7 @@ int tcp_bind(const struct tcp_address *address, const char *url, int *fd, struct
     (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (address->at.ss_family == AF_INET6) /* the same port of IPv4 is an address of its own */
         (void)setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
-    if (bind(*fd, (const struct sockaddr *)&address->at, address->length) == 0)
+    if (bind_patiently(*fd, address) == 0)
         return HERMES_OK;
     int rc = error_set_errno(text, "listen on", url);
     close(*fd);

@@ -38,7 +38,7 @@ int tcp_connect(const struct tcp_address *address, const char *url, int *fd, str
 /* Can this host alone reach it? */
 bool tcp_is_loopback(const struct tcp_address *address);
 
-/* A socket that is bound there, and accepts nobody yet. */
+/* A socket that is bound there, and accepts nobody yet. An address in use is tried for again for a second. */
 int tcp_bind(const struct tcp_address *address, const char *url, int *fd, struct error_text *text);
 
 /* What it is bound to, as a URL. */

@@ -232,7 +232,8 @@ static void pass_over(struct outlet *outlet, uint64_t position, int why)
     if (outlet->member != NULL)
         delegate_begin_gap(outlet->member, outlet->position, outlet->sequence, why);
     outlet->position = position;
-    outlet->sequence = 0;
+    outlet->sequence = outlet->flying_sequence =
+        0; /* of what is on its way nothing is to be said behind it */
     tell_publishers(outlet);
 }
 
