@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
+from hermes_test import is_sanitized
+
 HERMES = os.path.join(os.environ["HERMES_BIN"], "hermes")
 PLACEMENTS = {"close", "near", "between", "far"}
 os.environ["HERMES_REQUEST_TIMEOUT_MS"] = "60000"  # a disk that others keep busy takes its time
@@ -92,7 +94,8 @@ class Suites(unittest.TestCase):
         for name in ("mirror, a message each 10 us, 1 % lost", "mirror, a message each ms, 25 % lost"):
             self.assertRegex(rows[name, 64]["note"], r"\d+ of \d+ lost")
         self.assertIn(("mirror, idle, both ends in one broker", 0), rows)
-        self.assertIn("resident_bytes", rows["mirror, memory of a receiver beside its window", 0])
+        if not is_sanitized():  # it has its own malloc, which tells nothing
+            self.assertIn("resident_bytes", rows["mirror, memory of a receiver beside its window", 0])
 
     def test_eager_says_how_many_can_read_at_once(self):
         rows = self.rows_of("eager")
