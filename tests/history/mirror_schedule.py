@@ -129,6 +129,7 @@ class Play:
         self.flow(self.rng.randint(20, 250))
 
     def flow(self, ms):
+        """The load goes on for so long: how much of it is the machine's."""
         time.sleep(ms / 1000)
 
     # ---- who works ----
